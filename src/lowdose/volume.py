@@ -1,0 +1,89 @@
+"""A CT series as arrays: HU on a grid in patient space, and what is known of how it was acquired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose.errors import GeometryMismatch
+
+HU = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Vector = tuple[float, float, float]
+
+AXIAL: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels lie: everything in mm, in DICOM's patient axes (LPS), array order (z, y, x).
+
+    ``direction`` holds one unit vector per array axis: along the slices, down the rows, along the columns.
+    """
+
+    spacing: Vector
+    origin: Vector = (0.0, 0.0, 0.0)
+    direction: tuple[Vector, Vector, Vector] = AXIAL
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(self.spacing)) or min(self.spacing) <= 0:
+            raise GeometryMismatch(f"voxel spacing {self.spacing} mm: all three must be positive numbers")
+
+    @property
+    def pixel_mm(self) -> float:
+        """Geometric mean of the in-plane spacings, in mm."""
+        return float(np.sqrt(self.spacing[1] * self.spacing[2]))
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How the series was made, as its header states it; None = not stated.
+
+    There is no dose here on purpose: simulated low-dose files carry the exposure of the full-dose scan, so mAs
+    tells nothing about the noise. The noise level is measured in the pixels.
+    """
+
+    kernel: str | None = None
+    thickness_mm: float | None = None
+    kvp: float | None = None
+    manufacturer: str | None = None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image of a series.
+
+    hu: (y, x) float32, HU. valid: (y, x), False where the scanner stored padding or nothing was reconstructed.
+    position: mm along the slice normal; None = not stated. origin is what the reader needs to write it back.
+    """
+
+    hu: HU
+    valid: Mask
+    position: float | None
+    pixel_mm: tuple[float, float] | None
+    origin: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A whole series in memory: hu is (z, y, x) float32 in HU; valid marks what was reconstructed."""
+
+    hu: HU
+    geometry: Geometry
+    acquisition: Acquisition = Acquisition()
+    valid: Mask | None = None
+
+    def __post_init__(self) -> None:
+        if self.hu.ndim != 3 or self.hu.dtype != np.float32:
+            raise GeometryMismatch(f"a volume is (z, y, x) float32, not {self.hu.shape} {self.hu.dtype}")
+        if self.valid is not None and self.valid.shape != self.hu.shape:
+            raise GeometryMismatch(f"the mask {self.valid.shape} does not fit the volume {self.hu.shape}")
+
+    def with_hu(self, hu: HU) -> Volume:
+        """The same place and acquisition, other values of the same shape."""
+        if hu.shape != self.hu.shape:
+            raise GeometryMismatch(f"values of shape {hu.shape} do not fit a volume of shape {self.hu.shape}")
+        return replace(self, hu=hu)
