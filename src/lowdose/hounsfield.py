@@ -16,14 +16,15 @@ from lowdose.errors import InvalidSetting
 class Scale:
     """Affine map HU -> network units: ``zero`` HU becomes 0, ``one`` HU becomes 1.
 
+    The default puts water at zero, where floating point is finest and where most tissue lies.
     [low, high] in HU is what the network was made for. Values outside are never its business: the denoiser
     returns them untouched, and over ``BLEND`` HU inside each end it fades in.
     """
 
     low: float = -1150.0
     high: float = 2000.0
-    zero: float = -1150.0
-    one: float = 2000.0
+    zero: float = 0.0
+    one: float = 1000.0
 
     BLEND = 50.0
 

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from lowdose.volume import HU, Acquisition, Geometry, Slice
+from lowdose.volume import HU, Acquisition, Geometry, Slice, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Where one slice lies, known without decoding it; None = not stated.
+
+    shape: (rows, columns). pixel_mm: (down the rows, along the columns). corner: centre of the first pixel, mm, LPS.
+    axes: unit vectors down the rows and along the columns. position: mm along the slice normal.
+    """
+
+    shape: tuple[int, int]
+    pixel_mm: tuple[float, float] | None = None
+    corner: Vector | None = None
+    axes: tuple[Vector, Vector] | None = None
+    position: float | None = None
 
 
 class Source(Protocol):
     """A CT series in spatial order. Nothing but headers is held; ``read`` decodes one slice.
 
     geometry is None when the series has no single grid (uneven gaps, mixed sizes, no positions).
+    planes: one per slice, in order.
     warnings: what a user must know of this series; skipped: one line per file left out, and why.
     uids: SeriesInstanceUID and SOPInstanceUIDs, for the run manifest only; empty for other formats.
     """
 
     acquisition: Acquisition
     geometry: Geometry | None
+    planes: list[Plane]
     warnings: list[str]
     skipped: list[str]
     uids: dict[str, object]
@@ -40,3 +58,7 @@ class Sink(Protocol):
     ) -> None: ...
 
     def write(self, original: Slice, hu: HU) -> None: ...
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Puts one more file (a preview, a manifest) with the output; it appears together with it."""
+        ...

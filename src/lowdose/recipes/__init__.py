@@ -1,0 +1,22 @@
+"""One file per paper; the file's name is its name on the command line, its ``RECIPE`` is all it must define."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from lowdose.errors import InvalidSetting
+from lowdose.train.recipe import Recipe
+
+
+def names() -> list[str]:
+    """Every recipe that ``lowdose train`` knows."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> Recipe:
+    """The recipe called ``name``. Raises InvalidSetting listing the known ones."""
+    if name not in names():
+        raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(names())}")
+    recipe: Recipe = importlib.import_module(f"{__name__}.{name}").RECIPE
+    return recipe

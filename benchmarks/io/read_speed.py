@@ -1,0 +1,72 @@
+"""How long reading a native CT series takes, against reading each file once with pydicom and nothing else.
+
+    python benchmarks/io/read_speed.py [FOLDER] [--repeats 7]
+
+Without a folder, 300 slices of 512x512 are made for the run. Prints the median ratio of side-by-side repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+
+from lowdose.io.dicom import DicomSource
+from lowdose.io.fresh import write_series
+from lowdose.volume import Geometry, Volume
+
+
+def make_series(folder: Path, slices: int) -> None:
+    """A noisy disk in air inside a round field of view, (slices, 512, 512)."""
+    y, x = np.mgrid[-256:256, -256:256]
+    radius = np.hypot(y, x)
+    rng = np.random.default_rng(0)
+    image = np.where(radius < 180, 40.0, -1000.0) + rng.normal(0, 15, (512, 512))
+    image = np.where(radius > 256, -1024.0, np.maximum(image, -1024.0))
+    stack = np.broadcast_to(image.astype(np.float32), (slices, 512, 512))
+    write_series(Volume(stack, Geometry((1.0, 0.7, 0.7))), folder, description="read speed")
+
+
+def by_pydicom(folder: Path) -> None:
+    for file in sorted(folder.iterdir()):
+        _ = dcmread(file).pixel_array
+
+
+def by_lowdose(folder: Path) -> None:
+    source = DicomSource(folder)
+    for index in range(len(source)):
+        source.read(index)
+
+
+def seconds(work: Callable[[Path], None], folder: Path) -> float:
+    start = time.perf_counter()
+    work(folder)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch) / "series"
+        if arguments.folder is None:
+            make_series(folder, 300)
+        by_pydicom(folder)
+        by_lowdose(folder)
+        pairs = [(seconds(by_pydicom, folder), seconds(by_lowdose, folder)) for _ in range(arguments.repeats)]
+    ratios = [ours / theirs for theirs, ours in pairs]
+    theirs, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"pydicom {theirs:.3f} s, lowdose {ours:.3f} s (medians of {len(pairs)})")
+    print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

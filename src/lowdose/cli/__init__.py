@@ -1,0 +1,83 @@
+"""The command line: each command parses, calls one function of the library, and prints.
+
+Exit codes: 0 done, 2 something is wrong with what the user gave, 1 our fault, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+from click.exceptions import Abort, ClickException
+
+import lowdose
+from lowdose.cli.demo import demo
+from lowdose.cli.denoise import denoise
+from lowdose.cli.evaluate import evaluate
+from lowdose.cli.train import train
+from lowdose.errors import LowDoseError
+
+OK, OUR_FAULT, USER_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="Low-dose CT denoising. Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (denoise, evaluate, train, demo):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lowdose {lowdose.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; never with a traceback for what a user did."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line."""
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else OK
+    except ClickException as error:
+        error.show()
+        return USER_INPUT
+    except (Abort, KeyboardInterrupt):
+        print("lowdose: interrupted; nothing was left half-written", file=sys.stderr)
+        return INTERRUPTED
+    except LowDoseError as error:
+        print(f"lowdose: {error}", file=sys.stderr)
+        return USER_INPUT
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"lowdose: {where}{error.strerror or error}", file=sys.stderr)
+        return USER_INPUT
+    except Exception as error:
+        return _our_fault(error)
+
+
+def _our_fault(error: Exception) -> int:
+    if os.environ.get("LOWDOSE_TRACEBACK"):
+        traceback.print_exc()
+    else:
+        print(
+            f"lowdose: internal error ({type(error).__name__}: {error}). This is our fault; "
+            "set LOWDOSE_TRACEBACK=1 and report what it prints",
+            file=sys.stderr,
+        )
+    return OUR_FAULT

@@ -1,0 +1,64 @@
+"""Paired slices for training: found on disk, grouped by patient, decoded when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose.errors import InvalidSetting
+from lowdose.volume import HU
+
+Reader = Callable[[], tuple[HU, HU]]
+
+
+@dataclass(frozen=True)
+class PairedSlice:
+    """One slice at two doses. patient: a number, the unit of every split. read: () -> (low, full), (y, x) HU."""
+
+    patient: int
+    pixel_mm: float
+    thickness_mm: float | None
+    read: Reader
+
+
+class SliceCache:
+    """Keeps decoded pairs as int16 up to ``budget`` bytes."""
+
+    def __init__(self, items: Sequence[PairedSlice], budget: int = 4 << 30) -> None:
+        if not items:
+            raise InvalidSetting("no pairs to train on")
+        self.items = list(items)
+        self._budget = budget
+        self._held: dict[int, tuple[NDArray[np.int16], NDArray[np.int16]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """(low, full) of slice ``index``, (y, x), HU rounded to whole numbers."""
+        if index in self._held:
+            return self._held[index]
+        low, full = (np.clip(np.rint(image), -32768, 32767).astype(np.int16) for image in self.items[index].read())
+        if low.nbytes + full.nbytes <= self._budget:
+            self._budget -= low.nbytes + full.nbytes
+            self._held[index] = (low, full)
+        return low, full
+
+
+def split_by_patient(items: Sequence[PairedSlice], held_out: int) -> tuple[list[PairedSlice], list[PairedSlice]]:
+    """(training, validation): ``held_out`` whole patients, the last ones by number, never a part of one.
+
+    Raises InvalidSetting when no patient would be left to train on.
+    """
+    patients = sorted({item.patient for item in items})
+    if held_out < 0 or held_out >= len(patients):
+        raise InvalidSetting(
+            f"cannot hold out {held_out} of {len(patients)} patient(s): at least one must stay for training; "
+            "give more patients, or --set validation_patients=0"
+        )
+    kept_back = set(patients[len(patients) - held_out :])
+    train = [item for item in items if item.patient not in kept_back]
+    return train, [item for item in items if item.patient in kept_back]

@@ -1,0 +1,76 @@
+"""Random patches from paired slices. Patch n depends on (seed, n) only: not on workers, processes or resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.utils.data import DataLoader, Dataset
+
+from lowdose.batch import Batch
+from lowdose.data.pairs import SliceCache
+from lowdose.errors import InvalidSetting
+from lowdose.volume import HU
+
+MARGIN = 4
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How one real pair stands for many scans.
+
+    soften_mm: both images are filtered by one Gaussian of up to this sigma (mm), in half of the patches. The
+    reconstruction is linear, so this is the pair a softer kernel would have given, noise texture included.
+    gain: the noise that low dose adds (low - full) is multiplied by a factor drawn from this range: other doses.
+    """
+
+    soften_mm: float = 0.7
+    gain_low: float = 0.5
+    gain_high: float = 1.2
+
+    def apply(self, low: HU, full: HU, pixel_mm: float, rng: np.random.Generator) -> tuple[HU, HU]:
+        """(y, x) HU pair -> (y, x) HU pair; edges are not trustworthy over MARGIN pixels."""
+        low = full + np.float32(rng.uniform(self.gain_low, self.gain_high)) * (low - full)
+        sigma = rng.uniform(0.0, self.soften_mm) / pixel_mm
+        if rng.random() < 0.5 and sigma > 0:
+            low = gaussian_filter(low, sigma, mode="nearest", radius=MARGIN)
+            full = gaussian_filter(full, sigma, mode="nearest", radius=MARGIN)
+        return low, full
+
+
+class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Item n -> (low, full), each (1, size, size) float32 HU: random slice, place, flips and quarter turns."""
+
+    def __init__(self, slices: SliceCache, size: int, augmentation: Augmentation, seed: int) -> None:
+        self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        which = int(rng.integers(len(self.slices)))
+        low, full = self.slices[which]
+        crop = self._crop(low.shape, rng)
+        pair = (low[crop].astype(np.float32), full[crop].astype(np.float32))
+        pair = self.augmentation.apply(*pair, self.slices.items[which].pixel_mm, rng)
+        turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+        return self._place(pair[0], turns, flip), self._place(pair[1], turns, flip)
+
+    def _crop(self, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, slice]:
+        side = self.size + 2 * MARGIN
+        if min(shape) < side:
+            raise InvalidSetting(f"slices of {shape} pixels are too small for patches of {self.size} + {2 * MARGIN}")
+        y, x = (int(rng.integers(n - side + 1)) for n in shape)
+        return slice(y, y + side), slice(x, x + side)
+
+    def _place(self, image: HU, turns: int, flip: bool) -> torch.Tensor:
+        image = np.rot90(image[MARGIN:-MARGIN, MARGIN:-MARGIN], turns)
+        return torch.from_numpy((image[:, ::-1] if flip else image).copy())[None]
+
+
+def batches(patches: Patches, size: int, first: int, last: int, rank: int, world: int) -> Iterator[Batch]:
+    """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world patches."""
+    indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
+    for low, full in DataLoader(patches, batch_sampler=indices):
+        yield Batch(low, full)

@@ -1,0 +1,60 @@
+"""Models by name or path: shipped weights, a user's own file, or a classical baseline, all with one face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lowdose import checkpoint
+from lowdose.checkpoint import Domain
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.infer.classical import CLASSICAL
+from lowdose.networks.denoiser import channels_last
+
+
+class HUDenoiser(Protocol):
+    """HU to HU: (B, 1, H, W) float32 -> the same; exact identity outside ``scale``'s range."""
+
+    @property
+    def scale(self) -> Scale: ...
+
+    def denoise(self, hu: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights."""
+
+    name: str
+    sha256: str
+    denoiser: HUDenoiser
+    domain: Domain | None
+    device: torch.device
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu or cuda. Raises InvalidSetting when CUDA is asked for and absent."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InvalidSetting("--device cuda: this PyTorch sees no CUDA device; use --device cpu or auto")
+    if name not in ("cpu", "cuda"):
+        raise InvalidSetting(f"--device {name}: must be auto, cpu or cuda")
+    return torch.device(name)
+
+
+def find(name: str, device: torch.device) -> ReadyModel:
+    """Raises IncompatibleCheckpoint when ``name`` is neither shipped, classical nor a sound weights file."""
+    if name in CLASSICAL:
+        return ReadyModel(name, "", CLASSICAL[name], None, device)
+    try:
+        model = checkpoint.load(name, device)
+    except IncompatibleCheckpoint as error:
+        hint = f" Classical filters: {', '.join(CLASSICAL)}." if "no model" in str(error) else ""
+        raise IncompatibleCheckpoint(f"{error}{hint}") from error
+    channels_last(model.denoiser)
+    return ReadyModel(model.name, model.sha256, model.denoiser, model.domain, device)

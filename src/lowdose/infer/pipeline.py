@@ -1,0 +1,69 @@
+"""A series through a denoiser, slice by slice: nothing but the slice at hand is held in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from lowdose.errors import InvalidSetting
+from lowdose.infer.models import ReadyModel
+from lowdose.io.source import Sink, Source
+from lowdose.volume import HU, Slice
+
+AIR = np.float32(-1000.0)
+
+
+@dataclass
+class Outcome:
+    """Seconds spent reading, denoising and writing; and one slice (before, after) for the preview."""
+
+    slices: int = 0
+    seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "denoise": 0.0, "write": 0.0})
+    before: Slice | None = None
+    after: HU | None = None
+
+
+def check_strength(strength: float) -> float:
+    """The strength itself. Raises InvalidSetting outside [0, 1]."""
+    if not 0.0 <= strength <= 1.0:
+        raise InvalidSetting(f"--strength {strength}: must be between 0 (the input) and 1 (the model's full output)")
+    return strength
+
+
+def denoise_slice(model: ReadyModel, item: Slice, strength: float) -> HU:
+    """(y, x) HU. Padding, values outside the model's range and strength 0 give the input bit for bit."""
+    if strength == 0.0:
+        return item.hu
+    # The network never saw padding: air stands in for it, and the original value comes back afterwards.
+    hu = np.where(item.valid, item.hu, AIR)
+    clean = model.denoiser.denoise(torch.from_numpy(hu)[None, None].to(model.device))[0, 0].cpu().numpy()
+    if not np.isfinite(clean).all():
+        raise ArithmeticError(f"model '{model.name}' produced values that are not numbers")
+    mixed = clean if strength == 1.0 else hu + np.float32(strength) * (clean - hu)
+    return np.where(item.valid, mixed, item.hu)
+
+
+def denoise_series(
+    source: Source, sink: Sink, model: ReadyModel, strength: float, progress: Callable[[int], None]
+) -> Outcome:
+    """Every slice of ``source`` into ``sink``; ``progress`` gets the number done. The middle slice is kept to look at."""
+    outcome = Outcome()
+    for index in range(len(source)):
+        start = time.perf_counter()
+        item = source.read(index)
+        decoded = time.perf_counter()
+        hu = denoise_slice(model, item, strength)
+        denoised = time.perf_counter()
+        sink.write(item, hu)
+        written = time.perf_counter()
+        for step, spent in zip(outcome.seconds, (decoded - start, denoised - decoded, written - denoised), strict=True):
+            outcome.seconds[step] += spent
+        if index == len(source) // 2:
+            outcome.before, outcome.after = item, hu
+        outcome.slices += 1
+        progress(outcome.slices)
+    return outcome

@@ -1,0 +1,153 @@
+"""What NIfTI and NumPy files share: slices of a mapped array, and the way back into the type they had on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose.errors import NotCT, OutputRefused
+from lowdose.io.atomic import AtomicFiles, refusing
+from lowdose.io.padding import valid_mask
+from lowdose.io.source import Plane
+from lowdose.io.stored import Stored, changed_pixels, to_hu, to_stored
+from lowdose.volume import HU, Acquisition, Geometry, Slice
+
+AIR = -300.0
+"""HU. A CT image of anything holds values below this: there is air around it, or in it."""
+
+
+@dataclass(frozen=True)
+class ArrayOrigin:
+    """A slice as stored, (y, x), and its number."""
+
+    index: int
+    stored: Stored
+
+
+class ArraySource:
+    """A series in one array file. ``stored`` is (z, y, x), mapped from disk; HU = stored * slope + intercept.
+
+    Raises NotCT when values are not finite.
+    """
+
+    def __init__(
+        self, path: Path, stored: NDArray[Any], geometry: Geometry | None, slope: float = 1.0, intercept: float = 0.0
+    ) -> None:
+        self.path = path
+        self.stored = stored
+        self.geometry = geometry
+        self.acquisition = Acquisition(thickness_mm=geometry.spacing[0] if geometry else None)
+        self.warnings: list[str] = []
+        self.skipped: list[str] = []
+        self.uids: dict[str, object] = {}
+        self.slope, self.intercept = slope, intercept
+        self.planes = planes(geometry, len(stored), (stored.shape[1], stored.shape[2]))
+        self.lowest, self.highest = self._range()
+
+    def _range(self) -> tuple[float, float]:
+        """Smallest and largest HU of the whole series, in one pass over the file."""
+        ends: list[float] = []
+        for part in self.stored:
+            low, high = float(part.min()), float(part.max())
+            if not np.isfinite([low, high]).all():
+                raise NotCT(f"{self.path}: holds NaN or infinity; replace them by the HU of air, -1000, first")
+            ends += [low * self.slope + self.intercept, high * self.slope + self.intercept]
+        return min(ends), max(ends)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def read(self, index: int) -> Slice:
+        """One slice in HU."""
+        stored = np.ascontiguousarray(self.stored[index])
+        hu = to_hu(stored, self.slope, self.intercept)
+        plane = self.planes[index]
+        return Slice(hu, valid_mask(hu, None, False), plane.position, plane.pixel_mm, ArrayOrigin(index, stored))
+
+    def restore(self, original: Slice, hu: HU) -> Stored:
+        """A result as stored values of the source's type; unchanged pixels keep theirs bit for bit."""
+        stored: Stored = original.origin.stored.copy()
+        changed = changed_pixels(hu, original.hu, original.valid)
+        kind = stored.dtype
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            new: Stored = to_stored(hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max))
+        else:
+            new = (hu[changed].astype(np.float64) - self.intercept) / self.slope
+        stored[changed] = new.astype(kind)
+        return stored
+
+
+def planes(geometry: Geometry | None, count: int, shape: tuple[int, int]) -> list[Plane]:
+    """Where each slice of a regular stack lies."""
+    if geometry is None:
+        return [Plane(shape)] * count
+    step = np.array(geometry.direction[0])
+    axes = geometry.direction[1], geometry.direction[2]
+    found = []
+    for index in range(count):
+        x, y, z = (float(value) for value in np.array(geometry.origin) + index * geometry.spacing[0] * step)
+        position = float(np.dot((x, y, z), step))
+        found.append(Plane(shape, geometry.spacing[1:], (x, y, z), axes, position))
+    return found
+
+
+class ArraySink:
+    """Streams slices in order into one file; a subclass opens the file and writes what goes around the slices."""
+
+    def __init__(self, source: ArraySource, output: Path, stem: str) -> None:
+        self._source, self._output, self._stem = source, output, stem
+        self._files = AtomicFiles(output)
+        self._written = 0
+        self._file: IO[bytes] | None = None
+        if output.exists():
+            raise OutputRefused(f"{output}: exists; choose another name or remove it")
+
+    def __enter__(self) -> Self:
+        with refusing(self._output):
+            self._file = self._begin(self._files.add(self._output))
+        return self
+
+    def _begin(self, hidden: Path) -> IO[bytes]:
+        raise NotImplementedError
+
+    def _end(self, complete: bool) -> None:
+        """Closes the file; when it is complete, after adding what belongs behind the slices."""
+        if self._file is not None:
+            self._file.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            complete = self._written == len(self._source)
+            with refusing(self._output):
+                self._end(complete and kind is None)
+            if kind is None and not complete:
+                count = f"{self._written} of {len(self._source)}"
+                raise OutputRefused(f"{self._output}: {count} slices were written; nothing is kept")
+            if kind is None:
+                self._files.commit()
+        finally:
+            self._files.discard()
+
+    def write(self, original: Slice, hu: HU) -> None:
+        """Takes the result for the next slice, (y, x) HU."""
+        origin = original.origin
+        if not isinstance(origin, ArrayOrigin) or origin.index != self._written or self._file is None:
+            raise OutputRefused(f"{self._output}: slices must be those of the source, in its order")
+        with refusing(self._output):
+            self._file.write(self._source.restore(original, hu).tobytes())
+        self._written += 1
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Puts one more file beside the output: NAME.json for the manifest, NAME.preview.png for the preview."""
+        ending = "json" if name == "manifest.json" else name
+        hidden = self._files.add(self._output.with_name(f"{self._stem}.{ending}"))
+        with refusing(self._output):
+            hidden.write_bytes(data)

@@ -1,0 +1,124 @@
+"""A derived DICOM series: one legal new object per source object, its header kept but for what is no longer true."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from pydicom import dcmread
+
+from lowdose.errors import CannotDecode, OutputRefused
+from lowdose.io.atomic import AtomicFolder, refusing
+from lowdose.io.dicom import DicomSource, Origin
+from lowdose.io.frames import FrameStore
+from lowdose.io.image import Image
+from lowdose.io.pedigree import Pedigree, derive, derive_frames
+from lowdose.io.provenance import Provenance
+from lowdose.io.quiet import quiet
+from lowdose.io.save import save
+from lowdose.io.stored import Stored, changed_pixels, to_stored
+from lowdose.volume import HU, Slice
+
+
+class DicomSink:
+    """Writes the slices of a DicomSource as a new series of the same study into a new folder.
+
+    A pixel whose HU were not changed, or where nothing was reconstructed, keeps the stored value it had, bit for bit.
+    Raises OutputRefused: before any work when the place is taken, later when the disk is full or slices are missing.
+    """
+
+    def __init__(self, source: DicomSource, output: Path, provenance: Provenance) -> None:
+        self._source = source
+        self._folder = AtomicFolder(output, source.path)
+        self._pedigree = Pedigree(provenance, datetime.now(), str(source.uids["study"]))
+        self._written = 0
+        self._open: dict[Path, FrameStore] = {}
+
+    def __enter__(self) -> Self:
+        self._folder.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._folder.discard()
+
+    def _finish(self) -> None:
+        if self._written != len(self._source):
+            raise OutputRefused(
+                f"{self._folder.output}: {self._written} of {len(self._source)} slices were written; nothing is kept"
+            )
+        self._folder.commit()
+
+    def write(self, original: Slice, hu: HU) -> None:
+        """Takes the result for one slice, (y, x) HU."""
+        origin = original.origin
+        if not isinstance(origin, Origin):
+            raise OutputRefused(f"{self._folder.output}: a slice that was not read from DICOM cannot become DICOM")
+        stored = restore(origin, original, hu)
+        with refusing(self._folder.output), quiet():
+            if origin.image.pixels.frames == 1:
+                header = read_again(origin.image.path)
+                multiframe = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
+                (derive_frames if multiframe else derive)(header, self._pedigree)
+                refresh_extremes(header, stored)
+                self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
+            else:
+                self._collect(origin.image, stored)
+        self._written += 1
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Puts one more file into the output folder."""
+        with refusing(self._folder.output):
+            (self._folder.path / name).write_bytes(data)
+
+    def _collect(self, image: Image, stored: Stored) -> None:
+        """Keeps one frame on disk; with the last one the object is written."""
+        if image.path not in self._open:
+            self._open[image.path] = FrameStore(self._folder.path, image)
+        frames = self._open[image.path]
+        frames.put(image.frame, stored)
+        if frames.complete:
+            header = read_again(image.path)
+            derive_frames(header, self._pedigree)
+            with frames.reader() as file:
+                self._save(header, file)
+            frames.close()
+            del self._open[image.path]
+
+    def _save(self, header: Any, pixels: Any) -> None:
+        self._pedigree.objects += 1
+        save(header, pixels, self._folder.path / f"{self._pedigree.objects:05d}.dcm")
+
+
+def restore(origin: Origin, original: Slice, hu: HU) -> Stored:
+    """A result as stored values of the source's type, clamped to what its pixels can hold."""
+    image, form = origin.image, origin.image.pixels
+    changed = changed_pixels(hu, original.hu, original.valid)
+    stored = origin.stored.copy()
+    stored[changed] = form.pack(to_stored(hu[changed], image.slope, image.intercept, *form.limits))
+    return stored
+
+
+def refresh_extremes(header: Any, stored: Stored) -> None:
+    """States the new smallest and largest pixel values, where the source stated any."""
+    for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
+        if keyword in header:
+            element = header[keyword]
+            element.VR = "SS" if stored.dtype.kind == "i" else "US"
+            element.value = int(np.clip(value, -32768, 65535))
+
+
+def read_again(path: Path) -> Any:
+    """A source's whole header without its pixels. Raises CannotDecode when the file is gone."""
+    try:
+        return dcmread(path, stop_before_pixels=True, force=True)
+    except OSError as error:
+        raise CannotDecode(f"{path}: cannot be read a second time ({error.strerror or error})") from error

@@ -1,0 +1,72 @@
+"""A DICOM series as a Source: headers are read once and reduced, pixels are read slice by slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowdose.errors import NothingToRead
+from lowdose.io.catalog import choose, scan
+from lowdose.io.grid import in_order, lay_out
+from lowdose.io.image import Image
+from lowdose.io.padding import declared, valid_mask
+from lowdose.io.pixels import read_stored
+from lowdose.io.source import Plane
+from lowdose.io.stored import Stored, to_hu
+from lowdose.volume import Slice
+
+COARSE_STEP = 2.0
+"""HU between neighbouring stored values from which a user is warned."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the writer needs of a slice: its header, and its pixels exactly as stored, (rows, columns)."""
+
+    image: Image
+    stored: Stored
+
+
+class DicomSource:
+    """One CT series from a folder (searched to its bottom) or one file.
+
+    ``series`` chooses among several by SeriesInstanceUID or its unique ending. Raises NothingToRead, NotCT,
+    MixedSeries, InvalidSetting or CannotDecode.
+    """
+
+    def __init__(self, path: Path, series: str | None = None) -> None:
+        files, self.skipped = choose(scan(path), series)
+        self.path = path
+        self.images, told = in_order([image for file in files for image in file.images])
+        if not self.images:
+            raise NothingToRead(f"{path}: the series has no frames")
+        self.planes: list[Plane] = [image.plane for image in self.images]
+        self.geometry, irregular = lay_out(self.images)
+        self.warnings = [*told, *irregular, *_coarse(self.images)]
+        self.acquisition = files[0].acquisition
+        self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
+        self.uids: dict[str, object] = {
+            "study": files[0].study,
+            "series": files[0].series,
+            "instances": list(dict.fromkeys(image.sop_uid for image in self.images)),
+        }
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> Slice:
+        """Decodes one slice. Raises CannotDecode naming the file."""
+        image = self.images[index]
+        form = image.pixels
+        stored = read_stored(image.path, image.frame, form)
+        values = form.values(stored)
+        hu = to_hu(values, image.slope, image.intercept)
+        scale = image.slope, image.intercept
+        padded = None if image.padding is None else declared(stored, values, image.padding, *scale)
+        valid = valid_mask(hu, padded, image.lossy)
+        return Slice(hu, valid, image.plane.position, image.plane.pixel_mm, Origin(image, stored))
+
+
+def _coarse(images: list[Image]) -> list[str]:
+    step = max(abs(image.slope) for image in images)
+    return [f"Stored values are {step:g} HU apart: this file is a coarse copy."] if step > COARSE_STEP else []

@@ -1,0 +1,129 @@
+"""NIfTI: HU as its scale slope and intercept state them, slices along the third axis, streamed both ways."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
+from lowdose.io.archive import CHUNK, MAX_BYTES
+from lowdose.io.arrays import AIR, ArraySink, ArraySource
+from lowdose.io.provenance import Provenance
+from lowdose.volume import Geometry, Vector
+
+TO_MM = {"meter": 1000.0, "micron": 0.001}
+DESCRIPTION = {348: 148, 540: 240}
+"""Where the 80 bytes of free description lie, by size of header."""
+
+
+class NiftiSource(ArraySource):
+    """One 3-D .nii or .nii.gz; a compressed one is unpacked into ``scratch``. Raises NotCT or CannotDecode."""
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        header = read_header(path)
+        shape, kind = header.get_data_shape(), header.get_data_dtype()
+        if len(shape) != 3:
+            raise NotCT(f"{path}: {len(shape)}-D, shape {shape}; only 3-D images can be used")
+        if kind.kind not in "iuf" or 0 in shape:
+            raise NotCT(f"{path}: values of type {kind}, shape {shape}: not an image in HU")
+        self.offset = int(header.get_data_offset())
+        self.plain = unpack(
+            path, scratch / "image.nii", self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
+        )
+        slope, intercept = header.get_slope_inter()
+        stored: NDArray[Any] = np.memmap(self.plain, kind, "r", self.offset, shape, "F").transpose(2, 1, 0)
+        super().__init__(path, stored, geometry(header), 1.0 if slope is None else slope, intercept or 0.0)
+        if self.lowest >= 0:
+            raise NotCT(
+                f"{path}: values from {self.lowest:g} to {self.highest:g}, none below 0, so they cannot be HU (air is "
+                "-1000); a mask, another modality, or stored without its offset"
+            )
+        if self.geometry is None:
+            self.warnings.append("The header gives no usable voxel size or position.")
+        if self.lowest > AIR:
+            self.warnings.append(f"No value is below {AIR:g}: check that the values are HU.")
+
+
+def read_header(path: Path) -> Any:
+    """The NIfTI header, version 1 or 2. Raises CannotDecode."""
+    try:
+        with _open(path) as file:
+            size = int.from_bytes(file.read(4), "little")
+            file.seek(0)
+            kind = nib.Nifti2Header if size in (540, 0x1C020000) else nib.Nifti1Header
+            return kind.from_fileobj(file)  # type: ignore[no-untyped-call]
+    except (HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError, TypeError) as error:
+        raise CannotDecode(f"{path}: not a readable NIfTI file ({error})") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def unpack(path: Path, target: Path, size: int) -> Path:
+    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy. Raises CannotDecode."""
+    if size > MAX_BYTES:
+        raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
+    try:
+        if path.suffix == ".gz":
+            with _open(path) as source, target.open("wb") as file:
+                left = size
+                while left and (chunk := source.read(min(CHUNK, left))):
+                    file.write(chunk)
+                    left -= len(chunk)
+            path, found = target, size - left
+        else:
+            found = path.stat().st_size
+    except (OSError, EOFError, zlib.error) as error:
+        raise CannotDecode(f"{path}: cannot be unpacked ({error})") from error
+    if found < size:
+        raise CannotDecode(f"{path}: truncated, {found} of {size} bytes are there; copy it again")
+    return path
+
+
+def geometry(header: Any) -> Geometry | None:
+    """The grid, NIfTI's RAS turned into LPS; None when the affine is degenerate."""
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ header.get_best_affine()
+    scale = TO_MM.get(header.get_xyzt_units()[0], 1.0)
+    columns, origin = affine[:3, 2::-1].T * scale, affine[:3, 3] * scale
+    spacing = np.linalg.norm(columns, axis=1)
+    if not np.isfinite(affine).all() or not spacing.all():
+        return None
+    step, down, right = (_vector(column) for column in columns / spacing[:, np.newaxis])
+    try:
+        return Geometry(_vector(spacing), _vector(origin), (step, down, right))
+    except GeometryMismatch:
+        return None
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+class NiftiSink(ArraySink):
+    """Writes a NIfTI with the source's header, type and scale, byte for byte but for the description."""
+
+    def __init__(self, source: NiftiSource, output: Path, provenance: Provenance) -> None:
+        super().__init__(source, output, output.name.removesuffix(".gz").removesuffix(".nii"))
+        self._nifti, self._provenance = source, provenance
+        if not output.name.endswith((".nii", ".nii.gz")):
+            raise OutputRefused(f"{output}: the result of a NIfTI file is one; let the name end in .nii or .nii.gz")
+
+    def _begin(self, hidden: Path) -> IO[bytes]:
+        with self._nifti.plain.open("rb") as source:
+            head = bytearray(source.read(self._nifti.offset))
+        size = 540 if 540 in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) else 348
+        place = DESCRIPTION[size]
+        head[place : place + 80] = self._provenance.label.encode("ascii")[:79].ljust(80, b"\0")
+        packed = self._output.suffix == ".gz"
+        file: Any = gzip.GzipFile(hidden, "wb", compresslevel=4) if packed else hidden.open("wb")
+        file.write(head)
+        return file  # type: ignore[no-any-return]

@@ -1,0 +1,56 @@
+"""Which series are of one patient, without ever keeping who it is: headers are reduced to hashes at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from lowdose.io.values import Values, text
+
+GENERIC = {"", "anonymous", "anonymized", "anonymised", "anon", "unknown", "none", "patient", "phantom", "test", "noid"}
+
+
+def patient_keys(header: Values) -> frozenset[str]:
+    """SHA-256 of everything in a header that only images of one patient share.
+
+    The acquisition instant counts because simulated low-dose series get new UIDs and an anonymous name, but keep the
+    time of the scan. A time in whole seconds does not: anonymisers write it as a constant.
+    """
+    keys = [
+        ("study", str(header.get("StudyInstanceUID") or "")),
+        ("frame", str(header.get("FrameOfReferenceUID") or "")),
+    ]
+    patient = text(header.get("PatientID"))
+    if not is_generic(patient):
+        keys.append(("PatientID", patient))
+    date, time = text(header.get("StudyDate")), text(header.get("StudyTime"))
+    if date and time.partition(".")[2].strip("0 "):
+        keys.append(("StudyTime", f"{date} {time.rstrip('0 ')}"))
+    return frozenset(hashlib.sha256(f"{kind}:{value}".encode()).hexdigest() for kind, value in keys if value)
+
+
+def is_generic(patient: str) -> bool:
+    """Whether a patient ID is a placeholder that strangers share."""
+    letters = "".join(c for c in patient.lower() if c.isalnum()).strip("0")
+    return letters in GENERIC or letters in {"1", "x", "xx", "xxx", "na"}
+
+
+def patients(sources: Sequence[object]) -> list[int]:
+    """A patient number per source, from 0 in order of appearance: sources that share a key share the patient.
+
+    A source without keys (NIfTI, NumPy) is a patient of its own.
+    """
+    parent = list(range(len(sources)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    first: dict[str, int] = {}
+    for i, source in enumerate(sources):
+        keys: Iterable[str] = getattr(source, "patient_keys", ())
+        for key in keys:
+            parent[root(i)] = root(first.setdefault(key, i))
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(i), len(numbers)) for i in range(len(sources))]

@@ -1,0 +1,136 @@
+"""The pixels of one DICOM frame as stored numbers: straight from the file when native, else through a decoder."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
+
+from lowdose.errors import CannotDecode
+from lowdose.io.quiet import quiet
+from lowdose.io.stored import Stored
+
+PIXEL_DATA = b"\xe0\x7f\x10\x00"
+UNDEFINED = 0xFFFFFFFF
+WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How one file stores its frames. offset: byte where native pixels begin; None = a decoder must read them."""
+
+    frames: int
+    rows: int
+    columns: int
+    allocated: int
+    bits: int
+    high_bit: int
+    signed: bool
+    syntax: UID
+    little_endian: bool
+    offset: int | None
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """On-disk type, byte order included."""
+        return np.dtype(f"{'<' if self.little_endian else '>'}{'i' if self.signed else 'u'}{self.allocated // 8}")
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest number a pixel can hold."""
+        return (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.rows * self.columns * self.allocated // 8
+
+    def values(self, stored: Stored) -> Stored:
+        """The pixel numbers alone: drops bits above the high bit and extends the sign."""
+        up, down = self.allocated - 1 - self.high_bit, self.allocated - self.bits
+        return stored if not (up or down) else (stored << up) >> down
+
+    def pack(self, values: Stored) -> Stored:
+        """Numbers within ``limits`` -> as stored."""
+        return (values << (self.high_bit + 1 - self.bits)).astype(self.dtype.newbyteorder("="))
+
+
+def locate(file: BinaryIO, implicit: bool, little: bool) -> tuple[int, int] | None:
+    """(first byte, stated length) of the pixel data whose element starts where ``file`` stands; None = no pixels."""
+    order = "<" if little else ">"
+    head = file.read(8 if implicit else 12)
+    tag = PIXEL_DATA if little else b"\x7f\xe0\x00\x10"
+    if len(head) < (8 if implicit else 12) or head[:4] != tag:
+        return None
+    return file.tell(), int(struct.unpack(order + "I", head[-4:])[0])
+
+
+def check_native(path: Path, form: PixelFormat, frames: int, present: int) -> None:
+    """Raises CannotDecode when fewer bytes are present than the frames need."""
+    needed = form.frame_bytes * frames
+    if present < needed:
+        raise CannotDecode(
+            f"{path}: truncated, {present} of {needed} bytes of pixels are there; copy or export this file again"
+        )
+
+
+def check_encapsulated(path: Path, file: BinaryIO) -> None:
+    """Walks the fragments of compressed pixel data. Raises CannotDecode when the file ends inside."""
+    end = path.stat().st_size
+    while True:
+        head = file.read(8)
+        if len(head) == 8 and head[:4] == b"\xfe\xff\xdd\xe0":
+            return
+        length = struct.unpack("<I", head[4:])[0] if len(head) == 8 else 0
+        if len(head) < 8 or head[:4] != b"\xfe\xff\x00\xe0" or file.tell() + length > end:
+            raise CannotDecode(f"{path}: truncated inside its compressed pixels; copy or export this file again")
+        file.seek(length, 1)
+
+
+def check_decodable(path: Path, syntax: UID, bits: int) -> None:
+    """Raises CannotDecode when no installed decoder reads this compression."""
+    try:
+        known = get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if not known or (syntax == JPEGExtended12Bit and bits > 8):
+        name = f"{bits}-bit {syntax.name}" if syntax == JPEGExtended12Bit else syntax.name
+        raise CannotDecode(f"{path}: pixels are compressed as {name}, which cannot be decoded here; {WAY_OUT}")
+
+
+def read_stored(path: Path, frame: int, form: PixelFormat) -> Stored:
+    """One frame, (rows, columns), in the machine's byte order. Raises CannotDecode naming the file."""
+    try:
+        stored = _native(path, frame, form) if form.offset is not None else _decoded(path, frame, form)
+    except Exception as error:  # decoders raise whatever they like
+        if isinstance(error, CannotDecode):
+            raise
+        name, reason = form.syntax.name, (str(error).splitlines() or [type(error).__name__])[0]
+        raise CannotDecode(f"{path}: the pixels ({name}) cannot be decoded: {reason}; {WAY_OUT}") from error
+    if stored.shape != (form.rows, form.columns):
+        raise CannotDecode(f"{path}: the pixels are {stored.shape}, the header says {(form.rows, form.columns)}")
+    return stored.astype(form.dtype.newbyteorder("="), copy=False)
+
+
+def _native(path: Path, frame: int, form: PixelFormat) -> Stored:
+    assert form.offset is not None
+    count = form.rows * form.columns
+    stored: Stored = np.fromfile(path, form.dtype, count, offset=form.offset + frame * form.frame_bytes)
+    check_native(path, form, 1, stored.nbytes)
+    return stored.reshape(form.rows, form.columns)
+
+
+def _decoded(path: Path, frame: int, form: PixelFormat) -> Stored:
+    with quiet():
+        if form.syntax == DeflatedExplicitVRLittleEndian:
+            data = dcmread(path, specific_tags=["PixelData"]).PixelData
+            check_native(path, form, frame + 1, len(data))
+            stored: Stored = np.frombuffer(data, form.dtype, form.rows * form.columns, frame * form.frame_bytes)
+            return stored.reshape(form.rows, form.columns)
+        return pixel_array(path, index=frame, raw=True)

@@ -1,0 +1,52 @@
+"""The denoiser: a network together with its scale. This pair is what is trained, saved, shipped and applied."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowdose.hounsfield import Scale
+from lowdose.spec import Spec
+
+
+def pad_to(image: Tensor, multiple: int, smallest: int) -> Tensor:
+    """Grow (B, C, H, W) at its far edges to sides that are multiples and not too small, mirrored where possible."""
+    height, width = image.shape[-2:]
+    right = max(smallest, -(-width // multiple) * multiple) - width
+    below = max(smallest, -(-height // multiple) * multiple) - height
+    mode = "reflect" if right < width and below < height else "replicate"
+    return functional.pad(image, (0, right, 0, below), mode=mode) if right or below else image
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay convolution weights out as CPUs and tensor cores read them; results change by rounding only."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+class Denoiser(nn.Module):
+    """``forward`` works in network units for training; ``denoise`` is HU to HU and takes any size."""
+
+    def __init__(self, spec: Spec, scale: Scale) -> None:
+        super().__init__()
+        self.spec = spec
+        self.scale = scale
+        self.network = spec.build()
+
+    def forward(self, low: Tensor) -> Tensor:
+        """(B, 1, H, W) network units -> the same."""
+        result: Tensor = self.network(low)
+        return result
+
+    @torch.inference_mode()
+    def denoise(self, hu: Tensor) -> Tensor:
+        """(B, 1, H, W) HU -> the same. What lies outside the scale's range comes back exactly as it was."""
+        height, width = hu.shape[-2:]
+        inside = hu.clamp(self.scale.low, self.scale.high)
+        multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
+        units = pad_to(self.scale.encode(inside), multiple, smallest)
+        clean = self.scale.decode(self(units))[..., :height, :width]
+        trust = self.scale.trust(hu)
+        return torch.where(trust > 0, hu + trust * (clean - hu), hu)

@@ -1,0 +1,99 @@
+"""ESAU-Net: U-Net of efficient (channel) self-attention blocks (Chen et al., ASCON, MICCAI 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowdose.spec import network
+
+SLOPE = 0.01
+
+
+def _conv3(inside: int, outside: int) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+
+
+class ChannelAttention(nn.Module):
+    """Self-attention between channels: q, k normalised over space, one C x C softmax a head, learned temperature.
+
+    Its cost grows with the number of pixels, not with its square. (B, C, H, W) -> the same.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.depthwise = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
+        self.project = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, h * w)
+        q, k, v = qkv.unbind(1)
+        q, k = functional.normalize(q, dim=-1), functional.normalize(k, dim=-1)
+        attention = (q @ k.transpose(-2, -1) * self.temperature).softmax(dim=-1)
+        result: Tensor = self.project((attention @ v).reshape(b, c, h, w))
+        return result
+
+
+class Block(nn.Module):
+    """Channel attention with a residual, then two 3x3 convolutions with a residual (1x1 where the width changes).
+
+    The widening happens in the second convolution; only the deepest block has a wider middle.
+    """
+
+    def __init__(self, inside: int, outside: int, heads: int, middle: int | None = None) -> None:
+        super().__init__()
+        middle = middle or inside
+        self.attention = ChannelAttention(inside, heads)
+        self.first = _conv3(inside, middle)
+        self.second = _conv3(middle, outside)
+        same = inside == outside
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inside, outside, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(x)
+        h = functional.leaky_relu(self.first(x), SLOPE)
+        h = functional.leaky_relu(self.second(h), SLOPE)
+        result: Tensor = h + self.shortcut(x)
+        return result
+
+
+@network("esau_net")
+class ESAUNet(nn.Module):
+    """(B, 1, H, W) -> the same, H and W multiples of 8. No bias and no input-output skip; 4,914,230 parameters."""
+
+    multiple = 8
+    smallest = 16
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        w = width
+        self.stem = _conv3(1, w)
+        self.down = nn.ModuleList(
+            [Block(w, 2 * w, 1), Block(2 * w, 4 * w, 2), Block(4 * w, 8 * w, 4), Block(8 * w, 8 * w, 8, middle=16 * w)]
+        )
+        self.up = nn.ModuleList([Block(8 * w, 4 * w, 4), Block(4 * w, 2 * w, 2), Block(2 * w, w, 1)])
+        self.head = _conv3(w, w)
+        self.out = _conv3(w, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % 8 or x.shape[-2] % 8:
+            raise ValueError(f"ESAU-Net needs sides that are multiples of 8, got {tuple(x.shape)}")
+        h = functional.leaky_relu(self.stem(x), SLOPE)
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.down):
+            h = block(h if level == 0 else functional.max_pool2d(h, 2))
+            skips.append(h)
+        skips.pop()
+        for block in self.up:
+            h = functional.interpolate(h, scale_factor=2, mode="bilinear", align_corners=True)
+            h = block(h + skips.pop())
+        h = functional.leaky_relu(self.head(h), SLOPE)
+        # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            result: Tensor = self.out(h.float())
+        return result

@@ -1,0 +1,13 @@
+"""ESAU-Net trained for mean squared error, as LEDA's baseline of that name (Chen et al. 2023; 2024, section 3)."""
+
+from lowdose.methods.supervised import Supervised
+from lowdose.objectives.pixel import MSE
+from lowdose.spec import Spec
+from lowdose.train.recipe import Numbers, Recipe
+
+RECIPE = Recipe(
+    paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",
+    network=Spec("esau_net", {"width": 32}),
+    method=lambda denoiser: Supervised(denoiser, MSE()),
+    numbers=Numbers(learning_rate=5e-4),
+)

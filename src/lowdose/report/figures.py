@@ -1,0 +1,108 @@
+"""Pictures: grey-scale panels of slices and of differences, as PNG bytes. They carry no patient data."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lowdose.evaluate import FULL, LOW, Sample
+from lowdose.hounsfield import Window
+from lowdose.volume import HU
+
+LUNG = Window(-1350.0, 150.0)
+DIFFERENCE_HU = 100.0
+BACKGROUND, INK = "#101418", "#e6e9ec"
+
+
+def png(figure: Figure) -> bytes:
+    """Rendered at 110 dots an inch."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, facecolor=BACKGROUND)
+    return buffer.getvalue()
+
+
+def _panels(count: int, size: float = 3.6) -> tuple[Figure, list[object]]:
+    figure = Figure(figsize=(size * count, size * 1.12), layout="constrained")
+    return figure, list(np.atleast_1d(figure.subplots(1, count)))
+
+
+def _draw(axes: object, image: HU, title: str, window: Window, aspect: float, cmap: str = "gray") -> None:
+    axes.imshow(image, cmap=cmap, vmin=window.low, vmax=window.high, aspect=aspect, interpolation="nearest")  # type: ignore[attr-defined]
+    axes.set_title(title, color=INK, fontsize=10)  # type: ignore[attr-defined]
+    axes.set_axis_off()  # type: ignore[attr-defined]
+
+
+def preview(before: HU, after: HU, window: Window, pixel_mm: tuple[float, float] | None, model: str) -> bytes:
+    """Before, after and their difference side by side, each with its window."""
+    aspect = pixel_mm[0] / pixel_mm[1] if pixel_mm else 1.0
+    figure, axes = _panels(3)
+    spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
+    _draw(axes[0], before, f"input, {window}", window, aspect)
+    _draw(axes[1], after, f"{model}, {window}", window, aspect)
+    _draw(axes[2], after - before, f"difference, {spread}", spread, aspect)
+    return png(figure)
+
+
+def compare(sample: Sample, window: Window) -> bytes:
+    """Every version of one slice in one row."""
+    figure, axes = _panels(len(sample.images))
+    for place, (name, image) in zip(axes, sample.images.items(), strict=True):
+        _draw(place, image, name, window, 1.0)
+    return png(figure)
+
+
+def differences(sample: Sample) -> bytes:
+    """Every version minus full dose: what is left of the noise, and any structure that was lost or made up."""
+    others = {name: image for name, image in sample.images.items() if name != FULL}
+    figure, axes = _panels(len(others))
+    spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
+    for place, (name, image) in zip(axes, others.items(), strict=True):
+        _draw(place, image - sample.images[FULL], f"{name} minus full dose", spread, 1.0)
+    return png(figure)
+
+
+def zoom(sample: Sample, window: Window, side: int = 128) -> bytes:
+    """The same square of every version, enlarged: where the full-dose image has most soft-tissue structure."""
+    y, x = busiest(sample.images[FULL], window, side)
+    figure, axes = _panels(len(sample.images))
+    for place, (name, image) in zip(axes, sample.images.items(), strict=True):
+        _draw(place, image[y : y + side, x : x + side], f"{name}, enlarged", window, 1.0)
+    return png(figure)
+
+
+def busiest(image: HU, window: Window, side: int) -> tuple[int, int]:
+    """Top left corner of the square whose windowed values vary most while lying well inside the window."""
+    grey = window.apply(image)
+    best, corner = -1.0, (0, 0)
+    for y in range(0, max(1, image.shape[0] - side), side // 4):
+        for x in range(0, max(1, image.shape[1] - side), side // 4):
+            part: NDArray[np.float64] = grey[y : y + side, x : x + side]
+            inside = float(np.mean((part > 0.02) & (part < 0.98)))
+            score = inside**2 * float(part.std())
+            if score > best:
+                best, corner = score, (y, x)
+    return corner
+
+
+def bars(values: Mapping[str, float], title: str) -> bytes:
+    """One horizontal bar a version."""
+    figure = Figure(figsize=(5.2, 0.45 * len(values) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor(BACKGROUND)
+    names = list(values)[::-1]
+    colours = ["#8a94a0" if name in (LOW, FULL) else "#4aa3df" for name in names]
+    drawn = axes.barh(names, [values[name] for name in names], color=colours)
+    axes.bar_label(drawn, fmt="%.3g", color=INK, padding=3, fontsize=9)
+    axes.set_title(title, color=INK, fontsize=10)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.margins(x=0.15)
+    axes.xaxis.set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return png(figure)

@@ -1,0 +1,203 @@
+"""An evaluation as files: CSV (every number), JSON (summaries with their definitions), one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+import lowdose
+from lowdose.evaluate import FULL, LOW, Evaluation
+from lowdose.metrics.statistics import Summary
+from lowdose.report import figures
+
+FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
+HIGHER_IS_BETTER = {"rmse": False, "psnr": True, "ssim": True, "fsim": True, "vif": True}
+
+
+def table_csv(evaluation: Evaluation) -> str:
+    """One row a number, with the definition that makes it comparable."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["case", "patient", "position_mm", "image", "metric", "value", "definition"])
+    for row in evaluation.rows:
+        position = "" if row.position is None else f"{row.position:g}"
+        writer.writerow(
+            [row.case, row.patient, position, row.image, row.metric, f"{row.value:.9g}", define(evaluation, row.metric)]
+        )
+    return text.getvalue()
+
+
+def define(evaluation: Evaluation, metric: str) -> str:
+    """Window, range and flavour of a metric, in words."""
+    if metric in FIDELITY:
+        return evaluation.profile.label(metric)
+    if metric == "noise SD":
+        return "mode of the local SD in soft tissue, HU"
+    if metric == "noise f_av":
+        return "mean frequency of the noise power spectrum, 1-D radial weighting, 1/mm"
+    return f"{metric}: mean HU of an eroded region drawn on the full-dose image, HU"
+
+
+def summaries(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Mean, SD and interval per case, per patient and over everything, for every image and metric."""
+    result = []
+    for metric in evaluation.metrics():
+        for image in evaluation.images:
+            for case in [*evaluation.cases(), None]:
+                found = evaluation.summary(metric, image, case)
+                if found is not None:
+                    numbers = {key: _finite(value) for key, value in asdict(found).items()}
+                    result.append({"case": case or "all", "image": image, "metric": metric, **numbers})
+    return result
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: an identical pair's PSNR is written as the word."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_json(evaluation: Evaluation, uids: list[dict[str, object]]) -> str:
+    """Definitions, checksums, summaries; UIDs appear here and nowhere else."""
+    content = {
+        "lowdose": lowdose.__version__,
+        "profile": evaluation.profile.describe(),
+        "definitions": {metric: define(evaluation, metric) for metric in evaluation.metrics()},
+        "models": evaluation.models,
+        "seconds_per_slice": evaluation.seconds,
+        "warnings": evaluation.warnings,
+        "summaries": summaries(evaluation),
+        "series": uids,
+    }
+    return json.dumps(content, indent=2)
+
+
+def page(evaluation: Evaluation) -> str:
+    """The HTML page: tables first, then pictures; nothing is loaded from outside."""
+    environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
+    window = evaluation.profile.window
+    pictures = [
+        {
+            "case": sample.case,
+            "position": None if sample.position is None else f"{sample.position:.1f}",
+            "rows": [
+                _embed(figures.compare(sample, window)),
+                _embed(figures.zoom(sample, window)),
+                _embed(figures.differences(sample)),
+            ],
+        }
+        for sample in evaluation.samples
+    ]
+    return environment.get_template("page.html").render(
+        version=lowdose.__version__,
+        profile=f"Profile {evaluation.profile.name}: {evaluation.profile.note}",
+        definitions={metric: define(evaluation, metric) for metric in FIDELITY if metric in evaluation.metrics()},
+        tables=[_table(evaluation, case) for case in _parts(evaluation)],
+        noise=_noise(evaluation),
+        bias=_bias(evaluation),
+        pictures=pictures,
+        models=evaluation.models,
+        seconds=evaluation.seconds,
+        warnings=evaluation.warnings,
+        difference=f"±{figures.DIFFERENCE_HU:g} HU",
+        window=str(window),
+    )
+
+
+def _parts(evaluation: Evaluation) -> list[str | None]:
+    cases: list[str | None] = list(evaluation.cases())
+    return [*cases, None] if len(cases) > 1 else cases
+
+
+def _embed(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def _table(evaluation: Evaluation, case: str | None) -> dict[str, Any]:
+    metrics = [metric for metric in FIDELITY if metric in evaluation.metrics()]
+    found = {
+        image: {metric: evaluation.summary(metric, image, case) for metric in metrics}
+        for image in evaluation.images
+        if image != FULL
+    }
+    first = next((s for row in found.values() for s in row.values() if s is not None), None)
+    return {
+        "title": case or "all series",
+        "metrics": metrics,
+        "counts": counts(first) if first else "",
+        "rows": [
+            {"image": image, "cells": [_cell(row[m], _best(found, image, m)) for m in metrics]}
+            for image, row in found.items()
+        ],
+    }
+
+
+def counts(found: Summary) -> str:
+    """How many slices of how many patients, and what the interval is an interval of."""
+    slices = f"{found.n_slices} slice{'s' * (found.n_slices != 1)}"
+    patients = f"{found.n_patients} patient{'s' * (found.n_patients != 1)}"
+    if found.interval is None:
+        return f"{slices} of {patients}; too few for an interval"
+    what = "patients" if found.interval_of == "patients" else "slices only: it says nothing of other patients"
+    return f"{slices} of {patients}; 95 % bootstrap interval over {what}"
+
+
+def _best(found: dict[str, dict[str, Summary | None]], image: str, metric: str) -> bool:
+    means = {name: row[metric].mean for name, row in found.items() if row[metric] is not None}  # type: ignore[union-attr]
+    if image not in means or len(means) < 2:
+        return False
+    choose = max if HIGHER_IS_BETTER[metric] else min
+    return means[image] == choose(means.values())
+
+
+def _cell(found: Summary | None, best: bool) -> dict[str, Any]:
+    if found is None:
+        return {"text": "–", "interval": "", "best": False}
+    low_high = f"{found.interval[0]:.4g} – {found.interval[1]:.4g}" if found.interval else ""
+    return {
+        "text": f"{found.mean:.4g}" + (f" ± {found.sd:.2g}" if found.sd is not None else ""),
+        "interval": low_high,
+        "best": best,
+    }
+
+
+def _noise(evaluation: Evaluation) -> list[dict[str, str]]:
+    rows = []
+    for case in evaluation.cases():
+        for image in evaluation.images:
+            sd, f_av = (evaluation.summary(name, image, case) for name in ("noise SD", "noise f_av"))
+            rows.append(
+                {
+                    "case": case,
+                    "image": image,
+                    "sd": f"{sd.mean:.1f}" if sd else "–",
+                    "f_av": f"{f_av.mean:.3f}" if f_av else "–",
+                }
+            )
+    return rows
+
+
+def _bias(evaluation: Evaluation) -> list[dict[str, str]]:
+    rows = []
+    for metric in evaluation.metrics():
+        if metric.startswith("bias to"):
+            reference, tissue = metric.removeprefix("bias to ").split(", ", 1)
+            for image in evaluation.images:
+                found = evaluation.summary(metric, image)
+                if found is not None and image not in (FULL,) and not (image == LOW and reference == LOW):
+                    rows.append(
+                        {
+                            "reference": reference,
+                            "tissue": tissue,
+                            "image": image,
+                            "mean": f"{found.mean:+.2f}",
+                            "worst": f"{max(evaluation.values(metric, image)[0], key=abs):+.2f}",
+                        }
+                    )
+    return rows

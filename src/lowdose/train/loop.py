@@ -1,0 +1,144 @@
+"""The training loop, once for every method: zero_grad, backward, average gradients, clip, step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from lowdose.batch import Batch
+from lowdose.methods.base import Method
+from lowdose.train.logbook import Logbook
+from lowdose.train.optim import EMA, cosine
+from lowdose.train.recipe import Numbers
+from lowdose.train.state import load_state, save_state
+
+T = TypeVar("T")
+STATE = "state.pt"
+LOG_EVERY = 50
+
+
+@dataclass
+class Hooks:
+    """What a caller hangs on the loop: where batches come from, and what happens along the way.
+
+    batches(first, last): one Batch a step. validate(): numbers to log, called with averaged weights in place.
+    export(): write the model, likewise. progress(step, loss, seconds_left). stopped(): a wish to end early.
+    """
+
+    batches: Callable[[int, int], Iterator[Batch]]
+    validate: Callable[[], Mapping[str, float]]
+    export: Callable[[], None]
+    progress: Callable[[int, float, float], None]
+    stopped: Callable[[], bool]
+
+
+class Trainer:
+    """One method being trained in the folder ``run``; rank 0 alone writes."""
+
+    def __init__(self, fabric: Fabric, method: Method, numbers: Numbers, run: Path) -> None:
+        self.fabric, self.method, self.numbers, self.run = fabric, method.to(fabric.device), numbers, run
+        self.optimisers: dict[str, Optimizer] = {
+            name: AdamW(
+                [p for p in player.parameters() if p.requires_grad],
+                lr=numbers.learning_rate,
+                betas=(numbers.beta1, numbers.beta2),
+                weight_decay=numbers.weight_decay,
+            )
+            for name, player in method.players().items()
+        }
+        self.ema = EMA(method.denoiser.network, numbers.ema)
+        self.step = 0
+
+    def resume(self, settings: Mapping[str, object]) -> None:
+        """Continue from the saved state. Raises InvalidSetting when there is none or it had other settings."""
+        self.step = load_state(self.run / STATE, self.method.saved(), self.optimisers, self.ema, settings)
+
+    def fit(self, settings: Mapping[str, object], hooks: Hooks) -> bool:
+        """Train to the end, or until ``hooks.stopped``; True when the run is complete."""
+        book = Logbook(self.run, self.step) if self.fabric.is_global_zero else None
+        started, first = time.monotonic(), self.step
+        self.method.train()
+        for batch in hooks.batches(self.step, self.numbers.steps):
+            losses = self._update(batch)
+            self.step += 1
+            self.ema.update(self.method.denoiser.network, self.step)
+            done = self.step == self.numbers.steps
+            stop = not done and hooks.stopped()
+            if self.fabric.is_global_zero and book is not None:
+                self._record(book, losses, hooks, done, started, first)
+                if done or stop or self.step % self.numbers.checkpoint_every == 0:
+                    self._save(settings, hooks)
+            if stop:
+                break
+        if book is not None:
+            book.close()
+        return self.step == self.numbers.steps
+
+    def _update(self, batch: Batch) -> dict[str, torch.Tensor]:
+        n = self.numbers
+        batch = Batch(*(self.fabric.to_device(part) for part in batch))
+        rate = cosine(self.step, n.steps, n.learning_rate, n.final_learning_rate, n.warmup)
+        losses: dict[str, torch.Tensor] = {}
+        with self.fabric.autocast():
+            turns = self.method.turns(batch)
+            turn = next(turns, None)
+        while turn is not None:
+            player, optimiser = self.method.players()[turn.player], self.optimisers[turn.player]
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            parameters = [p for p in player.parameters() if p.requires_grad]
+            optimiser.zero_grad()
+            torch.autograd.backward(sum(turn.terms.values(), torch.zeros(())), inputs=parameters)
+            average_gradients(self.fabric, parameters)
+            nn.utils.clip_grad_norm_(parameters, n.clip)
+            optimiser.step()
+            losses |= {f"{turn.player}/{name}": value.detach() for name, value in turn.terms.items()}
+            with self.fabric.autocast():
+                turn = next(turns, None)
+        return losses
+
+    def _record(
+        self, book: Logbook, losses: Mapping[str, torch.Tensor], hooks: Hooks, done: bool, started: float, first: int
+    ) -> None:
+        if self.step % LOG_EVERY == 0 or done:
+            pace = (time.monotonic() - started) / (self.step - first)
+            values = {name: float(value) for name, value in losses.items()}
+            hooks.progress(self.step, sum(values.values()), pace * (self.numbers.steps - self.step))
+            book.write(self.step - 1, {**values, "seconds_per_step": pace})
+        if self.step % self.numbers.validate_every == 0 or done:
+            book.write(self.step - 1, self._with_average(hooks.validate))
+
+    def _save(self, settings: Mapping[str, object], hooks: Hooks) -> None:
+        save_state(self.run / STATE, self.step, self.method.saved(), self.optimisers, self.ema, dict(settings))
+        self._with_average(hooks.export)
+
+    def _with_average(self, action: Callable[[], T]) -> T:
+        """Run ``action`` with the averaged weights in the denoiser, then put the trained ones back."""
+        network = self.method.denoiser.network
+        trained = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(self.ema.weights)
+        self.method.eval()
+        try:
+            return action()
+        finally:
+            network.load_state_dict(trained)
+            self.method.train()
+
+
+def average_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
+    """Mean of the gradients over all processes, in one message: N processes equal one with an N times larger batch."""
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    mean = fabric.all_reduce(torch.cat([g.reshape(-1) for g in gradients]), reduce_op="mean")
+    assert isinstance(mean, torch.Tensor)
+    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -1,0 +1,194 @@
+"""A training run from folders to weights: find pairs, split by patient, train, write model and log."""
+
+from __future__ import annotations
+
+import json
+import signal
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric, seed_everything
+
+import lowdose
+from lowdose import checkpoint
+from lowdose.checkpoint import Domain
+from lowdose.data.pairs import PairedSlice, SliceCache, split_by_patient
+from lowdose.data.patches import Patches, batches
+from lowdose.errors import OutputRefused
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.metrics.fidelity import psnr
+from lowdose.metrics.noise import noise_level
+from lowdose.networks.denoiser import Denoiser, channels_last
+from lowdose.train.loop import STATE, Hooks, Trainer
+from lowdose.train.recipe import Recipe
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how a run computes; none of it changes what is learned, except precision by rounding.
+
+    devices: processes, one GPU or CPU share each. precision: '32-true', 'bf16-mixed', '16-mixed' or 'auto'.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "auto"
+    resume: bool = False
+
+
+def choose_precision(wanted: str, cuda: bool) -> Any:
+    """bf16-mixed where the hardware multiplies bf16 natively, otherwise 32-true."""
+    if wanted != "auto":
+        return wanted
+    native = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+def train(
+    name: str,
+    recipe: Recipe,
+    items: Sequence[PairedSlice],
+    run: Path,
+    options: Options,
+    say: Callable[[str], None],
+    progress: Callable[[int, float, float], None],
+) -> bool:
+    """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped by a signal.
+
+    Raises OutputRefused when the folder already holds a run and ``resume`` is off; InvalidSetting when it is on and
+    there is nothing to resume, or other numbers.
+    """
+    numbers = recipe.numbers
+    if (run / STATE).exists() and not options.resume:
+        raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
+    learn, check = split_by_patient(items, _held_out(items, numbers.validation_patients))
+    cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=options.devices,
+        strategy="ddp" if options.devices > 1 else "auto",
+        precision=choose_precision(options.precision, cuda),
+    )
+    fabric.launch()
+    seed_everything(numbers.seed, verbose=False)
+    denoiser = Denoiser(recipe.network, recipe.scale)
+    channels_last(denoiser)
+    trainer = Trainer(fabric, recipe.method(denoiser), numbers, run)
+    settings = {"recipe": name, "processes": fabric.world_size, **numbers.to_dict()}
+    if options.resume:
+        trainer.resume(settings)
+    elif fabric.is_global_zero:
+        _describe_run(run, recipe, settings, learn, check)
+    if not check and fabric.is_global_zero:
+        say("no patient is held out for validation: judge this model on other data")
+    cache = SliceCache(learn)
+    patches = Patches(cache, numbers.patch, numbers.augmentation, numbers.seed)
+    domain = training_domain(cache, patches)
+    facts = {**settings, "paper": recipe.paper, "lowdose": lowdose.__version__, "slices": len(learn)}
+
+    def export() -> None:
+        checkpoint.save(run / MODEL, denoiser, domain, {**facts, "step": trainer.step})
+
+    with Stop() as stop:
+        hooks = Hooks(
+            batches=lambda a, b: batches(patches, numbers.batch, a, b, fabric.global_rank, fabric.world_size),
+            validate=lambda: validation(denoiser, check),
+            export=export,
+            progress=progress,
+            stopped=lambda: stop.asked,
+        )
+        return trainer.fit(settings, hooks)
+
+
+def _held_out(items: Sequence[PairedSlice], wanted: int) -> int:
+    patients = len({item.patient for item in items})
+    return wanted if wanted >= 0 else (max(1, patients // 5) if patients > 1 else 0)
+
+
+def _describe_run(
+    run: Path, recipe: Recipe, settings: Mapping[str, object], learn: list[PairedSlice], check: list[PairedSlice]
+) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        content = {
+            "paper": recipe.paper,
+            "settings": settings,
+            "network": {"name": recipe.network.name, **recipe.network.settings},
+            "scale": recipe.scale.to_dict(),
+            "training": {"slices": len(learn), "patients": len({i.patient for i in learn})},
+            "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
+            "versions": {"lowdose": lowdose.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        }
+        (run / "run.json").write_text(json.dumps(content, indent=2))
+    except OSError as error:
+        raise OutputRefused(f"{run}: cannot be written ({error.strerror})") from error
+
+
+def validation(denoiser: Denoiser, items: Sequence[PairedSlice], most: int = 8) -> dict[str, float]:
+    """Mean PSNR in the soft-tissue window over up to ``most`` evenly spread slices of the held-out patients."""
+    chosen = [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()] if items else []
+    if not chosen:
+        return {}
+    device = next(denoiser.parameters()).device
+    gains, values = [], []
+    for item in chosen:
+        low, full = item.read()
+        clean = denoiser.denoise(torch.from_numpy(low)[None, None].to(device))[0, 0].cpu().numpy()
+        windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
+        values.append(psnr(windowed[2], windowed[1], 1.0))
+        gains.append(values[-1] - psnr(windowed[0], windowed[1], 1.0))
+    return {"validation/psnr_soft_tissue": float(np.mean(values)), "validation/psnr_gain": float(np.mean(gains))}
+
+
+def training_domain(cache: SliceCache, patches: Patches, draws: int = 3) -> Domain:
+    """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
+    sds: list[float] = []
+    frequencies: list[float] = []
+    step = max(1, len(cache) // 24)
+    for index in range(0, len(cache), step):
+        low, full = (image.astype(np.float32) for image in cache[index])
+        pixel = cache.items[index].pixel_mm
+        for draw in range(draws):
+            rng = np.random.default_rng((patches.seed, index, draw))
+            seen, _ = patches.augmentation.apply(low, full, pixel, rng)
+            level = noise_level(seen, np.ones(seen.shape, bool), pixel)
+            if level is not None:
+                sds.append(level.sd)
+                frequencies.append(level.f_av)
+    thickness = [item.thickness_mm for item in cache.items if item.thickness_mm is not None]
+    return Domain(_range(sds), _range(frequencies), _range([i.pixel_mm for i in cache.items]), _range(thickness))
+
+
+def _range(values: Sequence[float]) -> tuple[float, float] | None:
+    return (round(min(values), 4), round(max(values), 4)) if values else None
+
+
+class Stop:
+    """Turns the first Ctrl-C or SIGTERM into a wish to save and end; a second one acts as usual."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: types.FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()

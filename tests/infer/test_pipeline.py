@@ -1,0 +1,158 @@
+"""A series through a model: what must stay stays, strength blends, and the domain is checked."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from lowdose.checkpoint import Domain
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.infer import domain, models, pipeline
+from lowdose.infer.classical import CLASSICAL
+from lowdose.infer.domain import Measured
+from lowdose.infer.models import ReadyModel
+from lowdose.networks.denoiser import Denoiser
+from lowdose.physics import phantom
+from lowdose.spec import Spec
+from lowdose.volume import Acquisition, Geometry, Slice
+
+
+def a_model() -> ReadyModel:
+    torch.manual_seed(0)
+    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale()).eval()
+    torch.nn.init.normal_(denoiser.network.out.weight, std=0.2)
+    return ReadyModel("test", "0" * 64, denoiser, Domain(), torch.device("cpu"))
+
+
+def a_slice(seed: int = 0) -> Slice:
+    body = phantom.with_noise(phantom.abdomen(1, seed, 128, 3.0), 15.0, 0.25, seed)
+    hu = body.hu[0].copy()
+    valid = np.ones(hu.shape, bool)
+    valid[:9] = False
+    hu[:9] = -3024.0
+    hu[60, 60:64] = [3071.0, 2000.0, -8192.0, -1150.0]
+    return Slice(hu, valid, 0.0, (3.0, 3.0))
+
+
+@dataclass
+class MemorySource:
+    slices: list[Slice]
+    acquisition: Acquisition = field(default_factory=lambda: Acquisition(thickness_mm=3.0))
+    geometry: Geometry | None = None
+    warnings: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    uids: dict[str, object] = field(default_factory=dict)
+    planes: list[object] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def read(self, index: int) -> Slice:
+        return self.slices[index]
+
+
+class MemorySink:
+    def __init__(self) -> None:
+        self.written: list[np.ndarray] = []
+
+    def write(self, original: Slice, hu: np.ndarray) -> None:
+        self.written.append(hu)
+
+
+@pytest.mark.parametrize("name", ["network", *CLASSICAL])
+def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
+    item = a_slice()
+    model = a_model() if name == "network" else models.find(name, torch.device("cpu"))
+    out = pipeline.denoise_slice(model, item, 1.0)
+    assert np.array_equal(out[:9], item.hu[:9])
+    assert np.array_equal(out[60, 60:64], item.hu[60, 60:64])
+    assert (out[20:50] != item.hu[20:50]).mean() > 0.3
+    assert out.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICAL))
+def test_classical_filters_remove_noise_and_keep_the_mean(name: str) -> None:
+    body = phantom.abdomen(1, 3)
+    noisy = phantom.with_noise(body, 20.0, 0.25, 3).hu[0]
+    item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (0.74, 0.74))
+    out = pipeline.denoise_slice(models.find(name, torch.device("cpu")), item, 1.0)
+    inside = np.abs(body.hu[0]) < 300
+    before, after = (np.sqrt(np.mean((image - body.hu[0])[inside] ** 2)) for image in (noisy, out))
+    assert after < 0.9 * before
+    assert abs(float((out - noisy)[inside].mean())) < 2.0
+
+
+def test_strength_blends_and_zero_is_the_input_itself() -> None:
+    item, model = a_slice(), a_model()
+    full = pipeline.denoise_slice(model, item, 1.0)
+    half = pipeline.denoise_slice(model, item, 0.5)
+    assert np.array_equal(pipeline.denoise_slice(model, item, 0.0), item.hu)
+    np.testing.assert_allclose(half, item.hu + 0.5 * (full - item.hu), atol=1e-3)
+    for wrong in (-0.1, 1.01, float("nan")):
+        with pytest.raises(InvalidSetting, match="between 0"):
+            pipeline.check_strength(wrong)
+
+
+def test_padding_does_not_reach_into_the_body() -> None:
+    # The stand-in for padding is air, so its stored value must not matter.
+    one, model = a_slice(), a_model()
+    other = one.hu.copy()
+    other[:9] = 0.0
+    a = pipeline.denoise_slice(model, one, 1.0)
+    b = pipeline.denoise_slice(model, Slice(other, one.valid, 0.0, (3.0, 3.0)), 1.0)
+    assert np.array_equal(a[9:], b[9:])
+
+
+def test_series_is_streamed_in_order_and_the_middle_is_kept() -> None:
+    source, sink, seen = MemorySource([a_slice(s) for s in range(5)]), MemorySink(), []
+    outcome = pipeline.denoise_series(source, sink, a_model(), 1.0, seen.append)  # type: ignore[arg-type]
+    assert seen == [1, 2, 3, 4, 5]
+    assert outcome.before is source.slices[2]
+    assert outcome.after is sink.written[2]
+    assert set(outcome.seconds) == {"read", "denoise", "write"}
+    for item, written in zip(source.slices, sink.written, strict=True):
+        assert np.array_equal(written, pipeline.denoise_slice(a_model(), item, 1.0))
+
+
+def test_a_network_that_makes_nan_is_our_fault_not_an_image() -> None:
+    model = a_model()
+    model.denoiser.network.out.bias.data[0] = float("nan")  # type: ignore[attr-defined]
+    with pytest.raises(ArithmeticError, match="not numbers"):
+        pipeline.denoise_slice(model, a_slice(), 1.0)
+
+
+def test_measured_noise_follows_the_dose() -> None:
+    found = []
+    for dose in (1.0, 0.25):
+        volume = phantom.with_noise(phantom.abdomen(3, 1), 15.0, dose, 1)
+        slices = [Slice(hu, np.ones(hu.shape, bool), 0.0, (0.74, 0.74)) for hu in volume.hu]
+        found.append(domain.measure(MemorySource(slices)))  # type: ignore[arg-type]
+    assert found[1].noise_sd / found[0].noise_sd == pytest.approx(2.0, rel=0.15)  # type: ignore[operator]
+    assert found[0].pixel_mm == pytest.approx(0.74)
+    assert found[0].thickness_mm == 3.0
+
+
+def test_outside_the_training_range_there_is_a_warning_for_each_quantity() -> None:
+    trained = Domain(noise_sd=(10, 40), noise_f_av=(0.2, 0.4), pixel_mm=(0.7, 0.8), thickness_mm=(3, 3))
+    assert domain.outside(Measured(30, 0.3, 0.75, 3.0), trained) == []
+    assert domain.outside(Measured(41, 0.3, 0.75, 3.0), trained) == []
+    assert len(domain.outside(Measured(80, 0.6, 0.4, 1.0), trained)) == 4
+    (text,) = domain.outside(Measured(30, 0.3, 0.75, 5.0), trained)
+    assert "5 mm" in text
+    assert "3-3 mm" in text
+    (text,) = domain.outside(Measured(None, 0.3, 0.75, 3.0), trained)
+    assert "not known" in text
+    assert domain.outside(Measured(80, 0.6, 0.4, 1.0), Domain()) == []
+
+
+def test_devices_and_names() -> None:
+    assert models.choose_device("cpu").type == "cpu"
+    with pytest.raises(InvalidSetting, match="auto, cpu or cuda"):
+        models.choose_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidSetting, match="no CUDA"):
+            models.choose_device("cuda")
+    with pytest.raises(IncompatibleCheckpoint, match="nlm, tv, gaussian"):
+        models.find("no-such-model", torch.device("cpu"))

@@ -1,0 +1,82 @@
+"""The denoiser: any size without seams, exact identity outside its range."""
+
+import pytest
+import torch
+
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import OBJECTIVE, Scale
+from lowdose.networks.denoiser import Denoiser, pad_to
+from lowdose.spec import Spec
+
+SMALL = Spec("unet", {"width": 4, "levels": 3})
+
+
+def trained() -> Denoiser:
+    torch.manual_seed(0)
+    denoiser = Denoiser(SMALL, Scale()).eval()
+    torch.nn.init.normal_(denoiser.network.out.weight, std=0.3)
+    return denoiser
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (16, 16), (17, 31), (64, 40), (616, 24)])
+@pytest.mark.parametrize("name", ["unet", "red_cnn", "esau_net"])
+def test_any_size(name: str, shape: tuple[int, int]) -> None:
+    settings = {"unet": {"width": 2, "levels": 3}, "red_cnn": {"channels": 2}, "esau_net": {"width": 8}}[name]
+    hu = torch.randn(1, 1, *shape) * 30
+    out = Denoiser(Spec(name, settings), Scale()).eval().denoise(hu)
+    assert out.shape == hu.shape
+    assert out.isfinite().all()
+
+
+def test_padding_leaves_no_seam() -> None:
+    denoiser = trained()
+    large = torch.randn(1, 1, 96, 96) * 30
+    # A crop whose sides do not divide, far from its cut edge, must equal the whole image there.
+    part = denoiser.denoise(large[..., :61, :59])
+    torch.testing.assert_close(part[..., :30, :30], denoiser.denoise(large)[..., :30, :30], atol=1e-3, rtol=1e-5)
+
+
+def test_outside_its_range_the_output_is_the_input() -> None:
+    hu = torch.randn(1, 1, 32, 32) * 30
+    special = [3071.0, 2000.0, 2000.5, 30000.0, -8192.0, -1150.0, -2000.0]
+    for place, value in enumerate(special):
+        hu[0, 0, 3 * place, 5] = value
+    out = trained().denoise(hu)
+    for place, value in enumerate(special):
+        assert float(out[0, 0, 3 * place, 5]) == value
+    assert not torch.equal(out, hu)
+
+
+def test_change_fades_in_over_fifty_hu() -> None:
+    scale = Scale(low=-1000, high=1000)
+    trust = scale.trust(torch.tensor([-1001.0, -1000, -975, -950, 0, 950, 975, 1000, 1001]))
+    torch.testing.assert_close(trust, torch.tensor([0, 0, 0.5, 1, 1, 1, 0.5, 0, 0]))
+
+
+def test_one_pixel_of_metal_does_not_reach_far() -> None:
+    denoiser = trained()
+    hu = torch.randn(1, 1, 64, 64) * 30
+    metal = hu.clone()
+    metal[0, 0, 32, 32] = 30000.0
+    clipped = hu.clone()
+    clipped[0, 0, 32, 32] = denoiser.scale.high
+    same = denoiser.denoise(metal) == denoiser.denoise(clipped)
+    assert same.sum() >= same.numel() - 1
+
+
+def test_scale_is_a_bijection_and_refuses_nonsense() -> None:
+    hu = torch.linspace(-2000, 4000, 101, dtype=torch.float64)
+    for scale in (Scale(), OBJECTIVE, Scale(zero=-1150, one=2000)):
+        torch.testing.assert_close(scale.decode(scale.encode(hu)), hu)
+    assert float(Scale().encode(torch.tensor(0.0))) == 0.0
+    for wrong in ({"low": 100.0, "high": 50.0}, {"one": 0.0}, {"high": float("nan")}):
+        with pytest.raises(InvalidSetting):
+            Scale(**wrong)
+
+
+def test_padding_mirrors_and_crops_back() -> None:
+    image = torch.arange(12.0).reshape(1, 1, 3, 4)
+    padded = pad_to(image, 4, 4)
+    assert padded.shape == (1, 1, 4, 4)
+    assert torch.equal(padded[0, 0, 3], image[0, 0, 1])
+    assert pad_to(image, 1, 1) is image

@@ -1,0 +1,150 @@
+"""Every network: parameter count of the literature, size rules, and what it does at fixed weights."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+import lowdose.networks  # noqa: F401
+from lowdose.errors import IncompatibleCheckpoint
+from lowdose.networks.esau_net import ChannelAttention
+from lowdose.spec import NETWORKS, Spec
+
+SMALL = {"red_cnn": {"channels": 4}, "esau_net": {"width": 8}, "unet": {"width": 4, "levels": 3}}
+
+
+def count(spec: Spec) -> int:
+    return sum(p.numel() for p in spec.build().parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "parameters"),
+    [
+        (Spec("red_cnn"), 1_848_865),
+        (Spec("esau_net"), 4_914_230),
+        (Spec("unet"), 1_946_305),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_parameter_count(spec: Spec, parameters: int) -> None:
+    assert count(spec) == parameters
+
+
+def test_every_network_is_tested() -> None:
+    assert set(SMALL) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_keeps_size_and_learns_one_batch(name: str) -> None:
+    torch.manual_seed(0)
+    network = Spec(name, SMALL[name]).build()
+    x = torch.rand(2, 1, 32, 40) * 0.1 + 0.3
+    target = functional.avg_pool2d(x, 3, 1, 1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(60):
+        loss = functional.mse_loss(network(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert network(x).shape == x.shape
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_red_cnn_with_zero_weights_is_relu_of_its_input() -> None:
+    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    x = torch.randn(1, 1, 24, 24)
+    assert torch.equal(network(x), x.relu())
+
+
+def test_red_cnn_written_out_slowly() -> None:
+    torch.manual_seed(1)
+    network = Spec("red_cnn", {"channels": 3}).build()
+    c, d = list(network.encode), list(network.decode)
+    x = torch.rand(1, 1, 25, 23)
+    c1 = c[0](x).relu()
+    c2 = c[1](c1).relu()
+    c3 = c[2](c2).relu()
+    c4 = c[3](c3).relu()
+    c5 = c[4](c4).relu()
+    d1 = (d[0](c5) + c4).relu()
+    d2 = d[1](d1).relu()
+    d3 = (d[2](d2) + c2).relu()
+    d4 = d[3](d3).relu()
+    assert torch.equal(network(x), (d[4](d4) + x).relu())
+
+
+def test_red_cnn_moves_with_its_input_away_from_the_border() -> None:
+    torch.manual_seed(2)
+    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    x = torch.rand(1, 1, 64, 64)
+    moved = torch.roll(x, (3, 5), (2, 3))
+    inside = (..., slice(25, -25), slice(25, -25))
+    expected = torch.roll(network(x), (3, 5), (2, 3))
+    torch.testing.assert_close(network(moved)[inside], expected[inside], atol=1e-5, rtol=1e-4)
+
+
+def test_red_cnn_refuses_small_images() -> None:
+    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    assert network(torch.rand(1, 1, 21, 21)).shape[-1] == 21
+    with pytest.raises(ValueError, match="at least 21"):
+        network(torch.rand(1, 1, 20, 40))
+
+
+@pytest.mark.parametrize("name", ["esau_net", "unet"])
+def test_refuses_sides_that_do_not_divide(name: str) -> None:
+    with pytest.raises(ValueError, match="multiples"):
+        Spec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
+
+
+def test_untrained_unet_is_the_identity() -> None:
+    x = torch.rand(1, 1, 16, 16)
+    assert torch.equal(Spec("unet", SMALL["unet"]).build()(x), x)
+
+
+def test_esau_net_has_no_bias_and_no_skip_from_the_input() -> None:
+    network = Spec("esau_net", SMALL["esau_net"]).build()
+    assert not [name for name, _ in network.named_parameters() if "bias" in name]
+    assert not network(torch.zeros(1, 1, 16, 16)).any()
+    torch.nn.init.zeros_(network.out.weight)
+    assert not network(torch.rand(1, 1, 16, 16)).any()
+
+
+def test_channel_attention_written_out_slowly() -> None:
+    torch.manual_seed(3)
+    layer = ChannelAttention(4, 2)
+    torch.nn.init.uniform_(layer.temperature, 0.5, 2.0)
+    x = torch.randn(1, 4, 5, 6)
+    q, k, v = layer.depthwise(layer.qkv(x))[0].reshape(3, 4, 30)
+    out = torch.zeros(4, 30)
+    for head in range(2):
+        for i in (2 * head, 2 * head + 1):
+            scores = torch.stack(
+                [
+                    (q[i] / q[i].norm()) @ (k[j] / k[j].norm()) * layer.temperature[head, 0, 0]
+                    for j in (2 * head, 2 * head + 1)
+                ]
+            ).softmax(0)
+            out[i] = scores[0] * v[2 * head] + scores[1] * v[2 * head + 1]
+    torch.testing.assert_close(layer(x), layer.project(out.reshape(1, 4, 5, 6)))
+
+
+def test_channel_attention_ignores_where_pixels_are() -> None:
+    layer = ChannelAttention(4, 2)
+    # With a depth-wise kernel that only looks at its own pixel, nothing in the layer knows about neighbours.
+    torch.nn.init.zeros_(layer.depthwise.weight)
+    layer.depthwise.weight.data[:, :, 1, 1] = 1.0
+    x = torch.randn(1, 4, 6, 6)
+    order = torch.randperm(36)
+    shuffled = x.flatten(2)[..., order].reshape(x.shape)
+    expected = layer(x).flatten(2)[..., order].reshape(x.shape)
+    torch.testing.assert_close(layer(shuffled), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_unknown_name_and_setting_say_what_is_known() -> None:
+    with pytest.raises(IncompatibleCheckpoint, match="red_cnn"):
+        Spec("redcnn").build()
+    with pytest.raises(IncompatibleCheckpoint, match="colour"):
+        Spec("unet", {"colour": 3}).build()

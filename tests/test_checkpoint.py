@@ -1,0 +1,126 @@
+"""Weights files: what is saved comes back; what is damaged or foreign is refused with a way out."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lowdose import checkpoint
+from lowdose.checkpoint import FORMAT, Domain
+from lowdose.errors import IncompatibleCheckpoint
+from lowdose.hounsfield import Scale
+from lowdose.networks.denoiser import Denoiser
+from lowdose.spec import Spec
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Denoiser, str]:
+    torch.manual_seed(0)
+    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale(high=1900))
+    torch.nn.init.normal_(denoiser.network.out.weight)
+    path = tmp_path / "model.safetensors"
+    return path, denoiser, checkpoint.save(path, denoiser, Domain(noise_sd=(10, 40)), {"step": 3})
+
+
+def test_what_is_saved_comes_back(saved: tuple[Path, Denoiser, str]) -> None:
+    path, denoiser, sha256 = saved
+    model = checkpoint.load(str(path))
+    assert (model.name, model.sha256, model.training) == (path.parent.name, sha256, {"step": 3})
+    assert model.domain == Domain(noise_sd=(10, 40))
+    assert model.denoiser.scale == denoiser.scale
+    hu = torch.randn(1, 1, 20, 20) * 100
+    assert torch.equal(model.denoiser.denoise(hu), denoiser.eval().denoise(hu))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def rewrite(path: Path, **header: str) -> None:
+    with checkpoint.safe_open(path, framework="pt") as file:
+        old = dict(file.metadata())
+    save_file(load_file(path), path, {**old, **header})
+
+
+def test_shipped_checksum_is_checked_at_every_load(
+    saved: tuple[Path, Denoiser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _, sha256 = saved
+    monkeypatch.setattr(checkpoint.resources, "files", lambda _: path.parent)
+    (path.parent / "index.json").write_text(json.dumps({"model": sha256}))
+    assert checkpoint.load("model").name == "model"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IncompatibleCheckpoint, match="damaged, reinstall"):
+        checkpoint.load("model")
+
+
+def test_pickles_are_never_opened(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (Path(tmp_path / "ran"),))  # type: ignore[return-value]
+
+    for name in ("model.pt", "model.pth", "model.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(IncompatibleCheckpoint, match="safetensors"):
+            checkpoint.load(str(tmp_path / name))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nan_weights(saved: tuple[Path, Denoiser, str]) -> None:
+    path, denoiser, _ = saved
+    denoiser.network.out.weight.data[0] = float("nan")
+    checkpoint.save(path, denoiser, Domain(), {})
+    with pytest.raises(IncompatibleCheckpoint, match=r"out\.weight.*NaN"):
+        checkpoint.load(str(path))
+
+
+def test_another_kind_of_checkpoint(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(IncompatibleCheckpoint, match="not stated"):
+        checkpoint.load(str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"network": json.dumps({"name": "unet", "settings": {"width": 5, "levels": 2}})},
+        {"network": json.dumps({"name": "no_such_network", "settings": {}})},
+        {"network": json.dumps({"name": "unet", "settings": {"widths": 4}})},
+        {"network": "{"},
+        {"scale": json.dumps({"low": 5.0, "high": 1.0})},
+        {"scale": json.dumps({"lo": 5.0})},
+        {"domain": json.dumps({"colour": [1, 2]})},
+        {"format": FORMAT + "0"},
+    ],
+)
+def test_damaged_description(saved: tuple[Path, Denoiser, str], header: dict[str, str]) -> None:
+    rewrite(saved[0], **header)
+    with pytest.raises(Exception, match=r"model\.safetensors|network|scale") as caught:
+        checkpoint.load(str(saved[0]))
+    assert caught.type.__module__ == "lowdose.errors"
+
+
+def test_truncated_and_missing(saved: tuple[Path, Denoiser, str], tmp_path: Path) -> None:
+    path = saved[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(IncompatibleCheckpoint, match="copy it again"):
+        checkpoint.load(str(path))
+    with pytest.raises(IncompatibleCheckpoint, match="shipped models"):
+        checkpoint.load(str(tmp_path / "absent.safetensors"))
+    with pytest.raises(IncompatibleCheckpoint, match=r"only \.safetensors"):
+        checkpoint.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(checkpoint.shipped()))
+def test_every_shipped_model_loads_and_is_described(name: str) -> None:
+    model = checkpoint.load(name)
+    assert model.domain != replace(model.domain, noise_sd=None)
+    card = Path(checkpoint.__file__).parent / "zoo" / f"{name}.md"
+    text = card.read_text()
+    for word in ("L096", "research use", "not a medical device", "Limits"):
+        assert word.lower() in text.lower()
+    hu = torch.full((1, 1, 64, 64), 50.0)
+    assert float((model.denoiser.denoise(hu) - hu).abs().max()) < 5.0

@@ -1,0 +1,208 @@
+"""Runs: every recipe trains and saves; a resumed run and two processes equal one uninterrupted process."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lowdose import checkpoint, recipes
+from lowdose.data.pairs import PairedSlice
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused
+from lowdose.physics import phantom
+from lowdose.train import run
+from lowdose.train.loop import STATE
+from lowdose.train.optim import EMA, cosine
+from lowdose.train.recipe import Numbers, Recipe
+
+TINY = Numbers(
+    steps=6,
+    batch=2,
+    patch=32,
+    warmup=2,
+    validate_every=3,
+    checkpoint_every=2,
+    validation_patients=1,
+    learning_rate=1e-3,
+)
+EXACT = run.Options(device="cpu", precision="32-true")
+
+
+def items() -> list[PairedSlice]:
+    result = []
+    for patient in range(3):
+        body = phantom.abdomen(1, patient, size=128, pixel_mm=3.0)
+        low, full = (phantom.with_noise(body, 15.0, dose, patient).hu[0] for dose in (0.25, 1.0))
+        result.append(PairedSlice(patient, 3.0, 3.0, lambda low=low, full=full: (low, full)))
+    return result
+
+
+def small(**changes: object) -> Recipe:
+    recipe = recipes.find("unet")
+    return replace(recipe, network=replace(recipe.network, settings={"width": 4, "levels": 2}),
+                   numbers=replace(TINY, **changes))  # fmt: skip
+
+
+def go(recipe: Recipe, folder: Path, options: run.Options = EXACT) -> bool:
+    return run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_trains_saves_loads_and_denoises(name: str, tmp_path: Path) -> None:
+    recipe = recipes.find(name)
+    recipe = replace(recipe, numbers=replace(TINY, steps=2, patch=32))
+    assert run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
+    model = checkpoint.load(str(tmp_path / "run" / run.MODEL))
+    hu = torch.from_numpy(items()[0].read()[0])[None, None]
+    out = model.denoiser.denoise(hu)
+    assert out.shape == hu.shape
+    assert out.isfinite().all()
+    assert recipe.paper
+    assert model.training["recipe"] == name
+
+
+def test_run_folder_holds_log_validation_and_description(tmp_path: Path) -> None:
+    assert go(small(), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert {row["name"] for row in rows} >= {"denoiser/mse", "validation/psnr_soft_tissue", "validation/psnr_gain"}
+    described = json.loads((tmp_path / "run.json").read_text())
+    assert (described["training"]["patients"], described["validation"]["patients"]) == (2, 1)
+    assert list((tmp_path / "tensorboard").iterdir())
+    domain = checkpoint.load(str(tmp_path / run.MODEL)).domain
+    assert domain.pixel_mm == (3.0, 3.0)
+    assert domain.thickness_mm == (3.0, 3.0)
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert go(small(), tmp_path / "whole")
+    monkeypatch.setattr(run, "Stop", StopAfter(3))
+    assert not go(small(), tmp_path / "parts")
+    monkeypatch.setattr(run, "Stop", StopAfter(10**9))
+    assert go(small(), tmp_path / "parts", replace(EXACT, resume=True))
+    whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 6
+    for key in ("modules", "ema", "optimisers"):
+        assert_same(whole[key], parts[key])
+    values = [
+        [row for row in csv.reader((tmp_path / name / "log.csv").open()) if row[1] != "seconds_per_step"]
+        for name in ("whole", "parts")
+    ]
+    assert values[0] == values[1]
+
+
+def assert_same(a: object, b: object) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)  # type: ignore[arg-type]
+    elif isinstance(a, dict):
+        for key in a:
+            assert_same(a[key], b[key])  # type: ignore[index]
+    else:
+        assert a == b or isinstance(a, list)
+
+
+class StopAfter:
+    """Stands in for the signal handler: asks to stop at a given step."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> "StopAfter":
+        return self
+
+    def __enter__(self) -> "StopAfter":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def asked(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_first_signal_asks_second_kills() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with run.Stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_refuses_to_overwrite_and_to_resume_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="nothing to resume"):
+        go(small(), tmp_path / "none", replace(EXACT, resume=True))
+    go(small(steps=2), tmp_path / "run")
+    with pytest.raises(OutputRefused, match="--resume"):
+        go(small(steps=2), tmp_path / "run")
+    with pytest.raises(InvalidSetting, match="seed was 0, now 1"):
+        go(small(steps=2, seed=1), tmp_path / "run", replace(EXACT, resume=True))
+    (tmp_path / "run" / STATE).write_bytes(b"broken")
+    with pytest.raises(IncompatibleCheckpoint, match="damaged"):
+        go(small(steps=2), tmp_path / "run", replace(EXACT, resume=True))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+sys.path.insert(0, sys.argv[2])
+from test_run import EXACT, go, small
+go(small(batch=2, steps=4), Path(sys.argv[1]), replace(EXACT, devices=2))
+"""
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
+    assert go(small(batch=4, steps=4), tmp_path / "one")
+    script = tmp_path / "two.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    arguments = [str(tmp_path / "two"), str(Path(__file__).parent)]
+    result = subprocess.run(
+        command + arguments, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    one, two = (load_file(tmp_path / name / run.MODEL) for name in ("one", "two"))
+    start = small().network.build().state_dict()
+    for key, value in one.items():
+        moved = (value - start[key]).abs().max()
+        torch.testing.assert_close(value, two[key], atol=2e-5, rtol=1e-3)
+        assert moved > 1e-4
+
+
+def test_learning_rate_rises_then_follows_half_a_cosine() -> None:
+    rates = [cosine(step, 110, 1.0, 0.1, 10) for step in range(111)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.55)
+    assert rates[110] == pytest.approx(0.1)
+
+
+def test_moving_average_of_a_constant_is_the_constant_and_lags_a_step() -> None:
+    network = torch.nn.Linear(2, 2)
+    ema = EMA(network, 0.9)
+    for step in range(5):
+        ema.update(network, 1000 + step)
+    torch.testing.assert_close(ema.weights["weight"], network.weight.data)
+    old = network.weight.data.clone()
+    network.weight.data += 1.0
+    ema.update(network, 1000)
+    torch.testing.assert_close(ema.weights["weight"], old + 0.1)
+
+
+def test_numbers_from_text() -> None:
+    changed = Numbers().changed({"steps": "20", "learning_rate": "1e-5"})
+    assert (changed.steps, changed.learning_rate) == (20, 1e-5)
+    for wrong in ({"stepz": "3"}, {"steps": "3.5"}, {"steps": "0"}, {"learning_rate": "fast"}):
+        with pytest.raises(InvalidSetting):
+            Numbers().changed(wrong)
+    with pytest.raises(InvalidSetting, match="red_cnn"):
+        recipes.find("redcnn")
