@@ -6,11 +6,11 @@ Exit codes: 0 done, 2 something is wrong with what the user gave, 1 our fault, 1
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 
 import typer
-from click.exceptions import Abort, ClickException
 
 import lowdose
 from lowdose.cli.demo import demo
@@ -46,20 +46,19 @@ def _main(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; never with a traceback for what a user did."""
+    # A job scheduler's SIGTERM must clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """The exit code of one command line."""
     try:
-        code = app(arguments, standalone_mode=False)
-        return code if isinstance(code, int) else OK
-    except ClickException as error:
-        error.show()
-        return USER_INPUT
-    except (Abort, KeyboardInterrupt):
-        print("lowdose: interrupted; nothing was left half-written", file=sys.stderr)
-        return INTERRUPTED
+        app(arguments)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("lowdose: interrupted; nothing was left half-written", file=sys.stderr)
+        return end.code if isinstance(end.code, int) else OK
     except LowDoseError as error:
         print(f"lowdose: {error}", file=sys.stderr)
         return USER_INPUT
@@ -69,6 +68,7 @@ def run(arguments: list[str] | None = None) -> int:
         return USER_INPUT
     except Exception as error:
         return _our_fault(error)
+    return OK
 
 
 def _our_fault(error: Exception) -> int:

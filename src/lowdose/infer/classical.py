@@ -62,7 +62,7 @@ class Classical:
 
 
 CLASSICAL = {
-    "nlm": Classical(non_local_means, 1.0),
-    "tv": Classical(total_variation, 1.0),
+    "nlm": Classical(non_local_means, 0.95),
+    "tv": Classical(total_variation, 0.7),
     "gaussian": Classical(gaussian, 0.7),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lowdose.errors import NothingToRead
 from lowdose.io.catalog import choose, scan
 from lowdose.io.grid import in_order, lay_out
@@ -35,6 +37,7 @@ class DicomSource:
     """
 
     def __init__(self, path: Path, series: str | None = None) -> None:
+        keep_memory()
         files, self.skipped = choose(scan(path), series)
         self.path = path
         self.images, told = in_order([image for file in files for image in file.images])
@@ -65,6 +68,15 @@ class DicomSource:
         padded = None if image.padding is None else declared(stored, values, image.padding, *scale)
         valid = valid_mask(hu, padded, image.lossy)
         return Slice(hu, valid, image.plane.position, image.plane.pixel_mm, Origin(image, stored))
+
+
+def keep_memory() -> None:
+    """Lets the C library keep the memory of one slice for the next.
+
+    It hands freed blocks larger than any freed before back to the kernel, and getting them again, page by page, costs
+    more than decoding a slice. Freeing one large block that was never touched ends that.
+    """
+    np.empty(16 << 20, dtype=np.uint8)
 
 
 def _coarse(images: list[Image]) -> list[str]:

@@ -90,8 +90,10 @@ def _edge_runs(mask: Mask) -> NDArray[np.int16]:
 
 def _grow(found: Mask, mask: Mask) -> Mask:
     """All of ``mask`` that is 4-connected to ``found``, which is part of it."""
-    rest = np.pad(mask & ~found, 1)
-    flat, start, width = rest.ravel(), np.pad(found, 1).ravel(), rest.shape[1]
+    rest, edge = np.zeros((2, mask.shape[0] + 2, mask.shape[1] + 2), dtype=np.bool_)
+    np.not_equal(mask, found, out=rest[1:-1, 1:-1])
+    edge[1:-1, 1:-1] = found
+    flat, start, width = rest.ravel(), edge.ravel(), rest.shape[1]
     below, above = flat[width:] & start[:-width], flat[:-width] & start[width:]  # runs end in a row, so not sideways
     front = np.concatenate([np.flatnonzero(below) + width, np.flatnonzero(above)])
     for _ in range(GROWTH_STEPS):

@@ -1,0 +1,46 @@
+"""Choose the strength of each classical baseline for PSNR on one patient's pairs, in [-160, 240] HU.
+
+    python benchmarks/first_model/tune_classical.py PAIRS_FOLDER
+
+The winners stand in src/lowdose/infer/classical.py. Only the training patient may be given here.
+"""
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowdose.cli.evaluate import open_cases
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.infer.classical import CLASSICAL
+from lowdose.infer.models import ReadyModel
+from lowdose.infer.pipeline import denoise_slice
+from lowdose.metrics.fidelity import psnr
+
+STRENGTHS = {
+    "nlm": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    "tv": (0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2),
+    "gaussian": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2),
+}
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        (case,) = open_cases(stack, [], [], Path(sys.argv[1]))
+        pairs = [(case.low.read(i), SOFT_TISSUE.apply(case.full.read(j).hu)) for i, j in case.pairs]
+        for name, strengths in STRENGTHS.items():
+            scores = {}
+            for strength in strengths:
+                model = ReadyModel(name, "", replace(CLASSICAL[name], strength=strength), None, torch.device("cpu"))
+                values = [psnr(SOFT_TISSUE.apply(denoise_slice(model, low, 1.0)), full, 1.0) for low, full in pairs]
+                scores[strength] = float(np.mean(values))
+            best = max(scores, key=scores.__getitem__)
+            listed = "  ".join(f"{s}: {v:.3f}" for s, v in scores.items())
+            print(f"{name}: best {best} ({scores[best]:.3f} dB)   {listed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
