@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import Batch
@@ -15,30 +14,39 @@ from lowdose.data.pairs import SliceCache
 from lowdose.errors import InvalidSetting
 from lowdose.volume import HU
 
-MARGIN = 4
+MARGIN = 8
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How one real pair stands for many scans.
 
-    soften_mm: both images are filtered by one Gaussian of up to this sigma (mm), in half of the patches. The
-    reconstruction is linear, so this is the pair a softer kernel would have given, noise texture included.
-    gain: the noise that low dose adds (low - full) is multiplied by a factor drawn from this range: other doses.
+    cutoff_low, cutoff_high (1/mm): in half of the patches both images pass one Hann window whose cut-off frequency is
+    drawn from this range. Reconstruction is linear and its kernels differ by such windows (methods P6: B30 is about
+    0.78/mm, D45 about 1.87/mm), so this is the pair a softer kernel would have given, noise texture included.
+    gain_low, gain_high: the noise that low dose adds (low - full) is multiplied by a factor from this range: the
+    same scan at another dose.
     """
 
-    soften_mm: float = 0.7
+    cutoff_low: float = 0.7
+    cutoff_high: float = 1.9
     gain_low: float = 0.5
     gain_high: float = 1.2
 
     def apply(self, low: HU, full: HU, pixel_mm: float, rng: np.random.Generator) -> tuple[HU, HU]:
         """(y, x) HU pair -> (y, x) HU pair; edges are not trustworthy over MARGIN pixels."""
         low = full + np.float32(rng.uniform(self.gain_low, self.gain_high)) * (low - full)
-        sigma = rng.uniform(0.0, self.soften_mm) / pixel_mm
-        if rng.random() < 0.5 and sigma > 0:
-            low = gaussian_filter(low, sigma, mode="nearest", radius=MARGIN)
-            full = gaussian_filter(full, sigma, mode="nearest", radius=MARGIN)
+        cutoff = rng.uniform(self.cutoff_low, self.cutoff_high)
+        if rng.random() < 0.5:
+            low, full = soften(low, cutoff, pixel_mm), soften(full, cutoff, pixel_mm)
         return low, full
+
+
+def soften(image: HU, cutoff: float, pixel_mm: float) -> HU:
+    """A radial Hann window 0.5 (1 + cos(pi f / cutoff)) on the spectrum of a (y, x) image; 0 beyond ``cutoff`` 1/mm."""
+    f = np.hypot(np.fft.fftfreq(image.shape[0], pixel_mm)[:, None], np.fft.rfftfreq(image.shape[1], pixel_mm))
+    window = np.where(f < cutoff, 0.5 + 0.5 * np.cos(np.pi * f / cutoff), 0.0)
+    return np.fft.irfft2(np.fft.rfft2(image) * window, image.shape).astype(np.float32)
 
 
 class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):

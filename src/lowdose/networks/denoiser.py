@@ -26,6 +26,24 @@ def channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def keep_local_means(before: Tensor, after: Tensor, sigma: float = 6.0) -> Tensor:
+    """``after`` with the local means of ``before``: what the change holds at low frequency is taken out again.
+
+    Filtered back-projection leaves next to no noise at low frequency (its power spectrum starts at zero like |f|), so
+    a change of the mean over many pixels is the network's error, never noise. Gaussian of ``sigma`` pixels;
+    (B, 1, H, W), any unit.
+    """
+    radius = min(int(3 * sigma), *(side - 1 for side in before.shape[-2:]))
+    if radius < 1:
+        return after
+    at = torch.arange(-radius, radius + 1, device=before.device, dtype=before.dtype)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    drift = functional.pad(after - before, (radius,) * 4, mode="reflect")
+    drift = functional.conv2d(functional.conv2d(drift, kernel[None, None, None, :]), kernel[None, None, :, None])
+    return after - drift
+
+
 class Denoiser(nn.Module):
     """``forward`` works in network units for training; ``denoise`` is HU to HU and takes any size."""
 
@@ -47,6 +65,6 @@ class Denoiser(nn.Module):
         inside = hu.clamp(self.scale.low, self.scale.high)
         multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
         units = pad_to(self.scale.encode(inside), multiple, smallest)
-        clean = self.scale.decode(self(units))[..., :height, :width]
+        clean = keep_local_means(inside, self.scale.decode(self(units))[..., :height, :width])
         trust = self.scale.trust(hu)
         return torch.where(trust > 0, hu + trust * (clean - hu), hu)

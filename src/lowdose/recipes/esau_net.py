@@ -9,5 +9,5 @@ RECIPE = Recipe(
     paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",
     network=Spec("esau_net", {"width": 32}),
     method=lambda denoiser: Supervised(denoiser, MSE()),
-    numbers=Numbers(learning_rate=5e-4),
+    numbers=Numbers(steps=1600, batch=8, learning_rate=5e-4),
 )

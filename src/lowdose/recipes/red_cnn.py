@@ -12,5 +12,5 @@ RECIPE = Recipe(
     method=lambda denoiser: Supervised(denoiser, MSE()),
     # Its last layer is a ReLU, so every value of the range must map to a number >= 0.
     scale=Scale(zero=-1150.0, one=2000.0),
-    numbers=Numbers(learning_rate=1e-4),
+    numbers=Numbers(steps=100_000, learning_rate=1e-4),
 )

@@ -20,7 +20,7 @@ class Numbers:
     validation_patients: whole patients held out, -1 = one in five, at least one where there are two or more.
     """
 
-    steps: int = 4000
+    steps: int = 2500
     batch: int = 16
     patch: int = 64
     learning_rate: float = 1e-3
@@ -35,7 +35,8 @@ class Numbers:
     validation_patients: int = -1
     validate_every: int = 500
     checkpoint_every: int = 250
-    soften_mm: float = 0.7
+    cutoff_low: float = 0.7
+    cutoff_high: float = 1.9
     gain_low: float = 0.5
     gain_high: float = 1.2
 
@@ -46,7 +47,7 @@ class Numbers:
 
     @property
     def augmentation(self) -> Augmentation:
-        return Augmentation(self.soften_mm, self.gain_low, self.gain_high)
+        return Augmentation(self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high)
 
     def changed(self, settings: Mapping[str, str]) -> Numbers:
         """With numbers given as text. Raises InvalidSetting for an unknown name or a value that is no number."""
