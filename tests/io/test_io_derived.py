@@ -97,7 +97,7 @@ def test_header_of_a_derived_image(tmp_path, provenance):
     assert reference.ReferencedSOPInstanceUID == old.SOPInstanceUID
     assert reference.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
     equipment = new.ContributingEquipmentSequence[-1]
-    assert list(equipment.SoftwareVersions) == ["0.1.0", "esau-net", "ab" * 32]
+    assert list(equipment.SoftwareVersions) == ["esau-net", "ab" * 32, "0.1.0"]
     assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     assert new.SmallestImagePixelValue == pixels(made[1]).min()
     assert new.LargestImagePixelValue == pixels(made[1]).max()
@@ -156,6 +156,8 @@ def test_enhanced_object_becomes_one_derived_object(tmp_path, provenance):
     assert shared.CTImageFrameTypeSequence[0].FrameType[0] == "DERIVED"
     source = shared.DerivationImageSequence[0].SourceImageSequence[0]
     assert source.ReferencedSOPInstanceUID == dcmread(path).SOPInstanceUID
+    evidence = new.SourceImageEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.SeriesInstanceUID == dcmread(path).SeriesInstanceUID
     assert new.ImageType[0] == "DERIVED"
     changed = run(DicomSource(path), tmp_path / "more", provenance, lambda hu: hu + 3)
     np.testing.assert_array_equal(pixels(changed[0]), pixels(path) + 3)
@@ -186,11 +188,15 @@ def test_attached_files_appear_with_the_folder(tmp_path, provenance):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_interruption_leaves_nothing(tmp_path, provenance, error):
     make_series(tmp_path / "in")
-    source = DicomSource(tmp_path / "in")
-    with pytest.raises(error), open_sink(source, tmp_path / "out", provenance) as sink:
-        sink.write(source.read(0), source.read(0).hu)
-        assert any(path.name.startswith(".out.partial-") for path in tmp_path.iterdir())
+    seen = []
+
+    def interrupt(hu):
+        seen.extend(path.name for path in tmp_path.iterdir() if path.name.startswith(".out.partial-"))
         raise error
+
+    with pytest.raises(error):
+        run(DicomSource(tmp_path / "in"), tmp_path / "out", provenance, interrupt)
+    assert seen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
@@ -213,7 +219,7 @@ def test_full_disk_is_told_and_leaves_nothing(tmp_path, provenance, monkeypatch)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(derived, "save", full)
-    with pytest.raises(OutputRefused, match="out: cannot be written .No space left"):
+    with pytest.raises(OutputRefused, match="out: cannot be written"):
         run(source, tmp_path / "out", provenance)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 

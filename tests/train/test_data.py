@@ -88,7 +88,7 @@ def test_processes_share_one_batch() -> None:
     parts = [list(batches(patches, 2, 2, 5, rank, 2)) for rank in (0, 1)]
     for step, batch in enumerate(whole):
         assert torch.equal(batch.low, torch.cat([parts[0][step].low, parts[1][step].low]))
-    again = list(batches(patches, 4, 3, 5, 0, 1))
+    again = list(batches(patches, 4, 3, 5, workers=2))
     assert torch.equal(again[0].full, whole[1].full)
 
 

@@ -91,5 +91,6 @@ def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path |
     cases = []
     for (name, a, b), patient in zip(opened, numbers, strict=True):
         pairs = pair_slices(a, b)
-        cases.append(Case(name, patient + 1, a, b, pairs, unpaired(a, b, pairs)))
+        label = f"{name} ({b.acquisition.kernel})" if b.acquisition.kernel else name
+        cases.append(Case(label, patient + 1, a, b, pairs, unpaired(a, b, pairs)))
     return cases

@@ -77,8 +77,10 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return torch.from_numpy((image[:, ::-1] if flip else image).copy())[None]
 
 
-def batches(patches: Patches, size: int, first: int, last: int, rank: int, world: int) -> Iterator[Batch]:
+def batches(
+    patches: Patches, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[Batch]:
     """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world patches."""
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
-    for low, full in DataLoader(patches, batch_sampler=indices):
+    for low, full in DataLoader(patches, batch_sampler=indices, num_workers=workers):
         yield Batch(low, full)

@@ -7,7 +7,7 @@ slice, so that a soft kernel or another dose is not filtered with a sharp kernel
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Classical:
 
     filter: Callable[[HU, float, float], HU]
     strength: float
-    scale: Scale = Scale()
+    scale: Scale = field(default_factory=Scale)
 
     def denoise(self, hu: Tensor) -> Tensor:
         """(B, 1, H, W) HU -> the same; values outside the scale's range come back exactly."""

@@ -16,7 +16,7 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """Noise SD (HU), mean noise frequency (1/mm, 1-D radial weighting), pixel and slice thickness (mm); None = unknown."""
+    """Noise SD (HU), its mean frequency (1/mm, 1-D radial weights), pixel and slice thickness (mm); None = unknown."""
 
     noise_sd: float | None
     noise_f_av: float | None

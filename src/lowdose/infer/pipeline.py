@@ -50,7 +50,7 @@ def denoise_slice(model: ReadyModel, item: Slice, strength: float) -> HU:
 def denoise_series(
     source: Source, sink: Sink, model: ReadyModel, strength: float, progress: Callable[[int], None]
 ) -> Outcome:
-    """Every slice of ``source`` into ``sink``; ``progress`` gets the number done. The middle slice is kept to look at."""
+    """Every slice of ``source`` into ``sink``; ``progress`` gets the number done. The middle slice is kept."""
     outcome = Outcome()
     for index in range(len(source)):
         start = time.perf_counter()

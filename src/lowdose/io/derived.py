@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from pydicom import dcmread
 
-from lowdose.errors import CannotDecode, OutputRefused
+from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.io.atomic import AtomicFolder, refusing
 from lowdose.io.dicom import DicomSource, Origin
 from lowdose.io.frames import FrameStore
@@ -63,16 +65,19 @@ class DicomSink:
         if not isinstance(origin, Origin):
             raise OutputRefused(f"{self._folder.output}: a slice that was not read from DICOM cannot become DICOM")
         stored = restore(origin, original, hu)
-        with refusing(self._folder.output), quiet():
+        with refusing(self._folder.output), legible(origin.image.path), quiet():
             if origin.image.pixels.frames == 1:
-                header = read_again(origin.image.path)
-                multiframe = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
-                (derive_frames if multiframe else derive)(header, self._pedigree)
-                refresh_extremes(header, stored)
-                self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
+                self._write_single(origin.image, stored)
             else:
                 self._collect(origin.image, stored)
         self._written += 1
+
+    def _write_single(self, image: Image, stored: Stored) -> None:
+        header = read_again(image.path)
+        nested = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
+        (derive_frames if nested else derive)(header, self._pedigree)
+        refresh_extremes(header, stored)
+        self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def attach(self, name: str, data: bytes) -> None:
         """Puts one more file into the output folder."""
@@ -96,6 +101,18 @@ class DicomSink:
     def _save(self, header: Any, pixels: Any) -> None:
         self._pedigree.objects += 1
         save(header, pixels, self._folder.path / f"{self._pedigree.objects:05d}.dcm")
+
+
+@contextmanager
+def legible(path: Path) -> Iterator[None]:
+    """Turns what pydicom raises on a header it read but cannot write into CannotDecode naming the source file."""
+    try:
+        yield
+    except (LowDoseError, OSError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise CannotDecode(f"{path}: its header is damaged and cannot be written again ({reason})") from error
 
 
 def restore(origin: Origin, original: Slice, hu: HU) -> Stored:

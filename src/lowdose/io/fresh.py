@@ -19,6 +19,7 @@ from lowdose.io.stored import to_stored
 from lowdose.volume import Volume
 
 INTERCEPT = -1024
+EMPTY = ("AccessionNumber", "ReferringPhysicianName", "PatientBirthDate", "PatientSex", "StudyID", "Laterality")
 LOWEST, HIGHEST = -32768, 32767
 
 
@@ -71,7 +72,7 @@ def _common(volume: Volume, description: str, patient: str, now: datetime) -> An
     header.ConvolutionKernel = made.kernel or "NONE"
     header.SliceThickness = volume.geometry.spacing[0] if made.thickness_mm is None else made.thickness_mm
     header.KVP = made.kvp
-    for keyword in ("AccessionNumber", "ReferringPhysicianName", "PatientBirthDate", "PatientSex", "StudyID"):
+    for keyword in EMPTY:
         setattr(header, keyword, "")
     header.PatientPosition, header.PositionReferenceIndicator = "HFS", ""
     header.AcquisitionNumber = 1

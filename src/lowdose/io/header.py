@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -38,7 +37,7 @@ NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
 PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType ModalityLUTSequence LossyImageCompression
 SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """
-META_KEYWORDS = ["MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"]
+META_KEYWORDS = ["TransferSyntaxUID", "MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"]
 WANTED = dict(zip(KEYWORDS.split(), tags(KEYWORDS.split()), strict=True))
 META = dict(zip(META_KEYWORDS, tags(META_KEYWORDS), strict=True))
 BY_TAG = {int(tag): keyword for keyword, tag in {**WANTED, **META}.items()}
@@ -80,7 +79,7 @@ def read_header(path: Path) -> File:
     with path.open("rb", buffering=0) as file:
         header, encoding = _open(file)
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
-            header.setdefault(keyword, header.get(f"MediaStorage{keyword}", ""))
+            header[keyword] = text(header.get(keyword) or header.get(f"MediaStorage{keyword}"))
         _require_ct_slice(header)
         fault: LowDoseError | None = None
         images: tuple[Image, ...] = ()
@@ -88,11 +87,13 @@ def read_header(path: Path) -> File:
             images = _images(path, header, _pixel_format(path, file, encoding, header))
         except LowDoseError as error:
             fault = error
+        except Exception as error:  # what nested headers that are broken raise is anyone's guess
+            fault = CannotDecode(f"{path}: its header is damaged ({error}); copy or export this file again")
     return File(
         path,
         text(header.get("SeriesInstanceUID")),
         text(header.get("StudyInstanceUID")),
-        (header["Rows"], header["Columns"]),
+        (header.get("Rows", 0), header.get("Columns", 0)),
         _acquisition(header),
         patient_keys(header),
         images,
@@ -119,21 +120,22 @@ def _open_unusual(file: BinaryIO) -> tuple[Values, Encoding]:
         raise LeftOut("not a DICOM file", dicom=False)
     try:
         data: Any = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(WANTED.values()))
-    except (InvalidDicomError, EOFError, OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # pydicom raises whatever it likes
         raise LeftOut(f"not readable as DICOM ({type(error).__name__})", dicom=False) from error
     if not len(data) and not data.file_meta:
         raise LeftOut("not a DICOM file", dicom=False)
     implicit, little = (bool(value) for value in data.original_encoding)
     native = ExplicitVRBigEndian if not little else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    syntax = UID(data.file_meta.get("TransferSyntaxUID") or native)
-    return {**values(data.file_meta, META), **values(data, WANTED)}, Encoding(implicit, little, syntax)
+    meta = values(data.file_meta, META)
+    syntax = UID(text(meta.get("TransferSyntaxUID")) or native)
+    return {**meta, **values(data, WANTED)}, Encoding(implicit, little, syntax)
 
 
 def _require_ct_slice(header: Values) -> None:
     sop_class, modality = header["SOPClassUID"], text(header.get("Modality"))
     if sop_class not in CT:
         raise LeftOut(f"{UID(sop_class).name}, not a CT image")
-    if "Rows" not in header or "Columns" not in header:
+    if "Rows" not in header and not sop_class and not modality:
         raise LeftOut("no image in it")
     if modality not in ("CT", ""):
         raise LeftOut(f"modality {modality}, not CT")
@@ -153,6 +155,8 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
     if header.get("SamplesPerPixel", 1) != 1:
         colour, samples = text(header.get("PhotometricInterpretation")), header["SamplesPerPixel"]
         raise NotCT(f"{path}: a colour image ({colour}, {samples} samples per pixel), not CT in HU")
+    if "Rows" not in header or "Columns" not in header:
+        raise CannotDecode(f"{path}: says it is a CT image, but its header ends early; copy or export it again")
     allocated, bits = header.get("BitsAllocated", 0), header.get("BitsStored", 0)
     form = PixelFormat(
         int(number(header.get("NumberOfFrames")) or 1),
@@ -167,7 +171,11 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
         None,
     )
     size = f"{form.columns}x{form.rows}"
-    if allocated not in (8, 16, 32) or not 0 < bits <= form.high_bit + 1 <= allocated or form.frame_bytes == 0:
+    if (
+        allocated not in (8, 16, 32)
+        or not 0 < bits <= form.high_bit + 1 <= allocated
+        or form.frame_bytes * form.frames <= 0
+    ):
         raise CannotDecode(f"{path}: {size} pixels, {bits} of {allocated} bits: no CT pixel format")
     return form if form.syntax == DeflatedExplicitVRLittleEndian else _locate(path, file, form, encoding.implicit)
 

@@ -67,6 +67,9 @@ def derive(header: Any, pedigree: Pedigree) -> None:
 def derive_frames(header: Any, pedigree: Pedigree) -> None:
     """The same for an enhanced multi-frame object, which keeps its pedigree in functional groups."""
     reference = _reference(header)
+    if reference is not None:
+        earlier = list(header.get("SourceImageEvidenceSequence") or [])
+        header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence(header, reference)])
     _renew(header, pedigree)
     header.ImageType = derived_type(header.get("ImageType"))
     shared = list(header.get("SharedFunctionalGroupsSequence") or [Dataset()])
@@ -96,6 +99,18 @@ def _reference(header: Any) -> Dataset | None:
     item.ReferencedSOPInstanceUID = instance
     item.PurposeOfReferenceCodeSequence = Sequence([code(*SOURCE_IMAGE)])
     return item
+
+
+def _evidence(header: Any, reference: Dataset) -> Dataset:
+    """Where in the source's study the referenced object is found."""
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = reference.ReferencedSOPClassUID
+    instance.ReferencedSOPInstanceUID = reference.ReferencedSOPInstanceUID
+    series.SeriesInstanceUID = header.get("SeriesInstanceUID")
+    series.ReferencedSOPSequence = Sequence([instance])
+    study.StudyInstanceUID = header.get("StudyInstanceUID")
+    study.ReferencedSeriesSequence = Sequence([series])
+    return study
 
 
 def _renew(header: Any, pedigree: Pedigree) -> None:

@@ -111,7 +111,7 @@ def read_stored(path: Path, frame: int, form: PixelFormat) -> Stored:
     except Exception as error:  # decoders raise whatever they like
         if isinstance(error, CannotDecode):
             raise
-        name, reason = form.syntax.name, (str(error).splitlines() or [type(error).__name__])[0]
+        name, reason = form.syntax.name, " ".join(str(error).split()) or type(error).__name__
         raise CannotDecode(f"{path}: the pixels ({name}) cannot be decoded: {reason}; {WAY_OUT}") from error
     if stored.shape != (form.rows, form.columns):
         raise CannotDecode(f"{path}: the pixels are {stored.shape}, the header says {(form.rows, form.columns)}")

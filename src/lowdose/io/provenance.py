@@ -36,8 +36,11 @@ class Provenance:
 
     @property
     def versions(self) -> list[str]:
-        """Version, model and checksum, each of at most 64 characters."""
-        values = [self.version, self.model, self.model_sha256]
+        """Model, checksum and version, each of at most 64 characters.
+
+        The version is last because padding to even length is put there, and 64 characters leave no room for it.
+        """
+        values = [self.model, self.model_sha256, self.version]
         return [plain(value)[:LONG_STRING] for value in values if value]
 
     def series_description(self, source: str) -> str:

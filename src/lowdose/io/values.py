@@ -42,11 +42,7 @@ def values(data: Dataset, keywords: Iterable[str]) -> Values:
     for keyword in keywords:
         if TAGS[keyword] not in data:
             continue
-        element = data.get_item(TAGS[keyword])
-        if isinstance(element, RawDataElement) and not keyword.endswith("Sequence"):
-            value = plain(keyword, element.value or b"", element.is_little_endian)
-        else:
-            value = _converted(data, TAGS[keyword])
+        value = _value(data, keyword)
         if value not in (None, "", []):
             found[keyword] = value
     return found
@@ -60,10 +56,13 @@ def plain(keyword: str, raw: bytes, little: bool = True) -> Any:
     return parts if len(parts) > 1 else parts[0]
 
 
-def _converted(data: Dataset, tag: BaseTag) -> Any:
+def _value(data: Dataset, keyword: str) -> Any:
     try:
-        value = data[tag].value
-    except (ValueError, TypeError, KeyError, NotImplementedError, EOFError):
+        element = data.get_item(TAGS[keyword])
+        if isinstance(element, RawDataElement) and not keyword.endswith("Sequence"):
+            return plain(keyword, element.value or b"", element.is_little_endian)
+        value = data[TAGS[keyword]].value
+    except Exception:  # pydicom raises whatever it likes
         return None
     return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
 

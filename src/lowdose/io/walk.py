@@ -51,7 +51,7 @@ def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> Walked:
     at, size, implicit, syntax, last = 132, len(data), False, "", 0
     while at + 12 <= size:
         tag, start, length = element(data, at, implicit and data[at : at + 2] != b"\x02\x00")
-        if tag <= last or tag == FUNCTIONAL_GROUPS or (tag >= FLOAT_PIXELS and tag != PIXELS):
+        if tag <= last or tag == FUNCTIONAL_GROUPS or (tag >= FLOAT_PIXELS and (tag != PIXELS or not syntax)):
             raise Unusual
         if tag == PIXELS:
             return Walked(raw, syntax, implicit, at)

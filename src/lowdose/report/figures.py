@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowdose.evaluate import FULL, LOW, Sample
+from lowdose.evaluate import FULL, Sample
 from lowdose.hounsfield import Window
 from lowdose.volume import HU
 
-LUNG = Window(-1350.0, 150.0)
 DIFFERENCE_HU = 100.0
 BACKGROUND, INK = "#101418", "#e6e9ec"
 
@@ -88,21 +86,3 @@ def busiest(image: HU, window: Window, side: int) -> tuple[int, int]:
             if score > best:
                 best, corner = score, (y, x)
     return corner
-
-
-def bars(values: Mapping[str, float], title: str) -> bytes:
-    """One horizontal bar a version."""
-    figure = Figure(figsize=(5.2, 0.45 * len(values) + 0.9), layout="constrained")
-    axes = figure.subplots()
-    axes.set_facecolor(BACKGROUND)
-    names = list(values)[::-1]
-    colours = ["#8a94a0" if name in (LOW, FULL) else "#4aa3df" for name in names]
-    drawn = axes.barh(names, [values[name] for name in names], color=colours)
-    axes.bar_label(drawn, fmt="%.3g", color=INK, padding=3, fontsize=9)
-    axes.set_title(title, color=INK, fontsize=10)
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.margins(x=0.15)
-    axes.xaxis.set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return png(figure)

@@ -183,21 +183,21 @@ def _noise(evaluation: Evaluation) -> list[dict[str, str]]:
     return rows
 
 
-def _bias(evaluation: Evaluation) -> list[dict[str, str]]:
-    rows = []
-    for metric in evaluation.metrics():
-        if metric.startswith("bias to"):
-            reference, tissue = metric.removeprefix("bias to ").split(", ", 1)
-            for image in evaluation.images:
-                found = evaluation.summary(metric, image)
-                if found is not None and image not in (FULL,) and not (image == LOW and reference == LOW):
-                    rows.append(
-                        {
-                            "reference": reference,
-                            "tissue": tissue,
-                            "image": image,
-                            "mean": f"{found.mean:+.2f}",
-                            "worst": f"{max(evaluation.values(metric, image)[0], key=abs):+.2f}",
-                        }
-                    )
-    return rows
+def _bias(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """One table a reference: a row an image, a column a tissue, each cell (mean change, worst slice)."""
+    tables = []
+    for reference in (LOW, FULL):
+        tissues = [m.split(", ", 1)[1] for m in evaluation.metrics() if m.startswith(f"bias to {reference}, ")]
+        rows = []
+        for image in evaluation.images:
+            cells = [_change(evaluation, f"bias to {reference}, {tissue}", image) for tissue in tissues]
+            if any(cell is not None for cell in cells):
+                rows.append({"image": image, "cells": cells})
+        if rows:
+            tables.append({"reference": reference, "tissues": tissues, "rows": rows})
+    return tables
+
+
+def _change(evaluation: Evaluation, metric: str, image: str) -> tuple[str, str] | None:
+    values, _ = evaluation.values(metric, image)
+    return (f"{sum(values) / len(values):+.2f}", f"{max(values, key=abs):+.2f}") if values else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -98,13 +99,20 @@ def train(
 
     with Stop() as stop:
         hooks = Hooks(
-            batches=lambda a, b: batches(patches, numbers.batch, a, b, fabric.global_rank, fabric.world_size),
+            batches=lambda a, b: batches(
+                patches, numbers.batch, a, b, fabric.global_rank, fabric.world_size, loaders(cuda)
+            ),
             validate=lambda: validation(denoiser, check),
             export=export,
             progress=progress,
             stopped=lambda: stop.asked,
         )
         return trainer.fit(settings, hooks)
+
+
+def loaders(cuda: bool) -> int:
+    """Processes that cut patches: a GPU must not wait for them; on a CPU they would only take its cores."""
+    return min(8, (os.cpu_count() or 2) - 1) if cuda else 0
 
 
 def _held_out(items: Sequence[PairedSlice], wanted: int) -> int:

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Both folds of the first shipped models: train on one patient's pairs, test on the other's. Resumable.
+#
+#     benchmarks/first_model/folds.sh PAIRS OUT        PAIRS holds L096-3mm-D45f, L143-3mm-B30f, L143-3mm-D45f
+#
+# About two hours on two cores. The figures land in OUT/test-*/index.html and stand in docs/results.md.
+set -euo pipefail
+pairs=$1 out=$2
+lowdose=$(dirname "$0")/../../.venv/bin/lowdose
+
+fit() { # NAME RECIPE arguments...
+    local name=$1 recipe=$2 again=()
+    shift 2
+    [ -e "$out/$name/state.pt" ] && again=(--resume)
+    "$lowdose" train "$recipe" "$@" --out "$out/$name" "${again[@]}"
+}
+
+l096=(--data "$pairs/L096-3mm-D45f")
+l143=(--data "$pairs/L143-3mm-D45f" --data "$pairs/L143-3mm-B30f" --set validation_patients=0)
+fit unet_L096 unet "${l096[@]}"
+fit esau_net_L096 esau_net "${l096[@]}"
+fit unet_L143 unet "${l143[@]}"
+fit esau_net_L143 esau_net "${l143[@]}" --set steps=1200
+# RED-CNN costs 12 times the U-Net a slice: on a CPU one short fold only, to show that it learns.
+fit red_cnn_L096 red_cnn "${l096[@]}" --set steps=400 --set batch=8 --set learning_rate=3e-4
+
+score() { # NAME SERIES MODELS...
+    local name=$1 series=$2 models=()
+    shift 2
+    for model in "$@"; do models+=(--model "$out/$model/model.safetensors"); done
+    "$lowdose" evaluate --data "$pairs/$series" --model nlm --model tv --model gaussian "${models[@]}" --out "$out/$name"
+}
+score test-L143-D45f L143-3mm-D45f unet_L096 esau_net_L096 red_cnn_L096
+score test-L143-B30f L143-3mm-B30f unet_L096 esau_net_L096 red_cnn_L096
+score test-L096-D45f L096-3mm-D45f unet_L143 esau_net_L143

@@ -1,0 +1,43 @@
+"""Files with a few wrong bytes in the header: an answer in plain words or a result, never a traceback."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from synthetic_series import make_bare, make_enhanced, make_series
+
+from lowdose.errors import LowDoseError
+from lowdose.io.dicom import DicomSource
+from lowdose.io.open import open_sink
+
+KINDS = {
+    "explicit": lambda folder: make_series(folder, 1)[0],
+    "implicit": lambda folder: make_series(folder, 1, syntax=ImplicitVRLittleEndian)[0],
+    "big endian": lambda folder: make_series(folder, 1, syntax=ExplicitVRBigEndian)[0],
+    "bare": make_bare,
+    "enhanced": lambda folder: make_enhanced(folder / "e.dcm", 1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_headers(tmp_path, provenance, kind):
+    good = KINDS[kind](tmp_path / "good").read_bytes()
+    rng = random.Random(kind)
+    outcomes = set()
+    for attempt in range(80):
+        data = bytearray(good)
+        for _ in range(rng.choice([1, 2, 4])):
+            data[rng.randrange(len(data) - 8192)] = rng.choice([0, 255, rng.randrange(256)])
+        path = tmp_path / "bad.dcm"
+        path.write_bytes(data)
+        try:
+            source = DicomSource(path)
+            with open_sink(source, tmp_path / f"{attempt}", provenance) as sink:
+                for index in range(len(source)):
+                    sink.write(source.read(index), source.read(index).hu)
+            outcomes.add("written")
+        except LowDoseError:
+            outcomes.add("told")
+    assert outcomes == {"written", "told"}
