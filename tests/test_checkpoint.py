@@ -37,6 +37,17 @@ def test_what_is_saved_comes_back(saved: tuple[Path, Denoiser, str]) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_half_precision_halves_the_file_and_loads_as_float32(saved: tuple[Path, Denoiser, str]) -> None:
+    path, denoiser, _ = saved
+    size = path.stat().st_size
+    checkpoint.save(path, denoiser, Domain(), {}, torch.float16)
+    assert path.stat().st_size < 0.6 * size
+    loaded = checkpoint.load(str(path)).denoiser.network.state_dict()
+    for name, value in denoiser.network.state_dict().items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], value.half().float())
+
+
 def rewrite(path: Path, **header: str) -> None:
     with checkpoint.safe_open(path, framework="pt") as file:
         old = dict(file.metadata())

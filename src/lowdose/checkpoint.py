@@ -51,8 +51,17 @@ class Model:
     training: Mapping[str, object] = field(default_factory=dict)
 
 
-def save(path: Path, denoiser: Denoiser, domain: Domain, training: Mapping[str, object]) -> str:
-    """Write weights and description to ``path`` (replacing it in one move); returns the SHA-256."""
+def save(
+    path: Path,
+    denoiser: Denoiser,
+    domain: Domain,
+    training: Mapping[str, object],
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """Write weights and description to ``path`` (replacing it in one move); returns the SHA-256.
+
+    float16 halves the file; loaded weights are float32 again either way.
+    """
     header = {
         "format": FORMAT,
         "network": json.dumps({"name": denoiser.spec.name, "settings": dict(denoiser.spec.settings)}),
@@ -60,7 +69,8 @@ def save(path: Path, denoiser: Denoiser, domain: Domain, training: Mapping[str, 
         "domain": json.dumps(asdict(domain)),
         "training": json.dumps(training),
     }
-    weights = {name: value.detach().cpu().contiguous() for name, value in denoiser.network.state_dict().items()}
+    state = denoiser.network.state_dict().items()
+    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state}
     data = safetensors_bytes(weights, header)
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from synthetic_series import make_bare, make_enhanced, make_series
 
-from lowdose.errors import LowDoseError
+from lowdose.errors import CannotDecode, LowDoseError
+from lowdose.io import catalog
 from lowdose.io.dicom import DicomSource
 from lowdose.io.open import open_sink
 
@@ -41,3 +43,14 @@ def test_damaged_headers(tmp_path, provenance, kind):
         except LowDoseError:
             outcomes.add("told")
     assert outcomes == {"written", "told"}
+
+
+def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locked.dcm").write_bytes(b"x")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(catalog, "read_header", refuse)
+    with pytest.raises(CannotDecode, match=r"locked\.dcm: cannot be opened \(Permission denied\)"):
+        catalog.scan(tmp_path)

@@ -43,7 +43,7 @@ def test_objective_unit_is_the_same_for_every_scale(scale: Scale) -> None:
     full = torch.full((1, 1, 8, 8), 40.0)
     (turn,) = method.turns(Batch(full + 30.0, full))
     assert turn.player == "denoiser"
-    assert float(turn.terms["mse"]) == pytest.approx((30 / 3000) ** 2, rel=1e-4)
+    assert float(turn.terms["mse"].detach()) == pytest.approx((30 / 3000) ** 2, rel=1e-4)
 
 
 def test_metal_takes_no_part() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowdose.errors import InvalidSetting, MixedSeries, NotCT, NothingToRead
+from lowdose.errors import CannotDecode, InvalidSetting, MixedSeries, NotCT, NothingToRead
 from lowdose.io.header import File, LeftOut, read_header
 from lowdose.io.quiet import quiet
 from lowdose.io.tree import folders
@@ -27,7 +27,10 @@ class Catalog:
 
 
 def scan(root: Path) -> Catalog:
-    """Reads every header under a folder, or of one file. Raises NothingToRead when there is nothing at all."""
+    """Reads every header under a folder, or of one file.
+
+    Raises NothingToRead when there is nothing at all, CannotDecode when a file cannot be opened.
+    """
     if not root.exists():
         raise NothingToRead(f"{root}: no such file or folder")
     paths = [root] if root.is_file() else [file for _, _, files in folders(root) for file in files]
@@ -45,7 +48,9 @@ def scan(root: Path) -> Catalog:
                 dicom |= reason.dicom
                 skipped.append(f"{path}: {reason}")
             except OSError as error:
-                skipped.append(f"{path}: cannot be opened ({error.strerror or error})")
+                # It may be a slice of the body: leaving it out would be worse than stopping.
+                why = error.strerror or error
+                raise CannotDecode(f"{path}: cannot be opened ({why}); make it readable or move it away") from error
     return Catalog(root, dict(series), skipped, dicom)
 
 
