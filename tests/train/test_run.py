@@ -22,6 +22,7 @@ from lowdose.train import run
 from lowdose.train.loop import STATE
 from lowdose.train.optim import EMA, cosine
 from lowdose.train.recipe import Numbers, Recipe
+from lowdose.train.stop import Stop
 
 TINY = Numbers(
     steps=6,
@@ -130,7 +131,7 @@ class StopAfter:
 
 def test_first_signal_asks_second_kills() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with run.Stop() as stop:
+    with Stop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.asked
         assert signal.getsignal(signal.SIGTERM) == before

@@ -11,7 +11,7 @@ import typer
 from lowdose.cli.terminal import progress, say, say_all
 
 if TYPE_CHECKING:
-    from lowdose.evaluate import Case
+    from lowdose.evaluate import Case, Evaluation
 
 
 def evaluate(
@@ -54,16 +54,23 @@ def evaluate(
             result = evaluation.evaluate(cases, ready, chosen, strength, advance)
         result.warnings = list(dict.fromkeys(f"{c.name}: {w}" for c in cases for w in (*c.low.warnings, *c.warnings)))
         say_all("warning", result.warnings)
-        uids: list[dict[str, object]] = [
-            {"case": case.name, "low": case.low.uids, "full": case.full.uids} for case in cases
-        ]
-        (folder / "table.csv").write_text(page.table_csv(result))
-        (folder / "summary.json").write_text(page.as_json(result, uids))
-        (folder / "index.html").write_text(page.page(result), encoding="utf-8")
+        write(folder, result, cases)
     for image in [evaluation.LOW, *(m.name for m in ready)]:
         means = {metric: result.summary(metric, image) for metric in page.FIDELITY}
         say("  ".join([f"{image:>16}", *(f"{name} {found.mean:.4g}" for name, found in means.items() if found)]))
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
+
+
+def write(folder: Path, result: Evaluation, cases: list[Case]) -> None:
+    """table.csv, summary.json and index.html into ``folder``."""
+    from lowdose.report import page
+
+    uids: list[dict[str, object]] = [
+        {"case": case.name, "low": case.low.uids, "full": case.full.uids} for case in cases
+    ]
+    (folder / "table.csv").write_text(page.table_csv(result), encoding="utf-8")
+    (folder / "summary.json").write_text(page.as_json(result, uids), encoding="utf-8")
+    (folder / "index.html").write_text(page.page(result), encoding="utf-8")
 
 
 def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path | None) -> list[Case]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,15 @@ from lightning_fabric import Fabric, seed_everything
 
 import lowdose
 from lowdose import checkpoint
-from lowdose.checkpoint import Domain
+from lowdose.batch import Batch
 from lowdose.data.pairs import PairedSlice, SliceCache, split_by_patient
 from lowdose.data.patches import Patches, batches
 from lowdose.errors import OutputRefused
-from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.metrics.fidelity import psnr
-from lowdose.metrics.noise import noise_level
 from lowdose.networks.denoiser import Denoiser, channels_last
+from lowdose.train.assess import training_domain, validation
 from lowdose.train.loop import STATE, Hooks, Trainer
 from lowdose.train.recipe import Recipe
+from lowdose.train.stop import Stop
 
 MODEL = "model.safetensors"
 
@@ -70,14 +67,7 @@ def train(
     if (run / STATE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
     learn, check = split_by_patient(items, _held_out(items, numbers.validation_patients))
-    cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
-    fabric = Fabric(
-        accelerator="cuda" if cuda else "cpu",
-        devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
-        precision=choose_precision(options.precision, cuda),
-    )
-    fabric.launch()
+    fabric = _launch(options)
     seed_everything(numbers.seed, verbose=False)
     denoiser = Denoiser(recipe.network, recipe.scale)
     channels_last(denoiser)
@@ -89,25 +79,32 @@ def train(
         _describe_run(run, recipe, settings, learn, check)
     if not check and fabric.is_global_zero:
         say("no patient is held out for validation: judge this model on other data")
-    cache = SliceCache(learn)
-    patches = Patches(cache, numbers.patch, numbers.augmentation, numbers.seed)
-    domain = training_domain(cache, patches)
+    patches = Patches(SliceCache(learn), numbers.patch, numbers.augmentation, numbers.seed)
+    domain = training_domain(patches)
     facts = {**settings, "paper": recipe.paper, "lowdose": lowdose.__version__, "slices": len(learn)}
 
     def export() -> None:
         checkpoint.save(run / MODEL, denoiser, domain, {**facts, "step": trainer.step})
 
+    def feed(first: int, last: int) -> Iterator[Batch]:
+        workers = loaders(fabric.device.type == "cuda")
+        return batches(patches, numbers.batch, first, last, fabric.global_rank, fabric.world_size, workers)
+
     with Stop() as stop:
-        hooks = Hooks(
-            batches=lambda a, b: batches(
-                patches, numbers.batch, a, b, fabric.global_rank, fabric.world_size, loaders(cuda)
-            ),
-            validate=lambda: validation(denoiser, check),
-            export=export,
-            progress=progress,
-            stopped=lambda: stop.asked,
-        )
+        hooks = Hooks(feed, lambda: validation(denoiser, check), export, progress, lambda: stop.asked)
         return trainer.fit(settings, hooks)
+
+
+def _launch(options: Options) -> Fabric:
+    cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+    fabric = Fabric(
+        accelerator="cuda" if cuda else "cpu",
+        devices=options.devices,
+        strategy="ddp" if options.devices > 1 else "auto",
+        precision=choose_precision(options.precision, cuda),
+    )
+    fabric.launch()
+    return fabric
 
 
 def loaders(cuda: bool) -> int:
@@ -137,66 +134,3 @@ def _describe_run(
         (run / "run.json").write_text(json.dumps(content, indent=2))
     except OSError as error:
         raise OutputRefused(f"{run}: cannot be written ({error.strerror})") from error
-
-
-def validation(denoiser: Denoiser, items: Sequence[PairedSlice], most: int = 8) -> dict[str, float]:
-    """Mean PSNR in the soft-tissue window over up to ``most`` evenly spread slices of the held-out patients."""
-    chosen = [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()] if items else []
-    if not chosen:
-        return {}
-    device = next(denoiser.parameters()).device
-    gains, values = [], []
-    for item in chosen:
-        low, full = item.read()
-        clean = denoiser.denoise(torch.from_numpy(low)[None, None].to(device))[0, 0].cpu().numpy()
-        windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
-        values.append(psnr(windowed[2], windowed[1], 1.0))
-        gains.append(values[-1] - psnr(windowed[0], windowed[1], 1.0))
-    return {"validation/psnr_soft_tissue": float(np.mean(values)), "validation/psnr_gain": float(np.mean(gains))}
-
-
-def training_domain(cache: SliceCache, patches: Patches, draws: int = 3) -> Domain:
-    """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
-    sds: list[float] = []
-    frequencies: list[float] = []
-    step = max(1, len(cache) // 24)
-    for index in range(0, len(cache), step):
-        low, full = (image.astype(np.float32) for image in cache[index])
-        pixel = cache.items[index].pixel_mm
-        for draw in range(draws):
-            rng = np.random.default_rng((patches.seed, index, draw))
-            seen, _ = patches.augmentation.apply(low, full, pixel, rng)
-            level = noise_level(seen, np.ones(seen.shape, bool), pixel)
-            if level is not None:
-                sds.append(level.sd)
-                frequencies.append(level.f_av)
-    thickness = [item.thickness_mm for item in cache.items if item.thickness_mm is not None]
-    return Domain(_range(sds), _range(frequencies), _range([i.pixel_mm for i in cache.items]), _range(thickness))
-
-
-def _range(values: Sequence[float]) -> tuple[float, float] | None:
-    return (round(min(values), 4), round(max(values), 4)) if values else None
-
-
-class Stop:
-    """Turns the first Ctrl-C or SIGTERM into a wish to save and end; a second one acts as usual."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> Stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, number: int, frame: types.FrameType | None) -> None:
-        self.asked = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()

@@ -1,0 +1,56 @@
+"""What a run says of itself: how it does on held-out patients, and what its patches were like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lowdose.checkpoint import Domain
+from lowdose.data.pairs import PairedSlice
+from lowdose.data.patches import Patches
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.metrics.fidelity import psnr
+from lowdose.metrics.noise import noise_level
+from lowdose.networks.denoiser import Denoiser
+
+
+def validation(denoiser: Denoiser, items: Sequence[PairedSlice], most: int = 8) -> dict[str, float]:
+    """Mean PSNR in the soft-tissue window over up to ``most`` evenly spread slices of the held-out patients."""
+    chosen = [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()] if items else []
+    if not chosen:
+        return {}
+    device = next(denoiser.parameters()).device
+    gains, values = [], []
+    for item in chosen:
+        low, full = item.read()
+        clean = denoiser.denoise(torch.from_numpy(low)[None, None].to(device))[0, 0].cpu().numpy()
+        windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
+        values.append(psnr(windowed[2], windowed[1], 1.0))
+        gains.append(values[-1] - psnr(windowed[0], windowed[1], 1.0))
+    return {"validation/psnr_soft_tissue": float(np.mean(values)), "validation/psnr_gain": float(np.mean(gains))}
+
+
+def training_domain(patches: Patches, draws: int = 3) -> Domain:
+    """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
+    cache = patches.slices
+    sds: list[float] = []
+    frequencies: list[float] = []
+    step = max(1, len(cache) // 24)
+    for index in range(0, len(cache), step):
+        low, full = (image.astype(np.float32) for image in cache[index])
+        pixel = cache.items[index].pixel_mm
+        for draw in range(draws):
+            rng = np.random.default_rng((patches.seed, index, draw))
+            seen, _ = patches.augmentation.apply(low, full, pixel, rng)
+            level = noise_level(seen, np.ones(seen.shape, bool), pixel)
+            if level is not None:
+                sds.append(level.sd)
+                frequencies.append(level.f_av)
+    thickness = [item.thickness_mm for item in cache.items if item.thickness_mm is not None]
+    return Domain(_range(sds), _range(frequencies), _range([i.pixel_mm for i in cache.items]), _range(thickness))
+
+
+def _range(values: Sequence[float]) -> tuple[float, float] | None:
+    return (round(min(values), 4), round(max(values), 4)) if values else None
