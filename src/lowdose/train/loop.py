@@ -71,7 +71,7 @@ class Trainer:
             self.step += 1
             self.ema.update(self.method.denoiser.network, self.step)
             done = self.step == self.numbers.steps
-            stop = not done and hooks.stopped()
+            stop = not done and self._agreed(hooks.stopped())
             if self.fabric.is_global_zero and book is not None:
                 self._record(book, losses, hooks, done, started, first)
                 if done or stop or self.step % self.numbers.checkpoint_every == 0:
@@ -81,6 +81,13 @@ class Trainer:
         if book is not None:
             book.close()
         return self.step == self.numbers.steps
+
+    def _agreed(self, wish: bool) -> bool:
+        """One process that wants to stop stops all at the same step; otherwise the others would wait for it."""
+        if self.fabric.world_size == 1:
+            return wish
+        wishes = self.fabric.all_reduce(torch.tensor(float(wish), device=self.fabric.device), reduce_op="sum")
+        return float(wishes) > 0  # type: ignore[arg-type]
 
     def _update(self, batch: Batch) -> dict[str, torch.Tensor]:
         n = self.numbers
