@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
@@ -20,6 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
+from lowdose.io.replace import replace_file
 from lowdose.networks.denoiser import Denoiser
 from lowdose.spec import Spec
 
@@ -72,9 +72,7 @@ def save(
     state = denoiser.network.state_dict().items()
     weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state}
     data = safetensors_bytes(weights, header)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    replace_file(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -129,6 +127,7 @@ def _read(path: Path, name: str, expected: str | None, device: torch.device | st
 
 
 def _describe(path: Path, header: Mapping[str, str]) -> tuple[Denoiser, Domain, dict[str, object]]:
+    """The denoiser without memory for its weights (device 'meta'), so that no header can ask for too much of it."""
     if header.get("format") != FORMAT:
         raise IncompatibleCheckpoint(
             f"{path}: its format is '{header.get('format', 'not stated')}', a denoiser has '{FORMAT}'; "
@@ -137,20 +136,29 @@ def _describe(path: Path, header: Mapping[str, str]) -> tuple[Denoiser, Domain, 
     try:
         network = json.loads(header["network"])
         scale = Scale(**json.loads(header["scale"]))
-        ranges = {key: None if value is None else tuple(value) for key, value in json.loads(header["domain"]).items()}
-        denoiser = Denoiser(Spec(network["name"], network["settings"]), scale)
+        ranges = {key: _range(value) for key, value in json.loads(header["domain"]).items()}
+        with torch.device("meta"):
+            denoiser = Denoiser(Spec(network["name"], network["settings"]), scale)
         return denoiser, Domain(**ranges), dict(json.loads(header["training"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise IncompatibleCheckpoint(f"{path}: its description is damaged ({error})") from error
+    except Exception as error:  # a damaged description can be wrong in any way
+        reason = str(error) or type(error).__name__
+        raise IncompatibleCheckpoint(f"{path}: its description is damaged ({reason}); copy it again") from error
+
+
+def _range(value: list[float] | None) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    low, high = (float(number) for number in value)
+    return low, high
 
 
 def _fill(path: Path, denoiser: Denoiser, weights: Mapping[str, torch.Tensor]) -> None:
-    broken = [name for name, value in weights.items() if not bool(np.isfinite(value.float().numpy()).all())]
-    if broken:
-        raise IncompatibleCheckpoint(f"{path}: weights '{broken[0]}' hold NaN or infinity: that training failed")
-    try:
-        denoiser.network.load_state_dict(dict(weights))
-    except RuntimeError as error:
+    wanted = {name: value.shape for name, value in denoiser.network.state_dict().items()}
+    if wanted != {name: value.shape for name, value in weights.items()}:
         raise IncompatibleCheckpoint(
             f"{path}: the weights do not fit the network '{denoiser.spec.name}' the file names"
-        ) from error
+        )
+    broken = [name for name, value in weights.items() if not bool(value.float().isfinite().all())]
+    if broken:
+        raise IncompatibleCheckpoint(f"{path}: weights '{broken[0]}' hold NaN or infinity: that training failed")
+    denoiser.network.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)

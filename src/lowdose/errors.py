@@ -37,5 +37,9 @@ class OutputRefused(LowDoseError):
     """The output cannot be written where it was asked for."""
 
 
+class TrainingDiverged(LowDoseError):
+    """A training whose loss is no longer a number."""
+
+
 class InvalidSetting(LowDoseError):
     """A number or name on the command line or in a call that has no meaning."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lowdose.errors import LowDoseError
 from lowdose.infer.models import ReadyModel
 from lowdose.infer.pipeline import AIR, denoise_slice
 from lowdose.io.source import Source
@@ -51,7 +52,13 @@ class Sample:
 
     case: str
     position: float | None
+    pixel_mm: tuple[float, float] | None
     images: dict[str, HU]
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel over its width."""
+        return self.pixel_mm[0] / self.pixel_mm[1] if self.pixel_mm else 1.0
 
 
 @dataclass
@@ -59,6 +66,8 @@ class Evaluation:
     """Everything a report shows."""
 
     profile: Profile
+    strength: float
+    device: str
     images: list[str]
     models: dict[str, str]
     rows: list[Row] = field(default_factory=list)
@@ -92,7 +101,10 @@ def evaluate(
     progress: Callable[[int], None],
 ) -> Evaluation:
     """Measure every pair of every case. ``progress`` gets the number of pairs done."""
-    result = Evaluation(profile, [LOW, *(m.name for m in models), FULL], {m.name: m.sha256 for m in models})
+    models = distinct(models)
+    names = [m.name for m in models]
+    device = str(models[0].device) if models else "cpu"
+    result = Evaluation(profile, strength, device, [LOW, *names, FULL], {m.name: m.sha256 for m in models})
     spent: dict[str, list[float]] = {m.name: [] for m in models}
     done = 0
     for case in cases:
@@ -100,13 +112,28 @@ def evaluate(
         for pair in case.pairs:
             low, full = case.low.read(pair[0]), case.full.read(pair[1])
             images = {LOW: low.hu, **_denoised(models, low, strength, spent), FULL: full.hu}
-            result.rows.extend(_rows(case, low, full, images, profile))
+            try:
+                result.rows.extend(_rows(case, low, full, images, profile))
+            except LowDoseError as error:
+                where = "no position" if low.position is None else f"{low.position:g} mm"
+                result.warnings.append(f"{case.name}, slice at {where}, is left out: {error}")
             if pair == shown:
-                result.samples.append(Sample(case.name, low.position, images))
+                result.samples.append(Sample(case.name, low.position, low.pixel_mm, images))
             done += 1
             progress(done)
     result.seconds = {name: float(np.median(times)) for name, times in spent.items() if times}
     return result
+
+
+def distinct(models: list[ReadyModel]) -> list[ReadyModel]:
+    """Every model once, each under a name of its own: files of one name are told apart by their checksum."""
+    found: list[ReadyModel] = []
+    for model in models:
+        if any(model.name == other.name and model.sha256 == other.sha256 for other in found):
+            continue
+        taken = {LOW, FULL, *(other.name for other in found)}
+        found.append(replace(model, name=f"{model.name} {model.sha256[:8]}") if model.name in taken else model)
+    return found
 
 
 def _denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict[str, list[float]]) -> dict[str, HU]:
@@ -118,10 +145,11 @@ def _denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict
     return images
 
 
-def _rows(case: Case, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> Iterator[Row]:
+def _rows(case: Case, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[Row]:
     valid: Mask = low.valid & full.valid
     # Padding differs between scanners and means nothing: both images show air there.
     reference = np.where(valid, full.hu, AIR)
+    rows: list[Row] = []
     pixel = float(np.sqrt(low.pixel_mm[0] * low.pixel_mm[1])) if low.pixel_mm else None
     for name, hu in images.items():
         shown = np.where(valid, hu, AIR)
@@ -138,4 +166,5 @@ def _rows(case: Case, low: Slice, full: Slice, images: dict[str, HU], profile: P
             numbers["noise SD"] = level.sd
             if pixel is not None:
                 numbers["noise f_av"] = level.f_av
-        yield from (Row(case.name, case.patient, low.position, name, key, value) for key, value in numbers.items())
+        rows += [Row(case.name, case.patient, low.position, name, key, value) for key, value in numbers.items()]
+    return rows

@@ -3,17 +3,25 @@
 import csv
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+import torch
 
-from lowdose import cli
+from lowdose import checkpoint, cli
+from lowdose import evaluate as evaluation
+from lowdose.errors import InvalidSetting
 from lowdose.infer import pipeline
+from lowdose.metrics import profiles
 
 
 def run(*arguments: object) -> int:
@@ -49,9 +57,10 @@ def test_denoise_writes_series_preview_and_manifest(
 def test_no_patient_data_leaves_the_images(
     pairs: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    out, report = tmp_path / "out", tmp_path / "report"
+    out, report, named = tmp_path / "out", tmp_path / "report", tmp_path / "data" / "NAME^OF^PATIENT"
+    shutil.copytree(pairs / "p1", named)
     assert run("denoise", pairs / "p1" / "quarter", out, "--model", model, "--preview", "--json") == 0
-    assert run("evaluate", "--data", pairs, "--model", model, "--out", report) == 0
+    assert run("evaluate", "--data", named.parent, "--model", model, "--out", report) == 0
     said = capfd.readouterr()
     study = pydicom.dcmread(next(out.glob("*.dcm"))).StudyInstanceUID
     page = (report / "index.html").read_text()
@@ -61,6 +70,9 @@ def test_no_patient_data_leaves_the_images(
         assert "SECRET" not in text
     for text in (said.out, said.err, page):
         assert study not in text
+    # Folders are often named after patients: the terminal says which is which, the files do not.
+    for file in report.iterdir():
+        assert "NAME^OF^PATIENT" not in file.read_text()
     assert not re.search(r"(src|href)=[\"']?https?:", page)
 
 
@@ -192,6 +204,80 @@ def test_our_own_fault_and_an_interrupt_leave_nothing(
         assert words in said
         assert "Traceback" not in said
         assert everything_in(tmp_path) == []
+
+
+def test_two_files_of_one_name_are_two_models(pairs: Path, model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "tiny.safetensors"
+    other.parent.mkdir()
+    loaded = checkpoint.load(str(model))
+    torch.nn.init.normal_(loaded.denoiser.network.out.weight, std=0.5)
+    checkpoint.save(other, loaded.denoiser, loaded.domain, {})
+    arguments = ["--data", pairs / "p1", "--model", model, "--model", other, "--model", model]
+    assert run("evaluate", *arguments, "--out", tmp_path / "report", "--strength", 0.5) == 0
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert len(set(summary["models"].values())) == len(summary["models"]) == 2
+    means = {s["image"]: s["mean"] for s in summary["summaries"] if s["metric"] == "rmse" and s["case"] == "all"}
+    assert len(set(means.values())) == 3
+    assert summary["strength"] == 0.5
+
+
+def test_an_odd_slice_is_left_out_and_named(
+    pairs: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def measure(*arguments: object) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise InvalidSetting("constant reference")
+        return profiles.measure(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evaluation, "measure", measure)
+    assert run("evaluate", "--data", pairs / "p1", "--model", model, "--out", tmp_path / "report") == 0
+    assert "is left out: constant reference" in capfd.readouterr().err
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert summary["summaries"][0]["n_slices"] == 2
+
+
+MAIN = [sys.executable, "-c", "from lowdose.cli import main; main()"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_the_real_command_leaves_nothing(number: signal.Signals, pairs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for index, file in enumerate(sorted((pairs / "p1" / "quarter").iterdir()) * 40):
+        (source / f"{index}.dcm").write_bytes(file.read_bytes())
+    command = [*MAIN, "denoise", str(source), str(tmp_path / "out"), "--model", "nlm"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(list(tmp_path.glob(".out.partial-*"))))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_an_interrupted_training_ends_with_130(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    numbers = ["steps=100000", "batch=1", "patch=32", "checkpoint_every=1"]
+    command = [*MAIN, "train", "unet", "--data", str(pairs), "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, *(x for n in numbers for x in ("--set", n))], stderr=subprocess.PIPE, text=True
+    )
+    wait_for((out / "state.pt").exists)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    assert not list(out.glob(".*"))
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert done()
 
 
 def test_evaluate_refuses_half_pairs_and_unknown_profiles(pairs: Path, model: Path, tmp_path: Path) -> None:

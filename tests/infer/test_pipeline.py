@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lowdose.checkpoint import Domain
+from lowdose.device import choose_device
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.infer import domain, models, pipeline
@@ -148,11 +149,11 @@ def test_outside_the_training_range_there_is_a_warning_for_each_quantity() -> No
 
 
 def test_devices_and_names() -> None:
-    assert models.choose_device("cpu").type == "cpu"
+    assert choose_device("cpu").type == "cpu"
     with pytest.raises(InvalidSetting, match="auto, cpu or cuda"):
-        models.choose_device("tpu")
+        choose_device("tpu")
     if not torch.cuda.is_available():
         with pytest.raises(InvalidSetting, match="no CUDA"):
-            models.choose_device("cuda")
+            choose_device("cuda")
     with pytest.raises(IncompatibleCheckpoint, match="nlm, tv, gaussian"):
         models.find("no-such-model", torch.device("cpu"))

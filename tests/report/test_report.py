@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lowdose.report import figures, page
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    result = Evaluation(PROFILES["default"], [LOW, "good", "bad", FULL], {"good": "a" * 64, "bad": ""})
+    result = Evaluation(PROFILES["default"], 0.5, "cpu", [LOW, "good", "bad", FULL], {"good": "a" * 64, "bad": ""})
     values = {LOW: (20.0, 30.0), "good": (25.0, 12.0), "bad": (22.0, 40.0)}
     for patient in (1, 2):
         for image, (psnr, rmse) in values.items():
@@ -25,7 +26,7 @@ def evaluation() -> Evaluation:
                 bias = {"good": -0.5, "bad": 3.0}[image] * patient
                 result.rows.append(Row("case <1>", patient, 5.0, image, "bias to low dose, fat", bias))
     images = {name: np.random.default_rng(0).normal(0, 50, (64, 64)).astype(np.float32) for name in result.images}
-    result.samples.append(Sample("case <1>", 5.0, images))
+    result.samples.append(Sample("case <1>", 5.0, (0.8, 0.8), images))
     return result
 
 
@@ -45,13 +46,18 @@ def test_page_escapes_names_and_holds_its_pictures(evaluation: Evaluation) -> No
     assert "says nothing of other patients" in text
     assert "-0.75" in text
     assert "+6.00" in text
+    assert "strength 0.5" in text
 
 
 def test_csv_and_json_carry_definitions(evaluation: Evaluation) -> None:
     rows = list(csv.DictReader(io.StringIO(page.table_csv(evaluation))))
     assert len(rows) == len(evaluation.rows)
     assert all("[-160, 240] HU" in row["definition"] for row in rows if row["metric"] in ("rmse", "psnr"))
-    evaluation.rows.append(Row("case <1>", 1, None, "good", "psnr", float("inf")))
+    assert {row["strength"] for row in rows if row["image"] == "good"} == {"0.5"}
+    gain = json.loads(page.as_json(evaluation, []))["gains_over_low_dose"]
+    assert next(g for g in gain if (g["image"], g["metric"]) == ("good", "psnr"))["mean"] == pytest.approx(5.0)
+    for row in [row for row in evaluation.rows if row.metric == "psnr" and row.patient == 1]:
+        evaluation.rows[evaluation.rows.index(row)] = replace(row, value=float("inf"))
     content = json.loads(page.as_json(evaluation, [{"case": "x"}]), parse_constant=lambda name: pytest.fail(name))
     assert content["models"]["good"] == "a" * 64
     assert any(s["mean"] == "inf" for s in content["summaries"])
@@ -74,6 +80,6 @@ def test_pictures_are_png(evaluation: Evaluation) -> None:
         figures.compare(sample, SOFT_TISSUE),
         figures.differences(sample),
         figures.zoom(sample, SOFT_TISSUE, 32),
-        figures.preview(before, after, SOFT_TISSUE, (1.0, 0.5), "good"),
+        figures.preview(before, after, SOFT_TISSUE, 2.0, "good"),
     ):
         assert data.startswith(b"\x89PNG")

@@ -17,7 +17,7 @@ def pair(patient: int, seed: int, size: int = 48) -> PairedSlice:
     rng = np.random.default_rng(seed)
     full = np.rint(rng.normal(50, 20, (size, size))).astype(np.float32)
     low = np.rint(full + rng.normal(0, 30, (size, size))).astype(np.float32)
-    return PairedSlice(patient, 0.8, 3.0, lambda: (low, full))
+    return PairedSlice(patient, str(seed), 0.8, 3.0, lambda: (low, full))
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=30), st.integers(0, 6))
@@ -42,7 +42,7 @@ def test_cache_decodes_once_within_its_budget_and_reads_again_beyond() -> None:
         reads.append(1)
         return np.full((8, 8), 1.4, np.float32), np.full((8, 8), -40000.0, np.float32)
 
-    item = PairedSlice(0, 1.0, None, read)
+    item = PairedSlice(0, "one", None, None, read)
     kept = SliceCache([item])
     low, full = kept[0]
     assert (kept[0][0] is low, int(low[0, 0]), int(full[0, 0]), len(reads)) == (True, 1, -32768, 1)

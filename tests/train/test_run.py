@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from lowdose import checkpoint, recipes
 from lowdose.data.pairs import PairedSlice
-from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
 from lowdose.physics import phantom
 from lowdose.train import run
+from lowdose.train.logbook import Logbook
 from lowdose.train.loop import STATE
 from lowdose.train.optim import EMA, cosine
 from lowdose.train.recipe import Numbers, Recipe
@@ -42,7 +43,7 @@ def items() -> list[PairedSlice]:
     for patient in range(3):
         body = phantom.abdomen(1, patient, size=128, pixel_mm=3.0)
         low, full = (phantom.with_noise(body, 15.0, dose, patient).hu[0] for dose in (0.25, 1.0))
-        result.append(PairedSlice(patient, 3.0, 3.0, lambda low=low, full=full: (low, full)))
+        result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
     return result
 
 
@@ -151,6 +152,54 @@ def test_refuses_to_overwrite_and_to_resume_something_else(tmp_path: Path) -> No
         go(small(steps=2), tmp_path / "run", replace(EXACT, resume=True))
 
 
+def test_other_data_are_another_run(tmp_path: Path) -> None:
+    go(small(steps=2), tmp_path)
+    other = items()[:2]
+    with pytest.raises(InvalidSetting, match="data was"):
+        run.train("unet", small(steps=2), other, tmp_path, replace(EXACT, resume=True), lambda _: None, lambda *_: None)
+
+
+def test_divergence_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    wild = small(steps=8, checkpoint_every=1, learning_rate=1e12, warmup=0, clip=1e12)
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
+        go(wild, tmp_path)
+    if (tmp_path / STATE).exists():
+        state = torch.load(tmp_path / STATE, weights_only=True)
+        assert all(bool(value.isfinite().all()) for value in state["ema"].values())
+
+
+def test_a_torn_log_is_mended(tmp_path: Path) -> None:
+    go(small(steps=2), tmp_path)
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("1,denoi")
+    Logbook(tmp_path, 2).close()
+    rows = list(csv.reader((tmp_path / "log.csv").open()))
+    assert all(len(row) == 3 for row in rows)
+    assert len(rows) > 2
+
+
+def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
+    torch.save({"something": 1}, tmp_path / STATE)
+    with pytest.raises(IncompatibleCheckpoint, match="damaged"):
+        go(small(), tmp_path, replace(EXACT, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (replace(EXACT, device="tpu"), {}),
+        (replace(EXACT, precision="16-mixed"), {}),
+        (replace(EXACT, devices=0), {}),
+        (EXACT, {"patch": 33}),
+        (EXACT, {"validation_patients": 9}),
+    ],
+)
+def test_impossible_options(options: run.Options, numbers: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting):
+        go(small(**numbers), tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -202,7 +251,11 @@ def test_moving_average_of_a_constant_is_the_constant_and_lags_a_step() -> None:
 def test_numbers_from_text() -> None:
     changed = Numbers().changed({"steps": "20", "learning_rate": "1e-5"})
     assert (changed.steps, changed.learning_rate) == (20, 1e-5)
-    for wrong in ({"stepz": "3"}, {"steps": "3.5"}, {"steps": "0"}, {"learning_rate": "fast"}):
+    wrongs = {
+        "stepz": "3", "steps": "3.5", "patch": "4", "learning_rate": "nan", "seed": "-1", "clip": "0", "ema": "5",
+        "warmup": "-5", "cutoff_low": "0", "gain_low": "2", "batch": "many", "beta1": "1",
+    }  # fmt: skip
+    for wrong in ({name: text} for name, text in wrongs.items()):
         with pytest.raises(InvalidSetting):
             Numbers().changed(wrong)
     with pytest.raises(InvalidSetting, match="red_cnn"):

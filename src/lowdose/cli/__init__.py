@@ -16,10 +16,11 @@ import lowdose
 from lowdose.cli.demo import demo
 from lowdose.cli.denoise import denoise
 from lowdose.cli.evaluate import evaluate
+from lowdose.cli.terminal import INTERRUPTED
 from lowdose.cli.train import train
 from lowdose.errors import LowDoseError
 
-OK, OUR_FAULT, USER_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, OUR_FAULT, USER_INPUT = 0, 1, 2
 
 app = typer.Typer(
     help="Low-dose CT denoising. Research use only, not a medical device.",
@@ -46,8 +47,9 @@ def _main(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; never with a traceback for what a user did."""
-    # A job scheduler's SIGTERM must clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A job scheduler's SIGTERM and a closed terminal must clean up as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run(arguments))
 
 
@@ -57,7 +59,7 @@ def run(arguments: list[str] | None = None) -> int:
         app(arguments)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            print("lowdose: interrupted; nothing was left half-written", file=sys.stderr)
+            print("lowdose: interrupted", file=sys.stderr)
         return end.code if isinstance(end.code, int) else OK
     except LowDoseError as error:
         print(f"lowdose: {error}", file=sys.stderr)

@@ -35,6 +35,7 @@ def denoise(
 ) -> None:
     """Denoise one CT series. Originals are never touched; a failed run leaves nothing behind."""
     from lowdose import checkpoint
+    from lowdose.device import choose_device
     from lowdose.hounsfield import SOFT_TISSUE
     from lowdose.infer import domain, models, pipeline
     from lowdose.io.open import open_sink, open_source
@@ -43,7 +44,7 @@ def denoise(
 
     started = time.perf_counter()
     pipeline.check_strength(strength)
-    ready = models.find(model or checkpoint.DEFAULT_MODEL, models.choose_device(device))
+    ready = models.find(model or checkpoint.DEFAULT_MODEL, choose_device(device))
     say(f"model {ready.name}{'' if model else ' (the shipped default)'} on {ready.device}, strength {strength:g}")
     with open_source(source, series) as opened:
         say_all("skipped", opened.skipped)
@@ -56,7 +57,8 @@ def denoise(
             outcome = pipeline.denoise_series(opened, sink, ready, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:
                 before = outcome.before
-                picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, before.pixel_mm, ready.name)
+                aspect = before.pixel_mm[0] / before.pixel_mm[1] if before.pixel_mm else 1.0
+                picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, aspect, ready.name)
                 sink.attach("preview.png", picture)
             if manifest:
                 seconds = time.perf_counter() - started

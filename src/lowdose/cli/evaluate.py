@@ -32,6 +32,7 @@ def evaluate(
     """Measure low dose and models against full dose: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue."""
     from lowdose import checkpoint
     from lowdose import evaluate as evaluation
+    from lowdose.device import choose_device
     from lowdose.errors import InvalidSetting
     from lowdose.hounsfield import Window
     from lowdose.infer import models, pipeline
@@ -45,17 +46,18 @@ def evaluate(
     if window is not None:
         chosen = chosen.with_window(Window(*window))
     pipeline.check_strength(strength)
-    where = models.choose_device(device)
+    where = choose_device(device)
     ready = [models.find(name, where) for name in dict.fromkeys(model or [checkpoint.DEFAULT_MODEL])]
     with ExitStack() as stack, new_folder(out) as folder:
         cases = open_cases(stack, low or [], full or [], data)
         count = sum(len(case.pairs) for case in cases)
         with progress("measuring", count) as advance:
             result = evaluation.evaluate(cases, ready, chosen, strength, advance)
-        result.warnings = list(dict.fromkeys(f"{c.name}: {w}" for c in cases for w in (*c.low.warnings, *c.warnings)))
+        told = [f"{case.name}: {text}" for case in cases for text in (*case.low.warnings, *case.warnings)]
+        result.warnings = list(dict.fromkeys([*told, *result.warnings]))
         say_all("warning", result.warnings)
         write(folder, result, cases)
-    for image in [evaluation.LOW, *(m.name for m in ready)]:
+    for image in result.images[:-1]:
         means = {metric: result.summary(metric, image) for metric in page.FIDELITY}
         say("  ".join([f"{image:>16}", *(f"{name} {found.mean:.4g}" for name, found in means.items() if found)]))
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
@@ -89,15 +91,17 @@ def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path |
     if len(low) != len(full) or not (low or data):
         raise InvalidSetting(f"{len(low)} --low and {len(full)} --full: give one --full for each --low, or --data")
     found = [(p.name, p.low, p.full) for p in find_pairs(data)] if data else []
-    found += [(f"series {i + 1}", a, b) for i, (a, b) in enumerate(zip(low, full, strict=True))]
+    found += [("", a, b) for a, b in zip(low, full, strict=True)]
     opened = [
-        (name, stack.enter_context(open_source(a, None)), stack.enter_context(open_source(b, None)))
-        for name, a, b in found
+        (stack.enter_context(open_source(a, None)), stack.enter_context(open_source(b, None))) for _, a, b in found
     ]
-    numbers = patients([pair[2] for pair in opened])
+    numbers = patients([pair[1] for pair in opened])
     cases = []
-    for (name, a, b), patient in zip(opened, numbers, strict=True):
+    for i, ((folder, _, _), (a, b), patient) in enumerate(zip(found, opened, numbers, strict=True)):
         pairs = pair_slices(a, b)
-        label = f"{name} ({b.acquisition.kernel})" if b.acquisition.kernel else name
+        # Folders are often named after patients: their names stay on the terminal.
+        label = f"series {i + 1} ({b.acquisition.kernel})" if b.acquisition.kernel else f"series {i + 1}"
+        if folder:
+            say(f"{label}: {folder}")
         cases.append(Case(label, patient + 1, a, b, pairs, unpaired(a, b, pairs)))
     return cases

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 MOST_LINES = 20
+INTERRUPTED = 130
+"""Exit code of what was stopped by a signal, as shells have it."""
 
 
 def say(text: str) -> None:

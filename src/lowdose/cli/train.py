@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowdose.cli.terminal import say, say_all
+from lowdose.cli.terminal import INTERRUPTED, say, say_all
 
 if TYPE_CHECKING:
     from lowdose.data.pairs import PairedSlice
@@ -24,7 +24,7 @@ def train(
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any number.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="Number of processes.")] = 1,
-    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
 ) -> None:
     """Train a denoiser on paired series. Ctrl-C saves; --resume goes on as if nothing had happened."""
@@ -43,7 +43,10 @@ def train(
         say(f"{len(items)} pairs of slices, {len({item.patient for item in items})} patient(s)")
         options = run.Options(device, devices, precision, resume)
         done = run.train(recipe, chosen, items, out, options, say, report(chosen.numbers.steps))
-    say(f"{out / run.MODEL}" if done else f"stopped; continue with --resume (state in {out})")
+    if not done:
+        say(f"stopped early; continue with --resume (state in {out})")
+        raise typer.Exit(INTERRUPTED)
+    say(str(out / run.MODEL))
 
 
 def report(steps: int) -> Callable[[int, float, float], None]:
@@ -88,5 +91,6 @@ def paired(low: Source, full: Source, pair: tuple[int, int], patient: int) -> Pa
         return np.where(valid, a.hu, AIR), np.where(valid, b.hu, AIR)
 
     pixel = low.planes[pair[0]].pixel_mm
-    size = float(np.sqrt(pixel[0] * pixel[1])) if pixel else 1.0
-    return PairedSlice(patient, size, low.acquisition.thickness_mm, read)
+    size = float(np.sqrt(pixel[0] * pixel[1])) if pixel else None
+    key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
+    return PairedSlice(patient, key, size, low.acquisition.thickness_mm, read)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +18,15 @@ Reader = Callable[[], tuple[HU, HU]]
 
 @dataclass(frozen=True)
 class PairedSlice:
-    """One slice at two doses. patient: a number, the unit of every split. read: () -> (low, full), (y, x) HU."""
+    """One slice at two doses.
+
+    patient: a number, the unit of every split. key: tells this pair from every other, and is the same in every run.
+    read: () -> (low, full), (y, x) HU. pixel_mm and thickness_mm: None = not stated.
+    """
 
     patient: int
-    pixel_mm: float
+    key: str
+    pixel_mm: float | None
     thickness_mm: float | None
     read: Reader
 
@@ -27,7 +34,7 @@ class PairedSlice:
 class SliceCache:
     """Keeps decoded pairs as int16 up to ``budget`` bytes."""
 
-    def __init__(self, items: Sequence[PairedSlice], budget: int = 4 << 30) -> None:
+    def __init__(self, items: Sequence[PairedSlice], budget: int = 1 << 30) -> None:
         if not items:
             raise InvalidSetting("no pairs to train on")
         self.items = list(items)
@@ -62,3 +69,9 @@ def split_by_patient(items: Sequence[PairedSlice], held_out: int) -> tuple[list[
     kept_back = set(patients[len(patients) - held_out :])
     train = [item for item in items if item.patient not in kept_back]
     return train, [item for item in items if item.patient in kept_back]
+
+
+def fingerprint(train: Sequence[PairedSlice], check: Sequence[PairedSlice]) -> str:
+    """SHA-256 over which pairs are trained on and which are held out: a run may only be resumed on the same."""
+    text = json.dumps([[f"{item.patient} {item.key}" for item in items] for items in (train, check)])
+    return hashlib.sha256(text.encode()).hexdigest()

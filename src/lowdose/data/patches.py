@@ -15,6 +15,8 @@ from lowdose.errors import InvalidSetting
 from lowdose.volume import HU
 
 MARGIN = 8
+UNKNOWN_PIXEL_MM = 0.75
+"""Stands in for a pixel size that the data do not state; it is not recorded as the model's range."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         low, full = self.slices[which]
         crop = self._crop(low.shape, rng)
         pair = (low[crop].astype(np.float32), full[crop].astype(np.float32))
-        pair = self.augmentation.apply(*pair, self.slices.items[which].pixel_mm, rng)
+        pair = self.augmentation.apply(*pair, self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM, rng)
         turns, flip = int(rng.integers(4)), bool(rng.integers(2))
         return self._place(pair[0], turns, flip), self._place(pair[1], turns, flip)
 

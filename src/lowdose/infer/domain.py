@@ -34,12 +34,12 @@ def measure(source: Source) -> Measured:
     sds, frequencies, pixels = [], [], []
     for index in chosen:
         item = source.read(index)
-        if item.pixel_mm is not None:
-            pixels.append(float(np.sqrt(item.pixel_mm[0] * item.pixel_mm[1])))
-        level = noise_level(item.hu, item.valid, pixels[-1] if pixels else 1.0)
+        pixel = float(np.sqrt(item.pixel_mm[0] * item.pixel_mm[1])) if item.pixel_mm is not None else None
+        pixels += [pixel] if pixel is not None else []
+        level = noise_level(item.hu, item.valid, pixel or 1.0)
         if level is not None:
             sds.append(level.sd)
-            if pixels:
+            if pixel is not None:
                 frequencies.append(level.f_av)
     return Measured(_median(sds), _median(frequencies), _median(pixels), source.acquisition.thickness_mm)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowdose import checkpoint
 from lowdose.checkpoint import Domain
-from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.infer.classical import CLASSICAL
 from lowdose.networks.denoiser import channels_last
@@ -36,17 +36,6 @@ class ReadyModel:
     device: torch.device
 
 
-def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda. Raises InvalidSetting when CUDA is asked for and absent."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InvalidSetting("--device cuda: this PyTorch sees no CUDA device; use --device cpu or auto")
-    if name not in ("cpu", "cuda"):
-        raise InvalidSetting(f"--device {name}: must be auto, cpu or cuda")
-    return torch.device(name)
-
-
 def find(name: str, device: torch.device) -> ReadyModel:
     """Raises IncompatibleCheckpoint when ``name`` is neither shipped, classical nor a sound weights file."""
     if name in CLASSICAL:
@@ -54,7 +43,7 @@ def find(name: str, device: torch.device) -> ReadyModel:
     try:
         model = checkpoint.load(name, device)
     except IncompatibleCheckpoint as error:
-        hint = f" Classical filters: {', '.join(CLASSICAL)}." if "no model" in str(error) else ""
+        hint = f". Classical filters: {', '.join(CLASSICAL)}." if "no model" in str(error) else ""
         raise IncompatibleCheckpoint(f"{error}{hint}") from error
     channels_last(model.denoiser)
     return ReadyModel(model.name, model.sha256, model.denoiser, model.domain, device)

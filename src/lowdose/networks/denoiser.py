@@ -26,7 +26,7 @@ def channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def keep_local_means(before: Tensor, after: Tensor, sigma: float = 6.0) -> Tensor:
+def keep_local_means(before: Tensor, after: Tensor, sigma: float = 4.0) -> Tensor:
     """``after`` with the local means of ``before``: what the change holds at low frequency is taken out again.
 
     Filtered back-projection leaves next to no noise at low frequency (its power spectrum starts at zero like |f|), so

@@ -64,8 +64,10 @@ def abdomen(slices: int, seed: int, size: int = 512, pixel_mm: float = 0.74, thi
 
     Raises InvalidSetting for sizes that cannot hold the body (less than 350 mm) or no slices.
     """
-    if slices < 1 or size * pixel_mm < 350:
-        raise InvalidSetting(f"{slices} slices of {size * pixel_mm:.0f} mm: needs at least 1 slice of 350 mm")
+    if slices < 1 or size * pixel_mm < 350 or seed < 0:
+        raise InvalidSetting(
+            f"{slices} slices of {size * pixel_mm:.0f} mm, seed {seed}: needs a slice or more of 350 mm, seed >= 0"
+        )
     rng = np.random.default_rng(seed)
     build = rng.uniform(0.92, 1.06)
     jitter = rng.normal(1.0, 0.03, (len(ABDOMEN), 4))

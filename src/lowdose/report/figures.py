@@ -36,9 +36,8 @@ def _draw(axes: object, image: HU, title: str, window: Window, aspect: float, cm
     axes.set_axis_off()  # type: ignore[attr-defined]
 
 
-def preview(before: HU, after: HU, window: Window, pixel_mm: tuple[float, float] | None, model: str) -> bytes:
-    """Before, after and their difference side by side, each with its window."""
-    aspect = pixel_mm[0] / pixel_mm[1] if pixel_mm else 1.0
+def preview(before: HU, after: HU, window: Window, aspect: float, model: str) -> bytes:
+    """Before, after and their difference side by side, each with its window. aspect: pixel height over width."""
     figure, axes = _panels(3)
     spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
     _draw(axes[0], before, f"input, {window}", window, aspect)
@@ -51,7 +50,7 @@ def compare(sample: Sample, window: Window) -> bytes:
     """Every version of one slice in one row."""
     figure, axes = _panels(len(sample.images))
     for place, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(place, image, name, window, 1.0)
+        _draw(place, image, name, window, sample.aspect)
     return png(figure)
 
 
@@ -61,7 +60,7 @@ def differences(sample: Sample) -> bytes:
     figure, axes = _panels(len(others))
     spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
     for place, (name, image) in zip(axes, others.items(), strict=True):
-        _draw(place, image - sample.images[FULL], f"{name} minus full dose", spread, 1.0)
+        _draw(place, image - sample.images[FULL], f"{name} minus full dose", spread, sample.aspect)
     return png(figure)
 
 
@@ -70,7 +69,7 @@ def zoom(sample: Sample, window: Window, side: int = 128) -> bytes:
     y, x = busiest(sample.images[FULL], window, side)
     figure, axes = _panels(len(sample.images))
     for place, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(place, image[y : y + side, x : x + side], f"{name}, enlarged", window, 1.0)
+        _draw(place, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
     return png(figure)
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
 from lowdose.evaluate import FULL, LOW, Evaluation
-from lowdose.metrics.statistics import Summary
+from lowdose.metrics.statistics import Summary, paired_difference
 from lowdose.report import figures
 
 FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
@@ -25,12 +25,12 @@ def table_csv(evaluation: Evaluation) -> str:
     """One row a number, with the definition that makes it comparable."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["case", "patient", "position_mm", "image", "metric", "value", "definition"])
+    writer.writerow(["case", "patient", "position_mm", "image", "strength", "metric", "value", "definition"])
     for row in evaluation.rows:
         position = "" if row.position is None else f"{row.position:g}"
-        writer.writerow(
-            [row.case, row.patient, position, row.image, row.metric, f"{row.value:.9g}", define(evaluation, row.metric)]
-        )
+        strength = f"{evaluation.strength:g}" if row.image in evaluation.models else ""
+        numbers = [row.metric, f"{row.value:.9g}", define(evaluation, row.metric)]
+        writer.writerow([row.case, row.patient, position, row.image, strength, *numbers])
     return text.getvalue()
 
 
@@ -58,6 +58,19 @@ def summaries(evaluation: Evaluation) -> list[dict[str, Any]]:
     return result
 
 
+def gains(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Per-slice differences to the low-dose image, which vary far less between slices than the values do."""
+    result = []
+    for metric in FIDELITY:
+        before, patients = evaluation.values(metric, LOW)
+        for image in evaluation.models:
+            after, _ = evaluation.values(metric, image)
+            if after:
+                found = asdict(paired_difference(after, before, patients, seed=0))
+                result.append({"image": image, "metric": metric, **{k: _finite(v) for k, v in found.items()}})
+    return result
+
+
 def _finite(value: Any) -> Any:
     """JSON has no infinity: an identical pair's PSNR is written as the word."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -70,9 +83,12 @@ def as_json(evaluation: Evaluation, uids: list[dict[str, object]]) -> str:
         "profile": evaluation.profile.describe(),
         "definitions": {metric: define(evaluation, metric) for metric in evaluation.metrics()},
         "models": evaluation.models,
+        "strength": evaluation.strength,
+        "device": evaluation.device,
         "seconds_per_slice": evaluation.seconds,
         "warnings": evaluation.warnings,
         "summaries": summaries(evaluation),
+        "gains_over_low_dose": gains(evaluation),
         "series": uids,
     }
     return json.dumps(content, indent=2)
@@ -104,6 +120,8 @@ def page(evaluation: Evaluation) -> str:
         pictures=pictures,
         models=evaluation.models,
         seconds=evaluation.seconds,
+        strength=evaluation.strength,
+        device=evaluation.device,
         warnings=evaluation.warnings,
         difference=f"±{figures.DIFFERENCE_HU:g} HU",
         window=str(window),

@@ -9,7 +9,7 @@ import torch
 
 from lowdose.checkpoint import Domain
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patches import Patches
+from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise import noise_level
@@ -40,7 +40,7 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
     step = max(1, len(cache) // 24)
     for index in range(0, len(cache), step):
         low, full = (image.astype(np.float32) for image in cache[index])
-        pixel = cache.items[index].pixel_mm
+        pixel = cache.items[index].pixel_mm or UNKNOWN_PIXEL_MM
         for draw in range(draws):
             rng = np.random.default_rng((patches.seed, index, draw))
             seen, _ = patches.augmentation.apply(low, full, pixel, rng)
@@ -49,7 +49,12 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
                 sds.append(level.sd)
                 frequencies.append(level.f_av)
     thickness = [item.thickness_mm for item in cache.items if item.thickness_mm is not None]
-    return Domain(_range(sds), _range(frequencies), _range([i.pixel_mm for i in cache.items]), _range(thickness))
+    return Domain(
+        _range(sds),
+        _range(frequencies),
+        _range([i.pixel_mm for i in cache.items if i.pixel_mm is not None]),
+        _range(thickness),
+    )
 
 
 def _range(values: Sequence[float]) -> tuple[float, float] | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
+
+from lowdose.io.replace import replace_file
 
 COLUMNS = ("step", "name", "value")
 
@@ -19,11 +22,14 @@ class Logbook:
         kept: list[list[str]] = []
         if first > 0 and path.exists():
             with path.open(newline="") as file:
-                kept = [row for row in list(csv.reader(file))[1:] if int(row[0]) < first]
-        self._file = path.open("w", newline="")
+                rows = list(csv.reader(file))[1:]
+            # The last line may be torn: the run may have ended while writing it.
+            kept = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) < first]
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        replace_file(path, text.getvalue().encode())
+        self._file = path.open("a", newline="")
         self._csv = csv.writer(self._file)
-        self._csv.writerow(COLUMNS)
-        self._csv.writerows(kept)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from lowdose.batch import Batch
+from lowdose.errors import TrainingDiverged
 from lowdose.methods.base import Method
 from lowdose.train.logbook import Logbook
 from lowdose.train.optim import EMA, cosine
@@ -56,6 +57,7 @@ class Trainer:
         }
         self.ema = EMA(method.denoiser.network, numbers.ema)
         self.step = 0
+        self._finite = torch.tensor(True, device=fabric.device)
 
     def resume(self, settings: Mapping[str, object]) -> None:
         """Continue from the saved state. Raises InvalidSetting when there is none or it had other settings."""
@@ -72,6 +74,8 @@ class Trainer:
             self.ema.update(self.method.denoiser.network, self.step)
             done = self.step == self.numbers.steps
             stop = not done and self._agreed(hooks.stopped())
+            if done or stop or self.step % LOG_EVERY == 0 or self.step % self.numbers.checkpoint_every == 0:
+                self._check()
             if self.fabric.is_global_zero and book is not None:
                 self._record(book, losses, hooks, done, started, first)
                 if done or stop or self.step % self.numbers.checkpoint_every == 0:
@@ -103,10 +107,12 @@ class Trainer:
                 group["lr"] = rate
             parameters = [p for p in player.parameters() if p.requires_grad]
             optimiser.zero_grad()
-            torch.autograd.backward(sum(turn.terms.values(), torch.zeros(())), inputs=parameters)
+            total = torch.stack(list(turn.terms.values())).sum()
+            torch.autograd.backward(total, inputs=parameters)
             average_gradients(self.fabric, parameters)
             nn.utils.clip_grad_norm_(parameters, n.clip)
             optimiser.step()
+            self._finite &= total.detach().isfinite()
             losses |= {f"{turn.player}/{name}": value.detach() for name, value in turn.terms.items()}
             with self.fabric.autocast():
                 turn = next(turns, None)
@@ -122,6 +128,14 @@ class Trainer:
             book.write(self.step - 1, {**values, "seconds_per_step": pace})
         if self.step % self.numbers.validate_every == 0 or done:
             book.write(self.step - 1, self._with_average(hooks.validate))
+
+    def _check(self) -> None:
+        """Before anything is kept: one NaN would spoil the state to resume from. Raises TrainingDiverged."""
+        if not bool(self._finite):
+            raise TrainingDiverged(
+                f"{self.run}: the loss is no longer a number by step {self.step}; resume from the last good state, or "
+                f"start again with less than learning_rate={self.numbers.learning_rate:g}"
+            )
 
     def _save(self, settings: Mapping[str, object], hooks: Hooks) -> None:
         save_state(self.run / STATE, self.step, self.method.saved(), self.optimisers, self.ema, dict(settings))

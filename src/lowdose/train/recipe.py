@@ -12,6 +12,17 @@ from lowdose.methods.base import Method
 from lowdose.networks.denoiser import Denoiser
 from lowdose.spec import Number, Spec
 
+SMALL, LARGE = 1e-12, 1e12
+LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("steps", "batch", "validate_every", "checkpoint_every"), (1, LARGE)),
+    "patch": (8, 4096),
+    **dict.fromkeys(("learning_rate", "clip", "cutoff_low", "cutoff_high"), (SMALL, LARGE)),
+    **dict.fromkeys(("final_learning_rate", "weight_decay", "warmup", "seed", "gain_low", "gain_high"), (0, LARGE)),
+    **dict.fromkeys(("beta1", "beta2", "ema"), (0, 1 - SMALL)),
+    "validation_patients": (-1, LARGE),
+}
+"""Closed range of each number; NaN lies in none."""
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -41,9 +52,13 @@ class Numbers:
     gain_high: float = 1.2
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "patch", "learning_rate", "validate_every", "checkpoint_every"):
-            if getattr(self, name) <= 0:
-                raise InvalidSetting(f"{name}={getattr(self, name)}: must be positive")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidSetting(f"{name}={value}: must be from {low:g} to {high:g}")
+        for low_name, high_name in (("cutoff_low", "cutoff_high"), ("gain_low", "gain_high")):
+            if getattr(self, low_name) > getattr(self, high_name):
+                raise InvalidSetting(f"{low_name}={getattr(self, low_name)}: must not be above {high_name}")
 
     @property
     def augmentation(self) -> Augmentation:
@@ -59,7 +74,8 @@ class Numbers:
             try:
                 values[name] = kinds[name](text)
             except ValueError:
-                raise InvalidSetting(f"{name}={text}: not a {kinds[name].__name__}") from None
+                kind = "whole number" if kinds[name] is int else "number"
+                raise InvalidSetting(f"{name}={text}: not a {kind}") from None
         return replace(self, **values)  # type: ignore[arg-type]  # names and types are checked just above
 
     def to_dict(self) -> dict[str, Number]:

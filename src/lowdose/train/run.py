@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from lightning_fabric import Fabric, seed_everything
 import lowdose
 from lowdose import checkpoint
 from lowdose.batch import Batch
-from lowdose.data.pairs import PairedSlice, SliceCache, split_by_patient
+from lowdose.data.pairs import PairedSlice, SliceCache, fingerprint, split_by_patient
 from lowdose.data.patches import Patches, batches
-from lowdose.errors import OutputRefused
+from lowdose.device import choose_device
+from lowdose.errors import InvalidSetting, OutputRefused
+from lowdose.io.atomic import refusing
 from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.train.assess import training_domain, validation
 from lowdose.train.loop import STATE, Hooks, Trainer
@@ -26,13 +29,14 @@ from lowdose.train.recipe import Recipe
 from lowdose.train.stop import Stop
 
 MODEL = "model.safetensors"
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
 class Options:
     """Where and how a run computes; none of it changes what is learned, except precision by rounding.
 
-    devices: processes, one GPU or CPU share each. precision: '32-true', 'bf16-mixed', '16-mixed' or 'auto'.
+    devices: processes, one GPU or CPU share each. precision: '32-true', 'bf16-mixed' or 'auto'.
     """
 
     device: str = "auto"
@@ -43,6 +47,8 @@ class Options:
 
 def choose_precision(wanted: str, cuda: bool) -> Any:
     """bf16-mixed where the hardware multiplies bf16 natively, otherwise 32-true."""
+    if wanted not in PRECISIONS:
+        raise InvalidSetting(f"--precision {wanted}: must be one of {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return wanted
     native = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
@@ -69,10 +75,9 @@ def train(
     learn, check = split_by_patient(items, _held_out(items, numbers.validation_patients))
     fabric = _launch(options)
     seed_everything(numbers.seed, verbose=False)
-    denoiser = Denoiser(recipe.network, recipe.scale)
-    channels_last(denoiser)
+    denoiser = _fresh(recipe)
     trainer = Trainer(fabric, recipe.method(denoiser), numbers, run)
-    settings = {"recipe": name, "processes": fabric.world_size, **numbers.to_dict()}
+    settings = {"recipe": name, "processes": fabric.world_size, "data": fingerprint(learn, check), **numbers.to_dict()}
     if options.resume:
         trainer.resume(settings)
     elif fabric.is_global_zero:
@@ -95,8 +100,21 @@ def train(
         return trainer.fit(settings, hooks)
 
 
+def _fresh(recipe: Recipe) -> Denoiser:
+    denoiser = Denoiser(recipe.network, recipe.scale)
+    channels_last(denoiser)
+    multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
+    patch = recipe.numbers.patch
+    if patch % multiple or patch < smallest:
+        raise InvalidSetting(f"patch={patch}: this network needs a multiple of {multiple}, at least {smallest}")
+    return denoiser
+
+
 def _launch(options: Options) -> Fabric:
-    cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+    cuda = choose_device(options.device).type == "cuda"
+    if options.devices < 1:
+        raise InvalidSetting(f"--devices {options.devices}: must be at least 1")
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce the precision
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=options.devices,
@@ -120,17 +138,15 @@ def _held_out(items: Sequence[PairedSlice], wanted: int) -> int:
 def _describe_run(
     run: Path, recipe: Recipe, settings: Mapping[str, object], learn: list[PairedSlice], check: list[PairedSlice]
 ) -> None:
-    try:
+    content = {
+        "paper": recipe.paper,
+        "settings": settings,
+        "network": {"name": recipe.network.name, **recipe.network.settings},
+        "scale": recipe.scale.to_dict(),
+        "training": {"slices": len(learn), "patients": len({i.patient for i in learn})},
+        "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
+        "versions": {"lowdose": lowdose.__version__, "torch": torch.__version__, "numpy": np.__version__},
+    }
+    with refusing(run):
         run.mkdir(parents=True, exist_ok=True)
-        content = {
-            "paper": recipe.paper,
-            "settings": settings,
-            "network": {"name": recipe.network.name, **recipe.network.settings},
-            "scale": recipe.scale.to_dict(),
-            "training": {"slices": len(learn), "patients": len({i.patient for i in learn})},
-            "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
-            "versions": {"lowdose": lowdose.__version__, "torch": torch.__version__, "numpy": np.__version__},
-        }
-        (run / "run.json").write_text(json.dumps(content, indent=2))
-    except OSError as error:
-        raise OutputRefused(f"{run}: cannot be written ({error.strerror})") from error
+        (run / "run.json").write_text(json.dumps(content, indent=2), encoding="utf-8")

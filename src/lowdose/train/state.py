@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.io.replace import replace_file
 from lowdose.train.optim import EMA
 
 
@@ -27,9 +29,9 @@ def save_state(
         "rng": rng,
         "run": run,
     }
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    data = io.BytesIO()
+    torch.save(state, data)
+    replace_file(path, data.getvalue())
 
 
 def load_state(
@@ -61,6 +63,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidSetting(f"{path.parent}: nothing to resume here (no {path.name}); leave out --resume to start")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"step", "modules", "optimisers", "ema", "rng", "run"} - set(state)
+        if missing:
+            raise KeyError(*missing)
     except Exception as error:  # a damaged file can fail in any way, and never by our fault
         raise IncompatibleCheckpoint(f"{path}: damaged training state; start the run again in a new folder") from error
     return state

@@ -1,0 +1,18 @@
+"""One file replaced whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lowdose.io.atomic import partial, refusing
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """``path`` holds all of ``data``, or what it held before. Raises OutputRefused."""
+    hidden = partial(path)
+    try:
+        with refusing(path):
+            hidden.write_bytes(data)
+            hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
