@@ -146,6 +146,34 @@ def test_invalid_pixels_come_out_as_they_were(tmp_path, provenance):
     np.testing.assert_array_equal(stored[500:], anatomy().ravel()[500:] + 1024 + 7)
 
 
+@pytest.mark.parametrize(("limit", "wanted"), [(None, {-974.3: 49, -973.7: 51}), (52, {-973.7: 49, -972.4: 53})])
+def test_a_result_is_never_written_as_padding(tmp_path, provenance, limit, wanted):
+    def edit(ds, i):
+        ds.add_new("PixelPaddingValue", "US", 50)
+        if limit is not None:
+            ds.add_new("PixelPaddingRangeLimit", "US", limit)
+
+    make_series(tmp_path / "in", 1, before=edit)
+    source = DicomSource(tmp_path / "in")
+    for number, (exact, stored) in enumerate(wanted.items()):
+        made = run(source, tmp_path / f"{number}", provenance, lambda hu, exact=exact: hu * 0 + np.float32(exact))
+        valid = source.read(0).valid
+        assert set(pixels(made[0])[valid]) == {stored}
+
+
+@pytest.mark.parametrize(("number", "wanted"), [(2147482647, 2147483647), (2147482648, 2147482648), (-5, 995)])
+def test_series_numbers_stay_within_what_a_header_holds(tmp_path, provenance, number, wanted):
+    make_series(tmp_path / "in", 1, before=lambda ds, i: setattr(ds, "SeriesNumber", number))
+    assert dcmread(run(DicomSource(tmp_path / "in"), tmp_path / "out", provenance)[0]).SeriesNumber == wanted
+
+
+def test_words_of_provenance():
+    filtered = Provenance("lowdose", "1", "gauss", "", 0.004)
+    assert filtered.label == "lowdose gauss 0.4%"
+    assert "SHA-256" not in filtered.derivation
+    assert "0.4%" in filtered.derivation
+
+
 def test_enhanced_object_becomes_one_derived_object(tmp_path, provenance):
     path = make_enhanced(tmp_path / "in" / "e.dcm")
     made = run(DicomSource(path), tmp_path / "out", provenance)

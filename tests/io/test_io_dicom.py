@@ -141,7 +141,8 @@ def test_stated_tilt(tmp_path):
 @pytest.mark.parametrize(
     ("zs", "told"),
     [
-        ([0, 2, 6, 8], "missing, about 1"),
+        ([0, 2, 6, 8], "About 1 slice is missing: gaps of up to 4 mm in a series with 2 mm"),
+        ([0, 2, 6, 10], "About 2 slices are missing: gaps of up to 4 mm in a series with 2 mm"),
         ([0, 2, 4, 7], "uneven: 2 to 3 mm"),
         ([0, 2, 2, 4], "Duplicates: 1"),
     ],
@@ -154,6 +155,33 @@ def test_irregular_gaps_have_no_grid_but_can_be_read(tmp_path, zs, told):
     np.testing.assert_array_equal(hu_of(source), expected(4))
     with pytest.raises(GeometryMismatch, match="regular grid"):
         read_volume(source)
+
+
+def told_of_gaps(folder, zs, **values):
+    def edit(ds, i):
+        ds.ImagePositionPatient = [-20, -20, zs[i]]
+        for keyword, value in values.items():
+            setattr(ds, keyword, value)
+
+    make_series(folder, len(zs), after=edit)
+    return DicomSource(folder).warnings
+
+
+def test_missing_slices_are_counted_from_what_is_usual_in_the_series(tmp_path):
+    assert told_of_gaps(tmp_path / "a", [0, 3, 9], SliceThickness=3) == [
+        "About 1 slice is missing: gaps of up to 6 mm in a series with 3 mm between slices."
+    ]
+    assert told_of_gaps(tmp_path / "b", [0, 4, 10], SliceThickness=4, SpacingBetweenSlices=2) == [
+        "About 3 slices are missing: gaps of up to 6 mm in a series with 2 mm between slices."
+    ]
+    assert told_of_gaps(tmp_path / "c", [0, 51, 102, 156], SliceThickness=3) == [
+        "The slices are not contiguous: 51 to 54 mm from one to the next in a series with 3 mm."
+    ]
+    mostly_five = [5.0 * i for i in range(30)] + [147.5]
+    assert told_of_gaps(tmp_path / "d", mostly_five, SliceThickness=5) == [
+        "The gaps between slices are uneven: 2.5 to 5 mm."
+    ]
+    assert told_of_gaps(tmp_path / "e", [0, 4, 8], SpacingBetweenSlices=2) == []
 
 
 def test_no_positions(tmp_path):

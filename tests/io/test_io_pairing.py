@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_series import make_series
 
-from lowdose.errors import GeometryMismatch
+from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.io.dicom import DicomSource
 from lowdose.io.open import open_source
 from lowdose.io.pairing import find_pairs, pair_slices, unpaired
@@ -78,6 +78,39 @@ def test_arrays_without_positions_pair_one_to_one(tmp_path):
         assert pair_slices(low, full) == [(0, 0), (1, 1), (2, 2)]
         with pytest.raises(GeometryMismatch):
             pair_slices(low, long)
+
+
+def test_messages_name_both_series(tmp_path):
+    low = series(tmp_path / "low", [0, 2])
+    for name, full in (
+        ("a", series(tmp_path / "a", [0, 2], PixelSpacing=[1, 1])),
+        ("b", series(tmp_path / "b", [9, 11])),
+    ):
+        with pytest.raises(GeometryMismatch) as caught:
+            pair_slices(low, full)
+        assert str(caught.value).startswith(f"{tmp_path / 'low'}, {tmp_path / name}: ")
+
+
+def test_strangers_are_told(tmp_path):
+    low = series(tmp_path / "low", [0, 2])
+    other = series(tmp_path / "full", [0, 2], StudyInstanceUID="7.1", FrameOfReferenceUID="7.2", PatientID="OTHER")
+    assert unpaired(low, other, [(0, 0), (1, 1)]) == [
+        "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
+    ]
+    np.save(tmp_path / "a.npy", np.full((2, 8, 8), -1000.0) + np.arange(8))
+    with open_source(tmp_path / "a.npy") as array:
+        assert unpaired(low, array, [(0, 0), (1, 1)]) == []
+
+
+def test_no_pair_and_more_than_one(tmp_path):
+    for root in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(NothingToRead, match=r"quarter.*beside one named full"):
+            find_pairs(root)
+    for name in ("scan/quarter", "scan/low"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "scan" / "full").mkdir()
+    with pytest.raises(InvalidSetting, match=r"scan/low and .*scan/quarter"):
+        find_pairs(tmp_path)
 
 
 def test_find_pairs(tmp_path):

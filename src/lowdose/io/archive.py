@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from lowdose.errors import CannotDecode, UnsafeArchive
+from lowdose.io.wording import printable, reason
 
 MAX_BYTES = 32 << 30
 MAX_ENTRIES = 200_000
@@ -25,15 +26,18 @@ class Budget:
 
     path: Path
     packed: int
+    limit: int = MAX_BYTES
+    way_out: str = WAY_OUT
     unpacked: int = 0
 
     def spend(self, count: int) -> None:
         """Raises UnsafeArchive when the archive has grown beyond reason."""
         self.unpacked += count
-        if self.unpacked > MAX_BYTES:
-            raise UnsafeArchive(f"{self.path}: unpacks to more than {MAX_BYTES >> 30} GiB; {WAY_OUT}")
+        limit = min(self.limit, MAX_BYTES)
+        if self.unpacked > limit:
+            raise UnsafeArchive(f"{self.path}: unpacks to more than {limit >> 30} GiB; {self.way_out}")
         if self.unpacked > RATIO_FROM and self.unpacked > MAX_RATIO * self.packed:
-            raise UnsafeArchive(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; {WAY_OUT}")
+            raise UnsafeArchive(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; {self.way_out}")
 
     def copy(self, source: IO[bytes], target: IO[bytes]) -> None:
         """Copies to the end of ``source``, spending."""
@@ -67,18 +71,18 @@ def extract(path: Path, folder: Path) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise CannotDecode(f"{path}: the zip is damaged or of an unknown kind ({error}); {WAY_OUT}") from error
     except OSError as error:
-        raise CannotDecode(f"{path}: cannot be unpacked ({error.strerror or error}); {WAY_OUT}") from error
+        raise CannotDecode(f"{path}: cannot be unpacked ({reason(error)}); {WAY_OUT}") from error
 
 
 def safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     """An entry's place below the folder. Raises UnsafeArchive when it is elsewhere, encrypted, or no plain file."""
     name = entry.filename.replace("\\", "/")
-    place = PurePosixPath(name)
+    place, shown = PurePosixPath(name), printable(entry.filename)
     if place.is_absolute() or PureWindowsPath(name).drive or ".." in place.parts or not place.parts:
-        raise UnsafeArchive(f"{path}: entry '{entry.filename}' would be written outside its folder; {WAY_OUT}")
+        raise UnsafeArchive(f"{path}: entry '{shown}' would be written outside its folder; {WAY_OUT}")
     if entry.flag_bits & 0x1:
-        raise UnsafeArchive(f"{path}: entry '{entry.filename}' is encrypted; {WAY_OUT}")
+        raise UnsafeArchive(f"{path}: entry '{shown}' is encrypted; {WAY_OUT}")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UnsafeArchive(f"{path}: entry '{entry.filename}' is a link or special file; {WAY_OUT}")
+        raise UnsafeArchive(f"{path}: entry '{shown}' is a link or special file; {WAY_OUT}")
     return place

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.io.atomic import AtomicFiles, refusing
 from lowdose.io.padding import valid_mask
+from lowdose.io.pixels import MAX_PIXELS
 from lowdose.io.source import Plane
 from lowdose.io.stored import Stored, changed_pixels, to_hu, to_stored
 from lowdose.volume import HU, Acquisition, Geometry, Slice
@@ -32,12 +33,14 @@ class ArrayOrigin:
 class ArraySource:
     """A series in one array file. ``stored`` is (z, y, x), mapped from disk; HU = stored * slope + intercept.
 
-    Raises NotCT when values are not finite.
+    Raises NotCT when values are not finite or slices absurdly large.
     """
 
     def __init__(
         self, path: Path, stored: NDArray[Any], geometry: Geometry | None, slope: float = 1.0, intercept: float = 0.0
     ) -> None:
+        if stored.shape[1] * stored.shape[2] > MAX_PIXELS:
+            raise NotCT(f"{path}: slices of {stored.shape[1]} x {stored.shape[2]} pixels: no CT image is that large")
         self.path = path
         self.stored = stored
         self.geometry = geometry
@@ -109,8 +112,12 @@ class ArraySink:
             raise OutputRefused(f"{output}: exists; choose another name or remove it")
 
     def __enter__(self) -> Self:
-        with refusing(self._output):
-            self._file = self._begin(self._files.add(self._output))
+        try:
+            with refusing(self._output):
+                self._file = self._begin(self._files.add(self._output))
+        except BaseException:
+            self._files.discard()
+            raise
         return self
 
     def _begin(self, hidden: Path) -> IO[bytes]:

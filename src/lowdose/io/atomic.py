@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lowdose.errors import OutputRefused
+from lowdose.io.wording import reason
+
+WRITING_ONLY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+"""What goes wrong in no reading."""
 
 
 @contextmanager
@@ -17,12 +23,24 @@ def refusing(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputRefused(f"{output}: cannot be written ({error.strerror or error})") from error
+        raise OutputRefused(f"{output}: cannot be written ({reason(error)})") from error
 
 
 def partial(output: Path) -> Path:
     """A hidden name beside the output, where it is made."""
     return output.parent / f".{output.name}.partial-{secrets.token_hex(4)}"
+
+
+def missing_parents(path: Path) -> list[Path]:
+    """The folders that must be made to hold ``path``, the deepest first."""
+    return [parent for parent in path.parents if not parent.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes those of the folders that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 class AtomicFolder:
@@ -37,9 +55,11 @@ class AtomicFolder:
             self._refuse_existing()
             if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
                 raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
-        # a mount point cannot be renamed onto: there the folder is filled beside its final contents
-        self._inside = self.output.is_mount()
+            # what cannot be renamed onto, a mount point or a folder of a closed one, is filled from inside
+            closed = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
+            self._inside = closed or self.output.is_mount()
         self.path = partial(self.output / self.output.name if self._inside else self.output)
+        self._made: list[Path] = []
 
     def _refuse_existing(self) -> None:
         if self.output.is_dir():
@@ -49,10 +69,15 @@ class AtomicFolder:
             raise OutputRefused(f"{self.output}: exists and is not a folder; choose another name")
 
     def open(self) -> None:
-        with refusing(self.output):
-            self._refuse_existing()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir()
+        try:
+            with refusing(self.output):
+                self._refuse_existing()
+                self._made = missing_parents(self.path)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.mkdir()
+        except BaseException:
+            self.discard()
+            raise
 
     def commit(self) -> None:
         with refusing(self.output):
@@ -67,7 +92,9 @@ class AtomicFolder:
             self.path.rename(self.output)
 
     def discard(self) -> None:
+        """Removes what was not committed, and the folders made for it."""
         shutil.rmtree(self.path, ignore_errors=True)
+        remove_empty(self._made)
 
 
 class AtomicFiles:
@@ -76,12 +103,14 @@ class AtomicFiles:
     def __init__(self, output: Path) -> None:
         self.output = output
         self._renames: list[tuple[Path, Path]] = []
+        self._made: list[Path] = []
 
     def add(self, final: Path) -> Path:
         """The hidden path at which to write ``final``. Raises OutputRefused when that exists."""
         with refusing(final):
             if final.exists():
                 raise OutputRefused(f"{final}: exists; choose another name or remove it")
+            self._made = missing_parents(final) or self._made
             final.parent.mkdir(parents=True, exist_ok=True)
         hidden = partial(final)
         self._renames.append((hidden, final))
@@ -93,19 +122,32 @@ class AtomicFiles:
                 hidden.replace(final)
 
     def discard(self) -> None:
+        """Removes what was not committed, and the folders made for it."""
         for hidden, _ in self._renames:
             hidden.unlink(missing_ok=True)
+        remove_empty(self._made)
 
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``output`` when the block ends well and vanishes when it does not."""
+    """A folder to fill, which becomes ``output`` when the block ends well and vanishes when it does not.
+
+    Raises OutputRefused for what fails in writing it; what the block cannot read is not blamed on the output.
+    """
     folder = AtomicFolder(output)
+    folder.open()
     try:
-        folder.open()
-        with refusing(output):
-            yield folder.path
+        yield folder.path
         folder.commit()
-    except BaseException:
+    except OSError as error:
+        if not _in_writing(error, folder.path):
+            raise
+        with refusing(output):
+            raise
+    finally:
         folder.discard()
-        raise
+
+
+def _in_writing(error: OSError, folder: Path) -> bool:
+    named = isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)
+    return named or error.errno in WRITING_ONLY

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, MixedSeries, NotCT, NothingToRead
-from lowdose.io.header import File, LeftOut, read_header
+from lowdose.io.header import File, read_header
+from lowdose.io.opening import LeftOut
 from lowdose.io.quiet import quiet
 from lowdose.io.tree import folders
+from lowdose.io.wording import reason
 
 SHOWN = 3
 """How many files an error names; the rest are counted."""
@@ -29,7 +31,8 @@ class Catalog:
 def scan(root: Path) -> Catalog:
     """Reads every header under a folder, or of one file.
 
-    Raises NothingToRead when there is nothing at all, CannotDecode when a file cannot be opened.
+    Raises NothingToRead when there is nothing at all, CannotDecode when something cannot be opened or a file is cut
+    short before it says which series it is of: leaving out a slice of the body would be worse than stopping.
     """
     if not root.exists():
         raise NothingToRead(f"{root}: no such file or folder")
@@ -44,12 +47,11 @@ def scan(root: Path) -> Catalog:
             try:
                 file = read_header(path)
                 series[file.series].append(file)
-            except LeftOut as reason:
-                dicom |= reason.dicom
-                skipped.append(f"{path}: {reason}")
+            except LeftOut as left:
+                dicom |= left.dicom
+                skipped.append(f"{path}: {left}")
             except OSError as error:
-                # It may be a slice of the body: leaving it out would be worse than stopping.
-                why = error.strerror or error
+                why = reason(error)
                 raise CannotDecode(f"{path}: cannot be opened ({why}); make it readable or move it away") from error
     return Catalog(root, dict(series), skipped, dicom)
 

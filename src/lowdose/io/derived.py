@@ -10,18 +10,20 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from pydicom import dcmread
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.io.atomic import AtomicFolder, refusing
 from lowdose.io.dicom import DicomSource, Origin
 from lowdose.io.frames import FrameStore
 from lowdose.io.image import Image
+from lowdose.io.opening import read_data
+from lowdose.io.padding import beside_padding
 from lowdose.io.pedigree import Pedigree, derive, derive_frames
 from lowdose.io.provenance import Provenance
 from lowdose.io.quiet import quiet
 from lowdose.io.save import save
 from lowdose.io.stored import Stored, changed_pixels, to_stored
+from lowdose.io.wording import reason, system_reason
 from lowdose.volume import HU, Slice
 
 
@@ -108,11 +110,12 @@ def legible(path: Path) -> Iterator[None]:
     """Turns what pydicom raises on a header it read but cannot write into CannotDecode naming the source file."""
     try:
         yield
-    except (LowDoseError, OSError):
+    except LowDoseError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise CannotDecode(f"{path}: its header is damaged and cannot be written again ({reason})") from error
+        if isinstance(error, OSError) and system_reason(error):  # the disk, not the header
+            raise
+        raise CannotDecode(f"{path}: its header is damaged and cannot be written again ({reason(error)})") from error
 
 
 def restore(origin: Origin, original: Slice, hu: HU) -> Stored:
@@ -120,7 +123,11 @@ def restore(origin: Origin, original: Slice, hu: HU) -> Stored:
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
     stored = origin.stored.copy()
-    stored[changed] = form.pack(to_stored(hu[changed], image.slope, image.intercept, *form.limits))
+    new = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
+    if image.padding is not None:
+        exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
+        new = beside_padding(new, exact, image.padding, stored.dtype, form.limits)
+    stored[changed] = form.pack(new)
     return stored
 
 
@@ -136,6 +143,7 @@ def refresh_extremes(header: Any, stored: Stored) -> None:
 def read_again(path: Path) -> Any:
     """A source's whole header without its pixels. Raises CannotDecode when the file is gone."""
     try:
-        return dcmread(path, stop_before_pixels=True, force=True)
+        with path.open("rb") as file:
+            return read_data(path, file)[0]
     except OSError as error:
-        raise CannotDecode(f"{path}: cannot be read a second time ({error.strerror or error})") from error
+        raise CannotDecode(f"{path}: cannot be read a second time ({reason(error)})") from error

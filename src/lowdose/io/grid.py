@@ -18,6 +18,12 @@ SAME_PLACE = 1e-2
 TILT = 0.5
 """Degrees between the step from slice to slice and the slice normal, or of the gantry, from which a tilt is told."""
 
+SELECTED = 3.0
+"""Times what a header states: the slices of a series whose usual step is longer were picked by hand."""
+
+REPEATED = 0.1
+"""Of the steps of a series; a step that occurs less often is not its usual one."""
+
 Points = NDArray[np.float64]
 
 
@@ -79,8 +85,11 @@ def tilt(corners: Points, axes: tuple[Vector, Vector], stated: float) -> list[st
     return [f"The gantry was tilted by {stated:g} degrees."] if stated else []
 
 
-def gaps(positions: Points) -> tuple[float | None, list[str]]:
-    """(spacing in mm, or None when the slices are not evenly spaced; what is odd), from sorted positions."""
+def gaps(positions: Points, stated: float | None, thickness: float | None) -> tuple[float | None, list[str]]:
+    """(spacing in mm, or None when the slices are not evenly spaced; what is odd), from sorted positions.
+
+    stated: what the header says lies between slices; mm.
+    """
     steps = np.diff(positions)
     apart = steps[steps >= SAME_PLACE]
     told = []
@@ -89,16 +98,50 @@ def gaps(positions: Points) -> tuple[float | None, list[str]]:
     if len(apart) == 0:
         return None, told
     usual = float(np.median(apart))
-    ratio = apart / usual
-    nearest = np.rint(ratio)
-    off = np.abs(apart - usual) > max(SAME_PLACE, 0.02 * usual)
+    if not _off(apart, usual).any():
+        return (usual if len(apart) == len(steps) else None), told
+    nominal = stated or thickness
+    if nominal and usual > SELECTED * nominal:
+        told.append(
+            f"The slices are not contiguous: {apart.min():.4g} to {apart.max():.4g} mm from one to the next in a "
+            f"series with {nominal:.4g} mm."
+        )
+        return None, told
+    return None, told + _odd_steps(apart, _usual_step(apart, stated, thickness))
+
+
+def _off(steps: Points, usual: float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(steps - usual) > max(SAME_PLACE, 0.02 * usual))
+
+
+def _usual_step(steps: Points, stated: float | None, thickness: float | None) -> float:
+    """mm from slice to slice where none is missing: as stated, else the smallest repeated step, else the thickness."""
+    smallest = float(steps.min())
+    if stated and smallest > 0.98 * stated:
+        return stated
+    if thickness and not _off(steps.min(keepdims=True), thickness).any():
+        return smallest
+    often = max(2, REPEATED * len(steps))
+    repeated = [float(step) for step in np.sort(steps) if np.count_nonzero(~_off(steps, step)) >= often]
+    if repeated:
+        return repeated[0]
+    return smallest if thickness is None or smallest >= thickness / 2 else thickness
+
+
+def _odd_steps(steps: Points, usual: float) -> list[str]:
+    """A sentence for steps that are a multiple of the usual one, and one for all others."""
+    told, ratio = [], steps / usual
+    nearest, off = np.rint(ratio), _off(steps, usual)
     skipped = off & (nearest >= 2) & (np.abs(ratio - nearest) < 0.05)
     if skipped.any():
-        count, widest = int((nearest[skipped] - 1).sum()), float(apart[skipped].max())
-        told.append(f"Slices are missing, about {count}: gaps of up to {widest:g} mm where {usual:g} mm are usual.")
+        count, widest = int((nearest[skipped] - 1).sum()), float(steps[skipped].max())
+        told.append(
+            f"About {count} {'slices are' if count > 1 else 'slice is'} missing: gaps of up to {widest:.4g} mm in a "
+            f"series with {usual:.4g} mm between slices."
+        )
     if (off & ~skipped).any():
-        told.append(f"The gaps between slices are uneven: {apart.min():.4g} to {apart.max():.4g} mm.")
-    return (usual if not off.any() and len(apart) == len(steps) else None), told
+        told.append(f"The gaps between slices are uneven: {steps.min():.4g} to {steps.max():.4g} mm.")
+    return told
 
 
 def lay_out(images: Sequence[Image]) -> tuple[Geometry | None, list[str]]:
@@ -119,7 +162,9 @@ def lay_out(images: Sequence[Image]) -> tuple[Geometry | None, list[str]]:
     if axes is None or any(plane.position is None for plane in planes):
         return None, told + thick
     corners = np.array([plane.corner for plane in planes], dtype=np.float64)
-    spacing, odd = gaps(np.array([plane.position for plane in planes]))
+    between = sorted({image.step_mm for image in images if image.step_mm and image.step_mm > 0})
+    positions = np.array([plane.position for plane in planes])
+    spacing, odd = gaps(positions, next(iter(between), None), next(iter(thicknesses), None))
     whole = pixel is not None and not told and not odd
     told += thick + tilt(corners, axes, stated) + odd
     if len(images) == 1:

@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    LegacyConvertedEnhancedCTImageStorage,
-)
+from pydicom.uid import UID
 
 from lowdose.errors import CannotDecode, LowDoseError, NotCT
 from lowdose.io.image import Image, image
 from lowdose.io.multiframe import frames
+from lowdose.io.opening import META, Encoding, LeftOut, is_ct_class, open_header
 from lowdose.io.patients import patient_keys
-from lowdose.io.pixels import PixelFormat, check_decodable, check_encapsulated, check_native, locate
-from lowdose.io.values import Values, number, plain, tags, text, values
-from lowdose.io.walk import Unusual, walk
+from lowdose.io.pixels import MAX_PIXELS, PixelFormat, check_decodable, check_encapsulated, check_native, locate
+from lowdose.io.values import Values, number, text
 from lowdose.volume import Acquisition
-
-CT = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
-STARTS = (b"\x08\x00", b"\x00\x08", b"\x02\x00")  # first group of a data set without preamble, either byte order
-KEYWORDS = """
-SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID Modality ImageType PatientID
-StudyDate StudyTime Manufacturer KVP SliceThickness ConvolutionKernel GantryDetectorTilt AcquisitionNumber
-InstanceNumber ImagePositionPatient ImageOrientationPatient PixelSpacing SamplesPerPixel PhotometricInterpretation
-NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue
-PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType ModalityLUTSequence LossyImageCompression
-SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-"""
-META_KEYWORDS = ["TransferSyntaxUID", "MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"]
-WANTED = dict(zip(KEYWORDS.split(), tags(KEYWORDS.split()), strict=True))
-META = dict(zip(META_KEYWORDS, tags(META_KEYWORDS), strict=True))
-BY_TAG = {int(tag): keyword for keyword, tag in {**WANTED, **META}.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How a file spells its elements."""
-
-    implicit: bool
-    little: bool
-    syntax: UID
-
-
-class LeftOut(Exception):
-    """Why a file is no slice of any CT series. dicom: it is DICOM, though."""
-
-    def __init__(self, reason: str, dicom: bool = True) -> None:
-        super().__init__(reason)
-        self.dicom = dicom
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +34,15 @@ class File:
 
 
 def read_header(path: Path) -> File:
-    """The header of one file. Raises LeftOut when it is no CT slice; a CT slice that cannot be read has a fault."""
-    with path.open("rb", buffering=0) as file:
-        header, encoding = _open(file)
+    """The header of one file. Raises LeftOut when it is no CT slice; a CT slice that cannot be read has a fault.
+
+    Raises CannotDecode when too little is there to tell: it may be a slice of any series.
+    """
+    with path.open("rb", buffering=0) as raw:
+        header, encoding, file = open_header(path, raw)
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             header[keyword] = text(header.get(keyword) or header.get(f"MediaStorage{keyword}"))
-        _require_ct_slice(header)
+        _require_ct_slice(path, header)
         fault: LowDoseError | None = None
         images: tuple[Image, ...] = ()
         try:
@@ -101,46 +63,18 @@ def read_header(path: Path) -> File:
     )
 
 
-def _open(file: BinaryIO) -> tuple[Values, Encoding]:
-    """Everything wanted before the pixels; leaves ``file`` where the pixel element starts. Raises LeftOut."""
-    try:
-        walked = walk(file, BY_TAG)
-    except Unusual:
-        return _open_unusual(file)
-    file.seek(walked.pixels_at)
-    header = {keyword: value for keyword, raw in walked.raw.items() if (value := plain(keyword, raw)) not in ("", None)}
-    return header, Encoding(walked.implicit, True, UID(walked.syntax))
-
-
-def _open_unusual(file: BinaryIO) -> tuple[Values, Encoding]:
-    """The same by pydicom."""
-    start = file.read(132)
-    file.seek(0)
-    if start[128:] != b"DICM" and start[:2] not in STARTS:
-        raise LeftOut("not a DICOM file", dicom=False)
-    try:
-        data: Any = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(WANTED.values()))
-    except Exception as error:  # pydicom raises whatever it likes
-        raise LeftOut(f"not readable as DICOM ({type(error).__name__})", dicom=False) from error
-    if not len(data) and not data.file_meta:
-        raise LeftOut("not a DICOM file", dicom=False)
-    implicit, little = (bool(value) for value in data.original_encoding)
-    native = ExplicitVRBigEndian if not little else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    meta = values(data.file_meta, META)
-    syntax = UID(text(meta.get("TransferSyntaxUID")) or native)
-    return {**meta, **values(data, WANTED)}, Encoding(implicit, little, syntax)
-
-
-def _require_ct_slice(header: Values) -> None:
+def _require_ct_slice(path: Path, header: Values) -> None:
     sop_class, modality = header["SOPClassUID"], text(header.get("Modality"))
-    if sop_class not in CT:
+    if not is_ct_class(sop_class):
         raise LeftOut(f"{UID(sop_class).name}, not a CT image")
-    if "Rows" not in header and not sop_class and not modality:
-        raise LeftOut("no image in it")
-    if modality not in ("CT", ""):
+    if not "CT".startswith(modality):
         raise LeftOut(f"modality {modality}, not CT")
     if "LOCALIZER" in str(header.get("ImageType")).upper():
         raise LeftOut("localizer (scout) image")
+    if "Rows" not in header or "Columns" not in header:
+        if not sop_class and not modality and META.keys().isdisjoint(header):
+            raise LeftOut("no image in it")
+        raise CannotDecode(f"{path}: may be a CT image, but its header ends early; copy or export it again")
 
 
 def _images(path: Path, header: Values, form: PixelFormat) -> tuple[Image, ...]:
@@ -155,8 +89,6 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
     if header.get("SamplesPerPixel", 1) != 1:
         colour, samples = text(header.get("PhotometricInterpretation")), header["SamplesPerPixel"]
         raise NotCT(f"{path}: a colour image ({colour}, {samples} samples per pixel), not CT in HU")
-    if "Rows" not in header or "Columns" not in header:
-        raise CannotDecode(f"{path}: says it is a CT image, but its header ends early; copy or export it again")
     allocated, bits = header.get("BitsAllocated", 0), header.get("BitsStored", 0)
     form = PixelFormat(
         int(number(header.get("NumberOfFrames")) or 1),
@@ -177,7 +109,9 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
         or form.frame_bytes * form.frames <= 0
     ):
         raise CannotDecode(f"{path}: {size} pixels, {bits} of {allocated} bits: no CT pixel format")
-    return form if form.syntax == DeflatedExplicitVRLittleEndian else _locate(path, file, form, encoding.implicit)
+    if form.rows * form.columns > MAX_PIXELS:
+        raise CannotDecode(f"{path}: {size} pixels: no CT image is that large")
+    return _locate(path, file, form, encoding.implicit)
 
 
 def _locate(path: Path, file: BinaryIO, form: PixelFormat, implicit: bool) -> PixelFormat:
@@ -187,9 +121,9 @@ def _locate(path: Path, file: BinaryIO, form: PixelFormat, implicit: bool) -> Pi
         raise CannotDecode(f"{path}: the file ends before its pixels; copy or export it again")
     if form.syntax.is_encapsulated:
         check_decodable(path, form.syntax, form.bits)
-        check_encapsulated(path, file)
+        check_encapsulated(path, file, form.frames)
         return form
-    check_native(path, form, form.frames, min(place[1], path.stat().st_size - place[0]))
+    check_native(path, form, form.frames, min(place[1], file.seek(0, SEEK_END) - place[0]))
     return replace(form, offset=place[0])
 
 

@@ -24,6 +24,7 @@ class Image:
     """One slice: where its pixels are, how they become HU, and where it lies.
 
     frame counts from 0 within its file. tilt in degrees, thickness in mm. numbers: acquisition, instance.
+    step_mm: what the header says lies between slices.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Image:
     tilt: float
     numbers: tuple[int, int]
     sop_uid: str
+    step_mm: float | None = None
 
 
 def image(path: Path, frame: int, form: PixelFormat, header: Values, own: Values) -> Image:
@@ -57,6 +59,7 @@ def image(path: Path, frame: int, form: PixelFormat, header: Values, own: Values
         number(header.get("GantryDetectorTilt")) or 0.0,
         (int(number(own.get("AcquisitionNumber")) or 0), int(number(own.get("InstanceNumber")) or 0)),
         header["SOPInstanceUID"],
+        number(own.get("SpacingBetweenSlices")),
     )
 
 

@@ -14,12 +14,15 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
-from lowdose.io.archive import CHUNK, MAX_BYTES
+from lowdose.io.archive import CHUNK, MAX_BYTES, Budget
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
 from lowdose.io.provenance import Provenance
 from lowdose.volume import Geometry, Vector
 
 TO_MM = {"meter": 1000.0, "micron": 0.001}
+MAX_OFFSET = 16 << 20
+"""Bytes. What lies before the image is kept in memory; extensions take some KiB."""
+
 DESCRIPTION = {348: 148, 540: 240}
 """Where the 80 bytes of free description lie, by size of header."""
 
@@ -59,9 +62,12 @@ def read_header(path: Path) -> Any:
             size = int.from_bytes(file.read(4), "little")
             file.seek(0)
             kind = nib.Nifti2Header if size in (540, 0x1C020000) else nib.Nifti1Header
-            return kind.from_fileobj(file)  # type: ignore[no-untyped-call]
+            header: Any = kind(file.read(kind.sizeof_hdr))  # type: ignore[no-untyped-call] # without its extensions
     except (HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError, TypeError) as error:
         raise CannotDecode(f"{path}: not a readable NIfTI file ({error})") from error
+    if not 0 <= header.get_data_offset() <= MAX_OFFSET:
+        raise CannotDecode(f"{path}: states {header.get_data_offset()} bytes before the image; write it again")
+    return header
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -74,9 +80,11 @@ def unpack(path: Path, target: Path, size: int) -> Path:
         raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
     try:
         if path.suffix == ".gz":
+            budget = Budget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
             with _open(path) as source, target.open("wb") as file:
                 left = size
                 while left and (chunk := source.read(min(CHUNK, left))):
+                    budget.spend(len(chunk))
                     file.write(chunk)
                     left -= len(chunk)
             path, found = target, size - left

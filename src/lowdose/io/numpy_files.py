@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,13 +13,16 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from lowdose.errors import CannotDecode, NotCT, OutputRefused
-from lowdose.io.archive import Budget
+from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
+from lowdose.io.archive import CHUNK, Budget
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
+from lowdose.io.wording import reason
 from lowdose.volume import AXIAL, Geometry, Vector
 
 HU_MEMBER = "hu.npy"
-SMALL = 1 << 16
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, OverflowError
+)  # fmt: skip
 NO_SPACING = "The voxel spacing is unknown."
 
 
@@ -33,8 +37,8 @@ class NumpySource(ArraySource):
         stated = path.suffix == ".npz"
         try:
             array: NDArray[Any] = np.load(unpack_hu(path, scratch) if stated else path, "r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CannotDecode(f"{path}: not a readable NumPy array ({error})") from error
+        except UNREADABLE as error:
+            raise CannotDecode(f"{path}: not a readable NumPy array ({reason(error)})") from error
         if array.dtype.kind not in "if" or array.ndim not in (2, 3) or array.size == 0:
             raise NotCT(f"{path}: {array.dtype} {array.shape}; HU are float or signed integer, (z, y, x) or (y, x)")
         self.shape = array.shape
@@ -56,10 +60,12 @@ def unpack_hu(path: Path, scratch: Path) -> Path:
             if HU_MEMBER not in archive.namelist():
                 keys = ", ".join(name.removesuffix(".npy") for name in archive.namelist())
                 raise NotCT(f"{path}: has no key 'hu' (keys: {keys}); save the image in HU under that name")
+            budget = Budget(path, path.stat().st_size, way_out="save it with less beside the image")
+            budget.spend(sum(info.file_size for info in archive.infolist() if info.filename != HU_MEMBER))
             with archive.open(HU_MEMBER) as source, (scratch / HU_MEMBER).open("wb") as file:
-                Budget(path, path.stat().st_size).copy(source, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise CannotDecode(f"{path}: not a readable .npz file ({error})") from error
+                budget.copy(source, file)
+    except UNREADABLE as error:
+        raise CannotDecode(f"{path}: not a readable .npz file ({reason(error)})") from error
     return scratch / HU_MEMBER
 
 
@@ -72,7 +78,18 @@ def read_geometry(path: Path) -> Geometry | None:
     if spacing is None:
         return None
     axes = AXIAL if direction is None else (_vector(direction[0]), _vector(direction[1]), _vector(direction[2]))
-    return Geometry(_vector(spacing), (0.0, 0.0, 0.0) if origin is None else _vector(origin), axes)
+    if not is_frame(np.array(axes)):
+        raise GeometryMismatch(f"{path}: key 'direction' must hold three unit vectors, rows and columns square: {axes}")
+    try:
+        return Geometry(_vector(spacing), (0.0, 0.0, 0.0) if origin is None else _vector(origin), axes)
+    except GeometryMismatch as error:
+        raise GeometryMismatch(f"{path}: {error}") from error
+
+
+def is_frame(axes: NDArray[np.float64]) -> bool:
+    """Whether the rows are unit vectors, the last two square, the first out of their plane (a tilted one, too)."""
+    unit = np.allclose(np.linalg.norm(axes, axis=1), 1.0, atol=1e-3)
+    return bool(unit and abs(axes[1] @ axes[2]) < 1e-3 and abs(np.linalg.det(axes)) > 0.5)
 
 
 def _vector(values: NDArray[Any]) -> Vector:
@@ -84,12 +101,23 @@ def _small(path: Path, archive: zipfile.ZipFile, key: str, shape: tuple[int, ...
         return None
     try:
         with archive.open(f"{key}.npy") as file:
-            values: NDArray[Any] = np.load(io.BytesIO(file.read(SMALL)), allow_pickle=False)
-    except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
-        raise CannotDecode(f"{path}: key '{key}' is not readable ({error})") from error
-    if values.shape != shape or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise NotCT(f"{path}: key '{key}' must be {shape} finite numbers in mm, not {values.dtype} {values.shape}")
+            found, columns_first, kind = _read_npy_header(file)
+            if found != shape or kind.kind not in "iuf":  # said before anything of that size is made
+                raise NotCT(f"{path}: key '{key}' must be {shape} finite numbers in mm, not {kind} {found}")
+            data = file.read(math.prod(shape) * kind.itemsize)
+        values: NDArray[Any] = np.frombuffer(data, kind).reshape(shape, order="F" if columns_first else "C")
+    except UNREADABLE as error:
+        raise CannotDecode(f"{path}: key '{key}' is not readable ({reason(error)})") from error
+    if not np.isfinite(values).all():
+        raise NotCT(f"{path}: key '{key}' must hold finite numbers in mm")
     return values
+
+
+def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether the first axis runs fastest, type)."""
+    read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, columns_first, kind = read(file)
+    return shape, columns_first, kind
 
 
 class NumpySink(ArraySink):
@@ -105,6 +133,7 @@ class NumpySink(ArraySink):
     def _begin(self, hidden: Path) -> IO[bytes]:
         if self._output.suffix == ".npz":
             self._archive = zipfile.ZipFile(hidden, "w", zipfile.ZIP_DEFLATED)
+            copy_others(self._numpy.path, self._archive)
             file = self._archive.open(HU_MEMBER, "w", force_zip64=True)
         else:
             file = hidden.open("wb")
@@ -114,12 +143,24 @@ class NumpySink(ArraySink):
 
     def _end(self, complete: bool) -> None:
         super()._end(complete)
-        if self._archive is None:
-            return
-        if not complete:
+        if self._archive is not None:
             self._archive.close()
-            return
-        with self._archive as target, zipfile.ZipFile(self._numpy.path) as source:
-            for name in source.namelist():
-                if name != HU_MEMBER:
-                    target.writestr(name, source.read(name))
+
+
+def copy_others(path: Path, target: zipfile.ZipFile) -> None:
+    """Copies all of an .npz but the image, piece by piece. Raises CannotDecode: before the work, hence first."""
+    with zipfile.ZipFile(path) as source:
+        for name in dict.fromkeys(source.namelist()):
+            if name != HU_MEMBER:
+                with target.open(name, "w", force_zip64=True) as copy:
+                    for chunk in _chunks(path, name, source):
+                        copy.write(chunk)
+
+
+def _chunks(path: Path, name: str, archive: zipfile.ZipFile) -> Iterator[bytes]:
+    try:
+        with archive.open(name) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except UNREADABLE as error:
+        raise CannotDecode(f"{path}: {name} is not readable ({reason(error)})") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowdose.errors import GeometryMismatch, NothingToRead, OutputRefused
+from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.io.archive import extract
 from lowdose.io.derived import DicomSink
 from lowdose.io.dicom import DicomSource
@@ -18,6 +18,7 @@ from lowdose.io.nifti import NiftiSink, NiftiSource
 from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
+from lowdose.io.wording import printable, reason
 from lowdose.volume import Volume
 
 
@@ -27,24 +28,41 @@ def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
 
     Raises any of the input errors of ``lowdose.errors``.
     """
-    if not path.exists():
-        raise NothingToRead(f"{path}: no such file or folder")
-    name = path.name.lower()
     with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
-        scratch = Path(folder)
-        if path.is_dir():
-            yield DicomSource(path, series)
-        elif name.endswith((".nii", ".nii.gz")):
-            yield NiftiSource(path, scratch)
-        elif name.endswith((".npy", ".npz")):
-            yield NumpySource(path, scratch)
-        elif name.endswith(".zip") or zipfile.is_zipfile(path):
-            unpacked = scratch / path.name  # messages then name the archive
-            unpacked.mkdir()
-            extract(path, unpacked)
-            yield DicomSource(unpacked, series)
-        else:
-            yield DicomSource(path, series)
+        unpacked = Path(folder) / path.name
+
+        def legible(text: str) -> str:
+            return printable(text.replace(str(unpacked), str(path)))
+
+        try:
+            source = _open(path, series, unpacked)
+            source.skipped = [legible(line) for line in source.skipped]
+            yield source
+        except LowDoseError as error:
+            if legible(str(error)) == str(error):
+                raise
+            raise type(error)(legible(str(error))) from error
+
+
+def _open(path: Path, series: str | None, unpacked: Path) -> Source:
+    """``unpacked``: where to unpack what is packed, in a folder that is there."""
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise NothingToRead(f"{path}: no such file or folder") from error
+    except (OSError, ValueError) as error:
+        raise CannotDecode(f"{path}: cannot be opened ({reason(error)})") from error
+    name = path.name.lower()
+    if not path.is_dir() and name.endswith((".nii", ".nii.gz", ".npy", ".npz")):
+        if series is not None:
+            raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
+        kind = NiftiSource if ".nii" in name[-7:] else NumpySource
+        return kind(path, unpacked.parent)
+    if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
+        unpacked.mkdir()
+        extract(path, unpacked)
+        return DicomSource(unpacked, series)
+    return DicomSource(path, series)
 
 
 def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:

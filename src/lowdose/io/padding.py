@@ -51,6 +51,26 @@ def declared(stored: Stored, values: Stored, padding: tuple[int, int], slope: fl
     return at_border(found) if highest > AIR else np.asarray(found)
 
 
+def beside_padding(
+    values: NDArray[np.int64],
+    exact: NDArray[np.float64],
+    padding: tuple[int, int],
+    kind: np.dtype[Any],
+    limits: tuple[int, int],
+) -> NDArray[np.int64]:
+    """Stored values, moved off the declared padding values to the side where their unrounded values lie.
+
+    A measured pixel must not be taken for padding by who reads it next.
+    """
+    first, last = sorted(same_bits(value, kind) for value in padding)
+    below, above = first - 1, last + 1
+    if below < limits[0] and above > limits[1]:
+        return values
+    up = (exact > (first + last) / 2) & (above <= limits[1]) | (below < limits[0])
+    hit = (values >= first) & (values <= last)
+    return np.where(hit, np.where(up, above, below), values)
+
+
 def at_border(mask: Mask) -> Mask:
     """The 4-connected regions of a mask that touch the image border."""
     labels, _ = ndimage.label(mask)

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from lowdose.errors import GeometryMismatch
+from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.io.patients import strangers
 from lowdose.io.source import Plane, Source
 from lowdose.io.tree import folders
 
 LOW = r"quarter[_-]?dose|quarter|low[_-]?dose|low|ldct|ld|qd"
 FULL = r"full[_-]?dose|full|normal[_-]?dose|normal|high[_-]?dose|high|ndct|fd"
 ENDINGS = (".nii.gz", ".nii", ".npy", ".npz", ".zip")
+RECOGNISED = (
+    "a pair is a folder or file named quarter, quarter_dose, low, low_dose, ldct, ld or qd beside one named full, "
+    "full_dose, normal, normal_dose, high, high_dose, ndct or fd, both with the same suffix if any (low_3mm, full_3mm)"
+)
+STRANGERS = "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
 POSITION_MM = 0.1
 POSITION_SHARE = 0.05
 
@@ -31,18 +37,38 @@ class FoundPair:
 def find_pairs(root: Path) -> list[FoundPair]:
     """Every folder from ``root`` down that holds a series named as low dose and one named as full dose.
 
-    Names may carry a suffix ('full_3mm'); it must be the same on both sides.
+    Names may carry a suffix ('full_3mm'); it must be the same on both sides. Raises NothingToRead when there is no
+    pair, InvalidSetting when a series has several candidates for its partner.
     """
+    if not root.is_dir():
+        raise NothingToRead(f"{root}: no such folder; {RECOGNISED}")
     found = []
     for folder, children, files in folders(root):
         entries = [*children, *(file for file in files if file.name.lower().endswith(ENDINGS))]
-        full = {suffix: entry for entry in entries if (suffix := _suffix(FULL, entry)) is not None}
-        for low in entries:
-            suffix = _suffix(LOW, low)
-            if suffix is not None and suffix in full:
-                place = folder.relative_to(root).as_posix() if folder != root else root.resolve().name
-                found.append(FoundPair(low, full[suffix], f"{place}/{suffix}" if suffix else place))
+        low, full = _by_suffix(LOW, entries), _by_suffix(FULL, entries)
+        place = folder.relative_to(root).as_posix() if folder != root else root.resolve().name
+        for suffix in (suffix for suffix in low if suffix in full):
+            name = f"{place}/{suffix}" if suffix else place
+            found.append(FoundPair(_only(low[suffix]), _only(full[suffix]), name))
+    if not found:
+        raise NothingToRead(f"{root}: no pair of series found; {RECOGNISED}")
     return found
+
+
+def _by_suffix(names: str, entries: list[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for entry in entries:
+        suffix = _suffix(names, entry)
+        if suffix is not None:
+            found.setdefault(suffix, []).append(entry)
+    return found
+
+
+def _only(candidates: list[Path]) -> Path:
+    if len(candidates) > 1:
+        shown = " and ".join(str(path) for path in candidates)
+        raise InvalidSetting(f"{shown}: which of them is to be paired? Rename or move away the others")
+    return candidates[0]
 
 
 def _suffix(names: str, entry: Path) -> str | None:
@@ -66,16 +92,21 @@ def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
     else:
         pairs = _match(ours, theirs)
     if not pairs:
-        raise GeometryMismatch(f"no slice of the two series lies at the same place: {_extent(ours)}, {_extent(theirs)}")
-    for i, j in pairs:
-        check_plane(low.planes[i], full.planes[j])
+        where = f"{_extent(ours)}, {_extent(theirs)}"
+        raise GeometryMismatch(f"{low.path}, {full.path}: no slice of the two series lies at the same place: {where}")
+    try:
+        for i, j in pairs:
+            check_plane(low.planes[i], full.planes[j])
+    except GeometryMismatch as error:
+        raise GeometryMismatch(f"{low.path}, {full.path}: {error}") from error
     return pairs
 
 
 def unpaired(low: Source, full: Source, pairs: list[tuple[int, int]]) -> list[str]:
-    """A sentence per side that has slices without a partner."""
+    """A sentence per side that has slices without a partner, and one when the patients seem to differ."""
     sides = (("low-dose", len(low), {i for i, _ in pairs}), ("full-dose", len(full), {j for _, j in pairs}))
-    return [
+    told = [STRANGERS] if strangers(low, full) else []
+    return told + [
         f"{count - len(used)} of {count} {name} slices have no partner and are left out."
         for name, count, used in sides
         if len(used) < count

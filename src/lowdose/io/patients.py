@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lowdose.io.values import Values, text
 
@@ -35,6 +35,16 @@ def is_generic(patient: str) -> bool:
     return letters in GENERIC or letters in {"1", "x", "xx", "xxx", "na"}
 
 
+def strangers(one: object, other: object) -> bool:
+    """Whether both say who they are of, by ``patient_keys``, and agree in nothing."""
+    ours, theirs = _keys(one), _keys(other)
+    return bool(ours and theirs) and ours.isdisjoint(theirs)
+
+
+def _keys(source: object) -> frozenset[str]:
+    return frozenset(getattr(source, "patient_keys", ()))
+
+
 def patients(sources: Sequence[object]) -> list[int]:
     """A patient number per source, from 0 in order of appearance: sources that share a key share the patient.
 
@@ -49,8 +59,7 @@ def patients(sources: Sequence[object]) -> list[int]:
 
     first: dict[str, int] = {}
     for i, source in enumerate(sources):
-        keys: Iterable[str] = getattr(source, "patient_keys", ())
-        for key in keys:
+        for key in _keys(source):
             parent[root(i)] = root(first.setdefault(key, i))
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(i), len(numbers)) for i in range(len(sources))]

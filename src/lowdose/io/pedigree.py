@@ -16,6 +16,7 @@ SMOOTHING = ("113087", "Smoothing")
 SOURCE_IMAGE = ("121322", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = ("109102", "Processing Equipment")
 SERIES_NUMBER_STEP = 1000
+HIGHEST_INTEGER = (1 << 31) - 1
 STALE = (
     "IconImageSequence",
     "PixelDataProviderURL",
@@ -129,7 +130,7 @@ def _renew(header: Any, pedigree: Pedigree) -> None:
     header.StudyInstanceUID = pedigree.study
     header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or pedigree.frame_of_reference
     header.Modality = "CT"
-    header.SeriesNumber = _series_number(header) + SERIES_NUMBER_STEP
+    header.SeriesNumber = _series_number(header)
     header.SeriesDescription = pedigree.provenance.series_description(str(header.get("SeriesDescription") or ""))
     header.InstanceCreationDate = pedigree.made.strftime("%Y%m%d")
     header.InstanceCreationTime = pedigree.made.strftime("%H%M%S")
@@ -138,10 +139,12 @@ def _renew(header: Any, pedigree: Pedigree) -> None:
 
 
 def _series_number(header: Any) -> int:
+    """The source's number and 1000, or the source's own where that is more than a header holds."""
     try:
-        return int(header.get("SeriesNumber") or 0)
-    except ValueError:
-        return 0
+        number = int(header.get("SeriesNumber") or 0)
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    return number + SERIES_NUMBER_STEP if number + SERIES_NUMBER_STEP <= HIGHEST_INTEGER else number
 
 
 def _equipment(pedigree: Pedigree) -> Dataset:

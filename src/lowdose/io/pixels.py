@@ -8,23 +8,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
+from lowdose.io.deflated import plain_file
 from lowdose.io.quiet import quiet
 from lowdose.io.stored import Stored
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
-UNDEFINED = 0xFFFFFFFF
+MAX_PIXELS = 1 << 26
+"""8192 x 8192. No slice of a CT is larger; a header that says so can ask a decoder for any amount of memory."""
+
 WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How one file stores its frames. offset: byte where native pixels begin; None = a decoder must read them."""
+    """How one file stores its frames. offset: byte where native pixels begin; None = a decoder must read them.
+
+    In a deflated file it counts from the start of what was deflated.
+    """
 
     frames: int
     rows: int
@@ -80,17 +85,23 @@ def check_native(path: Path, form: PixelFormat, frames: int, present: int) -> No
         )
 
 
-def check_encapsulated(path: Path, file: BinaryIO) -> None:
-    """Walks the fragments of compressed pixel data. Raises CannotDecode when the file ends inside."""
-    end = path.stat().st_size
+def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
+    """Walks the fragments of compressed pixel data.
+
+    Raises CannotDecode when the file ends inside, or has fewer fragments than frames.
+    """
+    end, fragments = path.stat().st_size, -1  # the first is a table of offsets
     while True:
         head = file.read(8)
         if len(head) == 8 and head[:4] == b"\xfe\xff\xdd\xe0":
-            return
+            break
         length = struct.unpack("<I", head[4:])[0] if len(head) == 8 else 0
         if len(head) < 8 or head[:4] != b"\xfe\xff\x00\xe0" or file.tell() + length > end:
             raise CannotDecode(f"{path}: truncated inside its compressed pixels; copy or export this file again")
         file.seek(length, 1)
+        fragments += 1
+    if fragments < frames:
+        raise CannotDecode(f"{path}: the header says {frames} frames, {fragments} are there; copy or export it again")
 
 
 def check_decodable(path: Path, syntax: UID, bits: int) -> None:
@@ -120,17 +131,16 @@ def read_stored(path: Path, frame: int, form: PixelFormat) -> Stored:
 
 def _native(path: Path, frame: int, form: PixelFormat) -> Stored:
     assert form.offset is not None
-    count = form.rows * form.columns
-    stored: Stored = np.fromfile(path, form.dtype, count, offset=form.offset + frame * form.frame_bytes)
+    count, offset = form.rows * form.columns, form.offset + frame * form.frame_bytes
+    if form.syntax == DeflatedExplicitVRLittleEndian:
+        plain = plain_file(path)
+        stored: Stored = np.frombuffer(plain.getbuffer() if plain else b"", form.dtype, count, offset)
+    else:
+        stored = np.fromfile(path, form.dtype, count, offset=offset)
     check_native(path, form, 1, stored.nbytes)
     return stored.reshape(form.rows, form.columns)
 
 
 def _decoded(path: Path, frame: int, form: PixelFormat) -> Stored:
     with quiet():
-        if form.syntax == DeflatedExplicitVRLittleEndian:
-            data = dcmread(path, specific_tags=["PixelData"]).PixelData
-            check_native(path, form, frame + 1, len(data))
-            stored: Stored = np.frombuffer(data, form.dtype, form.rows * form.columns, frame * form.frame_bytes)
-            return stored.reshape(form.rows, form.columns)
         return pixel_array(path, index=frame, raw=True)

@@ -23,14 +23,20 @@ class Provenance:
     @property
     def label(self) -> str:
         """'lowdose MODEL 80%'."""
-        return plain(f"{self.software} {self.model} {self.strength:.0%}")
+        return plain(f"{self.software} {self.model} {self.percent}")
+
+    @property
+    def percent(self) -> str:
+        """The strength, '80%' or '0.4%'."""
+        return f"{100 * self.strength:.3g}%"
 
     @property
     def derivation(self) -> str:
         """One paragraph, at most 1024 characters: algorithm, version, model, strength, checksum, warnings."""
+        checksum = f"Weights SHA-256 {self.model_sha256}." if self.model_sha256 else ""
         text = (
             f"{self.software} {self.version}: low-dose CT denoising with model {self.model} at strength "
-            f"{self.strength:.0%}. Weights SHA-256 {self.model_sha256}. {self.description} {' '.join(self.warnings)}"
+            f"{self.percent}. {checksum} {self.description} {' '.join(self.warnings)}"
         )
         return plain(text)[:SHORT_TEXT].rstrip()
 

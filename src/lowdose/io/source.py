@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -27,12 +28,14 @@ class Plane:
 class Source(Protocol):
     """A CT series in spatial order. Nothing but headers is held; ``read`` decodes one slice.
 
+    path: where it was read, for messages.
     geometry is None when the series has no single grid (uneven gaps, mixed sizes, no positions).
     planes: one per slice, in order.
     warnings: what a user must know of this series; skipped: one line per file left out, and why.
     uids: SeriesInstanceUID and SOPInstanceUIDs, for the run manifest only; empty for other formats.
     """
 
+    path: Path
     acquisition: Acquisition
     geometry: Geometry | None
     planes: list[Plane]

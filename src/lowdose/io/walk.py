@@ -21,6 +21,10 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 EXPLICIT, WORD = Struct("<HH2sH").unpack_from, Struct("<I").unpack_from
 
 
+DEEPEST = 64
+"""Sequences within sequences that are followed; no image needs more than ten."""
+
+
 class Unusual(Exception):
     """This file needs the general parser."""
 
@@ -68,7 +72,7 @@ def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> Walked:
     raise Unusual
 
 
-def element(data: mmap.mmap, at: int, implicit: bool) -> tuple[int, int, int]:
+def element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int, int]:
     """(tag, first byte of the value, stated length) of the element at a byte. Raises Unusual."""
     if at + 12 > len(data):
         raise Unusual
@@ -83,10 +87,12 @@ def element(data: mmap.mmap, at: int, implicit: bool) -> tuple[int, int, int]:
     return tag, at + 8, short
 
 
-def after(data: mmap.mmap, at: int, implicit: bool) -> int:
+def after(data: mmap.mmap, at: int, implicit: bool, depth: int = 0) -> int:
     """The byte behind a sequence or item of undefined length whose content starts at ``at``. Raises Unusual."""
+    if depth > DEEPEST:
+        raise Unusual
     while True:
         tag, start, length = element(data, at, implicit)
         if tag in (SEQUENCE_END, ITEM_END):
             return start
-        at = after(data, start, implicit) if length == UNDEFINED else start + length
+        at = after(data, start, implicit, depth + 1) if length == UNDEFINED else start + length

@@ -1,0 +1,49 @@
+"""Output that appears whole or not at all, and failures blamed on what failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from lowdose.errors import OutputRefused
+from lowdose.io.atomic import AtomicFiles, AtomicFolder, new_folder
+
+
+def fill(folder: AtomicFolder) -> None:
+    folder.open()
+    (folder.path / "a").write_text("x")
+    folder.commit()
+    folder.discard()
+
+
+def test_an_empty_folder_in_a_closed_one_is_filled_from_inside(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    place = (tmp_path / "out").stat().st_ino
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    fill(AtomicFolder(tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert (tmp_path / "out").stat().st_ino == place
+
+
+def test_folders_made_on_the_way_go_with_a_failure(tmp_path):
+    with pytest.raises(ValueError), new_folder(tmp_path / "new" / "deep" / "out"):  # noqa: PT011
+        raise ValueError
+    files = AtomicFiles(tmp_path / "new" / "deep" / "a.nii")
+    files.add(tmp_path / "new" / "deep" / "a.nii").write_text("x")
+    files.add(tmp_path / "new" / "deep" / "a.json")
+    files.discard()
+    assert not list(tmp_path.iterdir())
+    fill(AtomicFolder(tmp_path / "new" / "deep" / "out"))
+    assert (tmp_path / "new" / "deep" / "out" / "a").exists()
+
+
+def test_what_cannot_be_read_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(PermissionError), new_folder(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "in" / "a.dcm"))
+    with pytest.raises(OutputRefused, match=r"out: cannot be written \(No space"), new_folder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputRefused, match="out: cannot be written"), new_folder(tmp_path / "out") as folder:
+        (folder / "absent" / "a").write_text("x")
+    assert not list(tmp_path.iterdir())
