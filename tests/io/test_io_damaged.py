@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -54,3 +55,11 @@ def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(catalog, "read_header", refuse)
     with pytest.raises(CannotDecode, match=r"locked\.dcm: cannot be opened \(Permission denied\)"):
         catalog.scan(tmp_path)
+
+
+def test_a_pipe_in_the_folder_is_passed_by(tmp_path: Path) -> None:
+    make_series(tmp_path / "in", 2)
+    os.mkfifo(tmp_path / "in" / "pipe.dcm")
+    source = DicomSource(tmp_path / "in")
+    assert len(source) == 2
+    assert "not a regular file" in source.skipped[0]

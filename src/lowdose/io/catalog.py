@@ -44,6 +44,9 @@ def scan(root: Path) -> Catalog:
     dicom = False
     with quiet():
         for path in paths:
+            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+                skipped.append(f"{path}: not a regular file")
+                continue
             try:
                 file = read_header(path)
                 series[file.series].append(file)
