@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from lowdose.io.dicom import DicomSource
-from lowdose.io.fresh import write_series
+from lowdose.io.dicom.fresh import write_series
+from lowdose.io.dicom.series import DicomSource
 from lowdose.volume import Geometry, Volume
 
 

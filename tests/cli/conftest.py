@@ -8,7 +8,7 @@ import torch
 from lowdose import checkpoint
 from lowdose.checkpoint import Domain
 from lowdose.hounsfield import Scale
-from lowdose.io import fresh
+from lowdose.io.dicom import fresh
 from lowdose.networks.denoiser import Denoiser
 from lowdose.physics import phantom
 from lowdose.spec import Spec

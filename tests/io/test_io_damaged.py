@@ -11,8 +11,8 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from synthetic_series import make_bare, make_enhanced, make_series
 
 from lowdose.errors import CannotDecode, LowDoseError
-from lowdose.io import catalog
-from lowdose.io.dicom import DicomSource
+from lowdose.io.dicom import catalog
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open import open_sink
 
 KINDS = {

@@ -22,11 +22,11 @@ from pydicom.uid import (
 from synthetic_series import anatomy, make_bare, make_enhanced, make_series, pixels, save
 
 from lowdose.errors import OutputRefused
-from lowdose.io import derived
-from lowdose.io.dicom import DicomSource
+from lowdose.io.dicom import derived
+from lowdose.io.dicom.series import DicomSource
+from lowdose.io.dicom.stored import changed_pixels, to_hu, to_stored
 from lowdose.io.open import open_sink
 from lowdose.io.provenance import Provenance
-from lowdose.io.stored import changed_pixels, to_hu, to_stored
 
 
 def run(source, output, provenance, change=lambda hu: hu):

@@ -20,7 +20,7 @@ from pydicom.uid import (
 from synthetic_series import anatomy, header, make_bare, make_enhanced, make_series, save, store
 
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, MixedSeries, NotCT, NothingToRead
-from lowdose.io.dicom import DicomSource
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open import open_source, read_volume
 
 

@@ -10,8 +10,8 @@ import pytest
 from synthetic_series import anatomy
 
 from lowdose.errors import OutputRefused
-from lowdose.io.dicom import DicomSource
-from lowdose.io.fresh import write_series
+from lowdose.io.dicom.fresh import write_series
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open import read_volume
 from lowdose.volume import Acquisition, Geometry, Volume
 

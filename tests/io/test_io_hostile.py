@@ -27,8 +27,9 @@ from lowdose.errors import (
     NothingToRead,
     UnsafeArchive,
 )
-from lowdose.io import archive, deflated
-from lowdose.io.dicom import DicomSource
+from lowdose.io import archive
+from lowdose.io.dicom import deflated
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open import open_sink, open_source
 from lowdose.io.tree import folders
 from lowdose.io.wording import reason

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from synthetic_series import anatomy, header, save, store
 
-from lowdose.io.dicom import DicomSource
-from lowdose.io.padding import declared, out_of_field, valid_mask
+from lowdose.io.dicom.padding import declared, out_of_field, valid_mask
+from lowdose.io.dicom.series import DicomSource
 
 Y, X = np.mgrid[:64, :64] - 31.5
 OUTSIDE = np.hypot(Y, X) > 31.5

@@ -11,10 +11,10 @@ import pytest
 from synthetic_series import SHARED, pixels
 
 from lowdose.errors import CannotDecode, MixedSeries, NotCT
-from lowdose.io.dicom import DicomSource
+from lowdose.io.dicom.patients import patients
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open import open_sink
 from lowdose.io.pairing import find_pairs, pair_slices
-from lowdose.io.patients import patients
 
 ODD = SHARED / "oddities"
 pytestmark = [

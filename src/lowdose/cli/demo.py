@@ -19,7 +19,7 @@ def demo(
     from lowdose.cli.denoise import denoise
     from lowdose.cli.evaluate import evaluate
     from lowdose.errors import OutputRefused
-    from lowdose.io.fresh import write_series
+    from lowdose.io.dicom.fresh import write_series
     from lowdose.physics import phantom
 
     if out.exists() and any(out.iterdir()):

@@ -82,9 +82,9 @@ def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path |
     """
     from lowdose.errors import InvalidSetting
     from lowdose.evaluate import Case
+    from lowdose.io.dicom.patients import patients
     from lowdose.io.open import open_source
     from lowdose.io.pairing import find_pairs, pair_slices, unpaired
-    from lowdose.io.patients import patients
 
     if data is not None and (low or full):
         raise InvalidSetting("give either --data or --low with --full, not both")

@@ -60,9 +60,9 @@ def report(steps: int) -> Callable[[int, float, float], None]:
 
 def open_pairs(stack: ExitStack, roots: list[Path]) -> list[PairedSlice]:
     """Every pair of slices below ``roots``; sources stay open for as long as ``stack`` lives."""
+    from lowdose.io.dicom.patients import patients
     from lowdose.io.open import open_source
     from lowdose.io.pairing import find_pairs, pair_slices, unpaired
-    from lowdose.io.patients import patients
 
     found = [pair for root in roots for pair in find_pairs(root)]
     opened = [

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.io.atomic import AtomicFiles, refusing
-from lowdose.io.padding import valid_mask
-from lowdose.io.pixels import MAX_PIXELS
+from lowdose.io.dicom.padding import valid_mask
+from lowdose.io.dicom.pixels import MAX_PIXELS
+from lowdose.io.dicom.stored import Stored, changed_pixels, to_hu, to_stored
 from lowdose.io.source import Plane
-from lowdose.io.stored import Stored, changed_pixels, to_hu, to_stored
 from lowdose.volume import HU, Acquisition, Geometry, Slice
 
 AIR = -300.0

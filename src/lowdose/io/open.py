@@ -12,8 +12,8 @@ import numpy as np
 
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.io.archive import extract
-from lowdose.io.derived import DicomSink
-from lowdose.io.dicom import DicomSource
+from lowdose.io.dicom.derived import DicomSink
+from lowdose.io.dicom.series import DicomSource
 from lowdose.io.nifti import NiftiSink, NiftiSource
 from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
-from lowdose.io.patients import strangers
+from lowdose.io.dicom.patients import strangers
 from lowdose.io.source import Plane, Source
 from lowdose.io.tree import folders
 

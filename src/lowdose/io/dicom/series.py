@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.errors import NothingToRead
-from lowdose.io.catalog import choose, scan
-from lowdose.io.grid import in_order, lay_out
-from lowdose.io.image import Image
-from lowdose.io.padding import declared, valid_mask
-from lowdose.io.pixels import read_stored
+from lowdose.io.dicom.catalog import choose, scan
+from lowdose.io.dicom.grid import in_order, lay_out
+from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.padding import declared, valid_mask
+from lowdose.io.dicom.pixels import read_stored
+from lowdose.io.dicom.stored import Stored, to_hu
 from lowdose.io.source import Plane
-from lowdose.io.stored import Stored, to_hu
 from lowdose.volume import Slice
 
 COARSE_STEP = 2.0

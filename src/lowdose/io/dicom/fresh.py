@@ -12,10 +12,10 @@ from pydicom.uid import CTImageStorage
 
 from lowdose.errors import OutputRefused
 from lowdose.io.atomic import AtomicFolder, refusing
-from lowdose.io.pedigree import new_uid
-from lowdose.io.quiet import quiet
-from lowdose.io.save import save
-from lowdose.io.stored import to_stored
+from lowdose.io.dicom.pedigree import new_uid
+from lowdose.io.dicom.quiet import quiet
+from lowdose.io.dicom.save import save
+from lowdose.io.dicom.stored import to_stored
 from lowdose.volume import Volume
 
 INTERCEPT = -1024

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydicom import Dataset
 
 from lowdose.errors import NotCT
-from lowdose.io.image import Image, image
-from lowdose.io.pixels import PixelFormat
-from lowdose.io.values import Values, tags, values
+from lowdose.io.dicom.image import Image, image
+from lowdose.io.dicom.pixels import PixelFormat
+from lowdose.io.dicom.values import Values, tags, values
 
 GROUPS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lowdose.io.stored import Stored
+from lowdose.io.dicom.stored import Stored
 from lowdose.volume import HU, Mask
 
 AIR = -950.0

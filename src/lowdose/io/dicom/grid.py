@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.io.image import Image
+from lowdose.io.dicom.image import Image
 from lowdose.io.source import Plane
 from lowdose.volume import Geometry, Vector
 

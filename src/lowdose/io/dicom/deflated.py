@@ -11,7 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lowdose.errors import CannotDecode
 from lowdose.io.archive import CHUNK, Budget
-from lowdose.io.walk import SYNTAX, Unusual, element
+from lowdose.io.dicom.walk import SYNTAX, Unusual, element
 
 MAX_BYTES = 1 << 30
 WAY_OUT = "write it uncompressed first, for example with 'dcmconv +te'"

@@ -19,9 +19,9 @@ from pydicom.uid import (
 )
 
 from lowdose.errors import CannotDecode, LowDoseError
-from lowdose.io.deflated import plain_file
-from lowdose.io.values import Values, plain, tags, text, values
-from lowdose.io.walk import Unusual, walk
+from lowdose.io.dicom.deflated import plain_file
+from lowdose.io.dicom.values import Values, plain, tags, text, values
+from lowdose.io.dicom.walk import Unusual, walk
 from lowdose.io.wording import system_reason
 
 CT = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}

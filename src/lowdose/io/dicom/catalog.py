@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, MixedSeries, NotCT, NothingToRead
-from lowdose.io.header import File, read_header
-from lowdose.io.opening import LeftOut
-from lowdose.io.quiet import quiet
+from lowdose.io.dicom.header import File, read_header
+from lowdose.io.dicom.opening import LeftOut
+from lowdose.io.dicom.quiet import quiet
 from lowdose.io.tree import folders
 from lowdose.io.wording import reason
 

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lowdose.io.image import Image
-from lowdose.io.stored import Stored
+from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.stored import Stored
 
 
 class FrameStore:
