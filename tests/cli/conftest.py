@@ -9,6 +9,7 @@ from lowdose import checkpoint
 from lowdose.checkpoint import Domain
 from lowdose.hounsfield import Scale
 from lowdose.io.dicom import fresh
+from lowdose.io.dicom.pedigree import new_uid
 from lowdose.networks.denoiser import Denoiser
 from lowdose.physics import phantom
 from lowdose.spec import Spec
@@ -30,7 +31,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pairs")
     for patient in (1, 2):
         body = phantom.abdomen(3, patient, size=128, pixel_mm=3.0)
+        study = new_uid()
         for name, dose in (("quarter", 0.25), ("full", 1.0)):
             scan = phantom.with_noise(body, 15.0, dose, patient)
-            fresh.write_series(scan, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}")
+            fresh.write_series(
+                scan, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
+            )
     return root

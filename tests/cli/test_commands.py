@@ -294,3 +294,15 @@ def test_installed_command_says_its_version_and_starts_without_torch() -> None:
     assert result.returncode == 0
     assert result.stdout.startswith("lowdose ")
     assert " torch" not in result.stderr
+
+
+def test_demo_goes_the_whole_way(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("demo", tmp_path / "demo", "--slices", 1) == 0
+    said = capfd.readouterr().err
+    assert "warning" not in said
+    page = tmp_path / "demo" / "report" / "index.html"
+    assert str(page) in said
+    assert page.stat().st_size > 100_000
+    assert run("demo", tmp_path / "demo") == 2
+    assert run("demo", tmp_path / "other", "--seed", "-1") == 2
+    assert not (tmp_path / "other").exists()

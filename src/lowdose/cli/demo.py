@@ -20,6 +20,7 @@ def demo(
     from lowdose.cli.evaluate import evaluate
     from lowdose.errors import OutputRefused
     from lowdose.io.dicom.fresh import write_series
+    from lowdose.io.dicom.pedigree import new_uid
     from lowdose.physics import phantom
 
     if out.exists() and any(out.iterdir()):
@@ -28,8 +29,10 @@ def demo(
     body = phantom.abdomen(slices, seed)
     quarter = phantom.with_noise(body, sd=20.0, dose=0.25, seed=seed)
     full = phantom.with_noise(body, sd=20.0, dose=1.0, seed=seed)
-    write_series(quarter, out / "quarter", description="synthetic patient, quarter dose")
-    write_series(full, out / "full", description="synthetic patient, full dose")
+    study, frame = new_uid(), new_uid()
+    for name, scan in (("quarter", quarter), ("full", full)):
+        text = f"synthetic patient, {name} dose"
+        write_series(scan, out / name, description=text, study_uid=study, frame_uid=frame)
     denoise(out / "quarter", out / "denoised", preview=True, manifest=True)
     evaluate(out / "report", low=[out / "quarter"], full=[out / "full"], model=["gaussian", "unet"])
     say(f"look at {(out / 'report' / 'index.html').resolve()}")
