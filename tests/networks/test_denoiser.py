@@ -5,7 +5,7 @@ import torch
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
-from lowdose.networks.denoiser import Denoiser, keep_local_means, pad_to
+from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
 from lowdose.spec import Spec
 
 SMALL = Spec("unet", {"width": 4, "levels": 3})
@@ -74,12 +74,22 @@ def test_scale_is_a_bijection_and_refuses_nonsense() -> None:
             Scale(**wrong)
 
 
-def test_padding_mirrors_and_crops_back() -> None:
-    image = torch.arange(12.0).reshape(1, 1, 3, 4)
-    padded = pad_to(image, 4, 4)
-    assert padded.shape == (1, 1, 4, 4)
-    assert torch.equal(padded[0, 0, 3], image[0, 0, 1])
-    assert pad_to(image, 1, 1) is image
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (31, 64), (512, 100)])
+def test_padding_keeps_the_image_in_place_and_sides_in_multiples(shape: tuple[int, int]) -> None:
+    image = torch.randn(1, 1, *shape)
+    padded = pad_to(image, 8, 16)
+    assert padded.shape[-1] % 8 == padded.shape[-2] % 8 == 0
+    assert torch.equal(padded[..., MARGIN : MARGIN + shape[0], MARGIN : MARGIN + shape[1]], image)
+    if min(shape) > 2 * MARGIN:
+        assert torch.equal(padded[..., MARGIN - 1, MARGIN : MARGIN + shape[1]], image[..., 1, :])
+
+
+def test_the_border_of_the_image_is_like_its_middle() -> None:
+    torch.manual_seed(0)
+    denoiser = trained()
+    flat = torch.full((1, 1, 64, 64), 300.0)
+    changed = denoiser.denoise(flat) - flat
+    assert float(changed.abs().max()) < 0.05
 
 
 def test_local_means_survive_whatever_the_network_does() -> None:

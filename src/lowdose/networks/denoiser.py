@@ -9,14 +9,21 @@ from torch.nn import functional
 from lowdose.hounsfield import Scale
 from lowdose.spec import Spec
 
+MARGIN = 8
+"""Pixels of mirrored image around the real one: convolutions pad with zeros, and what that does stays in here."""
+
 
 def pad_to(image: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Grow (B, C, H, W) at its far edges to sides that are multiples and not too small, mirrored where possible."""
-    height, width = image.shape[-2:]
-    right = max(smallest, -(-width // multiple) * multiple) - width
-    below = max(smallest, -(-height // multiple) * multiple) - height
-    mode = "reflect" if right < width and below < height else "replicate"
-    return functional.pad(image, (0, right, 0, below), mode=mode) if right or below else image
+    """Grow (B, C, H, W) by MARGIN all around, and at the far edges to sides that are multiples and not too small.
+
+    Mirrored where the image is large enough, else its edge is repeated; the image starts at [MARGIN, MARGIN].
+    """
+    far = []
+    for side in (image.shape[-1], image.shape[-2]):
+        grown = side + 2 * MARGIN
+        far.append(max(smallest, -(-grown // multiple) * multiple) - side - MARGIN)
+    mode = "reflect" if far[0] < image.shape[-1] and far[1] < image.shape[-2] else "replicate"
+    return functional.pad(image, (MARGIN, far[0], MARGIN, far[1]), mode=mode)
 
 
 def channels_last(module: nn.Module) -> None:
@@ -65,6 +72,7 @@ class Denoiser(nn.Module):
         inside = hu.clamp(self.scale.low, self.scale.high)
         multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
         units = pad_to(self.scale.encode(inside), multiple, smallest)
-        clean = keep_local_means(inside, self.scale.decode(self(units))[..., :height, :width])
+        middle = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
+        clean = keep_local_means(inside, self.scale.decode(self(units))[middle])
         trust = self.scale.trust(hu)
         return torch.where(trust > 0, hu + trust * (clean - hu), hu)
