@@ -10,28 +10,16 @@ import numpy as np
 
 from lowdose.errors import LowDoseError
 from lowdose.infer.models import ReadyModel
-from lowdose.infer.pipeline import AIR, denoise_slice
-from lowdose.io.source import Source
+from lowdose.infer.pipeline import denoise_slice
+from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.noise import noise_level
 from lowdose.metrics.profiles import Profile, measure
 from lowdose.metrics.statistics import Summary, summary
-from lowdose.metrics.tissue import tissue_bias
-from lowdose.volume import HU, Mask, Slice
+from lowdose.metrics.tissue import tissue_means
+from lowdose.volume import AIR, HU, Mask, Slice
 
 LOW = "low dose"
 FULL = "full dose"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One series at two doses: which slices belong together, and whose they are (a number, never a name)."""
-
-    name: str
-    patient: int
-    low: Source
-    full: Source
-    pairs: list[tuple[int, int]]
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -48,17 +36,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """One slice of a case in every version, to be drawn: label -> (y, x) HU."""
+    """One slice of a case in every version, to be drawn: label -> (y, x) HU. aspect: pixel height over width."""
 
     case: str
     position: float | None
-    pixel_mm: tuple[float, float] | None
+    aspect: float
     images: dict[str, HU]
-
-    @property
-    def aspect(self) -> float:
-        """Height of a pixel over its width."""
-        return self.pixel_mm[0] / self.pixel_mm[1] if self.pixel_mm else 1.0
 
 
 @dataclass
@@ -94,7 +77,7 @@ class Evaluation:
 
 
 def evaluate(
-    cases: list[Case],
+    cases: list[PairedSeries],
     models: list[ReadyModel],
     profile: Profile,
     strength: float,
@@ -118,7 +101,7 @@ def evaluate(
                 where = "no position" if low.position is None else f"{low.position:g} mm"
                 result.warnings.append(f"{case.name}, slice at {where}, is left out: {error}")
             if pair == shown:
-                result.samples.append(Sample(case.name, low.position, low.pixel_mm, images))
+                result.samples.append(Sample(case.name, low.position, low.aspect, images))
             done += 1
             progress(done)
     result.seconds = {name: float(np.median(times)) for name, times in spent.items() if times}
@@ -145,26 +128,32 @@ def _denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict
     return images
 
 
-def _rows(case: Case, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[Row]:
+def _rows(case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[Row]:
     valid: Mask = low.valid & full.valid
-    # Padding differs between scanners and means nothing: both images show air there.
-    reference = np.where(valid, full.hu, AIR)
+    # Padding differs between scanners and means nothing: every version shows air there.
+    shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
+    biases = _biases(shown, valid)
+    pixel = low.mean_pixel_mm
     rows: list[Row] = []
-    pixel = float(np.sqrt(low.pixel_mm[0] * low.pixel_mm[1])) if low.pixel_mm else None
-    for name, hu in images.items():
-        shown = np.where(valid, hu, AIR)
-        numbers: dict[str, float] = {}
-        if name != FULL:
-            numbers |= measure(shown, reference, profile)
-            numbers |= {
-                f"bias to full dose, {t}": v for t, v in tissue_bias(shown, reference, reference, valid).items()
-            }
-        if name not in (LOW, FULL):
-            numbers |= {f"bias to low dose, {t}": v for t, v in tissue_bias(hu, low.hu, reference, valid).items()}
-        level = noise_level(shown, valid, pixel or 1.0)
+    for name, hu in shown.items():
+        numbers = (measure(hu, shown[FULL], profile) if name != FULL else {}) | biases[name]
+        level = noise_level(hu, valid, pixel or 1.0)
         if level is not None:
             numbers["noise SD"] = level.sd
             if pixel is not None:
                 numbers["noise f_av"] = level.f_av
         rows += [Row(case.name, case.patient, low.position, name, key, value) for key, value in numbers.items()]
     return rows
+
+
+def _biases(shown: dict[str, HU], valid: Mask) -> dict[str, dict[str, float]]:
+    """Mean HU of each tissue, as drawn on the full-dose image, less that of full dose and of low dose."""
+    means = tissue_means(shown[FULL], *shown.values(), valid=valid)
+    result: dict[str, dict[str, float]] = {name: {} for name in shown}
+    for reference in (FULL, LOW):
+        base = list(shown).index(reference)
+        for tissue, values in means.items():
+            for name, value in zip(shown, values, strict=True):
+                if name not in (reference, FULL):
+                    result[name][f"bias to {reference}, {tissue}"] = value - values[base]
+    return result

@@ -46,6 +46,11 @@ class Scale:
         inside = torch.minimum(hu - self.low, self.high - hu)
         return (inside / self.BLEND).clamp(0.0, 1.0)
 
+    def blend(self, hu: Tensor, clean: Tensor) -> Tensor:
+        """``clean`` as far as it is trusted; exactly ``hu`` outside the range. Any shape, HU."""
+        trust = self.trust(hu)
+        return torch.where(trust > 0, hu + trust * (clean - hu), hu)
+
     def to_dict(self) -> dict[str, float]:
         return {"low": self.low, "high": self.high, "zero": self.zero, "one": self.one}
 

@@ -14,7 +14,15 @@ HU = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Vector = tuple[float, float, float]
 
+AIR = np.float32(-1000.0)
+"""HU shown or given to a network where a scanner stored padding."""
+
 AXIAL: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+def mean_side(pixel_mm: tuple[float, float] | None) -> float | None:
+    """Geometric mean of a pixel's sides, mm; None where they are not stated."""
+    return float(np.sqrt(pixel_mm[0] * pixel_mm[1])) if pixel_mm else None
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,16 @@ class Slice:
     position: float | None
     pixel_mm: tuple[float, float] | None
     origin: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def mean_pixel_mm(self) -> float | None:
+        """Geometric mean of a pixel's sides, mm."""
+        return mean_side(self.pixel_mm)
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel over its width; 1 where it is not stated."""
+        return self.pixel_mm[0] / self.pixel_mm[1] if self.pixel_mm else 1.0
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def evaluation() -> Evaluation:
                 bias = {"good": -0.5, "bad": 3.0}[image] * patient
                 result.rows.append(Row("case <1>", patient, 5.0, image, "bias to low dose, fat", bias))
     images = {name: np.random.default_rng(0).normal(0, 50, (64, 64)).astype(np.float32) for name in result.images}
-    result.samples.append(Sample("case <1>", 5.0, (0.8, 0.8), images))
+    result.samples.append(Sample("case <1>", 5.0, 1.0, images))
     return result
 
 

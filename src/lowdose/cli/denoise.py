@@ -57,8 +57,7 @@ def denoise(
             outcome = pipeline.denoise_series(opened, sink, ready, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:
                 before = outcome.before
-                aspect = before.pixel_mm[0] / before.pixel_mm[1] if before.pixel_mm else 1.0
-                picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, aspect, ready.name)
+                picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, before.aspect, ready.name)
                 sink.attach("preview.png", picture)
             if manifest:
                 seconds = time.perf_counter() - started

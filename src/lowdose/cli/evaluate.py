@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,8 @@ import typer
 from lowdose.cli.terminal import progress, say, say_all
 
 if TYPE_CHECKING:
-    from lowdose.evaluate import Case, Evaluation
+    from lowdose.evaluate import Evaluation
+    from lowdose.io.pairing import PairedSeries
 
 
 def evaluate(
@@ -53,7 +55,7 @@ def evaluate(
         count = sum(len(case.pairs) for case in cases)
         with progress("measuring", count) as advance:
             result = evaluation.evaluate(cases, ready, chosen, strength, advance)
-        told = [f"{case.name}: {text}" for case in cases for text in (*case.low.warnings, *case.warnings)]
+        told = [f"{case.name}: {text}" for case in cases for text in case.warnings]
         result.warnings = list(dict.fromkeys([*told, *result.warnings]))
         say_all("warning", result.warnings)
         write(folder, result, cases)
@@ -63,7 +65,7 @@ def evaluate(
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
 
 
-def write(folder: Path, result: Evaluation, cases: list[Case]) -> None:
+def write(folder: Path, result: Evaluation, cases: list[PairedSeries]) -> None:
     """table.csv, summary.json and index.html into ``folder``."""
     from lowdose.report import page
 
@@ -75,33 +77,26 @@ def write(folder: Path, result: Evaluation, cases: list[Case]) -> None:
     (folder / "index.html").write_text(page.page(result), encoding="utf-8")
 
 
-def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path | None) -> list[Case]:
+def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path | None) -> list[PairedSeries]:
     """The pairs asked for, opened for as long as ``stack`` lives.
 
     Raises InvalidSetting when neither pairs nor a folder of pairs is given, or not the same number of both.
     """
     from lowdose.errors import InvalidSetting
-    from lowdose.evaluate import Case
-    from lowdose.io.dicom.patients import patients
-    from lowdose.io.open import open_source
-    from lowdose.io.pairing import find_pairs, pair_slices, unpaired
+    from lowdose.io.pairing import find_pairs, open_pairs
 
     if data is not None and (low or full):
         raise InvalidSetting("give either --data or --low with --full, not both")
     if len(low) != len(full) or not (low or data):
         raise InvalidSetting(f"{len(low)} --low and {len(full)} --full: give one --full for each --low, or --data")
-    found = [(p.name, p.low, p.full) for p in find_pairs(data)] if data else []
-    found += [("", a, b) for a, b in zip(low, full, strict=True)]
-    opened = [
-        (stack.enter_context(open_source(a, None)), stack.enter_context(open_source(b, None))) for _, a, b in found
-    ]
-    numbers = patients([pair[1] for pair in opened])
+    places = [(p.name, p.low, p.full) for p in find_pairs(data)] if data else []
+    places += [("", a, b) for a, b in zip(low, full, strict=True)]
     cases = []
-    for i, ((folder, _, _), (a, b), patient) in enumerate(zip(found, opened, numbers, strict=True)):
-        pairs = pair_slices(a, b)
+    for number, case in enumerate(open_pairs(stack, places), start=1):
+        kernel = case.full.acquisition.kernel
         # Folders are often named after patients: their names stay on the terminal.
-        label = f"series {i + 1} ({b.acquisition.kernel})" if b.acquisition.kernel else f"series {i + 1}"
-        if folder:
-            say(f"{label}: {folder}")
-        cases.append(Case(label, patient + 1, a, b, pairs, unpaired(a, b, pairs)))
+        label = f"series {number} ({kernel})" if kernel else f"series {number}"
+        if case.name:
+            say(f"{label}: {case.name}")
+        cases.append(replace(case, name=label))
     return cases

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
-from lowdose.volume import HU
+from lowdose.io.pairing import PairedSeries
+from lowdose.volume import AIR, HU, mean_side
 
 Reader = Callable[[], tuple[HU, HU]]
 
@@ -29,6 +30,24 @@ class PairedSlice:
     pixel_mm: float | None
     thickness_mm: float | None
     read: Reader
+
+
+def paired_slices(series: PairedSeries) -> list[PairedSlice]:
+    """One item for every pair of slices; each decodes its two when asked, with air where either holds padding."""
+    return [_paired_slice(series, pair) for pair in series.pairs]
+
+
+def _paired_slice(series: PairedSeries, pair: tuple[int, int]) -> PairedSlice:
+    low, full = series.low, series.full
+
+    def read() -> tuple[HU, HU]:
+        a, b = low.read(pair[0]), full.read(pair[1])
+        valid = a.valid & b.valid
+        return np.where(valid, a.hu, AIR), np.where(valid, b.hu, AIR)
+
+    key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
+    pixel = mean_side(low.planes[pair[0]].pixel_mm)
+    return PairedSlice(series.patient, key, pixel, low.acquisition.thickness_mm, read)
 
 
 class SliceCache:

@@ -24,7 +24,7 @@ class Augmentation:
     """How one real pair stands for many scans.
 
     cutoff_low, cutoff_high (1/mm): in half of the patches both images pass one Hann window whose cut-off frequency is
-    drawn from this range. Reconstruction is linear and its kernels differ by such windows (methods P6: B30 is about
+    drawn from this range. Reconstruction is linear and its kernels differ by such windows (FDA LCD_CT: B30 is about
     0.78/mm, D45 about 1.87/mm), so this is the pair a softer kernel would have given, noise texture included.
     gain_low, gain_high: the noise that low dose adds (low - full) is multiplied by a factor from this range: the
     same scan at another dose.

@@ -52,8 +52,7 @@ class Classical:
     def denoise(self, hu: Tensor) -> Tensor:
         """(B, 1, H, W) HU -> the same; values outside the scale's range come back exactly."""
         clean = torch.stack([torch.from_numpy(self._one(image[0].cpu().numpy()))[None] for image in hu]).to(hu)
-        trust = self.scale.trust(hu)
-        return torch.where(trust > 0, hu + trust * (clean - hu), hu)
+        return self.scale.blend(hu, clean)
 
     def _one(self, hu: HU) -> HU:
         inside = np.clip(hu, self.scale.low, self.scale.high)

@@ -34,7 +34,7 @@ def measure(source: Source) -> Measured:
     sds, frequencies, pixels = [], [], []
     for index in chosen:
         item = source.read(index)
-        pixel = float(np.sqrt(item.pixel_mm[0] * item.pixel_mm[1])) if item.pixel_mm is not None else None
+        pixel = item.mean_pixel_mm
         pixels += [pixel] if pixel is not None else []
         level = noise_level(item.hu, item.valid, pixel or 1.0)
         if level is not None:

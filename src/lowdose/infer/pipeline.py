@@ -12,9 +12,7 @@ import torch
 from lowdose.errors import InvalidSetting
 from lowdose.infer.models import ReadyModel
 from lowdose.io.source import Sink, Source
-from lowdose.volume import HU, Slice
-
-AIR = np.float32(-1000.0)
+from lowdose.volume import AIR, HU, Slice
 
 
 @dataclass
@@ -27,11 +25,10 @@ class Outcome:
     after: HU | None = None
 
 
-def check_strength(strength: float) -> float:
-    """The strength itself. Raises InvalidSetting outside [0, 1]."""
+def check_strength(strength: float) -> None:
+    """Raises InvalidSetting outside [0, 1]."""
     if not 0.0 <= strength <= 1.0:
         raise InvalidSetting(f"--strength {strength}: must be between 0 (the input) and 1 (the model's full output)")
-    return strength
 
 
 def denoise_slice(model: ReadyModel, item: Slice, strength: float) -> HU:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
-from lowdose.io.dicom.patients import strangers
+from lowdose.io.dicom.patients import patients, strangers
+from lowdose.io.open import open_source
 from lowdose.io.source import Plane, Source
 from lowdose.io.tree import folders
 
@@ -151,3 +154,34 @@ def check_plane(low: Plane, full: Plane) -> None:
                 f"the slices are {np.abs(shift).max():.1f} pixels apart in their plane: corners at {low.corner} and "
                 f"{full.corner} mm"
             )
+
+
+@dataclass(frozen=True)
+class PairedSeries:
+    """One series at two doses, open: which slices belong together, whose they are (a number), what to know of it.
+
+    name: of the folder it was found in, '' where both series were named by the user.
+    """
+
+    name: str
+    patient: int
+    low: Source
+    full: Source
+    pairs: list[tuple[int, int]]
+    warnings: list[str]
+
+
+def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> list[PairedSeries]:
+    """Opens (name, low, full) for as long as ``stack`` lives, pairs their slices and numbers the patients from 1.
+
+    Raises any of the input errors of ``lowdose.errors``.
+    """
+    opened = [
+        (stack.enter_context(open_source(low)), stack.enter_context(open_source(full))) for _, low, full in places
+    ]
+    result = []
+    for (name, _, _), (low, full), patient in zip(places, opened, patients([f for _, f in opened]), strict=True):
+        pairs = pair_slices(low, full)
+        warnings = [*low.warnings, *unpaired(low, full, pairs)]
+        result.append(PairedSeries(name, patient + 1, low, full, pairs, warnings))
+    return result

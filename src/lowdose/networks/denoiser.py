@@ -74,5 +74,4 @@ class Denoiser(nn.Module):
         units = pad_to(self.scale.encode(inside), multiple, smallest)
         middle = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
         clean = keep_local_means(inside, self.scale.decode(self(units))[middle])
-        trust = self.scale.trust(hu)
-        return torch.where(trust > 0, hu + trust * (clean - hu), hu)
+        return self.scale.blend(hu, clean)
