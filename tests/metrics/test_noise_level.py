@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.noise import NoiseLevel, mode, noise_level
+from lowdose.metrics.noise import NoiseLevel, mode, noise_level, surviving_share
 
 Textured = Callable[..., tuple[np.ndarray, float]]
 PIXEL = 0.75
@@ -65,6 +65,15 @@ def test_the_mode_ignores_a_tail() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(10, 0.5, 6000), rng.uniform(12, 60, 4000)])
     assert mode(values) == pytest.approx(10.0, rel=0.05)
+
+
+def test_a_constant_fit_leaves_the_textbook_share_of_white_noise() -> None:
+    constant = np.full((1, 9), 1 / 3)
+    assert surviving_share(np.ones((24, 24)), constant, 0) == pytest.approx(1 - 1 / 81)
+    low = np.zeros((24, 24))
+    low[0, 1] = 1.0
+    assert surviving_share(low, constant, 0) < 0.5
+    assert surviving_share(np.zeros((24, 24)), constant, 0) == 1.0
 
 
 def test_what_is_no_slice_is_refused() -> None:

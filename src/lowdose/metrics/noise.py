@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minimum_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.metrics.fidelity import Image64
-from lowdose.metrics.spectrum import MIN_ROI, detrend, f_av, f_peak, nps, nps_radial, radial, surviving_share
+from lowdose.metrics.rois import corners_within, squares
+from lowdose.metrics.spectrum import MIN_ROI, detrend, f_av, nps, radial
 from lowdose.volume import HU, Mask
-
-__all__ = ["NoiseLevel", "f_av", "f_peak", "noise_level", "nps", "nps_radial"]
 
 SOFT_TISSUE_HU = (-150.0, 250.0)
 KERNEL_MM = 6.5
@@ -58,26 +58,18 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
 def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> Image64 | None:
     """The up to 12 squares (n, y, x) of 18 mm in soft tissue with the least structure in ``smooth``; None if none."""
     size = max(MIN_ROI, 2 * round(ROI_MM / pixel_mm / 2))
-    if min(image.shape) < size:
-        return None
     step = size // 3
-    inside = np.lib.stride_tricks.sliding_window_view(soft, (size, size))[::step, ::step].all(axis=(2, 3))
-    corners = np.argwhere(inside) * step
+    corners = corners_within(soft, size, step)
     if len(corners) == 0:
         return None
-    texture = detrend(_squares(smooth, corners, size)).std(axis=(1, 2))
+    texture = detrend(squares(smooth, corners, size)).std(axis=(1, 2))
     chosen: list[NDArray[np.intp]] = []
     for corner in corners[np.argsort(texture, kind="stable")]:
         if all(np.abs(corner - other).max() >= size // 2 for other in chosen):
             chosen.append(corner)
         if len(chosen) == ROI_COUNT:
             break
-    return _squares(image, np.array(chosen), size)
-
-
-def _squares(image: Image64, corners: NDArray[np.intp], size: int) -> Image64:
-    """Squares (n, size, size) with these upper left corners (n, 2)."""
-    return np.lib.stride_tricks.sliding_window_view(image, (size, size))[corners[:, 0], corners[:, 1]]
+    return squares(image, np.array(chosen), size)
 
 
 def _local_polynomials(pixel_mm: float) -> Image64:
@@ -100,6 +92,24 @@ def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> Image64:
     whole = minimum_filter(soft.astype(np.uint8), size=side, mode="constant").astype(np.bool_)
     sds: Image64 = np.sqrt(np.maximum(residual[whole], 0.0)) / side
     return sds
+
+
+def surviving_share(power: Image64, polynomials: Image64, order: int) -> float:
+    """Share of the variance of noise with this 2-D NPS that a local polynomial fit leaves in a square window.
+
+    ``polynomials`` (degree, k) are orthonormal on the k pixels of a side; products of total degree <= order are fitted.
+    A fit takes the more of the noise the coarser its texture is, so soft kernels need the larger correction.
+    """
+    degrees, side = polynomials.shape
+    phase = np.exp(2j * np.pi * np.outer(fft.fftfreq(len(power)), np.arange(side)))
+    response = np.abs(polynomials @ phase.T) ** 2  # (degree, frequency)
+    taken = np.zeros_like(power)
+    for i in range(degrees):
+        for j in range(degrees):
+            if i + j <= order:
+                taken += np.outer(response[i], response[j])
+    total = float(power.sum())
+    return 1.0 - float((power * taken).sum()) / (side**2 * total) if total > 0.0 else 1.0
 
 
 def mode(values: Image64) -> float:
