@@ -43,3 +43,11 @@ class TrainingDiverged(LowDoseError):
 
 class InvalidSetting(LowDoseError):
     """A number or name on the command line or in a call that has no meaning."""
+
+
+class IncompatiblePack(LowDoseError):
+    """A packed slice store that is damaged, of another version, or put together from parts of several."""
+
+
+class DownloadFailed(LowDoseError):
+    """A public collection that cannot be fetched: no client, no network, or series that did not arrive whole."""

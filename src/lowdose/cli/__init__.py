@@ -13,6 +13,7 @@ import traceback
 import typer
 
 import lowdose
+from lowdose.cli.data import data_app
 from lowdose.cli.demo import demo
 from lowdose.cli.denoise import denoise
 from lowdose.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (denoise, evaluate, train, demo):
     app.command()(command)
+app.add_typer(data_app, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -15,9 +15,14 @@ from lowdose.cli.terminal import INTERRUPTED, say, say_all
 
 def train(
     recipe: Annotated[str, typer.Argument(help="red_cnn, esau_net or unet.")],
-    data: Annotated[list[Path], typer.Option(help="Folder in which pairs of low- and full-dose folders are found.")],
+    data: Annotated[
+        list[Path], typer.Option(help="Folder in which pairs of low- and full-dose folders are found, or a pack.")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json.")],
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any number.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Published split whose training cases to use; 'lowdose data splits' lists them.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="Number of processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
@@ -25,9 +30,8 @@ def train(
 ) -> None:
     """Train a denoiser on paired series. Ctrl-C saves; --resume goes on as if nothing had happened."""
     from lowdose import recipes
-    from lowdose.data.pairs import paired_slices
+    from lowdose.data.opening import open_training
     from lowdose.errors import InvalidSetting
-    from lowdose.io.pairing import find_pairs, open_pairs
     from lowdose.train import run
 
     chosen = recipes.find(recipe)
@@ -37,10 +41,11 @@ def train(
         raise InvalidSetting(f"--set {wrong}: write NAME=VALUE, for example --set steps=2000")
     chosen = replace(chosen, numbers=chosen.numbers.changed({name: value for name, _, value in pairs}))
     with ExitStack() as stack:
-        series = open_pairs(stack, [(pair.name, pair.low, pair.full) for root in data for pair in find_pairs(root)])
-        for found in series:
-            say_all(f"warning: {found.name}", found.warnings)
-        items = [item for found in series for item in paired_slices(found)]
+        opened = open_training(stack, data, split)
+        say_all("warning", opened.warnings)
+        items, numbers = opened.items, chosen.numbers
+        if opened.validation_patients is not None and numbers.validation_patients < 0:
+            chosen = replace(chosen, numbers=replace(numbers, validation_patients=opened.validation_patients))
         say(f"{len(items)} pairs of slices, {len({item.patient for item in items})} patient(s)")
         options = run.Options(device, devices, precision, resume)
         done = run.train(recipe, chosen, items, out, options, say, report(chosen.numbers.steps))

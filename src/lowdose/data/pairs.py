@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lowdose.data.store import Pack
+from lowdose.data.table import Stored, whole_hu
 from lowdose.errors import InvalidSetting
 from lowdose.io.pairing import PairedSeries
 from lowdose.volume import AIR, HU, mean_side
@@ -22,7 +23,9 @@ class PairedSlice:
     """One slice at two doses.
 
     patient: a number, the unit of every split. key: tells this pair from every other, and is the same in every run.
-    read: () -> (low, full), (y, x) HU. pixel_mm and thickness_mm: None = not stated.
+    read: () -> (low, full), (y, x) HU. pixel_mm and thickness_mm: None = not stated. case: public name in the Mayo
+    collections. stored: () -> (low, full) as (y, x) int16 HU, views of mapped files of which only what is looked at
+    is read; None = the pair has to be decoded.
     """
 
     patient: int
@@ -30,6 +33,8 @@ class PairedSlice:
     pixel_mm: float | None
     thickness_mm: float | None
     read: Reader
+    case: str | None = None
+    stored: Callable[[], tuple[Stored, Stored]] | None = None
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:
@@ -47,27 +52,53 @@ def _paired_slice(series: PairedSeries, pair: tuple[int, int]) -> PairedSlice:
 
     key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
     pixel = mean_side(low.planes[pair[0]].pixel_mm)
-    return PairedSlice(series.patient, key, pixel, low.acquisition.thickness_mm, read)
+    return PairedSlice(series.patient, key, pixel, low.acquisition.thickness_mm, read, series.case)
+
+
+def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[PairedSlice]:
+    """The pairs ``indices`` of a pack as items of one patient."""
+    items = []
+    for index in indices:
+        row, found = pack.slices[index], pack.series[pack.slices[index].series]
+        both = _Packed(pack, index)
+        pixel = mean_side(row.pixel_mm)
+        items.append(PairedSlice(patient, row.key, pixel, found.thickness_mm, both.read, found.case, both.stored))
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    pack: Pack
+    index: int
+
+    def read(self) -> tuple[HU, HU]:
+        return self.pack.hu("low", self.index), self.pack.hu("full", self.index)
+
+    def stored(self) -> tuple[Stored, Stored]:
+        return self.pack.image("low", self.index), self.pack.image("full", self.index)
 
 
 class SliceCache:
-    """Keeps decoded pairs as int16 up to ``budget`` bytes."""
+    """Keeps decoded pairs as int16 up to ``budget`` bytes; those of a pack are left where they are."""
 
     def __init__(self, items: Sequence[PairedSlice], budget: int = 1 << 30) -> None:
         if not items:
             raise InvalidSetting("no pairs to train on")
         self.items = list(items)
         self._budget = budget
-        self._held: dict[int, tuple[NDArray[np.int16], NDArray[np.int16]]] = {}
+        self._held: dict[int, tuple[Stored, Stored]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    def __getitem__(self, index: int) -> tuple[Stored, Stored]:
         """(low, full) of slice ``index``, (y, x), HU rounded to whole numbers."""
+        stored = self.items[index].stored
+        if stored is not None:
+            return stored()
         if index in self._held:
             return self._held[index]
-        low, full = (np.clip(np.rint(image), -32768, 32767).astype(np.int16) for image in self.items[index].read())
+        low, full = (whole_hu(image) for image in self.items[index].read())
         if low.nbytes + full.nbytes <= self._budget:
             self._budget -= low.nbytes + full.nbytes
             self._held[index] = (low, full)

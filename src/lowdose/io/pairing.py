@@ -2,84 +2,48 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.errors import GeometryMismatch, NothingToRead
 from lowdose.io.dicom.patients import patients, strangers
+from lowdose.io.layouts import FoundPair, Search
+from lowdose.io.mayo import case_key, case_of
 from lowdose.io.open import open_source
 from lowdose.io.source import Plane, Source
-from lowdose.io.tree import folders
 
-LOW = r"quarter[_-]?dose|quarter|low[_-]?dose|low|ldct|ld|qd"
-FULL = r"full[_-]?dose|full|normal[_-]?dose|normal|high[_-]?dose|high|ndct|fd"
-ENDINGS = (".nii.gz", ".nii", ".npy", ".npz", ".zip")
 RECOGNISED = (
     "a pair is a folder or file named quarter, quarter_dose, low, low_dose, ldct, ld or qd beside one named full, "
-    "full_dose, normal, normal_dose, high, high_dose, ndct or fd, both with the same suffix if any (low_3mm, full_3mm)"
+    "full_dose, normal, normal_dose, high, high_dose, ndct or fd, both with the same suffix if any (low_3mm, "
+    "full_3mm); the trees of both Mayo collections are recognised as they are delivered"
 )
 STRANGERS = "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
 POSITION_MM = 0.1
 POSITION_SHARE = 0.05
 
 
-@dataclass(frozen=True)
-class FoundPair:
-    """A low-dose and a full-dose series that lie side by side; name: their folder, and their common suffix."""
-
-    low: Path
-    full: Path
-    name: str
-
-
-def find_pairs(root: Path) -> list[FoundPair]:
-    """Every folder from ``root`` down that holds a series named as low dose and one named as full dose.
+def search(root: Path) -> Search:
+    """Every pair of series from ``root`` down, and what was seen and passed over.
 
     Names may carry a suffix ('full_3mm'); it must be the same on both sides. Raises NothingToRead when there is no
     pair, InvalidSetting when a series has several candidates for its partner.
     """
     if not root.is_dir():
         raise NothingToRead(f"{root}: no such folder; {RECOGNISED}")
-    found = []
-    for folder, children, files in folders(root):
-        entries = [*children, *(file for file in files if file.name.lower().endswith(ENDINGS))]
-        low, full = _by_suffix(LOW, entries), _by_suffix(FULL, entries)
-        place = folder.relative_to(root).as_posix() if folder != root else root.resolve().name
-        for suffix in (suffix for suffix in low if suffix in full):
-            name = f"{place}/{suffix}" if suffix else place
-            found.append(FoundPair(_only(low[suffix]), _only(full[suffix]), name))
-    if not found:
-        raise NothingToRead(f"{root}: no pair of series found; {RECOGNISED}")
+    found = Search(root)
+    found.run()
+    if not found.pairs:
+        raise NothingToRead(f"{root}: no pair of series found; {' '.join([RECOGNISED, *found.warnings])}")
     return found
 
 
-def _by_suffix(names: str, entries: list[Path]) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for entry in entries:
-        suffix = _suffix(names, entry)
-        if suffix is not None:
-            found.setdefault(suffix, []).append(entry)
-    return found
-
-
-def _only(candidates: list[Path]) -> Path:
-    if len(candidates) > 1:
-        shown = " and ".join(str(path) for path in candidates)
-        raise InvalidSetting(f"{shown}: which of them is to be paired? Rename or move away the others")
-    return candidates[0]
-
-
-def _suffix(names: str, entry: Path) -> str | None:
-    stem = entry.name.lower()
-    for ending in ENDINGS:
-        stem = stem.removesuffix(ending)
-    match = re.fullmatch(rf"(?:{names})(?:[ _.-](.+))?", stem)
-    return (match[1] or "") if match else None
+def find_pairs(root: Path) -> list[FoundPair]:
+    """The pairs that ``search`` finds."""
+    return search(root).pairs
 
 
 def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
@@ -160,7 +124,8 @@ def check_plane(low: Plane, full: Plane) -> None:
 class PairedSeries:
     """One series at two doses, open: which slices belong together, whose they are (a number), what to know of it.
 
-    name: of the folder it was found in, '' where both series were named by the user.
+    name: of the folder it was found in, '' where both series were named by the user. case: public name in the Mayo
+    collections. patient_keys: of both series (``io.dicom.patients``).
     """
 
     name: str
@@ -169,6 +134,8 @@ class PairedSeries:
     full: Source
     pairs: list[tuple[int, int]]
     warnings: list[str]
+    case: str | None = None
+    patient_keys: frozenset[str] = frozenset()
 
 
 def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> list[PairedSeries]:
@@ -176,12 +143,13 @@ def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> li
 
     Raises any of the input errors of ``lowdose.errors``.
     """
-    opened = [
-        (stack.enter_context(open_source(low)), stack.enter_context(open_source(full))) for _, low, full in places
-    ]
     result = []
-    for (name, _, _), (low, full), patient in zip(places, opened, patients([f for _, f in opened]), strict=True):
+    for name, low_path, full_path in places:
+        low, full = stack.enter_context(open_source(low_path)), stack.enter_context(open_source(full_path))
         pairs = pair_slices(low, full)
         warnings = [*low.warnings, *unpaired(low, full, pairs)]
-        result.append(PairedSeries(name, patient + 1, low, full, pairs, warnings))
-    return result
+        keys = frozenset(getattr(low, "patient_keys", ())) | frozenset(getattr(full, "patient_keys", ()))
+        case = case_of(name, keys)
+        keys = keys | {case_key(case)} if case else keys
+        result.append(PairedSeries(name, 0, low, full, pairs, warnings, case, keys))
+    return [replace(series, patient=number + 1) for series, number in zip(result, patients(result), strict=True)]

@@ -15,7 +15,7 @@ class Plane:
     """Where one slice lies, known without decoding it; None = not stated.
 
     shape: (rows, columns). pixel_mm: (down the rows, along the columns). corner: centre of the first pixel, mm, LPS.
-    axes: unit vectors down the rows and along the columns. position: mm along the slice normal.
+    axes: unit vectors down the rows and along the columns. position: mm along the slice normal. mas: effective mAs.
     """
 
     shape: tuple[int, int]
@@ -23,6 +23,7 @@ class Plane:
     corner: Vector | None = None
     axes: tuple[Vector, Vector] | None = None
     position: float | None = None
+    mas: float | None = None
 
 
 class Source(Protocol):

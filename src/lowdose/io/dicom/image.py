@@ -90,7 +90,19 @@ def plane(own: Values, shape: tuple[int, int]) -> Plane:
         (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
         (corner[0], corner[1], corner[2]) if corner else None,
         (down, right) if down and right else None,
+        mas=_mas(own),
     )
+
+
+def _mas(own: Values) -> float | None:
+    """Effective mAs: current times time over pitch; else what the header calls exposure, which some makers misuse."""
+    stated = [number(own.get(keyword)) for keyword in ("XRayTubeCurrent", "ExposureTime")]
+    if all(value is not None and value > 0 for value in stated):
+        milliampere, milliseconds = (value for value in stated if value is not None)
+        pitch = number(own.get("SpiralPitchFactor"))
+        return milliampere * milliseconds / 1000 / (pitch if pitch and pitch > 0 else 1.0)
+    exposure = number(own.get("Exposure")) or number(own.get("ExposureInmAs"))
+    return exposure if exposure and exposure > 0 else None
 
 
 def _unit(vector: Sequence[float]) -> Vector | None:

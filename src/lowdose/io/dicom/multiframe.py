@@ -18,6 +18,7 @@ GROUPS = {
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
     "CTReconstructionSequence": ("ConvolutionKernel",),
     "CTXRayDetailsSequence": ("KVP",),
+    "CTExposureSequence": ("ExposureInmAs",),
 }
 tags([*GROUPS, *(keyword for keywords in GROUPS.values() for keyword in keywords)])
 

@@ -29,7 +29,8 @@ STARTS = (b"\x08\x00", b"\x00\x08", b"\x02\x00")  # first group of a data set wi
 SLICE_ENDINGS = (".dcm", ".ima")
 KEYWORDS = """
 SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID Modality ImageType PatientID
-StudyDate StudyTime Manufacturer KVP SliceThickness ConvolutionKernel GantryDetectorTilt AcquisitionNumber
+StudyDate StudyTime Manufacturer KVP XRayTubeCurrent ExposureTime Exposure SpiralPitchFactor SliceThickness
+ConvolutionKernel GantryDetectorTilt AcquisitionNumber
 InstanceNumber ImagePositionPatient ImageOrientationPatient PixelSpacing SamplesPerPixel PhotometricInterpretation
 SpacingBetweenSlices NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue
 PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType ModalityLUTSequence LossyImageCompression

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ WORDS = {
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 }
+DOUBLES = {"SpiralPitchFactor", "ExposureInmAs"}
 TAGS: dict[str, BaseTag] = {}
 Values = dict[str, Any]
 
@@ -33,7 +35,7 @@ def tags(keywords: Iterable[str]) -> list[BaseTag]:
 
 
 def values(data: Dataset, keywords: Iterable[str]) -> Values:
-    """keyword -> text, list of texts, unsigned integer (for words), or list of data sets; only what is there.
+    """keyword -> text, list of texts, unsigned integer (for words), double, or list of data sets; only what is there.
 
     Raw elements are read directly: pydicom's own conversion of some thirty of them takes longer than the pixels do,
     and stops at the first value that breaks the rules of its VR.
@@ -49,7 +51,9 @@ def values(data: Dataset, keywords: Iterable[str]) -> Values:
 
 
 def plain(keyword: str, raw: bytes, little: bool = True) -> Any:
-    """The bytes of an element as text, several texts, or an unsigned integer."""
+    """The bytes of an element as text, several texts, an unsigned integer, or a double."""
+    if keyword in DOUBLES:
+        return struct.unpack("<d" if little else ">d", raw[:8])[0] if len(raw) > 7 else None
     if keyword in WORDS:
         return int.from_bytes(raw[:2], "little" if little else "big") if len(raw) > 1 else None
     parts = [part.strip("\0 ") for part in raw.decode("latin-1").split("\\")]

@@ -1,0 +1,68 @@
+"""From folders and packs to the items of a training run: the one place where a run finds its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
+from lowdose.data.splitting import apply_split, find_split
+from lowdose.data.store import Pack, is_pack
+from lowdose.data.table import SeriesRow
+from lowdose.errors import NothingToRead
+from lowdose.io.dicom.patients import patients
+from lowdose.io.pairing import PairedSeries, open_pairs, search
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Items to train on and what to know of them. validation_patients: how many patients, the last by number, the
+    split holds out for validation; None = there is no split, the recipe decides.
+    """
+
+    items: list[PairedSlice]
+    warnings: list[str]
+    validation_patients: int | None
+
+
+def open_training(stack: ExitStack, roots: Sequence[Path], split: str | None = None) -> Opened:
+    """The pairs below the roots or in packs, open for as long as ``stack`` lives; patients numbered over all of them.
+
+    Raises any of the input errors of ``lowdose.errors``.
+    """
+    chosen = None if split is None else find_split(split)
+    # Every other way to come by pairs gives a list of PairedSlice and its warnings here; splits then work on it.
+    items, warnings = _found_pairs(stack, roots)
+    if chosen is None:
+        return Opened(items, warnings, None)
+    items, held_out, told = apply_split(items, chosen)
+    return Opened(items, warnings + told, held_out)
+
+
+def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+    warnings: list[str] = []
+    known: list[PairedSeries | SeriesRow] = []
+    makers: list[Callable[[int], list[PairedSlice]]] = []
+    for root in roots:
+        if is_pack(root):
+            pack = Pack(root)
+            known += pack.series
+            makers += [partial(packed_slices, pack, indices) for indices in pack.by_series("both")]
+            if not any(pack.by_series("both")):
+                raise NothingToRead(f"{root}: holds single slices, no pairs; pack pairs with --pairing folders")
+            continue
+        found = search(root)
+        warnings += found.warnings
+        for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in found.pairs]):
+            warnings += [f"{series.name}: {text}" for text in series.warnings]
+            known.append(series)
+            makers.append(partial(_of, series))
+    numbers = patients(known)
+    return [item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1)], warnings
+
+
+def _of(series: PairedSeries, patient: int) -> list[PairedSlice]:
+    return paired_slices(replace(series, patient=patient))

@@ -1,0 +1,157 @@
+"""Every CT series below a folder, however it lies there; slices decode one by one, and what cannot be read is told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lowdose.data.store import is_pack
+from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.io.archive import extract
+from lowdose.io.dicom.grid import in_order
+from lowdose.io.dicom.header import File, read_header
+from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.opening import LeftOut
+from lowdose.io.dicom.quiet import quiet
+from lowdose.io.dicom.series import DicomSource
+from lowdose.io.layouts import ENDINGS
+from lowdose.io.mayo import case_key, case_of, is_projection
+from lowdose.io.open import open_source
+from lowdose.io.source import Plane
+from lowdose.io.tree import folders
+from lowdose.io.wording import printable, reason
+from lowdose.volume import Acquisition, Slice
+
+SHOWN = 5
+"""How many unreadable files of one folder are named; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One CT series. place: its folder or file, for messages. uid: '' where the format has none.
+
+    case: public name in the Mayo collections. read: number of a slice -> the slice, decoded then.
+    """
+
+    place: Path
+    uid: str
+    acquisition: Acquisition
+    patient_keys: frozenset[str]
+    case: str | None
+    planes: list[Plane]
+    read: Callable[[int], Slice]
+
+
+def all_series(root: Path, warnings: list[str], stack: ExitStack | None = None) -> Iterator[Series]:
+    """The CT series of a folder, one after another, each read as it comes; of a DICOM, NIfTI, NumPy or zip file, too.
+
+    A series that lies in several folders comes in as many parts. What is no CT image is passed over, what is one and
+    cannot be read is added to ``warnings``. Unpacked files live as long as ``stack``; without one, until the next
+    series is taken. Raises NothingToRead when ``root`` is not there, CannotDecode when a folder cannot be listed.
+    """
+    if not root.exists():
+        raise NothingToRead(f"{root}: no such file or folder")
+    if root.is_file():
+        yield from _of_files(root.parent, [root], root.name, warnings, stack)
+        return
+    for folder, children, files in folders(root):
+        if is_pack(folder):
+            children.clear()
+            warnings.append(f"{folder}: a pack within a folder is passed over; name it by itself")
+            continue
+        name = f"{root.resolve().name}/{folder.relative_to(root).as_posix()}"
+        yield from _of_files(folder, files, name, warnings, stack)
+
+
+def _of_files(
+    folder: Path, files: Sequence[Path], name: str, warnings: list[str], stack: ExitStack | None
+) -> Iterator[Series]:
+    arrays = {file: file.name.lower().endswith(ENDINGS) for file in files}
+    yield from _dicom(folder, [file for file in files if not arrays[file]], name, warnings)
+    for file in filter(arrays.get, files):
+        with ExitStack() as own:
+            keeper = own if stack is None else stack
+            if file.name.lower().endswith(".zip"):
+                yield from _of_zip(file, warnings, keeper)
+                continue
+            try:
+                source = keeper.enter_context(open_source(file))
+            except LowDoseError as error:
+                warnings.append(f"{error} (left out)")
+                continue
+            yield _series(file, "", source.acquisition, frozenset(), f"{name}/{file.name}", source.planes, source.read)
+
+
+def _of_zip(file: Path, warnings: list[str], keeper: ExitStack) -> Iterator[Series]:
+    unpacked = Path(keeper.enter_context(TemporaryDirectory(prefix="lowdose-"))) / file.name
+    unpacked.mkdir()
+    told: list[str] = []
+    try:
+        extract(file, unpacked)
+        for series in all_series(unpacked, told, keeper):
+            yield replace(series, place=file / series.place.relative_to(unpacked))
+    except LowDoseError as error:
+        told.append(f"{error} (left out)")
+    warnings += [text.replace(str(unpacked), str(file)) for text in told]
+
+
+def _series(
+    place: Path,
+    uid: str,
+    acquisition: Acquisition,
+    keys: frozenset[str],
+    name: str,
+    planes: list[Plane],
+    read: Callable[[int], Slice],
+) -> Series:
+    case = case_of(name, keys)
+    keys = keys | {case_key(case)} if case else keys
+    return Series(place, uid, acquisition, keys, case, planes, read)
+
+
+def _dicom(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
+    """The series among the DICOM files of one folder, each complete but for files that cannot be read."""
+    by_uid: dict[str, list[File]] = defaultdict(list)
+    faults: list[str] = []
+    with quiet():
+        for path in paths:
+            try:
+                file = read_header(path) if path.is_file() else None
+            except LeftOut:
+                continue
+            except (LowDoseError, OSError) as error:
+                faults.append(str(error) if isinstance(error, LowDoseError) else f"{path}: {reason(error)}")
+                continue
+            if file is not None and file.fault is None:
+                by_uid[file.series].append(file)
+            elif file is not None:
+                faults.append(str(file.fault))
+    more = len(faults) - SHOWN
+    warnings += [printable(f"{text} (left out)") for text in faults[:SHOWN]]
+    warnings += [f"{folder}: {more} more files that cannot be read (left out)"] if more > 0 else []
+    for uid, found in by_uid.items():
+        if is_projection(found[0].path):
+            warnings.append(f"{folder}: projection data (DICOM-CT-PD), not images; passed over")
+            continue
+        images, _ = in_order([image for file in found for image in file.images])
+        keys = frozenset[str]().union(*(file.patient_keys for file in found))
+        planes = [image.plane for image in images]
+        yield _series(folder, uid, _acquisition(found[0], images), keys, name, planes, partial(_read, images))
+
+
+def _acquisition(file: File, images: Sequence[Image]) -> Acquisition:
+    """What the series states; multi-frame files state the thickness of each frame."""
+    made = file.acquisition
+    return made if made.thickness_mm is not None else replace(made, thickness_mm=images[0].thickness_mm)
+
+
+def _read(images: Sequence[Image], index: int) -> Slice:
+    """Opens the file of one slice alone, so that no other can keep it from being read."""
+    image = images[index]
+    source = DicomSource(image.path)
+    return source.read(next(i for i, other in enumerate(source.images) if other.frame == image.frame))
