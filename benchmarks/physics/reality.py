@@ -1,0 +1,137 @@
+"""Inserted noise against reality: quarter dose made from real full-dose slices beside the true quarter-dose ones.
+
+python benchmarks/physics/reality.py PAIRS OUT [--flux D45=520 --flux B30=520]
+
+PAIRS holds folders of pairs (full, quarter). Writes OUT/reality.csv (a row a slice), reality.md and reality.png.
+"""
+
+import argparse
+import csv
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.ndimage import binary_erosion, binary_fill_holes, binary_opening, gaussian_filter, label
+
+from lowdose.io.pairing import find_pairs, open_pairs
+from lowdose.metrics.noise_map import map_correlation, noise_map
+from lowdose.metrics.spectrum import difference_nps, f_av, f_av_2d, radial
+from lowdose.physics.dose import DoseSimulator
+from lowdose.physics.kernels import B30, D45
+from lowdose.physics.scanner import Scanner
+
+KERNELS = {"B30f": B30, "D45f": D45}
+
+
+def regions(full: Any, pixel_mm: float) -> tuple[Any, Any]:
+    """(soft tissue, body), (y, x) masks: soft tissue as noise_level takes it, 3 px within; the body filled."""
+    smooth = gaussian_filter(full, 1.5 / pixel_mm)
+    soft = binary_erosion((smooth > -150) & (smooth < 250), iterations=3)
+    parts, count = label(binary_opening(gaussian_filter(full, 4) > -950, iterations=12))
+    largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1 : count + 1]))
+    return soft, binary_fill_holes(parts == largest)
+
+
+def compare(low: Any, full: Any, made: Any, pixel_mm: float) -> dict[str, Any]:
+    """Figures of one slice. low, full: the true pair; made: the inserted noise."""
+    soft, body = regions(full, pixel_mm)
+    true = low - full
+    maps = {name: noise_map(image, body) for name, image in (("true", true), ("made", made))}
+    row: dict[str, Any] = {"correlation": map_correlation(maps["true"], maps["made"], body)}
+    for name, image in (("true", true), ("made", made)):
+        power = difference_nps(image, binary_erosion(soft) | soft, pixel_mm)
+        row |= {
+            f"sd {name}": float(np.median(maps[name][soft & body])),
+            f"f_av {name}": f_av(radial(power, pixel_mm)),
+            f"f_av 2-D {name}": f_av_2d(power, pixel_mm),
+        }
+    row["sd ratio"] = row["sd made"] / row["sd true"]
+    row["f_av ratio"] = row["f_av made"] / row["f_av true"]
+    row["f_av 2-D ratio"] = row["f_av 2-D made"] / row["f_av 2-D true"]
+    return row | {"maps": maps, "noise": {"true": true, "made": made}}
+
+
+def rows(root: Path, fluxes: dict[str, float], seed: int) -> list[dict[str, Any]]:
+    found = []
+    with ExitStack() as stack:
+        for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in find_pairs(root)]):
+            kernel = str(series.full.acquisition.kernel)
+            simulator = DoseSimulator(Scanner().with_flux(fluxes[kernel[:3]]), KERNELS[kernel])
+            for i, j in series.pairs:
+                low, full = series.low.read(i), series.full.read(j)
+                plane, thickness = series.full.planes[j], series.full.acquisition.thickness_mm
+                assert plane.mas and thickness and plane.pixel_mm
+                made = simulator.inserted(
+                    full.hu, plane.pixel_mm, exposure=plane.mas * thickness, dose=0.25, seed=seed, key=str(j)
+                )
+                row = {"series": series.name, "z": plane.position, "mAs": plane.mas}
+                found.append(row | compare(low.hu, full.hu, made, plane.pixel_mm[0]) | {"full": full.hu})
+                print(*(f"{k} {v:.3f}" for k, v in found[-1].items() if "ratio" in k or k == "correlation"), flush=True)
+    return found
+
+
+def picture(found: list[dict[str, Any]], path: Path) -> None:
+    """For the middle slice of each series: the slice, true and made noise, true and made local SD."""
+    names = list(dict.fromkeys(row["series"] for row in found))
+    figure, axes = plt.subplots(len(names), 5, figsize=(15, 3.2 * len(names)), squeeze=False)
+    for line, name in zip(axes, names, strict=True):
+        own = [row for row in found if row["series"] == name]
+        row = own[len(own) // 2]
+        top = float(np.nanquantile(row["maps"]["true"], 0.995))
+        span = 3 * row["sd true"]
+        panels = [("full dose", row["full"], "gray", -160, 240)]
+        panels += [(f"noise, {n}", row["noise"][n], "gray", -span, span) for n in ("true", "made")]
+        panels += [(f"local SD, {n}, 0 to {top:.0f} HU", row["maps"][n], "viridis", 0, top) for n in ("true", "made")]
+        for axis, (title, image, colours, low, high) in zip(line, panels, strict=True):
+            axis.imshow(image, cmap=colours, vmin=low, vmax=high)
+            axis.set_title(title, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        line[0].set_ylabel(f"{name}\nz = {row['z']:.0f} mm, r = {row['correlation']:.2f}", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Markdown: median [lowest, highest] over the slices of each series."""
+    columns = ("sd true", "sd made", "sd ratio", "f_av true", "f_av ratio", "f_av 2-D ratio", "correlation")
+    lines = [f"| series | n | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for name in dict.fromkeys(row["series"] for row in found):
+        own = [row for row in found if row["series"] == name]
+        cells = []
+        for column in columns:
+            values = [row[column] for row in own]
+            digits = 1 if column in ("sd true", "sd made") else 3
+            cells.append(f"{np.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]")
+        lines.append(f"| {name} | {len(own)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--flux", action="append", default=[])
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    fluxes = {"D45": Scanner().flux, "B30": Scanner().flux}
+    fluxes |= {name: float(value) for name, _, value in (text.partition("=") for text in given.flux)}
+    found = rows(given.pairs, fluxes, given.seed)
+    given.out.mkdir(parents=True, exist_ok=True)
+    columns = [key for key in found[0] if key not in ("maps", "noise", "full")]
+    with (given.out / "reality.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(found)
+    (given.out / "reality.md").write_text(table(found))
+    picture(found, given.out / "reality.png")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

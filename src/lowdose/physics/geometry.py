@@ -1,0 +1,146 @@
+"""Where rays run: fan-beam and parallel-beam scans of one slice, and the pixel grid that they cross.
+
+Axes of a slice: x along the columns of its array, y down its rows, in mm; the axis of rotation is at (0, 0). A view at
+angle a (radians) looks along (-sin a, cos a): at a = 0 the source stands above the first row. Its detectors grow with x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose.errors import InvalidSetting
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a slice. shape: (ny, nx). pixel_mm: (dy, dx). centre_mm: (y, x) of its middle from the axis."""
+
+    shape: tuple[int, int]
+    pixel_mm: tuple[float, float]
+    centre_mm: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 2 or min(self.shape) < 2:
+            raise InvalidSetting(f"a slice of {self.shape} pixels: needs two rows and two columns at least")
+        _positive("pixel size", *self.pixel_mm)
+
+    def axes(self) -> tuple[Array, Array]:
+        """(y, x): pixel centres in mm, (ny,) and (nx,)."""
+        y, x = (
+            centre + (np.arange(n) - (n - 1) / 2) * step
+            for n, step, centre in zip(self.shape, self.pixel_mm, self.centre_mm, strict=True)
+        )
+        return y, x
+
+
+@dataclass(frozen=True)
+class FanBeam:
+    """A full turn with an arc of equiangular detectors, as third-generation scanners have it.
+
+    source_mm: source to axis (SID). detector_mm: source to detector (SDD). pitch_mm: width of a detector on the arc.
+    offset: shift of the detectors in units of one (0.25 is the usual quarter offset: opposite rays interleave).
+    The defaults are those of a Siemens Somatom Definition AS+ after rebinning of its flying focal spot (helix2fan; FDA
+    LCD_CT): a field of 502 mm, 0.705 mm wide samples at the axis.
+    """
+
+    views: int = 1152
+    detectors: int = 736
+    pitch_mm: float = 1.2858
+    source_mm: float = 595.0
+    detector_mm: float = 1085.6
+    offset: float = 0.25
+
+    def __post_init__(self) -> None:
+        _counts(self.views, self.detectors)
+        _positive("detector pitch, source to axis, source to detector", self.pitch_mm, self.source_mm, self.detector_mm)
+        if self.detector_mm <= self.source_mm:
+            raise InvalidSetting(
+                f"source to detector {self.detector_mm} mm: must be more than source to axis, {self.source_mm} mm"
+            )
+        if abs(self.fans()).max() >= np.pi / 4:
+            raise InvalidSetting(
+                f"{self.detectors} detectors of {self.pitch_mm} mm at {self.detector_mm} mm: a fan of more than 90 "
+                "degrees; give fewer or narrower detectors"
+            )
+
+    @property
+    def fan_step(self) -> float:
+        """Angle between neighbouring rays, radians."""
+        return self.pitch_mm / self.detector_mm
+
+    @property
+    def sample_mm(self) -> float:
+        """Distance between neighbouring rays at the axis, mm."""
+        return self.fan_step * self.source_mm
+
+    @property
+    def radius_mm(self) -> float:
+        """Every ray of the full turn passes within this distance of the axis: what is farther out is not measured."""
+        return float(self.source_mm * np.sin(abs(self.fans()[[0, -1]]).min()))
+
+    def angles(self) -> Array:
+        """(views,) radians, over a full turn."""
+        return np.arange(self.views) * (2 * np.pi / self.views)
+
+    def fans(self) -> Array:
+        """(detectors,): angle of each ray from the central one, radians."""
+        return (np.arange(self.detectors) - (self.detectors - 1) / 2 + self.offset) * self.fan_step
+
+    def rays(self) -> tuple[Array, Array]:
+        """(points, directions), each (views * detectors, 2) as (y, x): a point in mm on each ray, its unit vector."""
+        angle, fan = np.broadcast_arrays(self.angles()[:, None], self.fans()[None, :])
+        source = self.source_mm * np.stack([-np.cos(angle), np.sin(angle)], axis=-1)
+        along = np.stack([np.cos(angle - fan), -np.sin(angle - fan)], axis=-1)
+        return source.reshape(-1, 2), along.reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class ParallelBeam:
+    """Parallel rays over half a turn. sample_mm: distance between rays; offset: shift in units of it."""
+
+    views: int = 1152
+    detectors: int = 736
+    sample_mm: float = 0.7
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        _counts(self.views, self.detectors)
+        _positive("distance between rays", self.sample_mm)
+
+    @property
+    def radius_mm(self) -> float:
+        """What is farther from the axis is not measured in every view."""
+        return float(abs(self.positions()[[0, -1]]).min())
+
+    def angles(self) -> Array:
+        """(views,) radians, over half a turn."""
+        return np.arange(self.views) * (np.pi / self.views)
+
+    def positions(self) -> Array:
+        """(detectors,): distance of each ray from the axis, mm."""
+        return (np.arange(self.detectors) - (self.detectors - 1) / 2 + self.offset) * self.sample_mm
+
+    def rays(self) -> tuple[Array, Array]:
+        """(points, directions), each (views * detectors, 2) as (y, x): a point in mm on each ray, its unit vector."""
+        angle, position = np.broadcast_arrays(self.angles()[:, None], self.positions()[None, :])
+        points = position[..., None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+        along = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
+        return points.reshape(-1, 2), along.reshape(-1, 2)
+
+
+Beam = FanBeam | ParallelBeam
+
+
+def _counts(views: int, detectors: int) -> None:
+    if views < 1 or detectors < 2:
+        raise InvalidSetting(f"{views} views of {detectors} detectors: needs a view and two detectors at least")
+
+
+def _positive(what: str, *values: float) -> None:
+    if not all(np.isfinite(values)) or min(values) <= 0:
+        raise InvalidSetting(f"{what} {', '.join(f'{value:g}' for value in values)} mm: must be positive")

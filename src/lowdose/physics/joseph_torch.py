@@ -1,0 +1,72 @@
+"""Joseph's method in PyTorch, for CUDA: the ray table of the CPU, gathered in blocks of rays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lowdose.physics.joseph import RayTable
+
+BLOCK = 1 << 14
+"""Rays at a time: with 512 crossings each, a few temporaries of 32 MiB."""
+
+
+class JosephTorch:
+    """Forward projection and its exact adjoint on the device of what comes in, float32 or float64."""
+
+    def __init__(self, table: RayTable, shape: tuple[int, int]) -> None:
+        self.table, self.shape = table, shape
+        self._held: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, ny, nx) -> (n, views, detectors)."""
+        views, detectors = self.table.shape
+        out = images.new_zeros(len(images), views * detectors)
+        for turned, rays in zip((images, images.mT), self._rays(images), strict=True):
+            bordered = torch.nn.functional.pad(turned, (1, 1)).flatten(1)
+            for which, place, share, step in self._crossings(rays, turned.shape[-2], turned.shape[-1] + 2):
+                here = bordered[:, place]
+                value = here + share * (bordered[:, place + 1] - here)
+                out[:, which] = value.sum(dim=-1) * step
+        return out.unflatten(1, (views, detectors))
+
+    def adjoint(self, sinograms: Tensor) -> Tensor:
+        """(n, views, detectors) -> (n, ny, nx)."""
+        lines = sinograms.flatten(1)
+        ny, nx = self.shape
+        sums = []
+        for (n, m), rays in zip(((ny, nx), (nx, ny)), self._rays(lines), strict=True):
+            total = lines.new_zeros(len(lines), n * (m + 2))
+            for which, place, share, step in self._crossings(rays, n, m + 2):
+                value = (lines[:, which] * step)[..., None].expand(-1, -1, n)
+                # A crossing outside the image has a share of zero in the first, empty pixel, and value must vanish too.
+                value = torch.where(place > 0, value, 0.0)
+                total.index_add_(1, place.flatten(), ((1 - share) * value).flatten(1))
+                total.index_add_(1, place.flatten() + 1, (share * value).flatten(1))
+            sums.append(total.unflatten(1, (n, m + 2))[:, :, 1:-1])
+        return sums[0] + sums[1].mT
+
+    def _rays(self, like: Tensor) -> list[tuple[Tensor, ...]]:
+        """(numbers, offset, slope, step) of the steep rays and of the flat ones."""
+        key = (like.device, like.dtype)
+        if key not in self._held:
+            table, steep = self.table, torch.from_numpy(self.table.steep)
+            arrays = [torch.from_numpy(a).to(like) for a in (table.offset, table.slope, table.step)]
+            self._held[key] = [
+                (number, *(a[number] for a in arrays))
+                for number in (kind.nonzero()[:, 0].to(like.device) for kind in (steep, ~steep))
+            ]
+        return self._held[key]
+
+    @staticmethod
+    def _crossings(rays: tuple[Tensor, ...], n: int, m: int) -> Iterator[tuple[Tensor, ...]]:
+        """For each block: ray numbers (r,), flat pixel number (r, n), share of the next pixel (r, n), step (r,)."""
+        rows = torch.arange(n, device=rays[0].device)
+        for which, offset, slope, step in zip(*(part.split(BLOCK) for part in rays), strict=True):
+            t = offset[:, None] + slope[:, None] * rows
+            inside = (t >= 0) & (t < m - 1)
+            t = torch.where(inside, t, 0.0)
+            below = t.floor()
+            yield which, torch.where(inside, below.long() + rows * m, 0), t - below, step

@@ -1,0 +1,75 @@
+"""Reconstruction kernels: the window that each puts on the ramp filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lowdose.errors import InvalidSetting
+
+Window = Literal["ramp", "shepp-logan", "hann"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """window: "ramp" (none), "shepp-logan" (sinc to the detector's Nyquist frequency) or "hann".
+
+    cutoff: 1/mm at the axis, where a Hann window reaches zero; it may lie beyond the Nyquist frequency. It is physical,
+    not relative to the detector, because a scanner's kernel is the same for every pitch.
+    """
+
+    window: Window
+    cutoff: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.window not in ("ramp", "shepp-logan", "hann"):
+            raise InvalidSetting(f"kernel window '{self.window}': must be ramp, shepp-logan or hann")
+        if self.window == "hann" and not 0.05 <= self.cutoff <= 10:
+            raise InvalidSetting(f"Hann cut-off {self.cutoff} 1/mm: must be between 0.05 and 10")
+
+    def response(self, frequency: Tensor, sample_mm: float) -> Tensor:
+        """The window A(f) at frequencies in 1/mm, for rays ``sample_mm`` apart at the axis."""
+        if self.window == "shepp-logan":
+            return torch.sinc(frequency * sample_mm)
+        if self.window == "hann":
+            raised = 0.5 + 0.5 * torch.cos(torch.pi * frequency / self.cutoff)
+            return torch.where(frequency.abs() < self.cutoff, raised, 0.0)
+        return torch.ones_like(frequency)
+
+    def f_av(self, pixel_mm: float, sample_mm: float) -> float:
+        """Mean frequency of the noise that this kernel leaves, 1/mm, with 1-D weights up to the Nyquist frequencies.
+
+        The noise power of filtered back-projection is f A(f)^2, so the mean is the integral of f^2 A^2 over that of
+        f A^2 (methods: Kijewski & Judy, PMB 1987), for pixels of ``pixel_mm`` and rays ``sample_mm`` apart.
+        """
+        f = torch.linspace(0, 0.5 / max(pixel_mm, sample_mm), 2001, dtype=torch.float64)
+        power = f * self.response(f, sample_mm).square()
+        return float((f * power).sum() / power.sum())
+
+
+def matching(f_av: float, pixel_mm: float, sample_mm: float) -> Kernel:
+    """The Hann kernel whose noise has this mean frequency (1/mm); for more than any Hann window gives, the ramp."""
+    low, high = 0.1, 5.0
+    if f_av >= Kernel("hann", high).f_av(pixel_mm, sample_mm):
+        return RAMP
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        below = Kernel("hann", middle).f_av(pixel_mm, sample_mm) < f_av
+        low, high = (middle, high) if below else (low, middle)
+    return Kernel("hann", 0.5 * (low + high))
+
+
+RAMP = Kernel("ramp")
+SHEPP_LOGAN = Kernel("shepp-logan")
+
+LCD_CT_NYQUIST = 1 / (2 * 1.0 * 595 / 1085.6)
+"""1/mm: FDA LCD_CT gives its kernels relative to a detector of 1 mm at 1085.6 mm, 595 mm from source to axis."""
+
+B30 = Kernel("hann", 0.85 * LCD_CT_NYQUIST)
+"""Soft (Siemens B30), as FDA LCD_CT imitates it: 0.776/mm."""
+
+D45 = Kernel("hann", 2.05 * LCD_CT_NYQUIST)
+"""Sharp (Siemens D45), as FDA LCD_CT imitates it: 1.870/mm."""
