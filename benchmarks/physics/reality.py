@@ -1,13 +1,15 @@
 """Inserted noise against reality: quarter dose made from real full-dose slices beside the true quarter-dose ones.
 
-python benchmarks/physics/reality.py PAIRS OUT [--flux D45=520 --flux B30=520]
+python benchmarks/physics/reality.py PAIRS OUT [--measured]
 
 PAIRS holds folders of pairs (full, quarter). Writes OUT/reality.csv (a row a slice), reality.md and reality.png.
+--measured: as for a scanner that no fit exists for, from the noise of the full-dose series itself.
 """
 
 import argparse
 import csv
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +23,17 @@ from scipy.ndimage import binary_erosion, binary_fill_holes, binary_opening, gau
 from lowdose.io.pairing import find_pairs, open_pairs
 from lowdose.metrics.noise_map import map_correlation, noise_map
 from lowdose.metrics.spectrum import difference_nps, f_av, f_av_2d, radial
-from lowdose.physics.dose import DoseSimulator
-from lowdose.physics.kernels import B30, D45
-from lowdose.physics.scanner import Scanner
+from lowdose.simulate.calibration import calibrate, scan_of
 
-KERNELS = {"B30f": B30, "D45f": D45}
+FITTED_ON = {"L096-3mm-D45f": 1, "L143-3mm-B30f": 2}
+"""Series that the scanner was fitted to, and every how many slices of them (benchmarks/physics/fit_scanner.py)."""
 
 
 def regions(full: Any, pixel_mm: float) -> tuple[Any, Any]:
     """(soft tissue, body), (y, x) masks: soft tissue as noise_level takes it, 3 px within; the body filled."""
     smooth = gaussian_filter(full, 1.5 / pixel_mm)
     soft = binary_erosion((smooth > -150) & (smooth < 250), iterations=3)
-    parts, count = label(binary_opening(gaussian_filter(full, 4) > -950, iterations=12))
+    parts, count = label(binary_opening(gaussian_filter(full, 2) > -500, iterations=6))
     largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1 : count + 1]))
     return soft, binary_fill_holes(parts == largest)
 
@@ -56,22 +57,24 @@ def compare(low: Any, full: Any, made: Any, pixel_mm: float) -> dict[str, Any]:
     return row | {"maps": maps, "noise": {"true": true, "made": made}}
 
 
-def rows(root: Path, fluxes: dict[str, float], seed: int) -> list[dict[str, Any]]:
+def rows(root: Path, measured: bool, seed: int) -> list[dict[str, Any]]:
     found = []
     with ExitStack() as stack:
         for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in find_pairs(root)]):
-            kernel = str(series.full.acquisition.kernel)
-            simulator = DoseSimulator(Scanner().with_flux(fluxes[kernel[:3]]), KERNELS[kernel])
-            for i, j in series.pairs:
+            scan = scan_of(series.full)
+            if measured:
+                scan = replace(scan, acquisition=replace(scan.acquisition, kernel=None))
+            made = calibrate(scan)
+            print(series.name, made.how, flush=True)
+            for number, (i, j) in enumerate(series.pairs):
                 low, full = series.low.read(i), series.full.read(j)
-                plane, thickness = series.full.planes[j], series.full.acquisition.thickness_mm
-                assert plane.mas and thickness and plane.pixel_mm
-                made = simulator.inserted(
-                    full.hu, plane.pixel_mm, exposure=plane.mas * thickness, dose=0.25, seed=seed, key=str(j)
+                exposure = made.exposures[j]
+                noise = made.simulator.inserted(
+                    full.hu, scan.pixel_mm, exposure=exposure, dose=0.25, seed=seed, key=str(j)
                 )
-                row = {"series": series.name, "z": plane.position, "mAs": plane.mas}
-                found.append(row | compare(low.hu, full.hu, made, plane.pixel_mm[0]) | {"full": full.hu})
-                print(*(f"{k} {v:.3f}" for k, v in found[-1].items() if "ratio" in k or k == "correlation"), flush=True)
+                fitted = not measured and number % FITTED_ON.get(series.name, 10**9) == 0 and series.name in FITTED_ON
+                row = {"series": series.name + (" (fitted)" if fitted else ""), "z": series.full.planes[j].position}
+                found.append(row | compare(low.hu, full.hu, noise, scan.pixel_mm[0]) | {"full": full.hu})
     return found
 
 
@@ -116,12 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--flux", action="append", default=[])
+    parser.add_argument("--measured", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    fluxes = {"D45": Scanner().flux, "B30": Scanner().flux}
-    fluxes |= {name: float(value) for name, _, value in (text.partition("=") for text in given.flux)}
-    found = rows(given.pairs, fluxes, given.seed)
+    found = rows(given.pairs, given.measured, given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     columns = [key for key in found[0] if key not in ("maps", "noise", "full")]
     with (given.out / "reality.csv").open("w", newline="") as file:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bodies import scan
 from lowdose import checkpoint
 from lowdose.checkpoint import Domain
 from lowdose.hounsfield import Scale
 from lowdose.io.dicom import fresh
 from lowdose.io.dicom.pedigree import new_uid
 from lowdose.networks.denoiser import Denoiser
-from lowdose.physics import phantom
 from lowdose.spec import Spec
 
 
@@ -30,11 +30,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two patients, each with a folder 'quarter' and a folder 'full' of DICOM."""
     root = tmp_path_factory.mktemp("pairs")
     for patient in (1, 2):
-        body = phantom.abdomen(3, patient, size=128, pixel_mm=3.0)
-        study = new_uid()
-        for name, dose in (("quarter", 0.25), ("full", 1.0)):
-            scan = phantom.with_noise(body, 15.0, dose, patient)
+        made, study = scan(patient, slices=3), new_uid()
+        for name, volume in (("quarter", made.low), ("full", made.full)):
             fresh.write_series(
-                scan, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
+                volume, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
             )
     return root

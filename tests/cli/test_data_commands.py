@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bodies import scan
 from lowdose import cli
 from lowdose.data import download as downloading
 from lowdose.data import imaging_data_commons
 from lowdose.io.dicom import fresh
 from lowdose.io.dicom.pedigree import new_uid
-from lowdose.physics import phantom
 
 QUICK = ["--set", "steps=2", "--set", "batch=1", "--set", "patch=32", "--set", "warmup=1"]
 
@@ -28,12 +28,11 @@ def mayo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three cases in the tree of the grand challenge."""
     root = tmp_path_factory.mktemp("mayo") / "1mm B30"
     for number, case in enumerate(("L067", "L096", "L506")):
-        body = phantom.abdomen(3, number, size=96, pixel_mm=4.0)
+        made = scan(number, slices=3, size=96, pixel_mm=4.0)
         study = new_uid()
-        for name, dose in (("quarter", 0.25), ("full", 1.0)):
-            scan = phantom.with_noise(body, 15.0, dose, number)
+        for name, volume in (("quarter", made.low), ("full", made.full)):
             folder = root / f"{name}_1mm" / case / f"{name}_1mm"
-            fresh.write_series(scan, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
+            fresh.write_series(volume, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
     return root.parent
 
 

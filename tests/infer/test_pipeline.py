@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import maximum_filter, minimum_filter
 
+from bodies import body, scan
 from lowdose.checkpoint import Domain
 from lowdose.device import choose_device
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
@@ -15,7 +17,6 @@ from lowdose.infer.classical import CLASSICAL
 from lowdose.infer.domain import Measured
 from lowdose.infer.models import ReadyModel
 from lowdose.networks.denoiser import Denoiser
-from lowdose.physics import phantom
 from lowdose.spec import Spec
 from lowdose.volume import Acquisition, Geometry, Slice
 
@@ -28,8 +29,7 @@ def a_model() -> ReadyModel:
 
 
 def a_slice(seed: int = 0) -> Slice:
-    body = phantom.with_noise(phantom.abdomen(1, seed, 128, 3.0), 15.0, 0.25, seed)
-    hu = body.hu[0].copy()
+    hu = scan(seed).low.hu[0].copy()
     valid = np.ones(hu.shape, bool)
     valid[:9] = False
     hu[:9] = -3024.0
@@ -75,12 +75,12 @@ def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
 def test_classical_filters_remove_noise_and_keep_the_mean(name: str) -> None:
-    body = phantom.abdomen(1, 3)
-    noisy = phantom.with_noise(body, 20.0, 0.25, 3).hu[0]
+    truth, noisy = body(3, size=512, pixel_mm=0.74).hu[0], scan(3, size=512, pixel_mm=0.74).low.hu[0]
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (0.74, 0.74))
     out = pipeline.denoise_slice(models.find(name, torch.device("cpu")), item, 1.0)
-    inside = np.abs(body.hu[0]) < 300
-    before, after = (np.sqrt(np.mean((image - body.hu[0])[inside] ** 2)) for image in (noisy, out))
+    # Away from edges, which the scan itself blurs.
+    inside = (np.abs(truth) < 300) & (maximum_filter(truth, 9) - minimum_filter(truth, 9) < 60)
+    before, after = (np.sqrt(np.mean((image - truth)[inside] ** 2)) for image in (noisy, out))
     assert after < 0.9 * before
     assert abs(float((out - noisy)[inside].mean())) < 2.0
 
@@ -126,8 +126,8 @@ def test_a_network_that_makes_nan_is_our_fault_not_an_image() -> None:
 
 def test_measured_noise_follows_the_dose() -> None:
     found = []
-    for dose in (1.0, 0.25):
-        volume = phantom.with_noise(phantom.abdomen(3, 1), 15.0, dose, 1)
+    scans = scan(3, size=512, pixel_mm=0.74)
+    for volume in (scans.full, scans.low):
         slices = [Slice(hu, np.ones(hu.shape, bool), 0.0, (0.74, 0.74)) for hu in volume.hu]
         found.append(domain.measure(MemorySource(slices)))  # type: ignore[arg-type]
     assert found[1].noise_sd / found[0].noise_sd == pytest.approx(2.0, rel=0.15)  # type: ignore[operator]

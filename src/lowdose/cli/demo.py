@@ -1,4 +1,4 @@
-"""``lowdose demo``: the whole way on a synthetic patient, without any data."""
+"""``lowdose demo``: the whole way on a digital patient, without any data."""
 
 from __future__ import annotations
 
@@ -7,32 +7,27 @@ from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import say
+from lowdose.cli.terminal import progress, say
 
 
 def demo(
     out: Annotated[Path, typer.Argument(help="New folder for the patient, the denoised series and the page.")],
-    slices: Annotated[int, typer.Option(help="Slices of the synthetic patient.")] = 6,
+    slices: Annotated[int, typer.Option(help="Slices of the digital patient.")] = 6,
     seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 7,
 ) -> None:
-    """Make a small synthetic patient as DICOM, at full and quarter dose; denoise it; measure; show the page."""
+    """Scan a digital patient at full and quarter dose into DICOM; denoise it; measure; show the page."""
     from lowdose.cli.denoise import denoise
     from lowdose.cli.evaluate import evaluate
     from lowdose.errors import OutputRefused
-    from lowdose.io.dicom.fresh import write_series
-    from lowdose.io.dicom.pedigree import new_uid
-    from lowdose.physics import phantom
+    from lowdose.physics.scanner import FITTED
+    from lowdose.simulate.phantoms import Scanning, scan_phantom
 
     if out.exists() and any(out.iterdir()):
         raise OutputRefused(f"{out}: exists and is not empty; choose another folder or remove it")
-    say(f"a synthetic patient of {slices} slices")
-    body = phantom.abdomen(slices, seed)
-    quarter = phantom.with_noise(body, sd=20.0, dose=0.25, seed=seed)
-    full = phantom.with_noise(body, sd=20.0, dose=1.0, seed=seed)
-    study, frame = new_uid(), new_uid()
-    for name, scan in (("quarter", quarter), ("full", full)):
-        text = f"synthetic patient, {name} dose"
-        write_series(scan, out / name, description=text, study_uid=study, frame_uid=frame)
-    denoise(out / "quarter", out / "denoised", preview=True, manifest=True)
-    evaluate(out / "report", low=[out / "quarter"], full=[out / "full"], model=["gaussian", "unet"])
+    kernel, scanner = FITTED["D45"]
+    scan = out / "scan"
+    with progress(f"scanning a digital patient of {slices} slices", slices) as advance:
+        scan_phantom("abdomen", scan, slices, Scanning(scanner, kernel, mas=200.0, dose=0.25, seed=seed), advance)
+    denoise(scan / "low", out / "denoised", preview=True, manifest=True)
+    evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "unet"])
     say(f"look at {(out / 'report' / 'index.html').resolve()}")

@@ -39,7 +39,7 @@ def denoise(
     from lowdose.hounsfield import SOFT_TISSUE
     from lowdose.infer import domain, models, pipeline
     from lowdose.io.open import open_sink, open_source
-    from lowdose.io.provenance import Provenance
+    from lowdose.io.provenance import denoised
     from lowdose.report import figures
 
     started = time.perf_counter()
@@ -52,7 +52,7 @@ def denoise(
         unlike = domain.outside(measured, ready.domain) if ready.domain else []
         warnings = [*opened.warnings, *unlike]
         say_all("warning", warnings)
-        provenance = Provenance("lowdose", lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike))
+        provenance = denoised(lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike))
         with open_sink(opened, output, provenance) as sink, progress("denoising", len(opened)) as advance:
             outcome = pipeline.denoise_series(opened, sink, ready, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:

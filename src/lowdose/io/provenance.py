@@ -4,50 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SOFTWARE = "lowdose"
 LONG_STRING = 64
 SHORT_TEXT = 1024
 
 
+Code = tuple[str, str, str]
+SMOOTHING: Code = ("113087", "DCM", "Smoothing")
+DOSE_SIMULATION: Code = ("DOSE-SIMULATION", "99LOWDOSE", "Simulation of low dose")
+"""The controlled terminology has no term for it; a scheme of one's own starts with 99."""
+
+
 @dataclass(frozen=True)
 class Provenance:
-    """Software and model that made an output. strength: 0 (nothing changed) to 1. warnings: as the user was told."""
+    """Software that made an output, and what it did.
+
+    process: in two words, for labels. sentence: in full. made_with: names and checksums, each of at most 64 characters.
+    code: value, scheme and meaning of the derivation. warnings: as the user was told.
+    """
 
     software: str
     version: str
-    model: str
-    model_sha256: str
-    strength: float
+    process: str
+    sentence: str
+    made_with: tuple[str, ...] = ()
+    code: Code = SMOOTHING
     warnings: tuple[str, ...] = ()
-    description: str = ""
 
     @property
     def label(self) -> str:
         """'lowdose MODEL 80%'."""
-        return plain(f"{self.software} {self.model} {self.percent}")
-
-    @property
-    def percent(self) -> str:
-        """The strength, '80%' or '0.4%'."""
-        return f"{100 * self.strength:.3g}%"
+        return plain(f"{self.software} {self.process}")
 
     @property
     def derivation(self) -> str:
-        """One paragraph, at most 1024 characters: algorithm, version, model, strength, checksum, warnings."""
-        checksum = f"Weights SHA-256 {self.model_sha256}." if self.model_sha256 else ""
-        text = (
-            f"{self.software} {self.version}: low-dose CT denoising with model {self.model} at strength "
-            f"{self.percent}. {checksum} {self.description} {' '.join(self.warnings)}"
-        )
+        """One paragraph, at most 1024 characters: version, what was done, warnings."""
+        text = f"{self.software} {self.version}: {self.sentence} {' '.join(self.warnings)}"
         return plain(text)[:SHORT_TEXT].rstrip()
 
     @property
     def versions(self) -> list[str]:
-        """Model, checksum and version, each of at most 64 characters.
+        """What it was made with, and the version, each of at most 64 characters.
 
         The version is last because padding to even length is put there, and 64 characters leave no room for it.
         """
-        values = [self.model, self.model_sha256, self.version]
-        return [plain(value)[:LONG_STRING] for value in values if value]
+        return [plain(value)[:LONG_STRING] for value in (*self.made_with, self.version) if value]
 
     def series_description(self, source: str) -> str:
         """The source's description with the label behind it, of at most 64 characters; the label is never cut."""
@@ -55,6 +56,24 @@ class Provenance:
             return self.label[:LONG_STRING]
         mark = f" [{self.label}]"[:LONG_STRING]
         return source.strip()[: LONG_STRING - len(mark)] + mark
+
+
+def denoised(
+    version: str, model: str, model_sha256: str, strength: float, warnings: tuple[str, ...] = ()
+) -> Provenance:
+    """strength: 0 (nothing changed) to 1."""
+    percent = f"{100 * strength:.3g}%"
+    checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
+    sentence = f"low-dose CT denoising with model {model} at strength {percent}.{checksum}"
+    return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
+
+
+def simulated(version: str, dose: float, seed: int, how: str, warnings: tuple[str, ...] = ()) -> Provenance:
+    """dose: fraction of the source's, in (0, 1]. how: the scanner and kernel that were assumed, a sentence."""
+    percent = f"{100 * dose:.3g}%"
+    sentence = f"simulated {percent} of the dose (fraction {dose:g}) by inserting noise, seed {seed}. {how}"
+    made_with = (f"dose fraction {dose:g}", f"seed {seed}")
+    return Provenance(SOFTWARE, version, f"simulated {percent} dose", sentence, made_with, DOSE_SIMULATION, warnings)
 
 
 def plain(text: str) -> str:

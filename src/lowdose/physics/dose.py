@@ -67,17 +67,22 @@ class DoseSimulator:
 
     def expected(self, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
         """What full dose is expected to count of a slice (y, x) in HU."""
-        grid = Grid((hu.shape[0], hu.shape[1]), pixel_mm)
-        attenuation = torch.from_numpy(self.scanner.attenuation(hu))
-        integrals = projector(self.scanner.rays, grid).forward(attenuation).numpy().astype(np.float64)
-        air = self.scanner.air(exposure)
-        return Expected(air * np.exp(-self.scanner.harden(integrals)), air, grid)
+        return expect(self.scanner, hu, pixel_mm, exposure)
 
     def noise(self, expected: Expected, dose: float, rng: np.random.Generator) -> HU:
         """One realisation of what ``dose`` adds to full dose, (y, x) HU."""
         low, full = measure(expected.photons, expected.air, dose, self.scanner.electronic, rng)
         missing = self.scanner.correct(low) - self.scanner.correct(full)
         return reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
+
+
+def expect(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
+    """Photons expected at full dose behind a slice (y, x) in HU; exposure: mAs times mm of slice."""
+    grid = Grid((hu.shape[0], hu.shape[1]), pixel_mm)
+    attenuation = torch.from_numpy(scanner.attenuation(hu))
+    integrals = projector(scanner.rays, grid).forward(attenuation).numpy().astype(np.float64)
+    air = scanner.air(exposure)
+    return Expected(air * np.exp(-scanner.harden(integrals)), air, grid)
 
 
 def reconstruct(scanner: Scanner, kernel: Kernel, integrals: Array, grid: Grid, device: str = "cpu") -> HU:
@@ -95,7 +100,7 @@ def generator(seed: int, key: str) -> np.random.Generator:
 
 def check_hu(hu: HU) -> None:
     """Raises GeometryMismatch unless ``hu`` is one slice, NotCT unless its values can be HU of a body in air."""
-    if hu.ndim != 2:
+    if hu.ndim != 2 or hu.size == 0:
         raise GeometryMismatch(f"values of shape {hu.shape}: dose is simulated slice by slice, (y, x)")
     if not np.isfinite(hu).all():
         raise NotCT("the slice holds NaN or infinity; set such pixels to -1000 HU (air)")

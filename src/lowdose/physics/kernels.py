@@ -30,6 +30,18 @@ class Kernel:
         if self.window == "hann" and not 0.05 <= self.cutoff <= 10:
             raise InvalidSetting(f"Hann cut-off {self.cutoff} 1/mm: must be between 0.05 and 10")
 
+    @property
+    def label(self) -> str:
+        """In at most 16 characters, as a header holds a kernel: 'D45', 'Hann 0.9/mm', 'ramp'."""
+        known = next((name.upper() for name, kernel in NAMED.items() if kernel == self), None)
+        return (f"Hann {self.cutoff:.3g}/mm" if known is None else known) if self.window == "hann" else self.window
+
+    def __str__(self) -> str:
+        if self.window != "hann":
+            return self.window
+        shape = f"Hann {self.cutoff:.3g}/mm"
+        return shape if self.label == shape else f"{self.label} ({shape})"
+
     def response(self, frequency: Tensor, sample_mm: float) -> Tensor:
         """The window A(f) at frequencies in 1/mm, for rays ``sample_mm`` apart at the axis."""
         if self.window == "shepp-logan":
@@ -73,3 +85,18 @@ B30 = Kernel("hann", 0.85 * LCD_CT_NYQUIST)
 
 D45 = Kernel("hann", 2.05 * LCD_CT_NYQUIST)
 """Sharp (Siemens D45), as FDA LCD_CT imitates it: 1.870/mm."""
+
+NAMED = {"ramp": RAMP, "shepp-logan": SHEPP_LOGAN, "b30": B30, "d45": D45}
+
+
+def named(text: str) -> Kernel:
+    """'b30', 'd45', 'ramp', 'shepp-logan' or 'hann=CUTOFF' (1/mm) -> Kernel. Raises InvalidSetting."""
+    window, _, cutoff = text.lower().partition("=")
+    if window == "hann":
+        try:
+            return Kernel("hann", float(cutoff))
+        except ValueError as error:
+            raise InvalidSetting(f"kernel '{text}': write hann=CUTOFF with a number in 1/mm, as hann=0.8") from error
+    if window not in NAMED or cutoff:
+        raise InvalidSetting(f"kernel '{text}': must be {', '.join(NAMED)} or hann=CUTOFF")
+    return NAMED[window]

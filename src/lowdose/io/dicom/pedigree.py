@@ -10,11 +10,10 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, CTImageStorage, generate_uid
 
-from lowdose.io.provenance import Provenance
+from lowdose.io.provenance import Code, Provenance
 
-SMOOTHING = ("113087", "Smoothing")
-SOURCE_IMAGE = ("121322", "Source image for image processing operation")
-PROCESSING_EQUIPMENT = ("109102", "Processing Equipment")
+SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
+PROCESSING_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 SERIES_NUMBER_STEP = 1000
 HIGHEST_INTEGER = (1 << 31) - 1
 STALE = (
@@ -60,7 +59,9 @@ def derive(header: Any, pedigree: Pedigree) -> None:
     _renew(header, pedigree)
     header.ImageType = derived_type(header.get("ImageType"))
     header.DerivationDescription = pedigree.provenance.derivation
-    header.DerivationCodeSequence = Sequence([*header.get("DerivationCodeSequence", []), code(*SMOOTHING)])
+    header.DerivationCodeSequence = Sequence(
+        [*header.get("DerivationCodeSequence", []), code(pedigree.provenance.code)]
+    )
     if reference is not None:
         header.SourceImageSequence = Sequence([reference])
 
@@ -81,7 +82,7 @@ def derive_frames(header: Any, pedigree: Pedigree) -> None:
             frame_type.FrameType = derived_type(frame_type.get("FrameType"))
     item = Dataset()
     item.DerivationDescription = pedigree.provenance.derivation
-    item.DerivationCodeSequence = Sequence([code(*SMOOTHING)])
+    item.DerivationCodeSequence = Sequence([code(pedigree.provenance.code)])
     item.SourceImageSequence = Sequence([reference] if reference is not None else [])
     # a functional group is either shared or per frame, never both
     per_frame = [group for group in single if "DerivationImageSequence" in group]
@@ -98,7 +99,7 @@ def _reference(header: Any) -> Dataset | None:
     item = Dataset()
     item.ReferencedSOPClassUID = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or CTImageStorage
     item.ReferencedSOPInstanceUID = instance
-    item.PurposeOfReferenceCodeSequence = Sequence([code(*SOURCE_IMAGE)])
+    item.PurposeOfReferenceCodeSequence = Sequence([code(SOURCE_IMAGE)])
     return item
 
 
@@ -155,7 +156,7 @@ def _equipment(pedigree: Pedigree) -> Dataset:
     item.SoftwareVersions = provenance.versions
     item.ContributionDateTime = pedigree.made.strftime("%Y%m%d%H%M%S")
     item.ContributionDescription = provenance.derivation
-    item.PurposeOfReferenceCodeSequence = Sequence([code(*PROCESSING_EQUIPMENT)])
+    item.PurposeOfReferenceCodeSequence = Sequence([code(PROCESSING_EQUIPMENT)])
     return item
 
 
@@ -165,10 +166,8 @@ def derived_type(kept: Any) -> list[str]:
     return ["DERIVED", *(str(value) for value in values[1:] or ["PRIMARY", "AXIAL"])]
 
 
-def code(value: str, meaning: str) -> Dataset:
-    """An item of the DICOM controlled terminology."""
+def code(term: Code) -> Dataset:
+    """An item of a code sequence."""
     item = Dataset()
-    item.CodeValue = value
-    item.CodingSchemeDesignator = "DCM"
-    item.CodeMeaning = meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = term
     return item

@@ -1,0 +1,1 @@
+"""Beside this file lies what tests of several rooms share."""
