@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bodies import scan
 from lowdose import checkpoint, recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
-from lowdose.physics import phantom
 from lowdose.train import run
 from lowdose.train.logbook import Logbook
 from lowdose.train.loop import STATE
@@ -41,8 +41,7 @@ EXACT = run.Options(device="cpu", precision="32-true")
 def items() -> list[PairedSlice]:
     result = []
     for patient in range(3):
-        body = phantom.abdomen(1, patient, size=128, pixel_mm=3.0)
-        low, full = (phantom.with_noise(body, 15.0, dose, patient).hu[0] for dose in (0.25, 1.0))
+        low, full = (volume.hu[0] for volume in scan(patient))
         result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
     return result
 
@@ -204,7 +203,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from dataclasses import replace
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_run import EXACT, go, small
 go(small(batch=2, steps=4), Path(sys.argv[1]), replace(EXACT, devices=2))
 """
@@ -215,7 +214,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    arguments = [str(tmp_path / "two"), str(Path(__file__).parent)]
+    arguments = [str(tmp_path / "two"), str(Path(__file__).parent), str(Path(__file__).parents[1])]
     result = subprocess.run(
         command + arguments, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -224,8 +223,9 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
     start = small().network.build().state_dict()
     for key, value in one.items():
         moved = (value - start[key]).abs().max()
-        torch.testing.assert_close(value, two[key], atol=2e-5, rtol=1e-3)
-        assert moved > 1e-4
+        # A tenth of one step of Adam, which makes much of the rounding of gradients next to zero.
+        torch.testing.assert_close(value, two[key], atol=1e-4, rtol=1e-3)
+        assert moved > 5e-4
 
 
 def test_learning_rate_rises_then_follows_half_a_cosine() -> None:

@@ -19,7 +19,7 @@ def write_labels(labels: NDArray[np.uint8], geometry: Geometry, path: Path) -> N
         raise GeometryMismatch(f"labels of shape {labels.shape} and type {labels.dtype}: need (z, y, x) uint8")
     image: Any = nib.Nifti1Image(labels.transpose(2, 1, 0), affine(geometry))  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")
-    nib.save(image, path)  # type: ignore[attr-defined]
+    nib.save(image, path)
 
 
 def affine(geometry: Geometry) -> NDArray[np.float64]:

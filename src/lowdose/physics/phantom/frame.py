@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowdose.physics.phantom.plane import Points
-from lowdose.physics.phantom.shapes import Ball, Loft, Tube, tube
+from lowdose.physics.phantom.drawing.plane import Points
+from lowdose.physics.phantom.drawing.shapes import Ball, Loft, Tube, tube
 
 Level = tuple[float, Sequence[tuple[float, float]]]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.physics.phantom import (
+from lowdose.physics.phantom.anatomy import (
     abdominal_vessels,
     body,
     bowel,
@@ -25,11 +25,11 @@ from lowdose.physics.phantom import (
     spine,
     viscera,
 )
+from lowdose.physics.phantom.drawing.distances import F32
+from lowdose.physics.phantom.drawing.paint import Canvas, Organ
+from lowdose.physics.phantom.drawing.plane import Points
+from lowdose.physics.phantom.drawing.warp import Warp
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.kernels import F32
-from lowdose.physics.phantom.paint import Canvas, Organ
-from lowdose.physics.phantom.plane import Points
-from lowdose.physics.phantom.warp import Warp
 
 SUB_MM = 1.8
 """A slice no thicker than this is one cut; a thicker one is the mean of an odd number of cuts."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowdose.physics.phantom.plane import Points
-from lowdose.physics.phantom.shapes import Tube
+from lowdose.physics.phantom.drawing.plane import Points
+from lowdose.physics.phantom.drawing.shapes import Tube
 
 STEP = 7.0
 MURRAY = 2.6

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowdose.physics.phantom.ink import FAR, NOTHING, PLAIN, couch, fill
-from lowdose.physics.phantom.kernels import F32, Box, sample
-from lowdose.physics.phantom.plane import Plane
-from lowdose.physics.phantom.shapes import Shape
+from lowdose.physics.phantom.drawing.distances import F32, Box, sample
+from lowdose.physics.phantom.drawing.ink import FAR, NOTHING, PLAIN, couch, fill
+from lowdose.physics.phantom.drawing.plane import Plane
+from lowdose.physics.phantom.drawing.shapes import Shape
 
 CELLS = ((0.75, 0.75, 0.75), (2.2, 2.2, 2.2), (7.0, 7.0, 9.0), (8.0, 6.5, 40.0))
 """Cell of each texture field in mm: grain, mottle, clouds, and the planes of fat between muscles (long along z)."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.physics.phantom.drawing.distances import F32, sample, smooth_noise
+from lowdose.physics.phantom.drawing.plane import Plane, Points
 from lowdose.physics.phantom.frame import Build
-from lowdose.physics.phantom.kernels import F32, sample, smooth_noise
-from lowdose.physics.phantom.plane import Plane, Points
 
 _BENDS = ((55.0, 2.2), (16.0, 0.6))
 """Cell of the random field and SD of the shift it makes, both mm."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.physics.phantom.kernels import F32, Box
+from lowdose.physics.phantom.drawing.distances import F32, Box
 
 Points = NDArray[Any]
 

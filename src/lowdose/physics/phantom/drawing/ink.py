@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from lowdose.physics.phantom.kernels import F32
+from lowdose.physics.phantom.drawing.distances import F32
 
 FAR = 1e3
 PLAIN, FAECES, LUNG, MUSCLE, FAT, LAYERS, NAME, NOTHING = range(8)

@@ -6,15 +6,15 @@ import itertools
 
 import numpy as np
 
-from lowdose.physics.phantom.body import Trunk
+from lowdose.physics.phantom.anatomy.body import Trunk
+from lowdose.physics.phantom.anatomy.vessels import scatter
+from lowdose.physics.phantom.anatomy.viscera import breathing
+from lowdose.physics.phantom.drawing.ink import FAECES, FAR, FAT
+from lowdose.physics.phantom.drawing.paint import Material, Organ
+from lowdose.physics.phantom.drawing.plane import Points
+from lowdose.physics.phantom.drawing.shapes import Tube, tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.ink import FAECES, FAR, FAT
 from lowdose.physics.phantom.labels import LABELS
-from lowdose.physics.phantom.paint import Material, Organ
-from lowdose.physics.phantom.plane import Points
-from lowdose.physics.phantom.shapes import Tube, tube
-from lowdose.physics.phantom.vessels import scatter
-from lowdose.physics.phantom.viscera import breathing
 
 _COLON = (
     (-80, 0, -158, 19), (-88, 4, -140, 25), (-92, 12, -110, 25), (-94, 16, -75, 24), (-92, 8, -42, 23), (-80, -14,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from lowdose.physics.phantom import kernels
-from lowdose.physics.phantom.kernels import F32, Box
-from lowdose.physics.phantom.plane import Plane, Points
+from lowdose.physics.phantom.drawing import distances
+from lowdose.physics.phantom.drawing.distances import F32, Box
+from lowdose.physics.phantom.drawing.plane import Plane, Points
 
 ARC = 5
 """Vertices drawn for each control point of a contour."""
@@ -77,7 +77,7 @@ class Loft:
             return (0, 0, 0, 0)
         box = plane.box(outline.min(axis=0) - self.blend, outline.max(axis=0) + self.blend)
         block = min(max(int(6.0 / plane.pixel_mm), 2), 8)
-        kernels.polygon_distance(d, plane.x, plane.y, outline.astype(np.float32), box, block, self.reach, self.blend)
+        distances.polygon_distance(d, plane.x, plane.y, outline.astype(np.float32), box, block, self.reach, self.blend)
         return box
 
     def holds(self, points: Points) -> NDArray[np.bool_]:
@@ -132,9 +132,9 @@ class Tube:
         highs = np.stack([x.max(axis=1) + r, y.max(axis=1) + r], axis=1)
         boxes = np.array([plane.box(a, b) for a, b in zip(lows.tolist(), highs.tolist(), strict=True)], np.int32)
         if self.flat > 1.0:
-            kernels.ribbon_distance(d, plane.x, plane.y, plane.z, rods, boxes, self.flat)
+            distances.ribbon_distance(d, plane.x, plane.y, plane.z, rods, boxes, self.flat)
         else:
-            kernels.tube_distance(d, plane.x, plane.y, plane.z, rods, boxes, self.blend)
+            distances.tube_distance(d, plane.x, plane.y, plane.z, rods, boxes, self.blend)
         return int(boxes[:, 0].min()), int(boxes[:, 1].max()), int(boxes[:, 2].min()), int(boxes[:, 3].max())
 
 
@@ -189,7 +189,7 @@ class Ball:
             [c + a for c, a in zip(self.centre, r, strict=False)][:2],
         )
         centre, turn, half = (np.asarray(a, np.float32) for a in (self.centre, self._turn(), self.half))
-        kernels.ball_distance(d, plane.x, plane.y, plane.z, centre, turn, half, box, self.blend)
+        distances.ball_distance(d, plane.x, plane.y, plane.z, centre, turn, half, box, self.blend)
         return box
 
 
