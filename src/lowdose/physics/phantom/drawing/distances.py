@@ -6,15 +6,16 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lowdose.physics.compiled import compiled
 
 F32 = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 """Rows and columns (i0, i1, j0, j1) of a slice, ends excluded."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def sample(out: F32, x: F32, y: F32, z: float, tile: F32, cell: tuple[float, float, float], shift: float) -> None:
     """``out`` (h, w) = the periodic field ``tile`` (n, n, n), n a power of two, at mm positions; cell: mm (x, y, z)."""
     n = tile.shape[0] - 1
@@ -37,7 +38,7 @@ def sample(out: F32, x: F32, y: F32, z: float, tile: F32, cell: tuple[float, flo
             out[i, j] = low + fz * (high - low)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def _to_polygon(px: float, py: float, polygon: F32) -> float:
     nearest = np.float32(1e9)
     inside = False
@@ -56,7 +57,7 @@ def _to_polygon(px: float, py: float, polygon: F32) -> float:
     return -distance if inside else distance
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def _merge(a: float, b: float, blend: float) -> float:
     """Minimum of two distances, rounded over ``blend`` mm (polynomial smooth minimum of Quilez)."""
     if blend <= 0.0:
@@ -65,7 +66,7 @@ def _merge(a: float, b: float, blend: float) -> float:
     return min(a, b) - h * h * blend * 0.25
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def polygon_distance(d: F32, x: F32, y: F32, polygon: F32, box: Box, block: int, reach: float, blend: float) -> None:
     """Joins the polygon (n, 2) in mm with what ``d`` holds.
 
@@ -98,7 +99,7 @@ def polygon_distance(d: F32, x: F32, y: F32, polygon: F32, box: Box, block: int,
                     d[i, j] = _merge(d[i, j], here, blend)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def tube_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np.int32], blend: float) -> None:
     """Joins rods (n, 8): ends (x, y, z) twice, mm, and a radius at each. boxes (n, 4): where each may reach."""
     for k in range(rods.shape[0]):
@@ -116,7 +117,7 @@ def tube_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np
                 d[i, j] = _merge(d[i, j], here, blend)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def ribbon_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np.int32], flat: float) -> None:
     """As tubes, but ``flat`` times thinner across than up and down: ribs, clavicles."""
     for k in range(rods.shape[0]):
@@ -142,7 +143,7 @@ def ribbon_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[
                 d[i, j] = min(d[i, j], here)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def ball_distance(d: F32, x: F32, y: F32, z: float, centre: F32, turn: F32, half: F32, box: Box, blend: float) -> None:
     """Joins an ellipsoid: ``turn`` (3, 3) takes mm around the centre to its axes, ``half`` their halves in mm."""
     for i in range(box[0], box[1]):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lowdose.physics.compiled import compiled
 from lowdose.physics.phantom.drawing.distances import F32
 
 FAR = 1e3
@@ -13,12 +13,12 @@ PLAIN, FAECES, LUNG, MUSCLE, FAT, LAYERS, NAME, NOTHING = range(8)
 _FAT_HU, _GAS_HU = -95.0, -985.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def _ramp(x: float) -> float:
     return min(max(x, 0.0), 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def _content(kind: int, t0: float, t1: float, t2: float, t3: float, share: float, y: float, value: float) -> float:
     """What a tissue of this kind has inside beyond its mean and texture ``value``, HU."""
     if kind == FAECES:
@@ -36,7 +36,7 @@ def _content(kind: int, t0: float, t1: float, t2: float, t3: float, share: float
     return value
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def _layers(distance: float, beyond: float, x: float) -> float:
     """Share of fat between the three flat muscles of the wall; distances from its faces and the midline, mm."""
     thick = beyond - distance
@@ -47,10 +47,10 @@ def _layers(distance: float, beyond: float, x: float) -> float:
     return 0.7 * _ramp((abs(x) - 70.0) / 25.0) * _ramp(1.2 - away / 0.7)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def fill(
     hu: F32, labels: NDArray[np.uint8], d: F32, region: F32, t: F32, pixel: float, top: float, left: float, kind: int,
-    label: int, numbers: tuple[float, ...],
+    label: int, numbers: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Lays one organ over (h, w): ``d`` its distances, ``region`` those of what it must stay within, both mm.
 
@@ -82,7 +82,7 @@ def fill(
                 labels[i, j] = label
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@compiled(fastmath=True)
 def couch(hu: F32, labels: NDArray[np.uint8], pixel: float, corner: tuple[float, float], top: float) -> None:
     """A thin cover on foam and a carbon-fibre shell below, curved, wherever the patient is not; top: y in mm."""
     for i in range(hu.shape[0]):

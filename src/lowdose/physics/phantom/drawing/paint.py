@@ -100,11 +100,14 @@ class Canvas:
 
     def _fill(self, organ: Organ, region: F32, here: tuple[slice, slice], box: Box) -> None:
         m = organ.material
-        numbers = (m.hu, m.grain, m.mottle, m.clouds, m.wall_mm, m.wall_hu, m.share, m.gas_y, organ.rough, organ.inset)
+        # An array, because whole numbers among floats in a tuple would have the loop compiled for each such pattern.
+        numbers = np.array(
+            (m.hu, m.grain, m.mottle, m.clouds, m.wall_mm, m.wall_hu, m.share, m.gas_y, organ.rough, organ.inset)
+        )
         top, left = (c + b * self.plane.pixel_mm for c, b in zip(self.plane.corner, (box[0], box[2]), strict=True))
         textures = self.texture[:, here[0], here[1]]
-        fill(self.hu[here], self.labels[here], self._d[here], region[here], textures, self.plane.pixel_mm,
-              top, left, m.kind, organ.label, numbers)  # fmt: skip
+        fill(self.hu[here], self.labels[here], self._d[here], region[here], textures, float(self.plane.pixel_mm),
+              float(top), float(left), m.kind, organ.label, numbers)  # fmt: skip
 
 
 def _drawn(d: F32, shapes: Sequence[Shape], plane: Plane) -> Box:
