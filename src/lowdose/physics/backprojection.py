@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.physics.geometry import Beam, FanBeam, Grid
+from lowdose.errors import InvalidSetting
+from lowdose.physics.geometry import Beam, FanBeam, Grid, check_within
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ShadowTable:
     """sin, cos: (views,). y, x: pixel centres, mm. source_mm: of a fan; 0 = parallel rays.
 
     A pixel at depth U = source_mm + y cos - x sin and side V = y sin + x cos falls on detector ``centre`` + ``scale`` *
-    (atan(V / U), or V itself where rays are parallel), counted with one empty detector at either end. A fan's weight
+    (atan(V / U), or V itself where rays are parallel), counted with one empty detector before the first. A fan's weight
     is 1 / (U^2 + V^2), that of parallel rays 1 (Kak & Slaney, 1988, eq. 3.87 and 3.37).
     """
 
@@ -30,7 +31,13 @@ class ShadowTable:
 
 
 def shadow_table(beam: Beam, grid: Grid, upsampling: int = 1) -> ShadowTable:
-    """The table of a scan and a grid, for lines with ``upsampling`` samples from each detector on."""
+    """The table of a scan and a grid, for lines with ``upsampling`` samples from each detector on.
+
+    Raises InvalidSetting when the grid reaches the source.
+    """
+    if upsampling < 1:
+        raise InvalidSetting(f"upsampling {upsampling}: needs one sample for each detector at least")
+    check_within(beam, grid)
     angles, (y, x) = beam.angles(), grid.axes()
     source, scale = (beam.source_mm, 1 / beam.fan_step) if isinstance(beam, FanBeam) else (0.0, 1 / beam.sample_mm)
     centre = ((beam.detectors - 1) / 2 - beam.offset) * upsampling + 1.0

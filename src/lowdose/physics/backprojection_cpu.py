@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lowdose.physics.backprojection import ARCTANGENT, ShadowTable
+from lowdose.physics.compiled import compiled
 from lowdose.physics.threads import in_threads
 
 Array = NDArray[Any]
@@ -26,19 +25,19 @@ class BackProjectionCPU:
 
     def forward(self, sinograms: Tensor) -> Tensor:
         """(n, views, detectors) -> (n, ny, nx)."""
-        lines = np.pad(sinograms.detach().numpy(), ((0, 0), (0, 0), (1, 1)))
+        lines = np.pad(sinograms.detach().numpy(), ((0, 0), (0, 0), (1, 2)))
         out = np.empty((len(lines), len(self.table.y), len(self.table.x)), lines.dtype)
         for line, image in zip(lines, out, strict=True):
-            in_threads(partial(_gather, line, *self._tables(lines.dtype), image), len(image))
+            in_threads(_gather, len(image), line, *self._tables(lines.dtype), image)
         return torch.from_numpy(out)
 
     def adjoint(self, images: Tensor) -> Tensor:
         """(n, ny, nx) -> (n, views, detectors)."""
         pixels = images.detach().contiguous().numpy()
-        out = np.zeros((len(pixels), len(self.table.sin), self.table.detectors + 2), pixels.dtype)
+        out = np.zeros((len(pixels), len(self.table.sin), self.table.detectors + 3), pixels.dtype)
         for image, line in zip(pixels, out, strict=True):
-            in_threads(partial(_scatter, image, *self._tables(pixels.dtype), line), len(line))
-        return torch.from_numpy(out[:, :, 1:-1].copy())
+            in_threads(_scatter, len(line), image, *self._tables(pixels.dtype), line)
+        return torch.from_numpy(out[:, :, 1:-2].copy())
 
     def _tables(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         if dtype not in self._typed:
@@ -48,7 +47,7 @@ class BackProjectionCPU:
         return self._typed[dtype]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _shadow(y, x, sin, cos, source, scale, centre, top, places, shares, weights):  # type: ignore[no-untyped-def]
     """For one row of pixels at ``y``: the detector below each shadow, its distance from there, the weight."""
     kind = type(y)
@@ -71,33 +70,33 @@ def _shadow(y, x, sin, cos, source, scale, centre, top, places, shares, weights)
             t, weights[j] = a * r * scale + centre, one / (depth * depth + side * side)
         else:
             t, weights[j] = side * scale + centre, one
-        # Beyond the last detector both neighbours are the empty ones at the ends.
+        # Before the first detector and beyond the last one both neighbours count nothing.
         t = min(max(t, zero), top)
         k = np.int32(t)
         places[j], shares[j] = k, t - kind(k)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _gather(lines, sin, cos, y, x, source, scale, centre, image, _block, first, last):  # type: ignore[no-untyped-def]
     places, shares, weights = np.empty(len(x), np.uint32), np.empty_like(x), np.empty_like(x)
-    top = type(source)(lines.shape[1] - 1.001)
-    total = np.empty_like(x)
-    for i in range(first, last):
-        total[:] = 0
-        for view in range(len(sin)):
+    top = type(source)(lines.shape[1] - 2)
+    image[first:last] = 0
+    # Views outside, rows inside: a line stays in the cache for all rows of the block.
+    for view in range(len(sin)):
+        line = lines[view]
+        for i in range(first, last):
             _shadow(y[i], x, sin[view], cos[view], source, scale, centre, top, places, shares, weights)
-            line = lines[view]
+            total = image[i]
             for j in range(len(x)):
                 k = places[j]
                 here = line[k]
                 total[j] += (here + shares[j] * (line[k + np.uint32(1)] - here)) * weights[j]
-        image[i] = total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _scatter(image, sin, cos, y, x, source, scale, centre, lines, _block, first, last):  # type: ignore[no-untyped-def]
     places, shares, weights = np.empty(len(x), np.uint32), np.empty_like(x), np.empty_like(x)
-    top = type(source)(lines.shape[1] - 1.001)
+    top = type(source)(lines.shape[1] - 2)
     for view in range(first, last):
         line = lines[view]
         for i in range(len(y)):

@@ -21,7 +21,7 @@ class BackProjectionTorch:
 
     def forward(self, sinograms: Tensor) -> Tensor:
         """(n, views, detectors) -> (n, ny, nx)."""
-        lines = torch.nn.functional.pad(sinograms, (1, 1)).flatten(1)
+        lines = torch.nn.functional.pad(sinograms, (1, 2)).flatten(1)
         out = lines.new_zeros(len(lines), len(self.table.y), len(self.table.x))
         for place, share, weight in self._shadows(lines):
             here = lines[:, place]
@@ -30,17 +30,17 @@ class BackProjectionTorch:
 
     def adjoint(self, images: Tensor) -> Tensor:
         """(n, ny, nx) -> (n, views, detectors)."""
-        views, width = len(self.table.sin), self.table.detectors + 2
+        views, width = len(self.table.sin), self.table.detectors + 3
         out = images.new_zeros(len(images), views * width)
         for place, share, weight in self._shadows(images):
             value = images[:, None] * weight
             out.index_add_(1, place.flatten(), ((1 - share) * value).flatten(1))
             out.index_add_(1, place.flatten() + 1, (share * value).flatten(1))
-        return out.unflatten(1, (views, width))[:, :, 1:-1]
+        return out.reshape(len(images), views, width)[:, :, 1:-2]
 
     def _shadows(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """For each block of views, (v, ny, nx): flat number of the detector below, share of the next, weight."""
-        table, width = self.table, self.table.detectors + 2
+        table, width = self.table, self.table.detectors + 3
         sin, cos, y, x = (torch.from_numpy(a).to(like) for a in (table.sin, table.cos, table.y, table.x))
         first = torch.arange(len(sin), device=like.device) * width
         for s, c, start in zip(*(part[:, None, None].split(BLOCK) for part in (sin, cos, first)), strict=True):
@@ -54,6 +54,6 @@ class BackProjectionTorch:
                 t, weight = angle * r * table.scale + table.centre, 1 / (depth * depth + side * side)
             else:
                 t, weight = side * table.scale + table.centre, torch.ones_like(side)
-            t = t.clamp(0, width - 1.001)
+            t = t.clamp(0, width - 2)
             below = t.floor()
             yield start + below.long(), t - below, weight

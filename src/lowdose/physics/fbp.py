@@ -20,7 +20,8 @@ class FBP:
     limited in space (eq. 3.61), for a fan with the factor of equiangular rays (eq. 3.88), and gets the kernel's window.
     upsampling: samples that the filtered lines get for each detector before they are interpolated linearly: 1 is the
     textbook, which blurs; 4 leaves the kernel next to as it is, which is how real noise looks (docs/results.md).
-    A pixel outside the measured field (``beam.radius_mm``) is not to be trusted.
+    A pixel outside the measured field (``beam.radius_mm``) is not to be trusted. Raises InvalidSetting when the grid
+    reaches the source.
     """
 
     def __init__(self, beam: Beam, grid: Grid, kernel: Kernel, upsampling: int = 1) -> None:
@@ -29,6 +30,9 @@ class FBP:
         self._maps = ByDevice(BackProjectionCPU(table), BackProjectionTorch(table))
         self._length = 1 << (2 * beam.detectors - 1).bit_length()
         self._weight, self._filter = _weight(beam), _filter(beam, kernel, self._length)
+        if upsampling > 1:
+            # The Nyquist frequency, once in the short spectrum, stands for two in a longer one.
+            self._filter[-1] /= 2
 
     def __call__(self, sinograms: Tensor) -> Tensor:
         """Raises GeometryMismatch when the sinograms are not (..., views, detectors)."""
@@ -40,7 +44,8 @@ class FBP:
         weighted = sinograms * self._weight.to(sinograms)
         spectrum = torch.fft.rfft(weighted, n=self._length) * self._filter.to(sinograms)
         fine = self._upsampling
-        return fine * torch.fft.irfft(spectrum, n=self._length * fine)[..., : self.beam.detectors * fine]
+        lines: Tensor = fine * torch.fft.irfft(spectrum, n=self._length * fine)
+        return lines[..., : self.beam.detectors * fine]
 
 
 def _weight(beam: Beam) -> Tensor:
@@ -63,4 +68,5 @@ def _filter(beam: Beam, kernel: Kernel, length: int) -> Tensor:
         ramp = 0.5 * ramp * torch.where(angle > 0, angle / torch.sin(angle.clamp(max=3.0)), 1.0).square()
     frequency = torch.fft.rfftfreq(length, beam.sample_mm, dtype=torch.float64)
     turn = 2 * torch.pi if isinstance(beam, FanBeam) else torch.pi
-    return torch.fft.rfft(ramp).real * kernel.response(frequency, beam.sample_mm) * step * turn / beam.views
+    spectrum: Tensor = torch.fft.rfft(ramp).real
+    return spectrum * kernel.response(frequency, beam.sample_mm) * step * turn / beam.views

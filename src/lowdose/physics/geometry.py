@@ -1,7 +1,8 @@
 """Where rays run: fan-beam and parallel-beam scans of one slice, and the pixel grid that they cross.
 
 Axes of a slice: x along the columns of its array, y down its rows, in mm; the axis of rotation is at (0, 0). A view at
-angle a (radians) looks along (-sin a, cos a): at a = 0 the source stands above the first row. Its detectors grow with x.
+angle a (radians) looks along (x, y) = (-sin a, cos a): at a = 0 the source stands above the first row, and detectors
+count up with x.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class Grid:
         if len(self.shape) != 2 or min(self.shape) < 2:
             raise InvalidSetting(f"a slice of {self.shape} pixels: needs two rows and two columns at least")
         _positive("pixel size", *self.pixel_mm)
+        if not np.isfinite(self.centre_mm).all():
+            raise InvalidSetting(f"centre of the slice at {self.centre_mm} mm: must be numbers")
 
     def axes(self) -> tuple[Array, Array]:
         """(y, x): pixel centres in mm, (ny,) and (nx,)."""
         y, x = (
-            centre + (np.arange(n) - (n - 1) / 2) * step
+            centre + (np.arange(n, dtype=np.float64) - (n - 1) / 2) * step
             for n, step, centre in zip(self.shape, self.pixel_mm, self.centre_mm, strict=True)
         )
         return y, x
@@ -56,7 +59,7 @@ class FanBeam:
     offset: float = 0.25
 
     def __post_init__(self) -> None:
-        _counts(self.views, self.detectors)
+        _counts(self.views, self.detectors, self.offset)
         _positive("detector pitch, source to axis, source to detector", self.pitch_mm, self.source_mm, self.detector_mm)
         if self.detector_mm <= self.source_mm:
             raise InvalidSetting(
@@ -85,11 +88,11 @@ class FanBeam:
 
     def angles(self) -> Array:
         """(views,) radians, over a full turn."""
-        return np.arange(self.views) * (2 * np.pi / self.views)
+        return np.arange(self.views, dtype=np.float64) * (2 * np.pi / self.views)
 
     def fans(self) -> Array:
         """(detectors,): angle of each ray from the central one, radians."""
-        return (np.arange(self.detectors) - (self.detectors - 1) / 2 + self.offset) * self.fan_step
+        return (np.arange(self.detectors, dtype=np.float64) - (self.detectors - 1) / 2 + self.offset) * self.fan_step
 
     def rays(self) -> tuple[Array, Array]:
         """(points, directions), each (views * detectors, 2) as (y, x): a point in mm on each ray, its unit vector."""
@@ -109,7 +112,7 @@ class ParallelBeam:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        _counts(self.views, self.detectors)
+        _counts(self.views, self.detectors, self.offset)
         _positive("distance between rays", self.sample_mm)
 
     @property
@@ -119,11 +122,11 @@ class ParallelBeam:
 
     def angles(self) -> Array:
         """(views,) radians, over half a turn."""
-        return np.arange(self.views) * (np.pi / self.views)
+        return np.arange(self.views, dtype=np.float64) * (np.pi / self.views)
 
     def positions(self) -> Array:
         """(detectors,): distance of each ray from the axis, mm."""
-        return (np.arange(self.detectors) - (self.detectors - 1) / 2 + self.offset) * self.sample_mm
+        return (np.arange(self.detectors, dtype=np.float64) - (self.detectors - 1) / 2 + self.offset) * self.sample_mm
 
     def rays(self) -> tuple[Array, Array]:
         """(points, directions), each (views * detectors, 2) as (y, x): a point in mm on each ray, its unit vector."""
@@ -136,9 +139,21 @@ class ParallelBeam:
 Beam = FanBeam | ParallelBeam
 
 
-def _counts(views: int, detectors: int) -> None:
+def check_within(beam: Beam, grid: Grid) -> None:
+    """Raises InvalidSetting when the grid reaches a fan's source, where rays begin and weights have no bound."""
+    farthest = max(np.hypot(y, x) for y in grid.axes()[0][[0, -1]] for x in grid.axes()[1][[0, -1]])
+    if isinstance(beam, FanBeam) and farthest >= beam.source_mm:
+        raise InvalidSetting(
+            f"a slice that reaches {farthest:.0f} mm from the axis, with the source at {beam.source_mm:g} mm: give "
+            "fewer or smaller pixels, or the right centre"
+        )
+
+
+def _counts(views: int, detectors: int, offset: float) -> None:
     if views < 1 or detectors < 2:
         raise InvalidSetting(f"{views} views of {detectors} detectors: needs a view and two detectors at least")
+    if not abs(offset) < detectors / 2:
+        raise InvalidSetting(f"{detectors} detectors shifted by {offset:g}: no ray would pass near the axis")
 
 
 def _positive(what: str, *values: float) -> None:

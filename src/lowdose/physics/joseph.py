@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.physics.geometry import Beam, Grid
+from lowdose.physics.geometry import Beam, Grid, check_within
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class RayTable:
 
 
 def ray_table(beam: Beam, grid: Grid) -> RayTable:
-    """The crossings of every ray of a scan."""
+    """The crossings of every ray of a scan. Raises InvalidSetting when the grid reaches the source."""
+    check_within(beam, grid)
     points, along = beam.rays()
     y, x = grid.axes()
     places = (points - np.array([y[0], x[0]])) / np.array(grid.pixel_mm)

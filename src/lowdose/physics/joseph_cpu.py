@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lowdose.physics.compiled import compiled
 from lowdose.physics.joseph import RayTable
 from lowdose.physics.threads import BLOCKS, in_threads
 
@@ -32,7 +31,7 @@ class JosephCPU:
         out = np.empty((len(pixels), len(rays[0])), pixels.dtype)
         for image, line in zip(pixels, out, strict=True):
             rows, columns = _bordered(image), _bordered(image.T)
-            in_threads(partial(_project, rows, columns, *rays, line), line.size)
+            in_threads(_project, line.size, rows, columns, *rays, line)
         return torch.from_numpy(out.reshape(-1, *self.table.shape))
 
     def adjoint(self, sinograms: Tensor) -> Tensor:
@@ -44,7 +43,7 @@ class JosephCPU:
         for image, line in zip(out, lines, strict=True):
             # One image for each block of rays, added in order: no two threads write to one place.
             rows, columns = (np.zeros((BLOCKS, n, m + 2), lines.dtype) for n, m in ((ny, nx), (nx, ny)))
-            in_threads(partial(_smear, line, *rays, rows, columns), line.size)
+            in_threads(_smear, line.size, line, *rays, rows, columns)
             image[:] = rows.sum(axis=0)[:, 1:-1] + columns.sum(axis=0)[:, 1:-1].T
         return torch.from_numpy(out)
 
@@ -57,10 +56,10 @@ class JosephCPU:
 
 def _bordered(image: Array) -> Array:
     """An empty pixel at both ends of each row, so that rays leave the image gently."""
-    return np.pad(image, ((0, 0), (1, 1)))
+    return np.pad(np.ascontiguousarray(image), ((0, 0), (1, 1)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _span(offset, slope, n, m):  # type: ignore[no-untyped-def]
     """The rows first..last-1 of ``n`` that a ray meets between the first and the last of ``m`` columns."""
     kind = type(offset)
@@ -78,7 +77,7 @@ def _span(offset, slope, n, m):  # type: ignore[no-untyped-def]
     return first, last
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _project(rows, columns, offset, slope, step, steep, out, _block, first, last):  # type: ignore[no-untyped-def]
     kind = type(offset[0])
     for ray in range(first, last):
@@ -94,7 +93,7 @@ def _project(rows, columns, offset, slope, step, steep, out, _block, first, last
         out[ray] = total * step[ray]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def _smear(line, offset, slope, step, steep, rows, columns, block, first, last):  # type: ignore[no-untyped-def]
     kind = type(offset[0])
     for ray in range(first, last):

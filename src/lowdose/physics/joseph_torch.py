@@ -30,7 +30,7 @@ class JosephTorch:
                 here = bordered[:, place]
                 value = here + share * (bordered[:, place + 1] - here)
                 out[:, which] = value.sum(dim=-1) * step
-        return out.unflatten(1, (views, detectors))
+        return out.reshape(len(images), views, detectors)
 
     def adjoint(self, sinograms: Tensor) -> Tensor:
         """(n, views, detectors) -> (n, ny, nx)."""
@@ -40,12 +40,10 @@ class JosephTorch:
         for (n, m), rays in zip(((ny, nx), (nx, ny)), self._rays(lines), strict=True):
             total = lines.new_zeros(len(lines), n * (m + 2))
             for which, place, share, step in self._crossings(rays, n, m + 2):
-                value = (lines[:, which] * step)[..., None].expand(-1, -1, n)
-                # A crossing outside the image has a share of zero in the first, empty pixel, and value must vanish too.
-                value = torch.where(place > 0, value, 0.0)
+                value = (lines[:, which] * step)[..., None]
                 total.index_add_(1, place.flatten(), ((1 - share) * value).flatten(1))
                 total.index_add_(1, place.flatten() + 1, (share * value).flatten(1))
-            sums.append(total.unflatten(1, (n, m + 2))[:, :, 1:-1])
+            sums.append(total.reshape(len(lines), n, m + 2)[:, :, 1:-1])
         return sums[0] + sums[1].mT
 
     def _rays(self, like: Tensor) -> list[tuple[Tensor, ...]]:
@@ -64,9 +62,11 @@ class JosephTorch:
     def _crossings(rays: tuple[Tensor, ...], n: int, m: int) -> Iterator[tuple[Tensor, ...]]:
         """For each block: ray numbers (r,), flat pixel number (r, n), share of the next pixel (r, n), step (r,)."""
         rows = torch.arange(n, device=rays[0].device)
+        # A crossing outside the image falls between two empty pixels: the last of a row and the first of the next.
+        empty = rows.clamp(max=n - 2) * m + m - 1
         for which, offset, slope, step in zip(*(part.split(BLOCK) for part in rays), strict=True):
             t = offset[:, None] + slope[:, None] * rows
             inside = (t >= 0) & (t < m - 1)
             t = torch.where(inside, t, 0.0)
             below = t.floor()
-            yield which, torch.where(inside, below.long() + rows * m, 0), t - below, step
+            yield which, torch.where(inside, below.long() + rows * m, empty), t - below, step

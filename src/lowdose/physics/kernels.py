@@ -63,7 +63,12 @@ class Kernel:
 
 
 def matching(f_av: float, pixel_mm: float, sample_mm: float) -> Kernel:
-    """The Hann kernel whose noise has this mean frequency (1/mm); for more than any Hann window gives, the ramp."""
+    """The Hann kernel whose noise has this mean frequency (1/mm); for more than any Hann window gives, the ramp.
+
+    Raises InvalidSetting unless the frequency is positive.
+    """
+    if not f_av > 0:
+        raise InvalidSetting(f"mean frequency {f_av} 1/mm of the noise: must be positive")
     low, high = 0.1, 5.0
     if f_av >= Kernel("hann", high).f_av(pixel_mm, sample_mm):
         return RAMP

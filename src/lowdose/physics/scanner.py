@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 WATER = 0.0206
 """Linear attenuation of water at about 60 keV, 1/mm (FDA LCD_CT)."""
 
+MOST_EXPOSURE = 1e9
+"""mAs mm: a thousand times what any tube gives; beyond it there is nothing left to draw counts from."""
+
 
 @dataclass(frozen=True)
 class Scanner:
@@ -45,7 +48,9 @@ class Scanner:
         if not (self.flux > 0 and np.isfinite(self.flux)):
             raise InvalidSetting(f"flux {self.flux}: must be a positive number of photons per mAs and mm")
         if not 0.005 <= self.mu_water <= 0.1:
-            raise InvalidSetting(f"attenuation of water {self.mu_water} 1/mm: is between 0.015 and 0.03 in CT")
+            raise InvalidSetting(
+                f"attenuation of water {self.mu_water} 1/mm: must be between 0.005 and 0.1 (0.019 to 0.021 in CT)"
+            )
         if not (0 <= self.electronic < np.inf and 0 < self.bowtie_mm < np.inf and 0 <= self.bowtie_share <= 1):
             raise InvalidSetting(
                 f"electronic noise {self.electronic}, bow-tie {self.bowtie_mm} mm x {self.bowtie_share}: none may be "
@@ -67,10 +72,10 @@ class Scanner:
         """(detectors,): photons expected on parallel rays through air; exposure: mAs times mm of slice.
 
         Away from the axis the fan's rays lie closer together, so more of them are averaged into a parallel one.
-        Raises InvalidSetting unless the exposure is positive.
+        Raises InvalidSetting unless the exposure is positive and of this world.
         """
-        if not (exposure > 0 and np.isfinite(exposure)):
-            raise InvalidSetting(f"exposure {exposure} mAs mm: must be positive")
+        if not 0 < exposure <= MOST_EXPOSURE:
+            raise InvalidSetting(f"exposure {exposure} mAs mm: must be above 0 and at most {MOST_EXPOSURE:g}")
         away = np.abs(self.rays.positions())
         radius = self.bowtie_mm / 2
         spared = radius - np.sqrt(np.maximum(radius**2 - away**2, 0.0))

@@ -12,16 +12,19 @@ import torch
 BLOCKS = 16
 
 
-def in_threads(work: Callable[[int, int, int], None], count: int) -> None:
-    """``work(block, first, last)`` for 0..count-1 cut into BLOCKS ranges; it must release the GIL to be any faster."""
+def in_threads(work: Callable[..., None], count: int, *arguments: object) -> None:
+    """``work(*arguments, block, first, last)`` for 0..count-1 cut into BLOCKS ranges.
+
+    It must release the GIL to be any faster.
+    """
     edges = [block * count // BLOCKS for block in range(BLOCKS + 1)]
     parts = [(block, edges[block], edges[block + 1]) for block in range(BLOCKS)]
     threads = torch.get_num_threads()
     if threads == 1:
         for part in parts:
-            work(*part)
+            work(*arguments, *part)
         return
-    for running in [_pool(os.getpid(), threads).submit(work, *part) for part in parts]:
+    for running in [_pool(os.getpid(), threads).submit(work, *arguments, *part) for part in parts]:
         running.result()
 
 
