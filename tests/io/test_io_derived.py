@@ -26,7 +26,7 @@ from lowdose.io.dicom import derived
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.dicom.stored import changed_pixels, to_hu, to_stored
 from lowdose.io.open import open_sink
-from lowdose.io.provenance import Provenance, denoised
+from lowdose.io.provenance import denoised
 
 
 def run(source, output, provenance, change=lambda hu: hu):

@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lowdose.data.normal import normal_slices
 from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
+from lowdose.data.simulated import simulated_slices
 from lowdose.data.splitting import apply_split, find_split
 from lowdose.data.store import Pack, is_pack
 from lowdose.data.table import SeriesRow
-from lowdose.errors import NothingToRead
+from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.dicom.patients import patients
 from lowdose.io.pairing import PairedSeries, open_pairs, search
+
+PAIRINGS = ("folders", "simulated")
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,18 @@ class Opened:
     validation_patients: int | None
 
 
-def open_training(stack: ExitStack, roots: Sequence[Path], split: str | None = None) -> Opened:
-    """The pairs below the roots or in packs, open for as long as ``stack`` lives; patients numbered over all of them.
+def open_training(
+    stack: ExitStack, roots: Sequence[Path], split: str | None = None, pairing: str = "folders"
+) -> Opened:
+    """What lies below the roots or in packs, open for as long as ``stack`` lives; patients numbered over all of it.
 
-    Raises any of the input errors of ``lowdose.errors``.
+    pairing: 'folders' finds pairs of scans, 'simulated' single slices of normal dose, as ``SimulatedSlice``. Raises any
+    of the input errors of ``lowdose.errors``.
     """
+    if pairing not in PAIRINGS:
+        raise InvalidSetting(f"--pairing {pairing}: must be one of {', '.join(PAIRINGS)}")
     chosen = None if split is None else find_split(split)
-    # Every other way to come by pairs gives a list of PairedSlice and its warnings here; splits then work on it.
-    items, warnings = _found_pairs(stack, roots)
+    items, warnings = _found_pairs(stack, roots) if pairing == "folders" else _found_normal(stack, roots)
     if chosen is None:
         return Opened(items, warnings, None)
     items, held_out, told = apply_split(items, chosen)
@@ -62,6 +70,12 @@ def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSl
             makers.append(partial(_of, series))
     numbers = patients(known)
     return [item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1)], warnings
+
+
+def _found_normal(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+    normal, warnings = normal_slices(stack, roots)
+    items, told = simulated_slices(normal)
+    return list(items), warnings + told
 
 
 def _of(series: PairedSeries, patient: int) -> list[PairedSlice]:

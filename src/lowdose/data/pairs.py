@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from lowdose.io.pairing import PairedSeries
 from lowdose.volume import AIR, HU, mean_side
 
 Reader = Callable[[], tuple[HU, HU]]
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,41 @@ class _Packed:
         return self.pack.image("low", self.index), self.pack.image("full", self.index)
 
 
+class Cuttable(Protocol):
+    """What a patch can be cut from."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
+        """(low, full) of a window, each a float32 image of its own; what is random of them comes from ``rng``."""
+        ...
+
+
+class Slices(Protocol):
+    """What patches are cut from, a number of slices; ``items`` says what is known of each."""
+
+    items: list[PairedSlice]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Cuttable: ...
+
+
+class Pair(NamedTuple):
+    """low, full: (y, x) int16, whole HU."""
+
+    low: Stored
+    full: Stored
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.low.shape
+
+    def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
+        return self.low[window].astype(np.float32), self.full[window].astype(np.float32)
+
+
 class SliceCache:
     """Keeps decoded pairs as int16 up to ``budget`` bytes; those of a pack are left where they are."""
 
@@ -86,23 +123,24 @@ class SliceCache:
             raise InvalidSetting("no pairs to train on")
         self.items = list(items)
         self._budget = budget
-        self._held: dict[int, tuple[Stored, Stored]] = {}
+        self._held: dict[int, Pair] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[Stored, Stored]:
-        """(low, full) of slice ``index``, (y, x), HU rounded to whole numbers."""
+    def __getitem__(self, index: int) -> Pair:
+        """(low, full) of slice ``index``, HU rounded to whole numbers."""
         stored = self.items[index].stored
         if stored is not None:
-            return stored()
+            return Pair(*stored())
         if index in self._held:
             return self._held[index]
-        low, full = (whole_hu(image) for image in self.items[index].read())
-        if low.nbytes + full.nbytes <= self._budget:
-            self._budget -= low.nbytes + full.nbytes
-            self._held[index] = (low, full)
-        return low, full
+        low, full = self.items[index].read()
+        pair = Pair(whole_hu(low), whole_hu(full))
+        if 2 * pair.low.nbytes <= self._budget:
+            self._budget -= 2 * pair.low.nbytes
+            self._held[index] = pair
+        return pair
 
 
 def split_by_patient(items: Sequence[PairedSlice], held_out: int) -> tuple[list[PairedSlice], list[PairedSlice]]:

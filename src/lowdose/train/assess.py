@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +16,20 @@ from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise import noise_level
 from lowdose.networks.denoiser import Denoiser
 
+VALIDATED = 8
+"""Slices on which a model is judged along the way."""
 
-def validation(denoiser: Denoiser, items: Sequence[PairedSlice], most: int = 8) -> dict[str, float]:
-    """Mean PSNR in the soft-tissue window over up to ``most`` evenly spread slices of the held-out patients."""
-    chosen = [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()] if items else []
+T = TypeVar("T")
+
+
+def spread(items: Sequence[T]) -> list[T]:
+    """Up to VALIDATED of the items, evenly spread."""
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(VALIDATED, len(items))).round()]
+
+
+def validation(denoiser: Denoiser, items: Sequence[PairedSlice]) -> dict[str, float]:
+    """Mean PSNR in the soft-tissue window over evenly spread slices of the held-out patients."""
+    chosen = spread(items)
     if not chosen:
         return {}
     device = next(denoiser.parameters()).device
@@ -34,25 +45,25 @@ def validation(denoiser: Denoiser, items: Sequence[PairedSlice], most: int = 8) 
 
 def training_domain(patches: Patches, draws: int = 3) -> Domain:
     """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
-    cache = patches.slices
+    slices = patches.slices
     sds: list[float] = []
     frequencies: list[float] = []
-    step = max(1, len(cache) // 24)
-    for index in range(0, len(cache), step):
-        low, full = (image.astype(np.float32) for image in cache[index])
-        pixel = cache.items[index].pixel_mm or UNKNOWN_PIXEL_MM
+    step = max(1, len(slices) // 24)
+    for index in range(0, len(slices), step):
+        images, pixel = slices[index], slices.items[index].pixel_mm or UNKNOWN_PIXEL_MM
         for draw in range(draws):
             rng = np.random.default_rng((patches.seed, index, draw))
+            low, full = images.cut((slice(0, images.shape[0]), slice(0, images.shape[1])), rng)
             seen, _ = patches.augmentation.apply(low, full, pixel, rng)
             level = noise_level(seen, np.ones(seen.shape, bool), pixel)
             if level is not None:
                 sds.append(level.sd)
                 frequencies.append(level.f_av)
-    thickness = [item.thickness_mm for item in cache.items if item.thickness_mm is not None]
+    thickness = [item.thickness_mm for item in slices.items if item.thickness_mm is not None]
     return Domain(
         _range(sds),
         _range(frequencies),
-        _range([i.pixel_mm for i in cache.items if i.pixel_mm is not None]),
+        _range([i.pixel_mm for i in slices.items if i.pixel_mm is not None]),
         _range(thickness),
     )
 

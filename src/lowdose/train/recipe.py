@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from lowdose.data.patches import Augmentation
+from lowdose.data.simulated import Doses
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.methods.base import Method
@@ -20,8 +21,22 @@ LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("final_learning_rate", "weight_decay", "warmup", "seed", "gain_low", "gain_high"), (0, LARGE)),
     **dict.fromkeys(("beta1", "beta2", "ema"), (0, 1 - SMALL)),
     "validation_patients": (-1, LARGE),
+    **dict.fromkeys(("dose_low", "dose_high"), (0.005, 1)),
+    **dict.fromkeys(("flux_low", "flux_high"), (0.1, 10)),
+    "full_dose_share": (0, 1),
+    "realisations": (1, 16),
+    "bank_slices": (0, LARGE),
 }
 """Closed range of each number; NaN lies in none."""
+
+OF_PAIRING = {
+    **dict.fromkeys(("gain_low", "gain_high"), "folders"),
+    **dict.fromkeys(
+        ("dose_low", "dose_high", "flux_low", "flux_high", "full_dose_share", "realisations", "bank_slices"),
+        "simulated",
+    ),
+}
+"""Numbers that mean something with one pairing only."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,9 @@ class Numbers:
     """The numbers of a run. batch is per process; learning rate falls by a cosine to final_learning_rate.
 
     validation_patients: whole patients held out, -1 = one in five, at least one where there are two or more.
+    cutoff_low, cutoff_high, gain_low, gain_high: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
+    flux_high: of ``Doses``. realisations: of noise, for each slice and each of two doses. bank_slices: the most slices
+    to simulate the noise of, 0 = all.
     """
 
     steps: int = 2500
@@ -50,19 +68,31 @@ class Numbers:
     cutoff_high: float = 1.9
     gain_low: float = 0.5
     gain_high: float = 1.2
+    dose_low: float = 0.05
+    dose_high: float = 1.0
+    full_dose_share: float = 0.05
+    flux_low: float = 0.5
+    flux_high: float = 2.0
+    realisations: int = 2
+    bank_slices: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InvalidSetting(f"{name}={value}: must be from {low:g} to {high:g}")
-        for low_name, high_name in (("cutoff_low", "cutoff_high"), ("gain_low", "gain_high")):
-            if getattr(self, low_name) > getattr(self, high_name):
-                raise InvalidSetting(f"{low_name}={getattr(self, low_name)}: must not be above {high_name}")
+        for name in ("cutoff", "gain", "dose", "flux"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            if low > high:
+                raise InvalidSetting(f"{name}_low={low}: must not be above {name}_high={high}")
 
     @property
     def augmentation(self) -> Augmentation:
         return Augmentation(self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high)
+
+    @property
+    def doses(self) -> Doses:
+        return Doses(self.dose_low, self.dose_high, self.full_dose_share, self.flux_low, self.flux_high)
 
     def changed(self, settings: Mapping[str, str]) -> Numbers:
         """With numbers given as text. Raises InvalidSetting for an unknown name or a value that is no number."""
@@ -78,8 +108,9 @@ class Numbers:
                 raise InvalidSetting(f"{name}={text}: not a {kind}") from None
         return replace(self, **values)  # type: ignore[arg-type]  # names and types are checked just above
 
-    def to_dict(self) -> dict[str, Number]:
-        return asdict(self)
+    def of_pairing(self, pairing: str) -> dict[str, Number]:
+        """Those that mean something with this pairing."""
+        return {name: value for name, value in asdict(self).items() if OF_PAIRING.get(name, pairing) == pairing}
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,20 @@ from lightning_fabric import Fabric, seed_everything
 import lowdose
 from lowdose import checkpoint
 from lowdose.batch import Batch
-from lowdose.data.pairs import PairedSlice, SliceCache, fingerprint, split_by_patient
-from lowdose.data.patches import Patches, batches
+from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
+from lowdose.data.patches import batches
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.atomic import refusing
 from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.train.assess import training_domain, validation
 from lowdose.train.loop import STATE, Hooks, Trainer
+from lowdose.train.pairing import Folders, Pairing
 from lowdose.train.recipe import Recipe
 from lowdose.train.stop import Stop
 
 MODEL = "model.safetensors"
+FOLDERS = Folders()
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 
@@ -63,6 +65,7 @@ def train(
     options: Options,
     say: Callable[[str], None],
     progress: Callable[[int, float, float], None],
+    pairing: Pairing = FOLDERS,
 ) -> bool:
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped by a signal.
 
@@ -77,16 +80,24 @@ def train(
     seed_everything(numbers.seed, verbose=False)
     denoiser = _fresh(recipe)
     trainer = Trainer(fabric, recipe.method(denoiser), numbers, run)
-    settings = {"recipe": name, "processes": fabric.world_size, "data": fingerprint(learn, check), **numbers.to_dict()}
+    settings = {
+        "recipe": name,
+        "pairing": pairing.name,
+        "processes": fabric.world_size,
+        "data": fingerprint(learn, check),
+        **numbers.of_pairing(pairing.name),
+    }
     if options.resume:
         trainer.resume(settings)
     elif fabric.is_global_zero:
         _describe_run(run, recipe, settings, learn, check)
-    if not check and fabric.is_global_zero:
-        say("no patient is held out for validation: judge this model on other data")
-    patches = Patches(SliceCache(learn), numbers.patch, numbers.augmentation, numbers.seed)
+    speak = say if fabric.is_global_zero else silent
+    if not check:
+        speak("no patient is held out for validation: judge this model on other data")
+    patches = pairing.patches(learn, numbers, run, fabric, speak)
+    check = pairing.held_out(check, numbers, speak) if fabric.is_global_zero else []
     domain = training_domain(patches)
-    facts = {**settings, "paper": recipe.paper, "lowdose": lowdose.__version__, "slices": len(learn)}
+    facts = {**settings, "paper": recipe.paper, "lowdose": lowdose.__version__, "slices": len(patches.slices)}
 
     def export() -> None:
         checkpoint.save(run / MODEL, denoiser, domain, {**facts, "step": trainer.step})
@@ -98,6 +109,10 @@ def train(
     with Stop() as stop:
         hooks = Hooks(feed, lambda: validation(denoiser, check), export, progress, lambda: stop.asked)
         return trainer.fit(settings, hooks)
+
+
+def silent(text: str) -> None:
+    """The voice of every process but the first."""
 
 
 def _fresh(recipe: Recipe) -> Denoiser:

@@ -1,0 +1,145 @@
+"""Pairs from normal-dose slices alone: the low dose is simulated, per patch from a noise bank or once, exactly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import NamedTuple
+
+import numpy as np
+
+from lowdose.data.noise_bank import NoiseBank, NoisySlice
+from lowdose.data.noise_build import Exposed
+from lowdose.data.normal import NormalSlice
+from lowdose.data.pairs import PairedSlice, Window
+from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.io.wording import reason
+from lowdose.physics.dose import check_hu
+from lowdose.volume import HU, mean_side
+
+ASSESSED = (0.05, 0.1, 0.25, 0.5)
+"""Dose fractions of the pairs on which a model is judged."""
+
+
+@dataclass(frozen=True)
+class Doses:
+    """Which doses patches get: log-uniform from ``low`` to ``high``, so that each halving is seen as often, and full
+    dose in a share ``full`` of them, where there is nothing to remove.
+
+    flux_low, flux_high: the photons of the scan are taken to be so many times as many, log-uniform: exposures are not
+    known exactly, and other patients and scanners let other numbers through.
+    """
+
+    low: float = 0.05
+    high: float = 1.0
+    full: float = 0.05
+    flux_low: float = 0.5
+    flux_high: float = 2.0
+
+    def draw(self, rng: np.random.Generator) -> tuple[float, float]:
+        """(dose fraction, factor on the photons)."""
+        whole, where, photons = rng.random(3)
+        dose = 1.0 if whole < self.full else float(self.low * (self.high / self.low) ** where)
+        return min(dose, 1.0), float(self.flux_low * (self.flux_high / self.flux_low) ** photons)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSlice(PairedSlice):
+    """A pair that is yet to be made: both its images are the ``normal`` one until a dose is chosen."""
+
+    normal: NormalSlice
+
+
+def simulated_slices(normal: Sequence[NormalSlice]) -> tuple[list[SimulatedSlice], list[str]]:
+    """(an item for each slice that states its pixel size, what was left out). Raises NothingToRead without any."""
+    items = [
+        SimulatedSlice(
+            item.patient,
+            item.key,
+            mean_side(item.pixel_mm),
+            item.thickness_mm,
+            partial(_twice, item),
+            item.case,
+            normal=item,
+        )
+        for item in normal
+        if item.pixel_mm is not None
+    ]
+    unsized = Counter(item.series for item in normal if item.pixel_mm is None)
+    told = [f"{series}: {count} slices state no pixel size, so no rays can be drawn (left out)"
+            for series, count in unsized.items()]  # fmt: skip
+    if not items:
+        raise NothingToRead(f"no slice states its pixel size ({told[0]}); convert the data to DICOM or NIfTI")
+    return items, told
+
+
+def _twice(item: NormalSlice) -> tuple[HU, HU]:
+    hu = item.read()
+    return hu, hu
+
+
+class SimulatedSlices:
+    """What patches are cut from: slices of a bank, each time at another dose. ``items`` that the bank lacks are out.
+
+    Raises NothingToRead when none is left.
+    """
+
+    def __init__(self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: Doses) -> None:
+        self.items: list[PairedSlice] = [item for item in items if item.key in bank.built]
+        self._bank, self._doses = bank, doses
+        if not self.items:
+            why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")
+            raise NothingToRead(f"none of {len(items)} slices can be simulated, for example: {why}")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Simulation:
+        return Simulation(self._bank[self.items[index].key], self._doses)
+
+
+class Simulation(NamedTuple):
+    """One slice and the doses it may get."""
+
+    slice: NoisySlice
+    doses: Doses
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.slice.planes.shape[1:]
+
+    def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
+        """(low, full) of a window at a random dose; at full dose the two are equal to the last bit."""
+        dose, flux = self.doses.draw(rng)
+        full = self.slice.full(window)
+        if dose == 1.0:
+            return full.copy(), full
+        return full + self.slice.noise(window, dose, flux, rng), full
+
+
+def exact_pairs(items: Sequence[tuple[SimulatedSlice, Exposed]], seed: int) -> tuple[list[PairedSlice], list[str]]:
+    """(pairs by the exact simulator at the doses of ASSESSED in turn, what was left out).
+
+    The noise depends on (seed, key) only. Every pair is made here, once, and kept.
+    """
+    pairs, told = list[PairedSlice](), list[str]()
+    for number, (item, scan) in enumerate(items):
+        dose = ASSESSED[number % len(ASSESSED)]
+        read = cache(partial(_exact, item.normal, scan, dose, seed))
+        try:
+            read()
+        except (LowDoseError, OSError) as error:
+            why = str(error) if isinstance(error, LowDoseError) else reason(error)
+            told.append(f"{item.normal.series}: {why} (left out of validation)")
+            continue
+        pairs.append(PairedSlice(item.patient, item.key, item.pixel_mm, item.thickness_mm, read, item.case))
+    return pairs, told
+
+
+def _exact(item: NormalSlice, scan: Exposed, dose: float, seed: int) -> tuple[HU, HU]:
+    hu, pixel_mm = item.read(), item.pixel_mm
+    assert pixel_mm is not None  # simulated_slices leaves such out
+    check_hu(hu)
+    return scan.simulator.simulate(hu, pixel_mm, exposure=scan.exposure, dose=dose, seed=seed, key=item.key), hu

@@ -1,0 +1,265 @@
+"""Pairs simulated from normal dose: what patches are like, whole pairs by the exact simulator, and a run on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
+
+from bodies import scan
+from lowdose import checkpoint, cli, recipes
+from lowdose.data.noise_bank import NoiseBank
+from lowdose.data.noise_build import Exposed, fill
+from lowdose.data.noise_plan import Plan, prepare
+from lowdose.data.normal import NormalSlice
+from lowdose.data.opening import open_training
+from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.simulated import ASSESSED, Doses, SimulatedSlice, SimulatedSlices, exact_pairs, simulated_slices
+from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
+from lowdose.io.dicom import fresh
+from lowdose.train import run
+from lowdose.train.loop import STATE
+from lowdose.train.pairing import Simulated
+from lowdose.train.recipe import Numbers, Recipe
+
+NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
+EXACT = run.Options(device="cpu", precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> NoiseBank:
+    folder = tmp_path_factory.mktemp("bank") / "bank"
+    slices = [normal(n) for n in range(3)]
+    prepare(folder, Plan({item.key: item.shape for item in slices}, 2, "water"))
+    fill(folder, slices, exposed)
+    return NoiseBank(folder)
+
+
+def items(count: int = 3) -> list[SimulatedSlice]:
+    return simulated_slices([normal(n) for n in range(count)])[0]
+
+
+def patches(bank: NoiseBank, doses: Doses, augmentation: Augmentation = NO_GAIN, seed: int = 0) -> Patches:
+    return Patches(SimulatedSlices(bank, items(), doses), 32, augmentation, seed)
+
+
+@given(st.floats(0.005, 1.0), st.floats(0.005, 1.0), st.integers(0, 1000))
+def test_doses_lie_in_their_range(one: float, other: float, seed: int) -> None:
+    doses = Doses(min(one, other), max(one, other), full=0.0)
+    dose, flux = doses.draw(np.random.default_rng(seed))
+    assert doses.low * (1 - 1e-12) <= dose <= min(1.0, doses.high * (1 + 1e-12))
+    assert doses.flux_low <= flux <= doses.flux_high
+
+
+def test_doses_are_log_uniform_with_a_share_of_full_dose() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([Doses(full=0.1).draw(rng) for _ in range(4000)])
+    assert np.mean(drawn[:, 0] == 1.0) == pytest.approx(0.1, abs=0.02)
+    some = np.log(drawn[drawn[:, 0] < 1, 0]) / np.log(0.05)
+    np.testing.assert_allclose(np.quantile(some, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.04)
+    assert np.median(drawn[:, 1]) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("doses", [Doses(full=1.0), Doses(low=1.0, high=1.0, full=0.0)])
+def test_at_full_dose_input_and_target_are_one_image(bank: NoiseBank, doses: Doses) -> None:
+    sampled = patches(bank, doses)
+    for index in range(30):
+        low, full = sampled[index]
+        assert torch.equal(low, full)
+        assert full.std() >= 0
+
+
+def test_only_the_input_gets_noise_and_more_at_lower_dose(bank: NoiseBank) -> None:
+    window = (slice(30, 66), slice(30, 66))
+    levels = []
+    for dose in (0.05, 0.2, 0.8):
+        slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, 1.0, 1.0))
+        pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(10)]
+        for _, full in pairs:
+            np.testing.assert_array_equal(full, water()[window])
+        levels.append(np.std([low - full for low, full in pairs]))
+    assert levels[0] > 1.8 * levels[1] > 1.8 * 1.8 * levels[2] > 0
+
+
+def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
+    one, again, other = (patches(bank, Doses(), seed=seed) for seed in (4, 4, 5))
+    backwards = {index: again[index] for index in reversed(range(12))}
+    for index in range(12):
+        for mine, theirs in zip(one[index], backwards[index], strict=True):
+            assert torch.equal(mine, theirs)
+    assert not torch.equal(one[3][0], other[3][0])
+    alone = list(batches(one, 4, 0, 3))
+    for number, batch in enumerate(batches(one, 4, 0, 3, workers=2)):
+        assert torch.equal(batch.low, alone[number].low)
+        assert torch.equal(batch.full, alone[number].full)
+
+
+def test_pairs_to_judge_on_are_exact_and_made_once() -> None:
+    reads = []
+
+    def read() -> np.ndarray:
+        reads.append(1)
+        return water()
+
+    slices = [*(normal(n, read=read) for n in range(5)), normal(5, np.full((96, 96), 40.0, np.float32))]
+    made, told = exact_pairs([(item, exposed([item.normal])[0]) for item in simulated_slices(slices)[0]], seed=3)
+    assert len(made) == 5
+    assert "no air around" in told[0]
+    for number, item in enumerate(made):
+        low, full = item.read()
+        dose = ASSESSED[number % 4]
+        expected = SIMULATOR.simulate(water(), PIXEL, exposure=EXPOSURE, dose=dose, seed=3, key=f"key{number}")
+        np.testing.assert_array_equal(low, expected)
+        np.testing.assert_array_equal(full, water())
+    assert len(reads) == 5
+
+
+def test_slices_without_a_pixel_size_are_left_out() -> None:
+    unsized = [replace(normal(n), pixel_mm=None) for n in (1, 2)]
+    kept, told = simulated_slices([normal(0), *unsized])
+    assert [item.key for item in kept] == ["key0"]
+    assert told == ["series1: 2 slices state no pixel size, so no rays can be drawn (left out)"]
+    with pytest.raises(NothingToRead, match="no slice states its pixel size"):
+        simulated_slices(unsized)
+
+
+def small(**changes: object) -> Recipe:
+    tiny = {"steps": 4, "batch": 2, "patch": 32, "warmup": 1, "validate_every": 2, "checkpoint_every": 2}
+    recipe = recipes.find("unet")
+    network = replace(recipe.network, settings={"width": 4, "levels": 2})
+    return replace(recipe, network=network, numbers=Numbers(**{**tiny, **changes}))  # type: ignore[arg-type]
+
+
+def go(
+    folder: Path,
+    slices: Sequence[NormalSlice],
+    options: run.Options = EXACT,
+    said: list[str] | None = None,
+    bank: Path | None = None,
+    **changes: object,
+) -> bool:
+    say = [].append if said is None else said.append
+    source = Simulated(exposed, "water", bank)
+    return run.train(
+        "unet", small(**changes), simulated_slices(slices)[0], folder, options, say, lambda *_: None, source
+    )
+
+
+def people() -> list[NormalSlice]:
+    return [normal(n, patient=1 + n // 2) for n in range(6)]
+
+
+def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    assert go(tmp_path / "whole", people(), said=said)
+    assert said[-1].startswith("noise bank: slice 4/4  0 min 00 s left")
+
+    class Early:
+        asked = True
+
+        def __enter__(self) -> Early:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "Stop", Early)
+        assert not go(tmp_path / "parts", people())
+    (tmp_path / "parts" / "noise-bank" / "built-0.jsonl").unlink()
+    assert go(tmp_path / "parts", people(), replace(EXACT, resume=True))
+    whole, parts = (torch.load(tmp_path / n / STATE, weights_only=True) for n in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 4
+    for name, value in whole["modules"]["denoiser"].items():
+        assert torch.equal(value, parts["modules"]["denoiser"][name])
+    settings = json.loads((tmp_path / "whole" / "run.json").read_text())["settings"]
+    assert (settings["pairing"], settings["dose_low"], settings["flux_high"]) == ("simulated", 0.05, 2.0)
+    assert "gain_low" not in settings
+    model = checkpoint.load(str(tmp_path / "whole" / run.MODEL))
+    assert model.training["dose_high"] == 1.0
+    assert model.domain.pixel_mm == (2.5, 2.5)
+    assert "validation/psnr_gain" in (tmp_path / "whole" / "log.csv").read_text()
+
+
+def test_runs_share_a_bank_and_some_slices_suffice(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert go(tmp_path / "one", people(), bank=tmp_path / "bank")
+    assert go(tmp_path / "two", people(), bank=tmp_path / "bank", said=said, seed=3, bank_slices=2)
+    assert not any(text.startswith("noise bank") for text in said)
+    assert not (tmp_path / "two" / "noise-bank").exists()
+    assert checkpoint.load(str(tmp_path / "two" / run.MODEL)).training["slices"] == 2
+    go(tmp_path / "three", people(), bank_slices=2)
+    assert len(NoiseBank(tmp_path / "three" / "noise-bank").plan.slices) == 2
+
+
+def test_unusable_slices_are_told_and_none_at_all_is_an_error(tmp_path: Path) -> None:
+    flat = np.full((96, 96), 40.0, np.float32)
+    said: list[str] = []
+    mixed = [*people(), normal(7, flat), normal(8, flat), normal(9, size=40), normal(10, flat, patient=3)]
+    assert go(tmp_path / "mixed", mixed, said=said)
+    assert sum("no air around" in text and text.endswith("(2 left out)") for text in said) == 1
+    assert any("1 slices of less than 48 x 48 pixels are left out" in text for text in said)
+    assert any(text.endswith("(left out of validation)") for text in said)
+    with pytest.raises(NothingToRead, match=r"none of 1 slices can be simulated, for example: series1: .*no air"):
+        go(tmp_path / "none", [normal(0, flat)])
+    with pytest.raises(NothingToRead, match="none of 1 slices has 48 x 48 pixels"):
+        go(tmp_path / "small", [normal(0, size=40)])
+
+
+def test_series_that_cannot_be_calibrated(tmp_path: Path) -> None:
+    def rule(slices: Sequence[NormalSlice]) -> list[Exposed]:
+        if slices[0].patient != 1:
+            raise LowDoseError(f"{slices[0].series}: no noise to measure")
+        return exposed(slices)
+
+    said: list[str] = []
+    source = Simulated(rule, "water")
+    data = simulated_slices(people())[0]
+    assert run.train("unet", small(), data, tmp_path, EXACT, said.append, lambda *_: None, source)
+    assert "warning: series2: no noise to measure (2 left out)" in said
+    assert "warning: series3: no noise to measure (left out of validation)" in said
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dose_low": "0"}, {"dose_low": "1.2"}, {"dose_high": "-1"}, {"dose_low": "0.5", "dose_high": "0.1"},
+              {"flux_low": "3"}, {"full_dose_share": "2"}, {"realisations": "0"}, {"dose_low": "nan"}]
+)  # fmt: skip
+def test_impossible_numbers(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidSetting, match=next(iter(wrong))):
+        Numbers().changed(wrong)
+
+
+def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for patient in (1, 2):
+        folder = tmp_path / "in" / f"p{patient}" / "full"
+        fresh.write_series(scan(patient, 1, 96, 4.0).full, folder, description="full", patient=f"SECRET-{patient}")
+    quick = ["--set", "steps=2", "--set", "batch=1", "--set", "patch=32", "--set", "warmup=1"]
+
+    def train(name: str, *more: object) -> int:
+        arguments = ["train", "unet", "--out", tmp_path / name, "--pairing", "simulated", *quick, *more]
+        return cli.run([str(argument) for argument in arguments])
+
+    assert train("run", "--data", tmp_path / "in", "--set", "dose_low=0.1", "--bank", tmp_path / "bank") == 0
+    said = capfd.readouterr().err
+    assert "2 slices of normal dose, 2 patient(s)" in said
+    assert "noise bank: slice 1/1" in said
+    assert cli.run(["data", "pack", str(tmp_path / "in"), str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
+    with ExitStack() as stack:
+        folder, packed = (open_training(stack, [tmp_path / n], pairing="simulated").items for n in ("in", "in.pack"))
+        for one, other in zip(folder, packed, strict=True):
+            np.testing.assert_array_equal(one.read()[1], other.read()[1])
+    assert train("gain", "--data", tmp_path / "in", "--set", "gain_low=0.5") == 2
+    assert "gain_low=0.5: is for --pairing folders" in capfd.readouterr().err
+    assert train("other", "--data", tmp_path / "in", "--pairing", "guess") == 2
+    assert "must be one of folders, simulated" in capfd.readouterr().err
+    assert train("other", "--data", tmp_path / "in", "--pairing", "folders", "--bank", tmp_path / "bank") == 2
+    assert train("again", "--data", tmp_path / "in", "--bank", tmp_path / "bank", "--set", "realisations=3") == 2
+    assert "realisations: 2, not 3" in capfd.readouterr().err
