@@ -30,7 +30,7 @@ def simulate(
         str | None,
         typer.Option(
             help="abdomen, chest, pelvis, neck, trunk (a digital patient), water, contrast, low_contrast, "
-            "line_pairs or acr."
+            "line_pairs or acr_1 to acr_4."
         ),
     ] = None,
     slices: Annotated[int, typer.Option(help="Slices of the phantom.")] = 8,

@@ -70,7 +70,7 @@ PHANTOMS: Mapping[str, Callable[[int, int], Truth]] = {
     "contrast": partial(_quality, quality.contrast),
     "low_contrast": partial(_quality, quality.low_contrast),
     "line_pairs": partial(_quality, quality.line_pairs),
-    "acr": partial(_quality, quality.acr),
+    **{f"acr_{module}": partial(_quality, partial(quality.acr, module)) for module in (1, 2, 3, 4)},
 }
 
 
