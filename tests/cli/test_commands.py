@@ -242,6 +242,11 @@ def test_an_odd_slice_is_left_out_and_named(
 MAIN = [sys.executable, "-c", "from lowdose.cli import main; main()"]
 
 
+def heed_interrupts() -> None:
+    """A shell's background jobs inherit that SIGINT is ignored; whoever runs these tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_the_real_command_leaves_nothing(number: signal.Signals, pairs: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
@@ -249,7 +254,7 @@ def test_a_signal_to_the_real_command_leaves_nothing(number: signal.Signals, pai
     for index, file in enumerate(sorted((pairs / "p1" / "quarter").iterdir()) * 40):
         (source / f"{index}.dcm").write_bytes(file.read_bytes())
     command = [*MAIN, "denoise", str(source), str(tmp_path / "out"), "--model", "nlm"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     wait_for(lambda: bool(list(tmp_path.glob(".out.partial-*"))))
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -263,7 +268,10 @@ def test_an_interrupted_training_ends_with_130(pairs: Path, tmp_path: Path) -> N
     numbers = ["steps=100000", "batch=1", "patch=32", "checkpoint_every=1"]
     command = [*MAIN, "train", "unet", "--data", str(pairs), "--out", str(out)]
     process = subprocess.Popen(
-        [*command, *(x for n in numbers for x in ("--set", n))], stderr=subprocess.PIPE, text=True
+        [*command, *(x for n in numbers for x in ("--set", n))],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     wait_for((out / "state.pt").exists)
     process.send_signal(signal.SIGINT)
