@@ -11,13 +11,7 @@
 # Watch OUT/*/log.csv: with ten slices, a training loss that keeps falling late is memory, not learning.
 set -euo pipefail
 data=$1 out=$2
-lowdose=${LOWDOSE:-.venv/bin/lowdose}
-fit() { # RECIPE steps
-    local again=()
-    [ -e "$out/$1/state.pt" ] && again=(--resume)
-    "$lowdose" train "$1" --data "$data" --out "$out/$1" --device cuda --set "steps=$2" --set batch=16 \
-        --set checkpoint_every=1000 "${again[@]}"
-}
+. "$(dirname "$0")/fit.sh"
 fit unet 30000
 fit esau_net 30000
 fit red_cnn 100000

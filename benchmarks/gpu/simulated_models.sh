@@ -9,12 +9,7 @@
 #   red_cnn   100,000 steps of 16 patches   about 20 minutes   the same, one dose range for all of 5 to 100 %
 set -euo pipefail
 data=$1 out=$2
-lowdose=${LOWDOSE:-.venv/bin/lowdose}
-fit() { # RECIPE steps
-    local again=()
-    [ -e "$out/$1/state.pt" ] && again=(--resume)
-    "$lowdose" train "$1" --data "$data" --pairing simulated --bank "$out/bank" --out "$out/$1" --device cuda \
-        --set "steps=$2" --set batch=16 --set validation_patients=1 --set checkpoint_every=1000 "${again[@]}"
-}
-fit unet 30000
-fit red_cnn 100000
+. "$(dirname "$0")/fit.sh"
+simulated=(--pairing simulated --bank "$out/bank" --set validation_patients=1)
+fit unet 30000 "${simulated[@]}"
+fit red_cnn 100000 "${simulated[@]}"

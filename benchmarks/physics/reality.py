@@ -21,6 +21,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion, binary_fill_holes, binary_opening, gaussian_filter, label
 
 from lowdose.io.pairing import find_pairs, open_pairs
+from lowdose.metrics.noise import soft_tissue
 from lowdose.metrics.noise_map import map_correlation, noise_map
 from lowdose.metrics.spectrum import difference_nps, f_av, f_av_2d, radial
 from lowdose.simulate.calibration import calibrate, scan_of
@@ -31,8 +32,7 @@ FITTED_ON = {"L096-3mm-D45f": 1, "L143-3mm-B30f": 2}
 
 def regions(full: Any, pixel_mm: float) -> tuple[Any, Any]:
     """(soft tissue, body), (y, x) masks: soft tissue as noise_level takes it, 3 px within; the body filled."""
-    smooth = gaussian_filter(full, 1.5 / pixel_mm)
-    soft = binary_erosion((smooth > -150) & (smooth < 250), iterations=3)
+    soft = binary_erosion(soft_tissue(full, pixel_mm)[1], iterations=3)
     parts, count = label(binary_opening(gaussian_filter(full, 2) > -500, iterations=6))
     largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1 : count + 1]))
     return soft, binary_fill_holes(parts == largest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ AIR = np.float32(-1000.0)
 """HU shown or given to a network where a scanner stored padding."""
 
 AXIAL: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+@overload
+def mean_side(pixel_mm: tuple[float, float]) -> float: ...
+
+
+@overload
+def mean_side(pixel_mm: tuple[float, float] | None) -> float | None: ...
 
 
 def mean_side(pixel_mm: tuple[float, float] | None) -> float | None:
@@ -78,6 +86,11 @@ class Slice:
     def mean_pixel_mm(self) -> float | None:
         """Geometric mean of a pixel's sides, mm."""
         return mean_side(self.pixel_mm)
+
+    @property
+    def in_air(self) -> HU:
+        """(y, x) HU with air where the scanner stored padding."""
+        return np.where(self.valid, self.hu, AIR)
 
     @property
     def aspect(self) -> float:

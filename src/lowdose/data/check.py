@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.data.findings import Seen, SeriesFacts, duplicates, near_duplicates, patients_on_two_sides
-from lowdose.data.normal import in_air
 from lowdose.data.series import Series, all_series
 from lowdose.data.store import ROLES, Pack, is_pack
 from lowdose.data.table import pixel_hash, short_hash, whole_hu
@@ -83,7 +82,7 @@ def _of_tree(root: Path, result: Check) -> Iterator[Found]:
 def _slices(series: Series, result: Check) -> Iterator[tuple[str, str]]:
     for index, plane in enumerate(series.planes):
         try:
-            pixels = pixel_hash(whole_hu(in_air(series.read(index))))
+            pixels = pixel_hash(whole_hu(series.read(index).in_air))
         except (LowDoseError, OSError) as error:
             result.unreadable.append(str(error) if isinstance(error, LowDoseError) else reason(error))
             continue

@@ -91,10 +91,9 @@ def prepare(folder: Path, plan: Plan) -> None:
 
 
 def _check_same(folder: Path, wanted: Plan, there: Plan) -> None:
-    names = {"realisations": "realisations", "calibration": "calibration", "doses": "doses"}
     told = [
-        f"{words}: {getattr(there, name)}, not {getattr(wanted, name)}"
-        for name, words in names.items()
+        f"{name}: {getattr(there, name)}, not {getattr(wanted, name)}"
+        for name in ("realisations", "calibration", "doses")
         if getattr(there, name) != getattr(wanted, name)
     ]
     strange = sum(there.slices.get(key) != shape for key, shape in wanted.slices.items())

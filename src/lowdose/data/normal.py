@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from lowdose.data.series import Series, all_series
 from lowdose.data.store import Pack, is_pack
 from lowdose.data.table import SeriesRow, short_hash
 from lowdose.errors import NothingToRead
 from lowdose.io.dicom.patients import patients
 from lowdose.io.layouts import dose_in
-from lowdose.volume import AIR, HU, Slice
+from lowdose.volume import HU
 
 SHOWN = 3
 
@@ -82,11 +80,6 @@ def _named_low(place: Path, root: Path) -> bool:
     return any(dose is not None and dose[0] == "low" for dose in doses)
 
 
-def in_air(part: Slice) -> HU:
-    """(y, x) HU with air where the scanner stored padding."""
-    return np.where(part.valid, part.hu, AIR)
-
-
 def _told_apart(items: Iterable[NormalSlice]) -> list[NormalSlice]:
     """With keys that differ: repeated scans of one place, and copies, are numbered."""
     seen, told = Counter[str](), []
@@ -124,7 +117,7 @@ def _of_series(series: Series, root: Path, patient: int) -> list[NormalSlice]:
 
 
 def _decode(series: Series, index: int) -> HU:
-    return in_air(series.read(index))
+    return series.read(index).in_air
 
 
 def _of_pack(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalSlice]:

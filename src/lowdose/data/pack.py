@@ -10,7 +10,6 @@ from pathlib import Path
 
 from numpy.lib import format as npy
 
-from lowdose.data.normal import in_air
 from lowdose.data.pairs import PairedSlice, paired_slices
 from lowdose.data.series import Series, all_series
 from lowdose.data.store import is_pack
@@ -173,7 +172,7 @@ def _singles(root: Path, dose: str, warnings: list[str]) -> Iterator[_Incoming]:
 
 
 def _single(series: Series, dose: str, index: int) -> Images:
-    return {dose: in_air(series.read(index))}
+    return {dose: series.read(index).in_air}
 
 
 def _pairs(root: Path, warnings: list[str]) -> Iterator[_Incoming]:

@@ -12,7 +12,7 @@ import torch
 from lowdose.errors import InvalidSetting
 from lowdose.infer.models import ReadyModel
 from lowdose.io.source import Sink, Source
-from lowdose.volume import AIR, HU, Slice
+from lowdose.volume import HU, Slice
 
 
 @dataclass
@@ -36,7 +36,7 @@ def denoise_slice(model: ReadyModel, item: Slice, strength: float) -> HU:
     if strength == 0.0:
         return item.hu
     # The network never saw padding: air stands in for it, and the original value comes back afterwards.
-    hu = np.where(item.valid, item.hu, AIR)
+    hu = item.in_air
     clean = model.denoiser.denoise(torch.from_numpy(hu)[None, None].to(model.device))[0, 0].cpu().numpy()
     if not np.isfinite(clean).all():
         raise ArithmeticError(f"model '{model.name}' produced values that are not numbers")

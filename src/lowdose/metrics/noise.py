@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ KERNEL_MM = 6.5
 ROI_MM = 18.0
 ROI_COUNT = 12
 _SMOOTH_MM = 1.5
+Real = TypeVar("Real", np.float32, np.float64)
 _TREND_ORDER = 2
 _LOG_STEP, _BANDWIDTH = 0.01, 6.0
 _QUIET = 1e-3
@@ -44,8 +46,8 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     if not pixel_mm > 0:
         raise InvalidSetting(f"pixel size {pixel_mm} mm: needs a positive number")
     image = np.where(valid, hu, np.float32(-1000.0)).astype(np.float64)
-    smooth = gaussian_filter(image, _SMOOTH_MM / pixel_mm)
-    soft = valid & (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
+    smooth, soft = soft_tissue(image, pixel_mm)
+    soft &= valid
     rois = flat_rois(image, smooth, soft, pixel_mm)
     if rois is None:
         return None
@@ -53,6 +55,12 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     polynomials = _local_polynomials(pixel_mm)
     sds = _local_sds(image, soft, polynomials) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
     return NoiseLevel(mode(sds), f_av(radial(power, pixel_mm)))
+
+
+def soft_tissue(image: NDArray[Real], pixel_mm: float) -> tuple[NDArray[Real], Mask]:
+    """(the image smoothed by 1.5 mm, where that is soft tissue), both (y, x)."""
+    smooth: NDArray[Real] = gaussian_filter(image, _SMOOTH_MM / pixel_mm)
+    return smooth, (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
 
 
 def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> Image64 | None:

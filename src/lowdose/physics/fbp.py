@@ -40,7 +40,7 @@ class FBP:
         return over_last_two(self._maps.forward, self.filtered(sinograms))
 
     def filtered(self, sinograms: Tensor) -> Tensor:
-        """What is smeared back, (..., views, detectors)."""
+        """What is smeared back, (..., views, detectors * upsampling)."""
         weighted = sinograms * self._weight.to(sinograms)
         spectrum = torch.fft.rfft(weighted, n=self._length) * self._filter.to(sinograms)
         fine = self._upsampling

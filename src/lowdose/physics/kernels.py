@@ -55,7 +55,7 @@ class Kernel:
         """Mean frequency of the noise that this kernel leaves, 1/mm, with 1-D weights up to the Nyquist frequencies.
 
         The noise power of filtered back-projection is f A(f)^2, so the mean is the integral of f^2 A^2 over that of
-        f A^2 (methods: Kijewski & Judy, PMB 1987), for pixels of ``pixel_mm`` and rays ``sample_mm`` apart.
+        f A^2 (Kijewski & Judy, PMB 1987), for pixels of ``pixel_mm`` and rays ``sample_mm`` apart.
         """
         f = torch.linspace(0, 0.5 / max(pixel_mm, sample_mm), 2001, dtype=torch.float64)
         power = f * self.response(f, sample_mm).square()

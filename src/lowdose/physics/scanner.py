@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +58,6 @@ class Scanner:
             )
         if not 0 <= self.hardening <= 0.02:
             raise InvalidSetting(f"beam hardening {self.hardening}: must be between 0 (one energy) and 0.02")
-
-    def with_flux(self, flux: float) -> Scanner:
-        """The same scanner with another number of photons per mAs and mm."""
-        return replace(self, flux=flux)
 
     @property
     def rays(self) -> ParallelBeam:

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import InvalidSetting, NotCT
 from lowdose.io.source import Source
-from lowdose.metrics.noise import SOFT_TISSUE_HU, NoiseLevel, noise_level
+from lowdose.metrics.noise import NoiseLevel, noise_level, soft_tissue
 from lowdose.metrics.noise_map import noise_map
 from lowdose.physics.dose import DoseSimulator
 from lowdose.physics.kernels import Kernel, matching
 from lowdose.physics.scanner import FITTED, Scanner
-from lowdose.volume import AIR, HU, Acquisition
+from lowdose.volume import HU, Acquisition, mean_side
 
 SAMPLED = 5
 """Slices whose noise is measured: it varies little along a scan, because the tube current follows the body."""
@@ -61,12 +60,7 @@ def scan_of(source: Source) -> Scan:
         raise NotCT(f"{source.path}: no pixel size is stated, so no rays can be drawn; convert it to DICOM or NIfTI")
     thickness = source.acquisition.thickness_mm or (source.geometry.spacing[0] if source.geometry else None)
     mas = tuple(plane.mas for plane in source.planes)
-
-    def read(index: int) -> HU:
-        item = source.read(index)
-        return np.where(item.valid, item.hu, AIR)
-
-    return Scan(str(source.path), source.acquisition, thickness, mas, pixel, read)
+    return Scan(str(source.path), source.acquisition, thickness, mas, pixel, lambda index: source.read(index).in_air)
 
 
 def calibrate(scan: Scan, kernel: Kernel | None = None, mas: float | None = None, device: str = "cpu") -> Calibration:
@@ -111,7 +105,7 @@ def _measured(scan: Scan, kernel: Kernel | None, weights: list[float], device: s
         )
     if kernel is None:
         f_av = float(np.median([level.f_av for _, _, level in levels]))
-        kernel = matching(f_av, float(np.sqrt(scan.pixel_mm[0] * scan.pixel_mm[1])), Scanner().fan.sample_mm)
+        kernel = matching(f_av, mean_side(scan.pixel_mm), Scanner().fan.sample_mm)
     simulator = DoseSimulator(Scanner(), kernel, device)
     exposures = [_exposure(simulator, hu, scan.pixel_mm, level.sd) / weights[index] for index, hu, level in levels]
     sd = float(np.median([level.sd for _, _, level in levels]))
@@ -135,14 +129,13 @@ def sampled(count: int) -> list[int]:
 
 
 def _level(hu: HU, pixel_mm: tuple[float, float]) -> NoiseLevel | None:
-    level = noise_level(hu, np.ones(hu.shape, np.bool_), float(np.sqrt(pixel_mm[0] * pixel_mm[1])))
+    level = noise_level(hu, np.ones(hu.shape, np.bool_), mean_side(pixel_mm))
     return level if level is not None and level.sd > LEAST_SD and level.f_av > 0 else None
 
 
 def _exposure(simulator: DoseSimulator, hu: HU, pixel_mm: tuple[float, float], sd: float) -> float:
     """mAs times mm at which half the dose adds as much noise as there is: by counting alone it doubles the variance."""
-    smooth = gaussian_filter(hu, 1.5 / pixel_mm[0])
-    soft = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
+    _, soft = soft_tissue(hu, mean_side(pixel_mm))
     exposure = 500.0
     for _ in range(2):  # again, because the electronic part does not go with 1 / exposure
         noise = simulator.inserted(hu, pixel_mm, exposure=exposure, dose=0.5, seed=0, key="calibration")

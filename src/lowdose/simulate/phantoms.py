@@ -94,9 +94,17 @@ def scan_phantom(
     """
     with new_folder(out) as folder:
         truth = build(name, scanning.seed, slices)
-        how = {key: getattr(scanning, key) for key in ("scanner", "kernel", "mas", "dose", "seed", "device")}
-        scanner, kernel = how.pop("scanner"), how.pop("kernel")
-        scans = acquire(truth.body, scanner, kernel, **how, progress=progress)
+        scanner, kernel = scanning.scanner, scanning.kernel
+        scans = acquire(
+            truth.body,
+            scanner,
+            kernel,
+            mas=scanning.mas,
+            dose=scanning.dose,
+            seed=scanning.seed,
+            device=scanning.device,
+            progress=progress,
+        )
         made = replace(truth.body.acquisition, kernel=kernel.label, manufacturer="lowdose")
         study, frame = new_uid(), new_uid()
         percent = f"{100 * scanning.dose:.3g}%"

@@ -10,7 +10,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.io.source import Sink, Source
 from lowdose.physics.counts import check_dose
 from lowdose.simulate.calibration import Calibration
-from lowdose.volume import AIR, HU, Slice
+from lowdose.volume import HU, Slice
 
 HIGHEST_CORRELATION = 0.7
 NONE = np.float32(0)
@@ -66,7 +66,7 @@ def shares(correlation: float) -> tuple[np.float32, np.float32]:
 
 def _noise(item: Slice, calibration: Calibration, index: int, dose: float, seed: int, key: str) -> HU:
     """What the dose adds to one slice, (y, x) HU."""
-    hu = np.where(item.valid, item.hu, AIR)
+    hu = item.in_air
     low = calibration.simulator.simulate(
         hu,
         item.pixel_mm or (1.0, 1.0),
