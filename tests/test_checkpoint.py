@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lowdose import checkpoint
+from lowdose import checkpoint, weights
 from lowdose.checkpoint import FORMAT, Domain
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
@@ -49,7 +50,7 @@ def test_half_precision_halves_the_file_and_loads_as_float32(saved: tuple[Path, 
 
 
 def rewrite(path: Path, **header: str) -> None:
-    with checkpoint.safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="pt") as file:
         old = dict(file.metadata())
     save_file(load_file(path), path, {**old, **header})
 
@@ -58,8 +59,8 @@ def test_shipped_checksum_is_checked_at_every_load(
     saved: tuple[Path, Denoiser, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _, sha256 = saved
-    monkeypatch.setattr(checkpoint.resources, "files", lambda _: path.parent)
-    (path.parent / "index.json").write_text(json.dumps({"model": sha256}))
+    monkeypatch.setattr(weights.resources, "files", lambda _: path.parent)
+    (path.parent / "index.json").write_text(json.dumps({"model": {"kind": "denoiser", "sha256": sha256}}))
     assert checkpoint.load("model").name == "model"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -131,7 +132,7 @@ def test_truncated_and_missing(saved: tuple[Path, Denoiser, str], tmp_path: Path
         checkpoint.load(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(checkpoint.shipped()))
+@pytest.mark.parametrize("name", sorted(weights.shipped("denoiser")))
 def test_every_shipped_model_loads_and_is_described(name: str) -> None:
     model = checkpoint.load(name)
     assert model.domain != replace(model.domain, noise_sd=None)

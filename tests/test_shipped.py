@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lowdose import checkpoint
-from lowdose.cli.evaluate import open_cases
+from lowdose.cli.cases import open_cases
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer import models
 from lowdose.infer.pipeline import denoise_slice

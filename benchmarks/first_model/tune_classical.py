@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowdose.cli.evaluate import open_cases
+from lowdose.cli.cases import open_cases
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer.classical import CLASSICAL
 from lowdose.infer.models import ReadyModel

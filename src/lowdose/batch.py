@@ -12,3 +12,16 @@ class Batch(NamedTuple):
 
     low: Tensor
     full: Tensor
+
+
+class LabelledBatch(NamedTuple):
+    """hu: (B, 1, H, W) float32. classes: (B, h, w) int64 of ``organs.CLASSES``, or UNKNOWN. annotated: (B, classes)
+    bool: which classes were looked for; a pixel that is UNKNOWN is of one of the others.
+    """
+
+    hu: Tensor
+    classes: Tensor
+    annotated: Tensor
+
+
+UNKNOWN = 255

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from lowdose import checkpoint, cli
-from lowdose import evaluate as evaluation
 from lowdose.errors import InvalidSetting
+from lowdose.evaluate import images as evaluation
 from lowdose.infer import pipeline
 from lowdose.metrics import profiles
 

@@ -26,13 +26,14 @@ from lowdose.data.patches import Augmentation, Patches, batches
 from lowdose.data.simulated import ASSESSED, Doses, SimulatedSlice, SimulatedSlices, exact_pairs, simulated_slices
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
 from lowdose.io.dicom import fresh
-from lowdose.train import run
+from lowdose.train import conduct, run
+from lowdose.train.conduct import MODEL, Options
 from lowdose.train.loop import STATE
 from lowdose.train.pairing import Simulated
-from lowdose.train.recipe import Numbers, Recipe
+from lowdose.train.recipe import DenoiserNumbers, Recipe
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
-EXACT = run.Options(device="cpu", precision="32-true")
+EXACT = Options(device="cpu", precision="32-true")
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +137,13 @@ def small(**changes: object) -> Recipe:
     tiny = {"steps": 4, "batch": 2, "patch": 32, "warmup": 1, "validate_every": 2, "checkpoint_every": 2}
     recipe = recipes.find("unet")
     network = replace(recipe.network, settings={"width": 4, "levels": 2})
-    return replace(recipe, network=network, numbers=Numbers(**{**tiny, **changes}))  # type: ignore[arg-type]
+    return replace(recipe, network=network, numbers=DenoiserNumbers(**{**tiny, **changes}))  # type: ignore[arg-type]
 
 
 def go(
     folder: Path,
     slices: Sequence[NormalSlice],
-    options: run.Options = EXACT,
+    options: Options = EXACT,
     said: list[str] | None = None,
     bank: Path | None = None,
     **changes: object,
@@ -172,7 +173,7 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
         def __exit__(self, *_: object) -> None: ...
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "Stop", Early)
+        patched.setattr(conduct, "Stop", Early)
         assert not go(tmp_path / "parts", people())
     (tmp_path / "parts" / "noise-bank" / "built-0.jsonl").unlink()
     assert go(tmp_path / "parts", people(), replace(EXACT, resume=True))
@@ -183,7 +184,7 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
     settings = json.loads((tmp_path / "whole" / "run.json").read_text())["settings"]
     assert (settings["pairing"], settings["dose_low"], settings["flux_high"]) == ("simulated", 0.05, 2.0)
     assert "gain_low" not in settings
-    model = checkpoint.load(str(tmp_path / "whole" / run.MODEL))
+    model = checkpoint.load(str(tmp_path / "whole" / MODEL))
     assert model.training["dose_high"] == 1.0
     assert model.domain.pixel_mm == (2.5, 2.5)
     assert "validation/psnr_gain" in (tmp_path / "whole" / "log.csv").read_text()
@@ -195,7 +196,7 @@ def test_runs_share_a_bank_and_some_slices_suffice(tmp_path: Path) -> None:
     assert go(tmp_path / "two", people(), bank=tmp_path / "bank", said=said, seed=3, bank_slices=2)
     assert not any(text.startswith("noise bank") for text in said)
     assert not (tmp_path / "two" / "noise-bank").exists()
-    assert checkpoint.load(str(tmp_path / "two" / run.MODEL)).training["slices"] == 2
+    assert checkpoint.load(str(tmp_path / "two" / MODEL)).training["slices"] == 2
     go(tmp_path / "three", people(), bank_slices=2)
     assert len(NoiseBank(tmp_path / "three" / "noise-bank").plan.slices) == 2
 
@@ -234,7 +235,7 @@ def test_series_that_cannot_be_calibrated(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_impossible_numbers(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting, match=next(iter(wrong))):
-        Numbers().changed(wrong)
+        DenoiserNumbers().changed(wrong)
 
 
 def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,14 +18,16 @@ from bodies import scan
 from lowdose import checkpoint, recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
-from lowdose.train import run
+from lowdose.networks.denoiser import Denoiser
+from lowdose.train import conduct, run
+from lowdose.train.conduct import MODEL, Options
 from lowdose.train.logbook import Logbook
 from lowdose.train.loop import STATE
 from lowdose.train.optim import EMA, cosine
-from lowdose.train.recipe import Numbers, Recipe
+from lowdose.train.recipe import DenoiserNumbers, Recipe
 from lowdose.train.stop import Stop
 
-TINY = Numbers(
+TINY = DenoiserNumbers(
     steps=6,
     batch=2,
     patch=32,
@@ -35,7 +37,7 @@ TINY = Numbers(
     validation_patients=1,
     learning_rate=1e-3,
 )
-EXACT = run.Options(device="cpu", precision="32-true")
+EXACT = Options(device="cpu", precision="32-true")
 
 
 def items() -> list[PairedSlice]:
@@ -52,16 +54,19 @@ def small(**changes: object) -> Recipe:
                    numbers=replace(TINY, **changes))  # fmt: skip
 
 
-def go(recipe: Recipe, folder: Path, options: run.Options = EXACT) -> bool:
+def go(recipe: Recipe, folder: Path, options: Options = EXACT) -> bool:
     return run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
 
 
-@pytest.mark.parametrize("name", recipes.names())
+DENOISERS = [name for name in recipes.names() if isinstance(recipes.find(name), Recipe)]
+
+
+@pytest.mark.parametrize("name", DENOISERS)
 def test_every_recipe_trains_saves_loads_and_denoises(name: str, tmp_path: Path) -> None:
     recipe = recipes.find(name)
     recipe = replace(recipe, numbers=replace(TINY, steps=2, patch=32))
     assert run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
-    model = checkpoint.load(str(tmp_path / "run" / run.MODEL))
+    model = checkpoint.load(str(tmp_path / "run" / MODEL))
     hu = torch.from_numpy(items()[0].read()[0])[None, None]
     out = model.denoiser.denoise(hu)
     assert out.shape == hu.shape
@@ -77,16 +82,16 @@ def test_run_folder_holds_log_validation_and_description(tmp_path: Path) -> None
     described = json.loads((tmp_path / "run.json").read_text())
     assert (described["training"]["patients"], described["validation"]["patients"]) == (2, 1)
     assert list((tmp_path / "tensorboard").iterdir())
-    domain = checkpoint.load(str(tmp_path / run.MODEL)).domain
+    domain = checkpoint.load(str(tmp_path / MODEL)).domain
     assert domain.pixel_mm == (3.0, 3.0)
     assert domain.thickness_mm == (3.0, 3.0)
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert go(small(), tmp_path / "whole")
-    monkeypatch.setattr(run, "Stop", StopAfter(3))
+    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
     assert not go(small(), tmp_path / "parts")
-    monkeypatch.setattr(run, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
     assert go(small(), tmp_path / "parts", replace(EXACT, resume=True))
     whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 6
@@ -193,7 +198,7 @@ def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
         (EXACT, {"validation_patients": 9}),
     ],
 )
-def test_impossible_options(options: run.Options, numbers: dict[str, int], tmp_path: Path) -> None:
+def test_impossible_options(options: Options, numbers: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting):
         go(small(**numbers), tmp_path / "run", options)
     assert not (tmp_path / "run").exists()
@@ -219,7 +224,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
         command + arguments, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    one, two = (load_file(tmp_path / name / run.MODEL) for name in ("one", "two"))
+    one, two = (load_file(tmp_path / name / MODEL) for name in ("one", "two"))
     start = small().network.build().state_dict()
     for key, value in one.items():
         moved = (value - start[key]).abs().max()
@@ -249,7 +254,7 @@ def test_moving_average_of_a_constant_is_the_constant_and_lags_a_step() -> None:
 
 
 def test_numbers_from_text() -> None:
-    changed = Numbers().changed({"steps": "20", "learning_rate": "1e-5"})
+    changed = DenoiserNumbers().changed({"steps": "20", "learning_rate": "1e-5"})
     assert (changed.steps, changed.learning_rate) == (20, 1e-5)
     wrongs = {
         "stepz": "3", "steps": "3.5", "patch": "4", "learning_rate": "nan", "seed": "-1", "clip": "0", "ema": "5",
@@ -257,6 +262,50 @@ def test_numbers_from_text() -> None:
     }  # fmt: skip
     for wrong in ({name: text} for name, text in wrongs.items()):
         with pytest.raises(InvalidSetting):
-            Numbers().changed(wrong)
+            DenoiserNumbers().changed(wrong)
     with pytest.raises(InvalidSetting, match="red_cnn"):
         recipes.find("redcnn")
+
+
+def saved(path: Path, recipe: Recipe) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Weights of the recipe's network, none of them zero."""
+    torch.manual_seed(7)
+    denoiser = Denoiser(recipe.network, recipe.scale)
+    for parameter in denoiser.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    checkpoint.save(path, denoiser, checkpoint.Domain(), {})
+    return path, denoiser.network.state_dict()
+
+
+def begin(recipe: Recipe, folder: Path, start: Path, options: Options = EXACT) -> bool:
+    return run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
+
+
+def test_goes_on_from_weights_and_says_so(tmp_path: Path) -> None:
+    recipe = small(steps=1, learning_rate=1e-12, final_learning_rate=0.0, warmup=0)
+    start, given = saved(tmp_path / "begun.safetensors", recipe)
+    assert begin(recipe, tmp_path / "run", start)
+    sha256 = checkpoint.load(str(start)).sha256
+    for name, value in load_file(tmp_path / "run" / MODEL).items():
+        torch.testing.assert_close(value, given[name], atol=1e-6, rtol=0)
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["settings"]["start"] == sha256
+    assert checkpoint.load(str(tmp_path / "run" / MODEL)).training["start"] == sha256
+    with pytest.raises(InvalidSetting, match="start was"):
+        go(recipe, tmp_path / "run", replace(EXACT, resume=True))
+    assert begin(recipe, tmp_path / "run", start, replace(EXACT, resume=True))
+
+
+def test_weights_of_another_network_or_scale_are_no_start(tmp_path: Path) -> None:
+    recipe = small(steps=1)
+    other = replace(recipe, network=replace(recipe.network, settings={"width": 8, "levels": 2}))
+    shifted = replace(recipe, scale=replace(recipe.scale, zero=5.0))
+    for name, wrong in (("other", other), ("shifted", shifted)):
+        start, _ = saved(tmp_path / f"{name}.safetensors", wrong)
+        with pytest.raises(
+            InvalidSetting, match=rf"{name}\.safetensors: holds .*start from weights of the same recipe"
+        ):
+            begin(recipe, tmp_path / "run", start)
+    with pytest.raises(IncompatibleCheckpoint, match="gone"):
+        begin(recipe, tmp_path / "run", tmp_path / "gone.safetensors")
+    assert not (tmp_path / "run").exists()

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from lowdose.cli.terminal import progress, say, say_all
+from lowdose.cli.cases import open_alone, open_cases, open_given, told, uids
+from lowdose.cli.terminal import progress, say
 
 if TYPE_CHECKING:
-    from lowdose.evaluate import Evaluation
-    from lowdose.io.pairing import PairedSeries
+    from lowdose.evaluate.organs import Judgement
+    from lowdose.infer.models import ReadyModel
+
+TASKS = ("images", "organs")
+
+
+class Places(NamedTuple):
+    """Where the series lie, as the command line gives them."""
+
+    low: list[Path]
+    full: list[Path]
+    data: Path | None
 
 
 def evaluate(
@@ -23,21 +33,76 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Instead: a folder in which pairs of folders are looked for.")
     ] = None,
+    task: Annotated[str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of every organ.")] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
-    profile: Annotated[str, typer.Option(help="Metric definitions: default, leda, red_cnn, core_diff, ldct_bench.")] = (
-        "default"
-    ),
-    window: Annotated[tuple[float, float] | None, typer.Option(help="Other window than the profile's, in HU.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="For images: metric definitions default, leda, red_cnn, core_diff, ldct_bench."),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None, typer.Option(help="For images: other window than the profile's, in HU.")
+    ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="For organs: anatomy, total_segmentator, or a file of 'train anatomy'.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help="For organs: NIfTI of TotalSegmentator's numbers as the truth, one for each --full."),
+    ] = None,
     strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Measure low dose and models against full dose: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue."""
-    from lowdose import checkpoint
-    from lowdose import evaluate as evaluation
-    from lowdose.device import choose_device
+    """Measure low dose and models against full dose.
+
+    Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. Task organs: what a segmenter finds of every
+    organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low.
+    """
     from lowdose.errors import InvalidSetting
+    from lowdose.infer import pipeline
+
+    pipeline.check_strength(strength)
+    places = Places(low or [], full or [], data)
+    if task == "images":
+        refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
+        evaluate_images(out, places, ready_models(model, device), profile or "default", window, strength)
+    elif task == "organs":
+        refuse(task, "images", {"--profile": profile, "--window": window})
+        evaluate_organs(out, places, model, segmenter, labels or [], strength, device)
+    else:
+        raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
+
+
+def refuse(task: str, other: str, options: dict[str, object]) -> None:
+    """Raises InvalidSetting for options that belong to the other task."""
+    from lowdose.errors import InvalidSetting
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InvalidSetting(f"{', '.join(given)}: of no use to --task {task}; leave it out, or take --task {other}")
+
+
+def ready_models(names: list[str] | None, device: str) -> list[ReadyModel]:
+    """The models by name, or the shipped default, where they are to run."""
+    from lowdose import checkpoint
+    from lowdose.device import choose_device
+    from lowdose.infer import models
+
+    where = choose_device(device)
+    return [models.find(name, where) for name in dict.fromkeys(names or [checkpoint.DEFAULT_MODEL])]
+
+
+def evaluate_images(
+    out: Path,
+    places: Places,
+    ready: list[ReadyModel],
+    profile: str,
+    window: tuple[float, float] | None,
+    strength: float,
+) -> None:
+    """Fidelity, noise and HU of every version of every slice."""
+    from lowdose.errors import InvalidSetting
+    from lowdose.evaluate import images
     from lowdose.hounsfield import Window
-    from lowdose.infer import models, pipeline
     from lowdose.io.atomic import new_folder
     from lowdose.metrics import profiles
     from lowdose.report import page
@@ -47,56 +112,74 @@ def evaluate(
     chosen = profiles.PROFILES[profile]
     if window is not None:
         chosen = chosen.with_window(Window(*window))
-    pipeline.check_strength(strength)
-    where = choose_device(device)
-    ready = [models.find(name, where) for name in dict.fromkeys(model or [checkpoint.DEFAULT_MODEL])]
     with ExitStack() as stack, new_folder(out) as folder:
-        cases = open_cases(stack, low or [], full or [], data)
+        cases = open_cases(stack, *places)
         count = sum(len(case.pairs) for case in cases)
         with progress("measuring", count) as advance:
-            result = evaluation.evaluate(cases, ready, chosen, strength, advance)
-        told = [f"{case.name}: {text}" for case in cases for text in case.warnings]
-        result.warnings = list(dict.fromkeys([*told, *result.warnings]))
-        say_all("warning", result.warnings)
-        write(folder, result, cases)
+            result = images.evaluate(cases, ready, chosen, strength, advance)
+        result.warnings = told(cases, result.warnings)
+        write(folder, page.table_csv(result), page.as_json(result, uids(cases)), page.page(result))
     for image in result.images[:-1]:
         means = {metric: result.summary(metric, image) for metric in page.FIDELITY}
         say("  ".join([f"{image:>16}", *(f"{name} {found.mean:.4g}" for name, found in means.items() if found)]))
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
 
 
-def write(folder: Path, result: Evaluation, cases: list[PairedSeries]) -> None:
-    """table.csv, summary.json and index.html into ``folder``."""
-    from lowdose.report import page
-
-    uids: list[dict[str, object]] = [
-        {"case": case.name, "low": case.low.uids, "full": case.full.uids} for case in cases
-    ]
-    (folder / "table.csv").write_text(page.table_csv(result), encoding="utf-8")
-    (folder / "summary.json").write_text(page.as_json(result, uids), encoding="utf-8")
-    (folder / "index.html").write_text(page.page(result), encoding="utf-8")
-
-
-def open_cases(stack: ExitStack, low: list[Path], full: list[Path], data: Path | None) -> list[PairedSeries]:
-    """The pairs asked for, opened for as long as ``stack`` lives.
-
-    Raises InvalidSetting when neither pairs nor a folder of pairs is given, or not the same number of both.
-    """
+def evaluate_organs(
+    out: Path,
+    places: Places,
+    model: list[str] | None,
+    segmenter: str | None,
+    labels: list[Path],
+    strength: float,
+    device: str,
+) -> None:
+    """Dice, volume and HU of every organ of every version of every series."""
+    from lowdose.device import choose_device
     from lowdose.errors import InvalidSetting
-    from lowdose.io.pairing import find_pairs, open_pairs
+    from lowdose.evaluate import organs, segmenters
+    from lowdose.infer import total_segmentator
+    from lowdose.io.atomic import new_folder
+    from lowdose.report import organs as report
 
-    if data is not None and (low or full):
-        raise InvalidSetting("give either --data or --low with --full, not both")
-    if len(low) != len(full) or not (low or data):
-        raise InvalidSetting(f"{len(low)} --low and {len(full)} --full: give one --full for each --low, or --data")
-    places = [(p.name, p.low, p.full) for p in find_pairs(data)] if data else []
-    places += [("", a, b) for a, b in zip(low, full, strict=True)]
-    cases = []
-    for number, case in enumerate(open_pairs(stack, places), start=1):
-        kernel = case.full.acquisition.kernel
-        # Folders are often named after patients: their names stay on the terminal.
-        label = f"series {number} ({kernel})" if kernel else f"series {number}"
-        if case.name:
-            say(f"{label}: {case.name}")
-        cases.append(replace(case, name=label))
-    return cases
+    alone = bool(labels and places.full) and not (places.low or places.data)
+    if alone and model:
+        raise InvalidSetting("--model without --low: models are measured on low-dose series; give one for each --full")
+    artist = segmenters.find(segmenter or segmenters.ANATOMY, choose_device(device))
+    if segmenter == segmenters.TOTAL_SEGMENTATOR:
+        say(f"note: {total_segmentator.TELLS}")
+    ready = [] if alone else ready_models(model, device)
+    with ExitStack() as stack, new_folder(out) as folder:
+        cases = open_alone(stack, places.full) if alone else open_cases(stack, *places)
+        given = open_given(stack, labels, len(cases), places.data)
+        count = sum(len(case.pairs) for case in cases)
+        with progress("drawing organs", count * (1 if alone else 2 + len(ready))) as advance:
+            result = organs.judge(cases, ready, artist, strength, advance, given)
+        result.warnings = told(cases, result.warnings)
+        write(folder, report.table_csv(result), report.as_json(result, uids(cases)), report.page(result))
+    for line in summary_lines(result):
+        say(line)
+    say(f"{count} slices, {len(cases)} series; reference: {report.reference(result)}\n{out / 'index.html'}")
+
+
+def summary_lines(result: Judgement) -> list[str]:
+    """Mean Dice of each image, its change, and the organs that gained and lost most."""
+    lines = []
+    for image in result.images:
+        found, change = result.dice(image, None), result.change(image, None)
+        if found is None:
+            continue
+        words = [f"{image:>16}  Dice {found.mean:.3f}"]
+        if image in result.models and change is not None:
+            moves = {organ: result.change(image, organ) for organ in result.judged()}
+            order = sorted((move.mean, organ) for organ, move in moves.items() if move is not None)
+            ends = [order[0], order[-1]] if len(order) > 1 else order
+            words += [f"{change.mean:+.3f} to low dose", *(f"{organ} {value:+.3f}" for value, organ in ends)]
+        lines.append("  ".join(words))
+    return lines or ["no organ could be judged: neither the images nor the reference hold one"]
+
+
+def write(folder: Path, table: str, summary: str, page: str) -> None:
+    """table.csv, summary.json and index.html into ``folder``."""
+    for name, text in (("table.csv", table), ("summary.json", summary), ("index.html", page)):
+        (folder / name).write_text(text, encoding="utf-8")

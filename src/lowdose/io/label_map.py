@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.errors import GeometryMismatch
+from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.io.archive import CHUNK
+from lowdose.io.nifti import TO_MM, read_header
+from lowdose.io.source import Plane, Source
+from lowdose.labels import NAMES
 from lowdose.volume import Geometry
 
+Labels = NDArray[np.uint8]
 
-def write_labels(labels: NDArray[np.uint8], geometry: Geometry, path: Path) -> None:
+TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""NIfTI's axes point right, front, up where DICOM's point left, back, up."""
+
+OFF_GRID = 0.25
+"""Voxels that a slice may lie beside the voxels of its labels: above what headers round off, below half a voxel."""
+
+MAX_BYTES = 8 << 30
+"""Labels pack a thousand times smaller, so what they unpack to is limited by itself, not by its ratio to the file."""
+
+
+def write_labels(labels: Labels, geometry: Geometry, path: Path) -> None:
     """Writes (z, y, x) whole numbers as a .nii or .nii.gz. Raises GeometryMismatch unless they are a uint8 volume."""
     if labels.ndim != 3 or labels.dtype != np.uint8:
         raise GeometryMismatch(f"labels of shape {labels.shape} and type {labels.dtype}: need (z, y, x) uint8")
@@ -23,10 +43,156 @@ def write_labels(labels: NDArray[np.uint8], geometry: Geometry, path: Path) -> N
 
 
 def affine(geometry: Geometry) -> NDArray[np.float64]:
-    """Voxel (x, y, z) -> mm, (4, 4): NIfTI's axes point right, front, up where DICOM's point left, back, up."""
-    to_ras = np.diag([-1.0, -1.0, 1.0])
+    """Voxel (x, y, z) -> mm, (4, 4), in NIfTI's axes."""
     matrix = np.eye(4)
-    axes = np.array(geometry.direction[::-1]).T * np.array(geometry.spacing[::-1])
-    matrix[:3, :3] = to_ras @ axes
-    matrix[:3, 3] = to_ras @ np.array(geometry.origin)
-    return matrix
+    matrix[:3, :3] = np.array(geometry.direction[::-1]).T * np.array(geometry.spacing[::-1])
+    matrix[:3, 3] = geometry.origin
+    return TO_RAS @ matrix
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Labels in a file, read slice by slice.
+
+    stored: in the file's own order of axes, mapped from disk; its value is stored * slope + intercept.
+    to_voxel: (4, 4), mm in DICOM's axes -> index into ``stored``. present: numbers of ``labels.NAMES`` that occur.
+    """
+
+    path: Path
+    stored: NDArray[Any]
+    slope: float
+    intercept: float
+    to_voxel: NDArray[np.float64]
+    present: frozenset[int]
+
+
+def open_labels(path: Path, scratch: Path) -> LabelMap:
+    """Labels numbered by ``labels.NAMES`` (TotalSegmentator v2's, and ours) in a .nii or .nii.gz.
+
+    A packed file is unpacked into the folder ``scratch``, which must outlive the result. Raises NothingToRead,
+    CannotDecode, GeometryMismatch when the file does not say where its voxels lie, and InvalidSetting when it holds
+    anything but known labels, or none.
+    """
+    if not path.exists():
+        raise NothingToRead(f"{path}: no such file")
+    header = read_header(path)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    shape = shape[:3] if all(n == 1 for n in shape[3:]) else shape
+    kind = header.get_data_dtype()
+    if len(shape) != 3 or 0 in shape or kind.kind not in "iuf":
+        raise CannotDecode(f"{path}: shape {shape}, values of type {kind}; labels are one 3-D volume of whole numbers")
+    offset = int(header.get_data_offset())
+    plain = _unpacked(path, scratch, offset + int(np.prod(shape, dtype=object)) * kind.itemsize)
+    stored = np.memmap(plain, kind, "r", offset, shape, "F")
+    slope, intercept = header.get_slope_inter()
+    scale = (1.0 if slope is None else slope, intercept or 0.0)
+    return LabelMap(path, stored, *scale, _to_voxel(path, header), _present(path, stored, *scale))
+
+
+def labels_on(labels: LabelMap, source: Source, index: int) -> Labels:
+    """The labels of slice ``index`` of a series, (y, x), whatever way the file turns its axes.
+
+    Raises GeometryMismatch naming both when the slice is not one of the label volume's.
+    """
+    place = _place(labels, source, index)
+    part = labels.stored.transpose(place.axes)[place.number][:: place.down, :: place.along]
+    return np.rint(np.asarray(part) * labels.slope + labels.intercept).astype(np.uint8)
+
+
+def check_on_grid(labels: LabelMap, source: Source, indices: Iterable[int]) -> None:
+    """Raises GeometryMismatch unless the label volume has all these slices of a series."""
+    for index in indices:
+        _place(labels, source, index)
+
+
+class _Place(NamedTuple):
+    """Where a slice lies in ``stored``: the axes across it, down its rows and along its columns; its index on the
+    first; and whether its rows and columns run with the voxels (1) or against them (-1)."""
+
+    axes: tuple[int, int, int]
+    number: int
+    down: int
+    along: int
+
+
+def _place(labels: LabelMap, source: Source, index: int) -> _Place:
+    plane = source.planes[index]
+    if plane.corner is None or plane.axes is None or plane.pixel_mm is None:
+        raise GeometryMismatch(f"{source.path}: does not state where its slices lie, so {labels.path} cannot be placed")
+    steps = np.array(plane.axes) * np.array(plane.pixel_mm)[:, None] @ labels.to_voxel[:3, :3].T
+    last = steps * (np.array(plane.shape)[:, None] - 1)
+    start = labels.to_voxel[:3] @ [*plane.corner, 1.0]
+    corners = np.array([start, start + last[0], start + last[1]])
+    down, along = (int(np.abs(step).argmax()) for step in steps)
+    axes = (3 - down - along, down, along)
+    size = labels.stored.shape
+    # In the order of ``axes``, rows: first pixel, last of the first column, last of the first row.
+    place = np.rint(corners)[:, axes] if down != along else np.full((3, 3), -1.0)
+    rows, columns = plane.shape[0] - 1, plane.shape[1] - 1
+    first = [place[0, 0], 0.0 if steps[0, down] > 0 else rows, 0.0 if steps[1, along] > 0 else columns]
+    expected = np.array([first, [first[0], rows - first[1], first[2]], [first[0], first[1], columns - first[2]]])
+    if (
+        np.abs(corners - np.rint(corners)).max() > OFF_GRID
+        or not np.array_equal(place, expected)
+        or (size[down], size[along]) != plane.shape
+        or not 0 <= place[0, 0] < size[axes[0]]
+    ):
+        raise GeometryMismatch(_apart(labels, source, plane, start))
+    return _Place(axes, int(place[0, 0]), 1 if steps[0, down] > 0 else -1, 1 if steps[1, along] > 0 else -1)
+
+
+def _apart(labels: LabelMap, source: Source, plane: Plane, start: NDArray[np.float64]) -> str:
+    where = ", ".join(f"{value:.1f}" for value in start)
+    at = "" if plane.position is None else f" at {plane.position:g} mm"
+    return (
+        f"{labels.path}: its voxels are not those of {source.path}: the slice{at}, {plane.shape} pixels of "
+        f"{plane.pixel_mm} mm, starts at voxel ({where}) of a label volume of {labels.stored.shape}; give labels that "
+        "were drawn on this series, or resample them to it"
+    )
+
+
+def _unpacked(path: Path, scratch: Path, size: int) -> Path:
+    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy."""
+    if size > MAX_BYTES:
+        raise CannotDecode(f"{path}: states {size >> 30} GiB of labels; store them as 8-bit numbers")
+    plain = path
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as packed, NamedTemporaryFile(dir=scratch, suffix=".nii", delete=False) as file:
+                plain = Path(file.name)
+                for start in range(0, size, CHUNK):
+                    file.write(packed.read(min(CHUNK, size - start)))
+        found = plain.stat().st_size
+    except (OSError, EOFError, zlib.error) as error:
+        raise CannotDecode(f"{path}: cannot be unpacked ({error})") from error
+    if found < size:
+        raise CannotDecode(f"{path}: truncated, {found} of {size} bytes are there; copy it again")
+    return plain
+
+
+def _to_voxel(path: Path, header: Any) -> NDArray[np.float64]:
+    matrix = np.array(header.get_best_affine(), np.float64)
+    matrix[:3] *= TO_MM.get(header.get_xyzt_units()[0], 1.0)
+    matrix = TO_RAS @ matrix
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
+        raise GeometryMismatch(f"{path}: its header gives no usable voxel size or position; write it with its affine")
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def _present(path: Path, stored: NDArray[Any], slope: float, intercept: float) -> frozenset[int]:
+    """Which labels occur, in one pass over the file."""
+    found: set[float] = set()
+    for k in range(stored.shape[2]):
+        found.update(np.unique(stored[..., k]).tolist())
+        if len(found) > len(NAMES) + 1:  # an image: its values need not be gathered to the last
+            break
+    values = {value * slope + intercept for value in found}
+    odd = sorted(value for value in values if value != 0 and value not in NAMES)
+    if odd:
+        raise InvalidSetting(
+            f"{path}: holds {odd[0]:g}, which is no label: TotalSegmentator v2 numbers its classes from 1 to 117, and "
+            f"'lowdose simulate --phantom' goes on to {max(NAMES)}"
+        )
+    if values <= {0.0}:
+        raise InvalidSetting(f"{path}: holds no label at all, only 0")
+    return frozenset(int(value) for value in values if value)

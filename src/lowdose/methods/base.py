@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
-from lowdose.batch import Batch
-from lowdose.networks.denoiser import Denoiser
+B = TypeVar("B", bound=tuple[Tensor, ...])
+"""What one step sees: a NamedTuple of tensors, see ``batch``."""
 
 
 class Turn(NamedTuple):
@@ -19,19 +19,22 @@ class Turn(NamedTuple):
     terms: Mapping[str, Tensor]
 
 
-class Method(nn.Module, ABC):
-    """Trains ``denoiser``. The loop owns optimisers and gradients; a method only says whose turn it is."""
+class Method(nn.Module, ABC, Generic[B]):
+    """Trains ``model``. The loop owns optimisers and gradients; a method only says whose turn it is."""
 
-    denoiser: Denoiser
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """What the training is for: its weights are averaged over time, judged and written."""
 
+    @abstractmethod
     def players(self) -> Mapping[str, nn.Module]:
         """Modules that get an optimiser each."""
-        return {"denoiser": self.denoiser}
 
     def saved(self) -> Mapping[str, nn.Module]:
         """What a checkpoint holds: players and their momentum targets, never a frozen teacher."""
         return self.players()
 
     @abstractmethod
-    def turns(self, batch: Batch) -> Iterator[Turn]:
+    def turns(self, batch: B) -> Iterator[Turn]:
         """A generator of updates for one batch: past a ``yield``, that player has been updated."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from torch import nn
 
 from lowdose.batch import Batch
 from lowdose.hounsfield import OBJECTIVE
@@ -11,13 +13,20 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 
 
-class Supervised(Method):
+class Supervised(Method[Batch]):
     """Any denoiser with any objective. Values outside the denoiser's range take no part, as at inference."""
 
     def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.objective = objective
+
+    @property
+    def model(self) -> nn.Module:
+        return self.denoiser.network
+
+    def players(self) -> Mapping[str, nn.Module]:
+        return {"denoiser": self.denoiser}
 
     def turns(self, batch: Batch) -> Iterator[Turn]:
         scale = self.denoiser.scale

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 
 from lowdose.errors import InvalidSetting
-from lowdose.train.recipe import Recipe
+from lowdose.train.recipe import AnatomyRecipe, Recipe
 
 
 def names() -> list[str]:
@@ -14,9 +14,9 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> Recipe:
+def find(name: str) -> Recipe | AnatomyRecipe:
     """The recipe called ``name``. Raises InvalidSetting listing the known ones."""
     if name not in names():
         raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(names())}")
-    recipe: Recipe = importlib.import_module(f"{__name__}.{name}").RECIPE
+    recipe: Recipe | AnatomyRecipe = importlib.import_module(f"{__name__}.{name}").RECIPE
     return recipe

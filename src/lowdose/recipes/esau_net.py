@@ -3,11 +3,11 @@
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
 from lowdose.spec import Spec
-from lowdose.train.recipe import Numbers, Recipe
+from lowdose.train.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",
     network=Spec("esau_net", {"width": 32}),
     method=lambda denoiser: Supervised(denoiser, MSE()),
-    numbers=Numbers(steps=1600, batch=8, learning_rate=5e-4),
+    numbers=DenoiserNumbers(steps=1600, batch=8, learning_rate=5e-4),
 )

@@ -4,7 +4,7 @@ from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
 from lowdose.spec import Spec
-from lowdose.train.recipe import Numbers, Recipe
+from lowdose.train.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Chen et al., Low-dose CT with a residual encoder-decoder CNN, IEEE TMI 2017",
@@ -12,5 +12,5 @@ RECIPE = Recipe(
     method=lambda denoiser: Supervised(denoiser, MSE()),
     # Its last layer is a ReLU, so every value of the range must map to a number >= 0.
     scale=Scale(zero=-1150.0, one=2000.0),
-    numbers=Numbers(steps=100_000, learning_rate=1e-4),
+    numbers=DenoiserNumbers(steps=100_000, learning_rate=1e-4),
 )

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowdose.evaluate import FULL, Sample
+from lowdose.evaluate.images import FULL, Sample
 from lowdose.hounsfield import Window
 from lowdose.volume import HU
 

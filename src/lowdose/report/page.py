@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
-from lowdose.evaluate import FULL, LOW, Evaluation
+from lowdose.evaluate.images import FULL, LOW, Evaluation
 from lowdose.metrics.statistics import Summary, paired_difference
 from lowdose.report import figures
 

@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from lowdose.batch import Batch
 from lowdose.errors import TrainingDiverged
 from lowdose.methods.base import Method
 from lowdose.train.logbook import Logbook
+from lowdose.train.numbers import Numbers
 from lowdose.train.optim import EMA, cosine
-from lowdose.train.recipe import Numbers
 from lowdose.train.state import load_state, save_state
 
 T = TypeVar("T")
@@ -30,11 +29,12 @@ LOG_EVERY = 50
 class Hooks:
     """What a caller hangs on the loop: where batches come from, and what happens along the way.
 
-    batches(first, last): one Batch a step. validate(): numbers to log, called with averaged weights in place.
-    export(): write the model, likewise. progress(step, loss, seconds_left). stopped(): a wish to end early.
+    batches(first, last): one batch a step, a NamedTuple of tensors. validate(): numbers to log, called with averaged
+    weights in place. export(): write the model, likewise. progress(step, loss, seconds_left). stopped(): a wish to end
+    early.
     """
 
-    batches: Callable[[int, int], Iterator[Batch]]
+    batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
     validate: Callable[[], Mapping[str, float]]
     export: Callable[[], None]
     progress: Callable[[int, float, float], None]
@@ -44,7 +44,7 @@ class Hooks:
 class Trainer:
     """One method being trained in the folder ``run``; rank 0 alone writes."""
 
-    def __init__(self, fabric: Fabric, method: Method, numbers: Numbers, run: Path) -> None:
+    def __init__(self, fabric: Fabric, method: Method[Any], numbers: Numbers, run: Path) -> None:
         self.fabric, self.method, self.numbers, self.run = fabric, method.to(fabric.device), numbers, run
         self.optimisers: dict[str, Optimizer] = {
             name: AdamW(
@@ -55,7 +55,7 @@ class Trainer:
             )
             for name, player in method.players().items()
         }
-        self.ema = EMA(method.denoiser.network, numbers.ema)
+        self.ema = EMA(method.model, numbers.ema)
         self.step = 0
         self._finite = torch.tensor(True, device=fabric.device)
 
@@ -71,7 +71,7 @@ class Trainer:
         for batch in hooks.batches(self.step, self.numbers.steps):
             losses = self._update(batch)
             self.step += 1
-            self.ema.update(self.method.denoiser.network, self.step)
+            self.ema.update(self.method.model, self.step)
             done = self.step == self.numbers.steps
             stop = not done and self._agreed(hooks.stopped())
             if done or stop or self.step % LOG_EVERY == 0 or self.step % self.numbers.checkpoint_every == 0:
@@ -93,9 +93,9 @@ class Trainer:
         wishes = self.fabric.all_reduce(torch.tensor(float(wish), device=self.fabric.device), reduce_op="sum")
         return float(wishes) > 0  # type: ignore[arg-type]
 
-    def _update(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
         n = self.numbers
-        batch = Batch(*(self.fabric.to_device(part) for part in batch))
+        batch = type(batch)(*(self.fabric.to_device(part) for part in batch))
         rate = cosine(self.step, n.steps, n.learning_rate, n.final_learning_rate, n.warmup)
         losses: dict[str, torch.Tensor] = {}
         with self.fabric.autocast():
@@ -142,8 +142,8 @@ class Trainer:
         self._with_average(hooks.export)
 
     def _with_average(self, action: Callable[[], T]) -> T:
-        """Run ``action`` with the averaged weights in the denoiser, then put the trained ones back."""
-        network = self.method.denoiser.network
+        """Run ``action`` with the averaged weights in the model, then put the trained ones back."""
+        network = self.method.model
         trained = {name: value.clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.ema.weights)
         self.method.eval()

@@ -19,7 +19,7 @@ from lowdose.data.patches import MARGIN, Patches
 from lowdose.data.simulated import SimulatedSlice, SimulatedSlices, exact_pairs
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.train.assess import spread
-from lowdose.train.recipe import Numbers
+from lowdose.train.recipe import DenoiserNumbers
 
 Say = Callable[[str], None]
 SAY_EVERY_S = 10.0
@@ -30,11 +30,13 @@ class Pairing(Protocol):
 
     name: str
 
-    def patches(self, learn: Sequence[PairedSlice], numbers: Numbers, run: Path, fabric: Fabric, say: Say) -> Patches:
+    def patches(
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+    ) -> Patches:
         """Called by every process at the same time; only the first has a ``say`` that speaks."""
         ...
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: Numbers, say: Say) -> list[PairedSlice]: ...
+    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]: ...
 
 
 class Folders:
@@ -42,10 +44,12 @@ class Folders:
 
     name = "folders"
 
-    def patches(self, learn: Sequence[PairedSlice], numbers: Numbers, run: Path, fabric: Fabric, say: Say) -> Patches:
+    def patches(
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+    ) -> Patches:
         return Patches(SliceCache(learn), numbers.patch, numbers.augmentation, numbers.seed)
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: Numbers, say: Say) -> list[PairedSlice]:
+    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]:
         return list(check)
 
 
@@ -60,7 +64,9 @@ class Simulated:
     def __init__(self, calibrate: Calibrate, rule: str, folder: Path | None = None) -> None:
         self._calibrate, self._rule, self._folder = calibrate, rule, folder
 
-    def patches(self, learn: Sequence[PairedSlice], numbers: Numbers, run: Path, fabric: Fabric, say: Say) -> Patches:
+    def patches(
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+    ) -> Patches:
         items = _usable(_simulated(learn), numbers, say)
         folder = self._folder or run / "noise-bank"
         plan = Plan(
@@ -83,7 +89,7 @@ class Simulated:
         augmentation = replace(numbers.augmentation, gain_low=1.0, gain_high=1.0)
         return Patches(slices, numbers.patch, augmentation, numbers.seed)
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: Numbers, say: Say) -> list[PairedSlice]:
+    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]:
         items = _simulated(check)
         wanted = {item.key for item in spread(items)}
         series: dict[str, list[SimulatedSlice]] = {}
@@ -125,7 +131,7 @@ def _simulated(items: Sequence[PairedSlice]) -> list[SimulatedSlice]:
     return [item for item in items if isinstance(item, SimulatedSlice)]
 
 
-def _usable(items: Sequence[SimulatedSlice], numbers: Numbers, say: Say) -> list[SimulatedSlice]:
+def _usable(items: Sequence[SimulatedSlice], numbers: DenoiserNumbers, say: Say) -> list[SimulatedSlice]:
     """Those large enough for a patch; of these ``bank_slices`` at random by the seed, in their order."""
     side = numbers.patch + 2 * MARGIN
     large = [item for item in items if min(item.normal.shape) >= side]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import InvalidSetting
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.lesions import KINDS, insert_lesion
 from lowdose.physics.phantom.patient import digital_patient
 from lowdose.volume import Acquisition, Geometry, Volume

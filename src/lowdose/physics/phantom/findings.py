@@ -12,7 +12,7 @@ from lowdose.physics.phantom.anatomy.lungs import lung_shape
 from lowdose.physics.phantom.anatomy.viscera import liver_shape
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Loft
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.lesions import Lesion, put
 from lowdose.physics.phantom.scene import Scene
 from lowdose.volume import Volume

@@ -13,6 +13,9 @@ from lowdose.physics.phantom.drawing.shapes import Ball, Loft, Tube, tube
 
 Level = tuple[float, Sequence[tuple[float, float]]]
 
+LARGEST_GROWTH = 0.3
+"""SD of an organ's size, as a share: twice that below the mean it would be gone."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -57,7 +60,8 @@ class Build:
 class Frame:
     """Places shapes of the reference body in the patient. Reference mm: x to the left, y to the back, z above L1.
 
-    shift, grow and about: the change of position (mm) and size of the organ being made, see ``vary``.
+    shift, grow and about: the change of position (mm) and size of the organ being made, see ``vary``. variety: by how
+    much more organs differ between patients than they do in most people.
     """
 
     seed: int
@@ -65,6 +69,7 @@ class Frame:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     grow: tuple[float, float, float] = (1.0, 1.0, 1.0)
     about: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    variety: float = 1.0
 
     def rng(self, key: str) -> np.random.Generator:
         """Random numbers of their own for each organ: adding one changes no other."""
@@ -73,6 +78,7 @@ class Frame:
     def vary(self, key: str, about: tuple[float, float, float], shift: float = 3.0, grow: float = 0.06) -> Frame:
         """A frame that moves and scales what it makes around ``about`` by random amounts of these SDs (mm, share)."""
         rng = self.rng(key)
+        shift, grow = self.variety * shift, min(self.variety * grow, LARGEST_GROWTH)
         moved = np.clip(rng.normal(0, shift, 3), -2 * shift, 2 * shift)
         scaled = np.clip(rng.normal(1, grow / 2, 3) * rng.normal(1, grow), 1 - 2.2 * grow, 1 + 2.2 * grow)
         return replace(self, about=about, shift=tuple(moved.tolist()), grow=tuple(scaled.tolist()))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lowdose.errors import InvalidSetting
 from lowdose.physics.phantom.findings import with_findings
 from lowdose.physics.phantom.frame import Build, Frame
-from lowdose.physics.phantom.labels import NAMES
+from lowdose.labels import NAMES
 from lowdose.physics.phantom.lesions import Lesion
 from lowdose.physics.phantom.phases import enhancement
 from lowdose.physics.phantom.scene import Scene
@@ -57,20 +57,21 @@ class Patient:
 def digital_patient(
     seed: int, *, region: str | tuple[float, float] = "abdomen", slices: int | None = None, size: int = 512,
     pixel_mm: float = 0.74, spacing_mm: float = 3.0, thickness_mm: float | None = None, phase: str = "portal_venous",
-    lesions: bool = True, build: Build | None = None,
+    lesions: bool = True, build: Build | None = None, variety: float = 1.0,
 ) -> Patient:  # fmt: skip
     """The person of ``seed``, supine and head first, in ``slices`` axial slices without noise.
 
     region: one of ``REGIONS``, or (lowest, highest) slice in mm above the top of L1; with ``slices`` given the stack is
     centred there, without it fills it. What lies at a place depends on the seed and on that place alone, not on the
     grid. Origin: x and y 0 in the middle of the image, z 0 at L1; z grows to the head. build: this body instead of
-    the seed's. Raises InvalidSetting for a setting without meaning or a field too small for any person (300 mm).
+    the seed's. variety: places and sizes of organs differ that many times more between patients than in most people
+    (0: all alike). Raises InvalidSetting for a setting without meaning or a field too small for any person (300 mm).
     """
     levels = _levels(region, slices, spacing_mm)
     thick = spacing_mm if thickness_mm is None else thickness_mm
-    _check(seed, size, pixel_mm, thick)
+    _check(seed, size, pixel_mm, thick, variety)
 
-    frame = Frame(seed, Build.draw(seed) if build is None else build)
+    frame = Frame(seed, Build.draw(seed) if build is None else build, variety=variety)
     scene = Scene(frame, enhancement(phase, frame.rng("uptake")))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         drawn = list(pool.map(lambda z: scene.slice(float(z), size, pixel_mm, thick), levels))
@@ -104,10 +105,12 @@ def _levels(region: str | tuple[float, float], slices: int | None, spacing: floa
     return np.asarray(levels)
 
 
-def _check(seed: int, size: int, pixel: float, thickness: float) -> None:
+def _check(seed: int, size: int, pixel: float, thickness: float, variety: float) -> None:
     if seed < 0:
         raise InvalidSetting(f"seed {seed}: must not be negative")
     if size < 1 or not 0 < pixel < np.inf or size * pixel < FIELD_MM:
         raise InvalidSetting(f"{size} pixels of {pixel} mm: a patient needs a field of {FIELD_MM:g} mm or more")
+    if not 0 <= variety <= 5:
+        raise InvalidSetting(f"variety {variety}: must be from 0 to 5")
     if not 0 < thickness <= 20:
         raise InvalidSetting(f"slice thickness {thickness} mm: must be above 0 and at most 20 mm")

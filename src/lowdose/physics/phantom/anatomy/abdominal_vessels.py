@@ -9,7 +9,7 @@ from lowdose.physics.phantom.anatomy.viscera import breathing
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 
 
 def trunk_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:

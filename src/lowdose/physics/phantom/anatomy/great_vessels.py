@@ -7,7 +7,7 @@ import numpy as np
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 
 
 def great_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Loft
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 
 
 def heart(frame: Frame, hu: dict[str, float]) -> list[Organ]:

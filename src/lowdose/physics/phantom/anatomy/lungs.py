@@ -10,7 +10,7 @@ from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Loft
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 
 _LEFT = (  # beyond the chest wall on the outside: it is the wall that bounds the lung there
     (276, ((17, 4), (22, -18), (36, -34), (56, -34), (76, -8), (74, 22), (54, 44), (34, 42), (22, 28), (18, 14))),

@@ -9,7 +9,7 @@ from lowdose.physics.phantom.drawing.ink import MUSCLE
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.physics.phantom.labels import LABELS
+from lowdose.labels import LABELS
 
 
 def airways(frame: Frame, hu: dict[str, float]) -> list[Organ]:

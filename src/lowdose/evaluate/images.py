@@ -94,7 +94,7 @@ def evaluate(
         shown = case.pairs[len(case.pairs) // 2]
         for pair in case.pairs:
             low, full = case.low.read(pair[0]), case.full.read(pair[1])
-            images = {LOW: low.hu, **_denoised(models, low, strength, spent), FULL: full.hu}
+            images = {LOW: low.hu, **denoised(models, low, strength, spent), FULL: full.hu}
             try:
                 result.rows.extend(_rows(case, low, full, images, profile))
             except LowDoseError as error:
@@ -119,7 +119,8 @@ def distinct(models: list[ReadyModel]) -> list[ReadyModel]:
     return found
 
 
-def _denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict[str, list[float]]) -> dict[str, HU]:
+def denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict[str, list[float]]) -> dict[str, HU]:
+    """Every model's (y, x) HU of a slice, by name; ``spent`` gets the seconds of each."""
     images: dict[str, HU] = {}
     for model in models:
         start = time.perf_counter()

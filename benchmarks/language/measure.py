@@ -1,0 +1,195 @@
+"""Which words, embedded how: neighbours of anatomical words, and the words that relevance yields; writes results.md.
+
+    python benchmarks/language/measure.py WORDNET [SERIES]
+
+WORDNET: folder of WordNet 3.0's database (Debian: wordnet-base, usr/share/wordnet). SERIES: a real series with labels
+(``slices.real``). See ``encoder`` for what else must be installed. The rules are those of ``judge`` and ``fitting``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import fitting
+import numpy as np
+from encoder import GENERAL, Array, Encoder, centred, clip_words, terms, unit, word_pieces, words
+from judge import QUERIES, WordNet
+from numpy.typing import NDArray
+from phrases import PHRASES
+from slices import Slice, phantoms, real
+
+from lowdose.language import relevance, scene, spelling, vocabulary, word_table
+
+
+class Table(NamedTuple):
+    """words, unit embeddings, unit embeddings of the terms of ``PHRASES``."""
+
+    words: list[str]
+    rows: Array
+    terms: Array
+
+
+def tables() -> dict[str, Table]:
+    encoder = Encoder()
+    found: dict[str, Table] = {"word pieces' own table": _pieces(encoder), "whole pieces of it": _pieces(encoder, True)}
+    for size in (None, GENERAL):
+        chosen, general = words(size)
+        for form, named in (("{}", "word"), ("A CT of {}", "'A CT of' word")):
+            rows = encoder(chosen, form)
+            table, mean = centred(rows, general)
+            label = f"sentence of {named}, {len(chosen):,} words"
+            found[label] = Table(chosen, rows, terms(encoder, PHRASES, np.zeros_like(mean), form))
+            found[f"{label}, less the mean"] = Table(chosen, table, terms(encoder, PHRASES, mean, form))
+    return found
+
+
+def _pieces(encoder: Encoder, whole: bool = False) -> Table:
+    """The raw table; a term is the mean of the pieces of its phrases."""
+    tokens, raw = word_pieces(), encoder.pieces()
+    rows, _ = centred(raw, len(raw))
+    split = encoder.model.tokenizer.tokenize
+    index = {token: row for row, token in enumerate(tokens)}
+    named = [[index[piece] for phrase in PHRASES[term] for piece in split(phrase)] for term in PHRASES]
+    found = unit(np.stack([rows[pieces].mean(0) for pieces in named]))
+    keep = [row for row, word in enumerate(spelling.whole_words(tokens)) if spelling.readable(word) or not whole]
+    return Table([tokens[row] for row in keep], rows[keep], found)
+
+
+def neighbours(table: Table, judged: Callable[[str], bool]) -> tuple[int, float, float]:
+    """Queries in the table, share of their ten nearest words that are related, the same over all queries."""
+    index = {word: row for row, word in enumerate(table.words)}
+    shares = []
+    for query in (query for query in QUERIES if query in index):
+        order = np.argsort(-(table.rows @ table.rows[index[query]]), kind="stable")
+        near = [table.words[row] for row in order if row != index[query]][:10]
+        shares.append(np.mean([spelling.bare(word) == word and judged(word) for word in near]))
+    return len(shares), float(np.mean(shares)), float(np.sum(shares) / len(QUERIES))
+
+
+class Yielded(NamedTuple):
+    """Over slices: mean share of fitting words among the best 10 and 30, mean overlap (Jaccard) of the best ten of
+    slices of different regions, median sizes of the three candidate pools."""
+
+    ten: float
+    thirty: float
+    overlap: float
+    pools: NDArray[np.float64]
+
+
+def yielded(tokens: list[str], scored: Callable[[Slice], NDArray[np.float32]], slices: list[Slice]) -> Yielded:
+    best, shares, sizes = [], [], []
+    for one in slices:
+        scores, allowed = scored(one), fitting.stems(one.areas())
+        order = np.argsort(-scores, kind="stable")[:30]
+        shares.append([fitting.fits(tokens[row], allowed) for row in order])
+        best.append((one.region, set(order[:10].tolist())))
+        sizes.append([len(pool) for pool in relevance.candidate_pools(scores)])
+    apart = [len(a & b) / len(a | b) for i, (r, a) in enumerate(best) for s, b in best[:i] if r != s]
+    ten, thirty = np.mean([share[:10] for share in shares]), np.mean(shares)
+    return Yielded(float(ten), float(thirty), float(np.mean(apart)), np.median(sizes, axis=0))
+
+
+def scorer(
+    table: Table, contrast: float = 0.0, sharpness: float = relevance.SHARPNESS
+) -> Callable[[Slice], NDArray[np.float32]]:
+    """The formula of ``AnatomyRelevance`` on any table; contrast: so much of the mean over all terms is taken off."""
+    order = [list(PHRASES).index(term) for term in scene.TERMS]
+    cosines = (table.rows @ table.terms[order].T) * np.float32(sharpness / relevance.SHARPNESS)
+
+    def scored(one: Slice) -> NDArray[np.float32]:
+        raw = relevance.soft_maximum(cosines, scene.term_weights(one.classes, one.pixel_mm))
+        return relevance.min_max(raw - contrast * cosines.mean(1))
+
+    return scored
+
+
+def neighbour_section(found: dict[str, Table], judged: Callable[[str], bool]) -> list[str]:
+    lines = ["| table | rows | queries in it | related, of those in it | related, of all |", "|---|---|---|---|---|"]
+    for name, table in found.items():
+        count, of_found, of_all = neighbours(table, judged)
+        lines.append(f"| {name} | {len(table.words):,} | {count}/{len(QUERIES)} | {of_found:.3f} | {of_all:.3f} |")
+    return lines
+
+
+def relevance_section(found: dict[str, Table], slices: list[Slice]) -> list[str]:
+    lines = ["| table | fitting of 10 | of 30 | overlap | pools |", "|---|---|---|---|---|"]
+    chosen = list(found)[-1]
+    settings: list[tuple[str, Table, dict[str, float]]] = [(name, table, {}) for name, table in found.items()]
+    settings += [(f"the chosen one, contrast {c}", found[chosen], {"contrast": c}) for c in (0.3, 0.6, 1.0)]
+    settings += [(f"the chosen one, sharpness {k:g}", found[chosen], {"sharpness": k}) for k in (10.0, 40.0)]
+    for name, table, changed in settings:
+        lines.append(_row(name, yielded(table.words, scorer(table, **changed), slices)))
+    return lines
+
+
+def _row(name: str, got: Yielded) -> str:
+    sizes = " / ".join(f"{size:g}" for size in got.pools)
+    return f"| {name} | {got.ten:.3f} | {got.thirty:.3f} | {got.overlap:.3f} | {sizes} |"
+
+
+def shipped_section(slices: list[Slice]) -> list[str]:
+    """The shipped file itself, and two other vocabularies through it."""
+    others = {
+        "shipped": vocabulary.load().tokens,
+        "MiniLM's 30,522 word pieces": tuple(word_pieces()),
+        "CLIP's whole words": tuple(f"{word}</w>" for word in clip_words()),
+    }
+    known = {word: row for row, word in enumerate(word_table.shipped().tokens)}
+    lines = ["| vocabulary | known tokens | fitting of 10 | of 30 | overlap | pools |", "|---|---|---|---|---|---|"]
+    for name, tokens in others.items():
+        rows = np.array([known.get(word, -1) if word else -1 for word in spelling.whole_words(tokens)])
+
+        def scored(one: Slice, rows: NDArray[np.int64] = rows) -> NDArray[np.float32]:
+            weights = scene.term_weights(one.classes, one.pixel_mm)
+            raw = relevance.soft_maximum(word_table.shipped().cosines, weights)
+            return relevance.min_max(np.where(rows >= 0, raw[rows], raw.min()))
+
+        row = _row(name, yielded([spelling.bare(token) for token in tokens], scored, slices))
+        lines.append(row.replace(f"| {name} |", f"| {name} | {int((rows >= 0).sum()):,} |", 1))
+    return lines
+
+
+def examples(slices: list[Slice]) -> list[str]:
+    tokens = vocabulary.load().tokens
+    lines = ["| slice | best words, those that do not fit in brackets |", "|---|---|"]
+    for one in slices:
+        raw = relevance.soft_maximum(word_table.shipped().cosines, scene.term_weights(one.classes, one.pixel_mm))
+        allowed = fitting.stems(one.areas())
+        best = [tokens[row] for row in np.argsort(-raw, kind="stable")[:12]]
+        told = " ".join(word if fitting.fits(word, allowed) else f"({word})" for word in best)
+        lines.append(f"| {one.name} | {told} |")
+    return lines
+
+
+def geometry() -> str:
+    rows = vocabulary.load().embeddings.numpy()
+    apart = [2 - 2 * (rows[k : k + 1000] @ rows.T) for k in range(0, len(rows), 1000)]
+    nearest = np.quantile(np.concatenate([np.sort(part, axis=1)[:, 1] for part in apart]), (0.05, 0.5, 0.95))
+    flat = np.median(np.concatenate([np.exp(-part).sum(1) for part in apart]))
+    near, low, high = nearest[1], nearest[0], nearest[2]
+    return (
+        f"Rows have length 1. Squared distance to the nearest other word: {near:.2f} (5 to 95 %: {low:.2f} to {high:.2f});\n"
+        f"to any other, on average, {np.mean([part.mean() for part in apart]):.2f}. A latent that lies on a word gets\n"
+        f"1 / {flat:,.0f} for it (median) from the softmax over -|z - e|^2."
+    )
+
+
+def main() -> None:
+    judge = WordNet(Path(sys.argv[1]))
+    drawn = phantoms()
+    slices = drawn + (real(Path(sys.argv[2])) if len(sys.argv) > 2 else [])
+    found = tables()
+    text = Path(__file__).with_name("results.template.md").read_text(encoding="utf-8").split("@@")
+    sections = [
+        neighbour_section(found, judge.related), relevance_section(found, slices), shipped_section(slices),
+        examples(drawn[1::3] + slices[len(drawn) :: 8]), [geometry()],
+    ]  # fmt: skip
+    filled = "".join(part + "\n".join(section) for part, section in zip(text, sections, strict=False)) + text[-1]
+    Path(__file__).with_name("results.md").write_text(filled, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

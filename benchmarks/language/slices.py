@@ -1,0 +1,57 @@
+"""Slices whose anatomy is known: digital patients none of the settings was chosen on, and one real series."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose import organs
+from lowdose.io.open import open_source
+from lowdose.physics.phantom.patient import REGIONS, digital_patient
+
+
+class Slice(NamedTuple):
+    """classes: (y, x) numbers of ``organs.CLASSES``."""
+
+    name: str
+    region: str
+    classes: NDArray[np.uint8]
+    pixel_mm: tuple[float, float]
+
+    def areas(self) -> dict[str, float]:
+        """mm2 by class."""
+        count = np.bincount(self.classes.ravel(), minlength=len(organs.CLASSES))
+        return {
+            name: float(n) * self.pixel_mm[0] * self.pixel_mm[1] for name, n in zip(organs.CLASSES, count, strict=True)
+        }
+
+
+def phantoms(first_seed: int = 100, each: int = 6) -> list[Slice]:
+    """``each`` persons of every region but the trunk, cut at heights spread over it."""
+    found = []
+    for number, (region, (low, high)) in enumerate((name, span) for name, span in REGIONS.items() if name != "trunk"):
+        for k in range(each):
+            seed, height = first_seed + number * each + k, low + (high - low) * (k + 0.5) / each
+            person = digital_patient(seed, region=(height, height), slices=1, size=256, pixel_mm=1.48)
+            classes = organs.classes_of(person.labels[0])
+            found.append(Slice(f"{region} {seed}, {height:+.0f} mm", region, classes, (1.48, 1.48)))
+    return found
+
+
+def real(folder: Path) -> list[Slice]:
+    """A series with 'labels.nii.gz' beside its DICOM: 32 organ labels. What they leave out is fat or muscle by HU."""
+    labels = np.asarray(nibabel.load(folder / "labels.nii.gz").dataobj).transpose(2, 1, 0)[:, ::-1, :].astype(np.uint8)
+    found = []
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(folder / "dicom"))
+        for k in range(len(source)):
+            hu, classes, rest = source.read(k).hu, organs.classes_of(labels[k]), labels[k] == 0
+            classes[rest & (hu > -300)] = organs.INDEX["skeletal_muscle"]
+            classes[rest & (hu > -200) & (hu < -30)] = organs.INDEX["subcutaneous_fat"]
+            found.append(Slice(f"real {k}", "abdomen", classes, source.planes[k].pixel_mm or (1.0, 1.0)))
+    return found

@@ -1,0 +1,126 @@
+"""Relevance by a CLIP model, such as PubMedCLIP: image and prompts in one space, scored by their cosine (LEDA, 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.language import spelling
+from lowdose.language.clip_model import ClipModel, load_clip
+from lowdose.language.relevance import Scores, min_max
+from lowdose.language.text_cache import cached, default_folder
+from lowdose.language.vocabulary import Vocabulary
+from lowdose.volume import AIR, HU
+
+PROMPT = "A CT of {token}"
+"""Of LEDA's authors."""
+
+_BATCH = 256
+
+
+class ClipRelevance:
+    """Cosines of the image and the prompts of all tokens, min-max scaled for each image.
+
+    Images: ``hounsfield.SOFT_TISSUE`` to [0, 1], three times; shorter side to the model's size (bicubic, antialiased),
+    its middle square, normalised by the model's mean and deviation: CLIP's own preprocessing. Prompts name the bare
+    word, 'A CT of liver'.
+
+    released: what the authors' code does instead, to compare with its candidate lists: the whole image to the model's
+    square, bilinear without antialiasing and without mean and deviation; prompts of the vocabulary's raw keys, 'A CT of
+    liver</w>'.
+    """
+
+    def __init__(
+        self,
+        words: Vocabulary,
+        model: ClipModel | str | Path,
+        *,
+        prompt: str = PROMPT,
+        released: bool = False,
+        cache: Path | None = None,
+        device: torch.device | str = "cpu",
+        fetch: bool = False,
+    ) -> None:
+        """model: loaded, or the folder or hub name of one; cache: where prompts are kept, embedded (``text_cache``).
+
+        Embedding 49,408 prompts takes minutes on a CPU, once. Raises InvalidSetting for a prompt without
+        '{token}', and the errors of ``load_clip``.
+        """
+        if "{token}" not in prompt:
+            raise InvalidSetting(f"prompt '{prompt}': must hold '{{token}}', as in '{PROMPT}'")
+        self.released = released
+        self.model = model if isinstance(model, ClipModel) else load_clip(model, device, fetch)
+        spelled = words.tokens if released else [spelling.bare(token) for token in words.tokens]
+        texts = [prompt.replace("{token}", token) for token in spelled]
+        self._words = words
+        self._texts = cached(
+            cache or default_folder(),
+            (self.model.fingerprint(), words.sha256, prompt, "raw keys" if released else "bare words"),
+            (len(texts), self.model.width),
+            lambda: embed_texts(self.model, texts),
+        )
+
+    def scores(self, hu: HU, pixel_mm: tuple[float, float] | None = None) -> Scores:
+        """As ``Relevance.scores``; the pixel size is not needed."""
+        found: Scores = self.batch(hu[None])[0]
+        return found
+
+    @torch.inference_mode()
+    def batch(self, hu: NDArray[np.float32]) -> Scores:
+        """(B, y, x) HU -> (B, V), each image scored for itself."""
+        seen = (released_look if self.released else clip_look)(torch.from_numpy(window(hu)), self.model)
+        features = functional.normalize(self.model.image_features(seen).float(), dim=-1).cpu()
+        return min_max((features @ self._texts.T).numpy())
+
+    def vocabulary(self) -> Vocabulary:
+        """The whole words among the tokens, each once, with the embedding of its prompt as codebook.
+
+        It heals what a table of tokens breaks: a word of several tokens is one here. Raises IncompatibleCheckpoint when
+        there is no whole word.
+        """
+        rows: dict[str, int] = {}
+        for row, word in enumerate(self._words.words):
+            if word is not None:
+                rows.setdefault(word, row)
+        named = f"prompts of the whole words of {self._words.provenance} through CLIP"
+        return Vocabulary(tuple(rows), self._texts[list(rows.values())], named)
+
+
+def window(hu: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(B, y, x) HU -> (B, 1, y, x) in [0, 1]."""
+    unit: NDArray[Any] = SOFT_TISSUE.apply(np.nan_to_num(hu, nan=float(AIR)))
+    return unit[:, None].astype(np.float32)
+
+
+def clip_look(unit: Tensor, model: ClipModel) -> Tensor:
+    """(B, 1, y, x) in [0, 1] -> (B, 3, side, side) as CLIP was trained to see it."""
+    height, width = unit.shape[-2:]
+    scale = model.side / min(height, width)
+    size = [max(model.side, round(height * scale)), max(model.side, round(width * scale))]
+    image = functional.interpolate(unit, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0.0, 1.0)
+    top, left = (size[0] - model.side) // 2, (size[1] - model.side) // 2
+    square = image[..., top : top + model.side, left : left + model.side]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in model.normal)
+    return (square - mean) / std
+
+
+def released_look(unit: Tensor, model: ClipModel) -> Tensor:
+    """(B, 1, y, x) in [0, 1] -> (B, 3, side, side) as LEDA's released script does it."""
+    size = (model.side, model.side)
+    return functional.interpolate(unit, size=size, mode="bilinear", align_corners=False).expand(-1, 3, -1, -1)
+
+
+@torch.inference_mode()
+def embed_texts(model: ClipModel, texts: Sequence[str]) -> Tensor:
+    """(V, C) unit embeddings of texts."""
+    parts = [model.text_features(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+    return functional.normalize(torch.cat(parts).float(), dim=-1).cpu()

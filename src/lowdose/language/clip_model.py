@@ -1,0 +1,131 @@
+"""Both towers of a CLIP model, through the library ``transformers``, from a folder or a hub name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.language.model_folder import find_folder
+from lowdose.networks.features import hub, settings
+from lowdose.networks.features.look import OPENAI_CLIP, Normal
+
+_TOKENIZER = "tokenizer.json (or vocab.json and merges.txt)"
+FILES = (
+    f"{hub.CONFIG}, {hub.WEIGHTS} and {_TOKENIZER} of a CLIP model, for LEDA those of PubMedCLIP (ViT-B/32)",
+    f"where there is one, its {hub.SEEN}",
+)
+PATTERNS = (
+    hub.CONFIG, hub.WEIGHTS, hub.SEEN, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    "special_tokens_map.json",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """network: a CLIPModel. normal, side: how the image tower's inputs are normalised, and their size in pixels."""
+
+    network: Any
+    tokenizer: Any
+    normal: Normal
+    side: int
+
+    @property
+    def width(self) -> int:
+        """Channels of the space that images and texts share."""
+        return int(self.network.config.projection_dim)
+
+    def image_features(self, image: Tensor) -> Tensor:
+        """(B, 3, side, side) -> (B, width), not normalised."""
+        seen = self.network.vision_model(pixel_values=image.to(self.network.device)).pooler_output
+        features: Tensor = self.network.visual_projection(seen)
+        return features
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """(B, width), not normalised. Texts longer than the model reads are cut."""
+        longest = int(self.network.config.text_config.max_position_embeddings)
+        ids = self.tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        read = self.network.text_model(
+            input_ids=ids["input_ids"].to(self.network.device),
+            attention_mask=ids["attention_mask"].to(self.network.device),
+        )
+        features: Tensor = self.network.text_projection(read.pooler_output)
+        return features
+
+    def fingerprint(self) -> str:
+        """Hash of all that the embedding of a text depends on: tokenizer, text tower and its weights."""
+        found = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
+        found.update(self.network.config.text_config.to_json_string().encode())
+        for name, value in sorted(self.network.state_dict().items()):
+            if name.startswith("text_"):
+                found.update(name.encode())
+                found.update(value.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+
+def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool = False) -> ClipModel:
+    """A CLIP model in float32, frozen.
+
+    Raises InvalidSetting without transformers; NothingToRead when there is no such model, DownloadFailed when it was to
+    be fetched and cannot; IncompatibleCheckpoint for files that are missing, of another architecture, incomplete or not
+    finite.
+    """
+    transformers = _transformers()
+    folder = find_folder(str(model), fetch, FILES, PATTERNS)
+    _check_files(folder)
+    try:
+        network, told = transformers.CLIPModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # a damaged folder can raise anything there
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise IncompatibleCheckpoint(
+            f"{folder}: cannot be loaded as a CLIP model ({type(error).__name__}: {first}); copy its files again"
+        ) from error
+    missing = sorted(told["missing_keys"])
+    broken = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
+    if missing or broken:
+        raise IncompatibleCheckpoint(
+            f"{folder / hub.WEIGHTS}: weights '{[*missing, *broken][0]}' are {'missing' if missing else 'not finite'}; "
+            "copy the whole file again"
+        )
+    vision = network.config.vision_config
+    normal, _ = settings.seen(folder / hub.SEEN, OPENAI_CLIP, vision.image_size)
+    network = network.to(device).eval().requires_grad_(False)
+    return ClipModel(network, tokenizer, normal, int(vision.image_size))
+
+
+def _transformers() -> Any:
+    hub.hide_broken_torchvision()
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise InvalidSetting(
+            f"relevance by a CLIP model needs the Python package transformers 5 or later ({error}): "
+            "pip install 'transformers>=5'; without it take the embedded relevance of the anatomy network"
+        ) from error
+
+
+def _check_files(folder: Path) -> None:
+    needed = f"needs {'; '.join(FILES)}"
+    for name in (hub.CONFIG, hub.WEIGHTS):
+        if not (folder / name).is_file():
+            raise IncompatibleCheckpoint(
+                f"{folder}: has no {name} (pickled weights, pytorch_model.bin, are not read: "
+                f"CLIPModel.from_pretrained(folder).save_pretrained(folder) writes it); {needed}"
+            )
+    if not (folder / "tokenizer.json").is_file() and not (
+        (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    ):
+        raise IncompatibleCheckpoint(f"{folder}: has no {_TOKENIZER}; {needed}")
+    kind = settings.read(folder / hub.CONFIG).get("model_type")
+    if kind != "clip":
+        raise IncompatibleCheckpoint(f"{folder / hub.CONFIG}: its model_type is '{kind}', not 'clip'; {needed}")

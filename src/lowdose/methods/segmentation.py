@@ -1,0 +1,32 @@
+"""Learning to name every pixel of labelled slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import nn
+
+from lowdose.batch import LabelledBatch
+from lowdose.hounsfield import OBJECTIVE
+from lowdose.methods.base import Method, Turn
+from lowdose.networks.anatomy import Anatomy
+from lowdose.objectives.segmentation import segmentation_terms
+
+
+class Segmentation(Method[LabelledBatch]):
+    """The anatomy network by cross-entropy and Dice, on labels at half the resolution of the slices."""
+
+    def __init__(self, network: Anatomy) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def model(self) -> nn.Module:
+        return self.network
+
+    def players(self) -> Mapping[str, nn.Module]:
+        return {"anatomy": self.network}
+
+    def turns(self, batch: LabelledBatch) -> Iterator[Turn]:
+        logits = self.network(OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high)))
+        yield Turn("anatomy", segmentation_terms(logits, batch.classes, batch.annotated))

@@ -1,0 +1,118 @@
+"""DINOv2, CLIP's image tower and ResNet as feature maps, through ``transformers`` (``hub``).
+
+RAD-DINO is a DINOv2, PubMedCLIP a CLIP: their folders just work, with the normalisation they state themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowdose.hounsfield import Window
+from lowdose.networks.features import hub
+from lowdose.networks.features.base import Frozen, choose, pad_far
+from lowdose.networks.features.look import IMAGENET, OPENAI_CLIP, WHOLE, Look
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        hub.Family(
+            "dinov2",
+            {"dinov2": "Dinov2Model", "dinov2_with_registers": "Dinov2WithRegistersModel"},
+            "facebook/dinov2-base",
+            IMAGENET,
+        ),
+        hub.Family(
+            "clip",
+            {"clip": "CLIPVisionModel", "clip_vision_model": "CLIPVisionModel"},
+            "openai/clip-vit-large-patch14",
+            OPENAI_CLIP,
+        ),
+        hub.Family("resnet", {"resnet": "ResNetModel"}, "microsoft/resnet-50", IMAGENET, "eager"),
+    )
+}
+
+
+class Patches(Frozen):
+    """Patch tokens of a vision transformer after chosen blocks, 'block1', 'block2', ... each (B, C, H/p, W/p).
+
+    The image keeps its pixels: it is padded with air at the far edges to multiples of the patch p (512 to 518 for
+    p = 14), so maps are ceil(H/p) x ceil(W/p), and the position embeddings are interpolated to as many patches. The
+    class token and registers are left out. DINOv2's tokens pass its last layer norm, as its authors' own maps do;
+    CLIP's are as they leave the block. With ``side`` the whole image is first resized to side x side.
+    """
+
+    def __init__(
+        self, name: str, loaded: hub.Loaded, layers: Sequence[str] | None, look: Look, side: int | None
+    ) -> None:
+        super().__init__(name, loaded.network, int(loaded.config.patch_size))
+        self.patch = self.smallest
+        depth = int(loaded.config.num_hidden_layers)
+        known = [f"block{n}" for n in range(1, depth + 1)]
+        quarters = [known[-(-depth * part // 4) - 1] for part in range(1, 5)]
+        self.layers = choose(name, known, layers, quarters)
+        # DINOv2 always interpolates, and takes no such argument.
+        self.positions = {"interpolate_pos_encoding": True} if loaded.config.model_type.startswith("clip") else {}
+        self.look, self.side = look, side
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        padded = pad_far(_resized(image, self.side), self.patch)
+        grid = [side // self.patch for side in padded.shape[-2:]]
+        hidden = self.network(self.look(padded), output_hidden_states=True, **self.positions).hidden_states
+        last_norm = getattr(self.network, "layernorm", nn.Identity())
+        return {
+            layer: last_norm(hidden[int(layer.removeprefix("block"))])[:, -grid[0] * grid[1] :]
+            .transpose(1, 2)
+            .unflatten(2, grid)
+            for layer in self.layers
+        }
+
+
+class Stages(Frozen):
+    """Maps of a residual network: 'stem' (B, C, H/4, W/4), 'stage1' the same size, 'stage2' half of it, ...
+
+    Any size from 32; sides are rounded up at every stride. With ``side`` the image is first resized to side x side.
+    """
+
+    def __init__(
+        self, name: str, loaded: hub.Loaded, layers: Sequence[str] | None, look: Look, side: int | None
+    ) -> None:
+        super().__init__(name, loaded.network, 32)
+        self.known = ["stem", *(f"stage{n}" for n in range(1, len(loaded.config.depths) + 1))]
+        self.layers = choose(name, self.known, layers, self.known[1:])
+        self.look, self.side = look, side
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        seen = self.look(_resized(image, self.side))
+        hidden = self.network(seen, output_hidden_states=True).hidden_states
+        return {layer: hidden[self.known.index(layer)] for layer in self.layers}
+
+
+def _resized(image: Tensor, side: int | None) -> Tensor:
+    if side is None:
+        return image
+    return functional.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
+def load(
+    name: str,
+    weights: str | Path | None = None,
+    layers: Sequence[str] | None = None,
+    window: Window = WHOLE,
+    trained_size: bool = False,
+    fetch: bool = False,
+) -> Frozen:
+    """'dinov2', 'clip' or 'resnet' from a folder with config.json and model.safetensors, or by a name on the hub.
+
+    layers: None is after every quarter of the blocks, or every stage. trained_size: resize every image to the size
+    the network was trained at, for meaning rather than detail; else full slices keep their pixels. fetch: whether a
+    hub name may be downloaded. Raises the errors of ``hub.load``, InvalidSetting for an unknown layer.
+    """
+    loaded = hub.load(FAMILIES[name], weights, fetch)
+    look, side = Look(loaded.normal, window), loaded.side if trained_size else None
+    if name == "resnet":
+        return Stages(name, loaded, layers, look, side)
+    return Patches(name, loaded, layers, look, side)

@@ -1,0 +1,165 @@
+"""VGG16, VGG19 (Simonyan & Zisserman 2015) and AlexNet (Krizhevsky 2014) up to the deepest layer that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowdose.errors import IncompatibleCheckpoint
+from lowdose.hounsfield import Window
+from lowdose.networks.features import files
+from lowdose.networks.features.base import Frozen, choose, seeded
+from lowdose.networks.features.look import IMAGENET, WHOLE, Look, Normal
+
+
+class _Conv(NamedTuple):
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+
+
+class _Pool(NamedTuple):
+    kernel: int = 2
+    stride: int = 2
+
+
+def _vgg(*depths: int) -> list[tuple[str, _Conv | _Pool]]:
+    plan: list[tuple[str, _Conv | _Pool]] = []
+    for block, (depth, width) in enumerate(zip(depths, (64, 128, 256, 512, 512), strict=True), start=1):
+        plan += [(f"{block}_{n}", _Conv(width)) for n in range(1, depth + 1)]
+        plan.append((str(block), _Pool()))
+    return plan
+
+
+PLANS: dict[str, list[tuple[str, _Conv | _Pool]]] = {
+    "vgg16": _vgg(2, 2, 3, 3, 3),
+    "vgg19": _vgg(2, 2, 4, 4, 4),
+    "alexnet": [
+        ("1", _Conv(64, 11, 4, 2)),
+        ("1", _Pool(3)),
+        ("2", _Conv(192, 5, 1, 2)),
+        ("2", _Pool(3)),
+        ("3", _Conv(384)),
+        ("4", _Conv(256)),
+        ("5", _Conv(256)),
+        ("5", _Pool(3)),
+    ],
+}
+
+USUAL = {
+    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
+    "vgg19": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+}
+"""The last layer of every block: indices 3, 8, 17, 26, 35 of VGG19 are those of LEDA's perceptual loss, VGG16's and
+AlexNet's those of LPIPS. WGAN-VGG takes 'conv5_4' of VGG19, before its ReLU, alone."""
+
+
+def layers_of(name: str) -> dict[str, int]:
+    """Channels of 'conv1_1', 'relu1_1', ... 'pool5', in the order of the indices of torchvision's ``features``."""
+    found: dict[str, int] = {}
+    channels = 3
+    for label, step in PLANS[name]:
+        channels = step.width if isinstance(step, _Conv) else channels
+        found |= {kind + label: channels for kind in (("conv", "relu") if isinstance(step, _Conv) else ("pool",))}
+    return found
+
+
+class _Stack(nn.Module):
+    """Layers with the names of torchvision's state dict, 'features.<index>.weight'."""
+
+    def __init__(self, name: str, layers: Sequence[str]) -> None:
+        super().__init__()
+        made: list[nn.Module] = []
+        channels = 3
+        for label, step in PLANS[name]:
+            if isinstance(step, _Pool):
+                made.append(nn.MaxPool2d(step.kernel, step.stride))
+                continue
+            # A convolution's own output is kept only where it is asked for, which halves the memory.
+            relu = nn.ReLU(inplace=f"conv{label}" not in layers)
+            made += [nn.Conv2d(channels, step.width, step.kernel, step.stride, step.padding), relu]
+            channels = step.width
+        self.names = list(layers_of(name))
+        self.deepest = max(self.names.index(layer) for layer in layers)
+        self.features = nn.Sequential(*made[: self.deepest + 1])
+
+
+def _smallest(name: str, deepest: int) -> int:
+    """The side from which the layer at index ``deepest`` has a pixel."""
+    side, index = 1, len(layers_of(name))
+    for _, step in reversed(PLANS[name]):
+        index -= 1 if isinstance(step, _Pool) else 2
+        if index <= deepest:
+            padding = 0 if isinstance(step, _Pool) else step.padding
+            side = max((side - 1) * step.stride + step.kernel - 2 * padding, 1)
+    return side
+
+
+class ConvFeatures(Frozen):
+    """Maps of a plain convolutional network, at their own resolution: VGG's halve, rounded down, at every pool."""
+
+    network: _Stack
+
+    def __init__(self, name: str, stack: _Stack, layers: Sequence[str], look: Look) -> None:
+        super().__init__(name, stack, _smallest(name.removesuffix("-random"), stack.deepest))
+        self.layers = tuple(layers)
+        self.look = look
+
+    def maps(self, image: Tensor) -> dict[str, Tensor]:
+        h = self.look(image)
+        found = {}
+        for name, layer in zip(self.network.names, self.network.features, strict=False):
+            h = layer(h)
+            if name in self.layers:
+                found[name] = h
+        return found
+
+
+def recipe(name: str) -> str:
+    """How to get a file of pretrained weights."""
+    return (
+        f"give a file of {name} weights, .safetensors or .pth, with the names of torchvision ('features.0.weight'); on "
+        f'a connected machine with torchvision: python -c "import torch, torchvision; '
+        f"torch.save(torchvision.models.{name}(weights='IMAGENET1K_V1').state_dict(), '{name}.pth')\"; or ask for "
+        f"'{name}-random', which is not trained at all"
+    )
+
+
+def load(
+    name: str,
+    path: Path | None,
+    layers: Sequence[str] | None = None,
+    window: Window = WHOLE,
+    normal: Normal = IMAGENET,
+) -> ConvFeatures:
+    """'vgg16', 'vgg19' or 'alexnet' with pretrained weights from a file in torchvision's names.
+
+    layers: of ``layers_of``; None is ``USUAL``. Raises IncompatibleCheckpoint when there is no such file or its
+    weights do not fit, InvalidSetting for an unknown layer.
+    """
+    if path is None:
+        raise IncompatibleCheckpoint(f"no weights for '{name}': they are not shipped; {recipe(name)}")
+    chosen = choose(name, list(layers_of(name)), layers, USUAL[name])
+    with torch.device("meta"):
+        stack = _Stack(name, chosen)
+    files.fill(stack, path, recipe(name))
+    return ConvFeatures(name, stack, chosen, Look(normal, window))
+
+
+def stand_in(
+    name: str,
+    layers: Sequence[str] | None = None,
+    window: Window = WHOLE,
+    normal: Normal = IMAGENET,
+    seed: int = 0,
+) -> ConvFeatures:
+    """The same network with seeded random weights, called '<name>-random' so that no result hides it."""
+    chosen = choose(name, list(layers_of(name)), layers, USUAL[name])
+    stack = seeded(lambda: _Stack(name, chosen), seed)
+    return ConvFeatures(f"{name}-random", stack, chosen, Look(normal, window))

@@ -1,0 +1,99 @@
+"""LPIPS: how different two images look to a network, fitted to human judgements (Zhang et al., CVPR 2018, eq. 1).
+
+    d(x, y) = sum over layers l of  mean over pixels of  w_l . (f_l(x) / |f_l(x)| - f_l(y) / |f_l(y)|)^2
+
+with f_l the maps of VGG16 or AlexNet, unit-normalised along the channels, and w_l >= 0 one number a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.hounsfield import Window
+from lowdose.networks.features import convs, files
+from lowdose.networks.features.look import WHOLE
+
+BACKBONES = ("vgg16", "alexnet")
+_TINY = 1e-10
+
+
+class Lpips(nn.Module):
+    """(B, 1, H, W) twice, in the unit of ``OBJECTIVE`` -> distance (B,): 0 for equal images, else positive.
+
+    heads: one (C,) per layer of ``features``, none negative. Nothing in here is trained; gradients reach both images.
+    """
+
+    def __init__(self, features: convs.ConvFeatures, heads: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.name = f"lpips-{features.name}"
+        self.features = features
+        # Buffers, no parameters: they move with the module, and no optimiser finds them.
+        for number, head in enumerate(heads):
+            self.register_buffer(f"head{number}", head.detach().clone().view(1, -1, 1, 1))
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        pairs = zip(self.features(one).values(), self.features(other).values(), strict=True)
+        distances = [
+            (self.get_buffer(f"head{number}") * (_unit(a) - _unit(b)) ** 2).sum(dim=1).mean(dim=(1, 2))
+            for number, (a, b) in enumerate(pairs)
+        ]
+        return torch.stack(distances).sum(dim=0)
+
+
+def _unit(map_: Tensor) -> Tensor:
+    """Length 1 along the channels. Half-precision maps are widened first: their squares would overflow."""
+    wide = map_.to(torch.promote_types(map_.dtype, torch.float32))
+    # Under the root, so that a pixel where no channel fires has a gradient of 0 and not of 0 / 0.
+    return wide / (wide.square().sum(dim=1, keepdim=True) + _TINY**2).sqrt()
+
+
+def recipe(name: str) -> str:
+    """How to get a file of the linear heads."""
+    network = {"vgg16": "vgg", "alexnet": "alex"}[name]
+    return (
+        f"give the file of LPIPS heads for {name}, .safetensors or .pth, with weights 'lin0.model.1.weight' to "
+        f"'lin4.model.1.weight'; it is weights/v0.1/{network}.pth of the Python package lpips ('pip download --no-deps "
+        f"lpips', and unzip); or ask for '{name}-random', which is not trained at all"
+    )
+
+
+def load(name: str, path: Path | None, heads: Path | None, window: Window = WHOLE) -> Lpips:
+    """The metric on 'vgg16' (as in VQGAN's and LEDA's autoencoders) or 'alexnet' (as most tables of results).
+
+    path: the backbone, as for ``convs.load``; heads: the linear layers, 'lin<k>.model.1.weight' (1, C, 1, 1). The
+    published constants expect a natural image in [0, 1]; ``window`` says which HU are shown as such. Raises
+    IncompatibleCheckpoint when a file is missing or does not fit, InvalidSetting for another name.
+    """
+    if name not in BACKBONES:
+        raise InvalidSetting(f"LPIPS on '{name}': has heads for {', '.join(BACKBONES)} only")
+    if heads is None:
+        raise IncompatibleCheckpoint(f"no LPIPS heads for '{name}': they are not shipped; {recipe(name)}")
+    backbone = convs.load(name, path, window=window)
+    shapes = {
+        f"lin{k}.model.1.weight": torch.Size((1, width, 1, 1)) for k, width in enumerate(_widths(name, backbone.layers))
+    }
+    found = files.pick(files.read(heads, recipe(name)), shapes, heads, recipe(name))
+    for key, value in found.items():
+        if not bool(((value >= 0) & value.isfinite()).all()):
+            raise IncompatibleCheckpoint(
+                f"{heads}: '{key}' has values that are negative or no numbers, under which a distance has no meaning; "
+                f"{recipe(name)}"
+            )
+    return Lpips(backbone, [value.float() for value in found.values()])
+
+
+def stand_in(name: str, window: Window = WHOLE, seed: int = 0) -> Lpips:
+    """On seeded random weights, every channel alike: called 'lpips-<name>-random' so that no result hides it."""
+    if name not in BACKBONES:
+        raise InvalidSetting(f"LPIPS on '{name}': has heads for {', '.join(BACKBONES)} only")
+    backbone = convs.stand_in(name, window=window, seed=seed)
+    return Lpips(backbone, [torch.full((width,), 1.0 / width) for width in _widths(name, backbone.layers)])
+
+
+def _widths(name: str, layers: Sequence[str]) -> list[int]:
+    return [convs.layers_of(name)[layer] for layer in layers]

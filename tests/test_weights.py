@@ -1,0 +1,135 @@
+"""Weights files below any network: what is stored, what is refused, and what is shipped with which checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from lowdose import weights
+from lowdose.errors import IncompatibleCheckpoint
+
+
+def small(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    network(torch.randn(2, 1, 9, 9))
+    return network
+
+
+def write(folder: Path, content: bytes, name: str = "a.safetensors") -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+def test_what_is_packed_comes_back_whatever_its_layout(tmp_path: Path) -> None:
+    network = small()
+    network[0].weight.data = network[0].weight.data.contiguous(memory_format=torch.channels_last)
+    content = weights.packed(network, {"said": "this"})
+    found = weights.read(write(tmp_path, content))
+    assert (found.header, found.sha256) == ({"said": "this"}, hashlib.sha256(content).hexdigest())
+    other = small(1)
+    weights.fill(other, found.tensors, "a", "the network")
+    for name, value in network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+    assert next(other.parameters()).requires_grad
+
+
+def test_half_precision_leaves_counts_alone_and_is_loaded_as_float32(tmp_path: Path) -> None:
+    network = small()
+    network[1].num_batches_tracked.fill_(70_001)  # more than float16 holds
+    found = weights.read(write(tmp_path, weights.packed(network, {}, torch.float16)))
+    assert found.tensors["0.weight"].dtype == torch.float16
+    with torch.device("meta"):
+        other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+    weights.fill(other, found.tensors, "a", "the network")
+    assert int(other[1].num_batches_tracked) == 70_001
+    assert other[0].weight.dtype == torch.float32
+    assert torch.equal(other[0].weight, network[0].weight.half().float())
+    assert other.eval()(torch.randn(1, 1, 5, 5)).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.float64, torch.bfloat16])
+def test_a_foreign_type_of_number_becomes_the_networks_own(kind: torch.dtype) -> None:
+    network = small()
+    tensors = {name: value.to(kind) for name, value in network.state_dict().items()}
+    weights.fill(network, tensors, "a", "the network")
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    assert network(torch.randn(2, 1, 5, 5)).isfinite().all()
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "larger"])
+def test_weights_of_another_network_are_refused(change: str) -> None:
+    tensors = small().state_dict()
+    if change == "more":
+        tensors["2.weight"] = torch.zeros(1)
+    elif change == "fewer":
+        del tensors["0.bias"]
+    else:
+        tensors["0.bias"] = torch.zeros(4)
+    with pytest.raises(IncompatibleCheckpoint, match=r"b\.safetensors: the weights do not fit the little network"):
+        weights.fill(small(), tensors, "b.safetensors", "the little network")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_failed_training_is_refused_and_the_network_left_alone(value: float) -> None:
+    network, tensors = small(), small(1).state_dict()
+    tensors["1.running_var"] = torch.full((3,), value)
+    before = {name: kept.clone() for name, kept in network.state_dict().items()}
+    with pytest.raises(IncompatibleCheckpoint, match=r"b: weights '1\.running_var' hold NaN or infinity"):
+        weights.fill(network, tensors, "b", "the network")
+    assert all(torch.equal(kept, before[name]) for name, kept in network.state_dict().items())
+
+
+def test_only_safetensors_files_that_are_there_are_read(tmp_path: Path) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    write(tmp_path, b"PK", "model.pt")
+    for name in ("gone.safetensors", "folder.safetensors", "model.pt"):
+        with pytest.raises(IncompatibleCheckpoint, match=rf"{name}: only \.safetensors files are loaded"):
+            weights.read(tmp_path / name)
+    for content in (b"", b"\x00" * 40, b"\xff" * 7, weights.packed(small(), {})[:-1]):
+        with pytest.raises(IncompatibleCheckpoint, match="copy it again"):
+            weights.read(write(tmp_path, content))
+
+
+def test_a_file_without_a_header_has_an_empty_one(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "plain.safetensors")
+    assert weights.read(tmp_path / "plain.safetensors").header == {}
+
+
+def test_one_other_bit_is_another_file(tmp_path: Path) -> None:
+    content = bytearray(weights.packed(small(), {}))
+    expected = hashlib.sha256(content).hexdigest()
+    assert weights.read(write(tmp_path, bytes(content)), expected).sha256 == expected
+    content[-1] ^= 1
+    with pytest.raises(IncompatibleCheckpoint, match=f"not {expected[:16]}.*reinstall"):
+        weights.read(write(tmp_path, bytes(content)), expected)
+
+
+def test_every_shipped_file_has_the_checksum_and_a_known_kind() -> None:
+    assert weights.shipped()
+    for name, sha256 in weights.shipped().items():
+        assert weights.read_shipped(name).sha256 == sha256
+    kinds = [weights.shipped(kind) for kind in ("denoiser", "anatomy", "vocabulary")]
+    assert {name for names in kinds for name in names} == set(weights.shipped())
+    assert sum(map(len, kinds)) == len(weights.shipped())
+    assert not weights.shipped("recipe")
+
+
+def test_what_is_not_shipped_names_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(IncompatibleCheckpoint, match=r"no 'unnet' among the shipped files \(.*unet"):
+        weights.read_shipped("unnet")
+    monkeypatch.setattr(weights.resources, "files", lambda _: tmp_path)
+    assert weights.shipped() == {}
+    with pytest.raises(IncompatibleCheckpoint, match=r"\(none\)"):
+        weights.read_shipped("unet")
+    sha256 = hashlib.sha256(write(tmp_path, weights.packed(small(), {})).read_bytes()).hexdigest()
+    (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "anatomy", "sha256": sha256}}))
+    assert weights.shipped("anatomy") == {"a": sha256}
+    assert weights.shipped("denoiser") == {}
+    assert weights.read_shipped("a").sha256 == sha256

@@ -1,0 +1,244 @@
+"""Training the anatomy network: it learns, saves and loads; resumed equals uninterrupted; it goes on from weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_run import EXACT, StopAfter, assert_same
+
+from lowdose import checkpoint, recipes, weights
+from lowdose.batch import UNKNOWN, LabelledBatch
+from lowdose.checkpoint import Domain
+from lowdose.data.labelled import LabelledSlice
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused
+from lowdose.hounsfield import Scale
+from lowdose.methods.segmentation import Segmentation
+from lowdose.networks import anatomy
+from lowdose.networks.denoiser import Denoiser
+from lowdose.networks.segmentation import segment
+from lowdose.organs import CLASSES, INDEX, ORGANS, classes_of
+from lowdose.spec import Spec
+from lowdose.train import anatomy as training
+from lowdose.train import conduct
+from lowdose.train.anatomy import BANK, train_anatomy, validation
+from lowdose.train.conduct import MODEL, Options
+from lowdose.train.loop import STATE
+from lowdose.train.recipe import AnatomyNumbers, AnatomyRecipe
+from toy_people import SIZE, instead_of_digital_patients, person
+
+TINY = AnatomyNumbers(
+    steps=4, batch=2, size=64, patients=1, real_share=0.5, validation_patients=1, warmup=1, validate_every=10,
+    checkpoint_every=2,
+)  # fmt: skip
+people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients)
+
+
+def small(**changes: object) -> AnatomyRecipe:
+    recipe = recipes.find("anatomy")
+    assert isinstance(recipe, AnatomyRecipe)
+    return replace(recipe, numbers=replace(TINY, **changes))
+
+
+def real(hu: int = 100) -> LabelledSlice:
+    annotated = np.zeros(len(CLASSES), bool)
+    annotated[INDEX["liver"]] = True
+    classes = np.full((SIZE, SIZE), UNKNOWN, np.uint8)
+    classes[40:90, 50:100] = INDEX["liver"]
+    return LabelledSlice(1, np.full((SIZE, SIZE), hu, np.int16), classes, annotated, (1.0, 1.0))
+
+
+def go(
+    recipe: AnatomyRecipe, run: Path, options: Options = EXACT, slices: Sequence[LabelledSlice] = (), **more: Path
+) -> bool:
+    return train_anatomy("anatomy", recipe, slices, run, options, lambda _: None, lambda *_: None, **more)
+
+
+ANATOMY = [name for name in recipes.names() if isinstance(recipes.find(name), AnatomyRecipe)]
+
+
+@pytest.mark.parametrize("name", ANATOMY)
+def test_every_recipe_trains_saves_loads_and_segments(name: str, tmp_path: Path) -> None:
+    recipe = replace(recipes.find(name), numbers=replace(TINY, steps=2, batch=1))
+    said: list[str] = []
+    run = tmp_path / "run"
+    assert train_anatomy(name, recipe, [real()], run, EXACT, said.append, lambda *_: None)
+    assert said == ["digital patients: 1/1"]
+    found = segment(anatomy.load(run / MODEL), person(3).volume.hu[0], (1.0, 1.0))
+    assert found.shape == (SIZE, SIZE)
+    stated = json.loads(weights.read(run / MODEL).header["training"])
+    assert (stated["recipe"], stated["step"], stated["size"]) == (name, 2, 64)
+    assert recipe.paper
+    rows = {row["name"]: float(row["value"]) for row in csv.DictReader((run / "log.csv").open())}
+    for logged in ("anatomy/cross_entropy", "anatomy/dice", "validation/dice_clean", "validation/dice_noisy"):
+        assert np.isfinite(rows[logged])
+    described = json.loads((run / "run.json").read_text())
+    assert described["classes"] == list(CLASSES)
+    assert described["real"] == {"slices": 1, "patients": 1}
+    assert {"bending", "appearance", "versions", "paper"} < set(described)
+    assert described["settings"]["data"] == stated["data"]
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    losses: list[float] = []
+    recipe = small(steps=20, batch=2, validation_patients=0, learning_rate=3e-3, checkpoint_every=100)
+    turns = Segmentation.turns
+
+    def watched(self: Segmentation, batch: LabelledBatch) -> object:
+        for turn in turns(self, batch):
+            losses.append(float(turn.terms["cross_entropy"].detach()))
+            yield turn
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Segmentation, "turns", watched)
+        assert go(recipe, tmp_path)
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:3])
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, slices = small(ema=0.9), [real()]
+    assert go(recipe, tmp_path / "whole", slices=slices)
+    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
+    assert not go(recipe, tmp_path / "parts", slices=slices)
+    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    assert go(recipe, tmp_path / "parts", replace(EXACT, resume=True), slices)
+    whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 4
+    for key in ("modules", "ema", "optimisers"):
+        assert_same(whole[key], parts[key])
+    one, two = (weights.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
+    assert one.header == two.header
+    assert all(torch.equal(value, two.tensors[name]) for name, value in one.tensors.items())
+    # The averaged weights are what is written, with the statistics that belong to them.
+    assert all(torch.equal(value, whole["ema"][name]) for name, value in one.tensors.items())
+    assert not torch.equal(one.tensors["head.weight"], whole["modules"]["anatomy"]["head.weight"])
+
+
+def test_a_run_goes_on_only_as_it_was_begun(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="nothing to resume"):
+        go(small(), tmp_path / "none", replace(EXACT, resume=True))
+    run, again = tmp_path / "run", replace(EXACT, resume=True)
+    go(small(steps=1, validation_patients=0), run, slices=[real()])
+    with pytest.raises(OutputRefused, match="--resume"):
+        go(small(steps=1, validation_patients=0), run, slices=[real()])
+    with pytest.raises(InvalidSetting, match="seed was 0, now 1"):
+        go(small(steps=1, validation_patients=0, seed=1), run, again, [real()])
+    with pytest.raises(InvalidSetting, match="data was"):
+        go(small(steps=1, validation_patients=0), run, again, [real(hu=101)])
+    with pytest.raises(InvalidSetting, match="data was"):
+        go(small(steps=1, validation_patients=0), run, again)
+    with pytest.raises(InvalidSetting, match="start was None, now"):
+        go(small(steps=1, validation_patients=0), run, again, [real()], start=run / MODEL)
+    assert go(small(steps=1, validation_patients=0), run, again, [real()])
+
+
+def test_digital_patients_are_kept_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = small(steps=1, batch=1, validation_patients=0)
+    go(once, tmp_path / "one", bank=tmp_path / "bank")
+    assert not (tmp_path / "one" / BANK).exists()
+    monkeypatch.setattr("lowdose.data.digital.training_patient", None)  # none is made again
+    go(once, tmp_path / "two", bank=tmp_path / "bank")
+    one, two = (load_file(tmp_path / name / MODEL) for name in ("one", "two"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+STILL = {"steps": 1, "batch": 1, "learning_rate": 1e-12, "final_learning_rate": 0.0, "warmup": 0}
+
+
+def test_it_goes_on_from_weights(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    begun = tmp_path / "begun.safetensors"
+    begun.write_bytes(anatomy.packed(anatomy.Anatomy(), {}))
+    assert go(small(**STILL, validation_patients=0), tmp_path / "run", start=begun)
+    start, fresh = load_file(begun), anatomy.Anatomy().state_dict()
+    for name, value in torch.load(tmp_path / "run" / STATE, weights_only=True)["modules"]["anatomy"].items():
+        if "running" in name or "num_batches" in name:
+            continue
+        torch.testing.assert_close(value, start[name], atol=1e-6, rtol=0)
+        assert value.ndim < 4 or not torch.allclose(value, fresh[name], atol=1e-3)
+    stated = json.loads(weights.read(tmp_path / "run" / MODEL).header["training"])
+    assert stated["start"] == weights.read(begun).sha256
+
+
+def test_weights_of_another_kind_are_no_start(tmp_path: Path) -> None:
+    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale())
+    checkpoint.save(tmp_path / "unet.safetensors", denoiser, Domain(), {})
+    for name, reason in (("unet.safetensors", "its format is"), ("gone.safetensors", "only .safetensors")):
+        with pytest.raises(IncompatibleCheckpoint, match=reason):
+            go(small(), tmp_path / "run", start=tmp_path / name)
+    assert not (tmp_path / "run").exists()
+
+
+class Knowing(torch.nn.Module):
+    """Answers with the classes of the person that it is shown, by their HU."""
+
+    multiple = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        hu = torch.nn.functional.avg_pool2d(image, 2) * 3000 - 1000
+        logits = torch.full((1, len(CLASSES), *hu.shape[-2:]), -1e4)
+        for name, value in (("outside", -1000), ("torso_fat", -100), ("liver", 100)):
+            logits[:, INDEX[name]] = -(hu[:, 0] - value).abs()
+        return logits
+
+
+def test_validation_is_the_mean_dice_of_organs_that_are_there() -> None:
+    patients = [person(7, 2), person(8, 2)]
+    found = validation(Knowing(), patients)  # type: ignore[arg-type]
+    assert set(found) == {"validation/dice_clean", "validation/dice_noisy"}
+    # Only the liver is an organ; fat, well found too, does not count.
+    assert 0.97 < found["validation/dice_clean"] < 1.0
+    assert found["validation/dice_noisy"] < found["validation/dice_clean"]
+    assert validation(Knowing(), patients) == found  # type: ignore[arg-type]
+    assert validation(Knowing(), []) == {}  # type: ignore[arg-type]
+    assert INDEX["liver"] in classes_of(patients[0].labels)
+    assert "torso_fat" not in {organ.name for organ in ORGANS}
+
+
+def test_the_loss_is_that_of_the_network_on_clipped_hu() -> None:
+    torch.manual_seed(0)
+    method = Segmentation(anatomy.Anatomy().eval())
+    hu = torch.randn(1, 1, 64, 64) * 300
+    hu[0, 0, 5:9] = 5000.0
+    batch = LabelledBatch(hu, torch.ones(1, 32, 32, dtype=torch.int64), torch.ones(1, len(CLASSES), dtype=torch.bool))
+    (turn,) = method.turns(batch)
+    logits = method.model((hu.clamp(-1000, 2000) + 1000) / 3000)
+    assert turn.player == "anatomy"
+    expected = torch.nn.functional.cross_entropy(logits, batch.classes)
+    torch.testing.assert_close(turn.terms["cross_entropy"], expected)
+    assert list(method.players()) == list(method.saved()) == ["anatomy"]
+    assert method.players()["anatomy"] is method.model
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": "100"}, {"size": "32"}, {"patients": "0"}, {"real_share": "1.5"}, {"patch": "64"}, {"seed": "x"},
+     {"validation_patients": "-1"}, {"real_share": "nan"}, {"dose_low": "0.1"}],
+)  # fmt: skip
+def test_impossible_numbers(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidSetting, match=next(iter(wrong))):
+        AnatomyNumbers().changed(wrong)
+
+
+def test_numbers_from_text() -> None:
+    changed = AnatomyNumbers().changed({"size": "96", "real_share": "0", "steps": "7"})
+    assert (changed.size, changed.real_share, changed.steps) == (96, 0.0, 7)
+    assert isinstance(changed, AnatomyNumbers)
+
+
+def test_patients_are_told_of_now_and_then_and_at_the_end() -> None:
+    said: list[str] = []
+    for done in range(1, 46):
+        training._tell(said.append, done, 45)
+    assert said == [f"digital patients: {done}/45" for done in (20, 40, 45)]
