@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _body() -> np.ndarray:
-    hu = digital_patient(1, slices=4, spacing_mm=30.0).volume.hu
+    hu = digital_patient(1, slices=4, spacing_mm=30.0, thickness_mm=3.0).volume.hu
     return hu + np.random.default_rng(0).normal(0, 20.0, hu.shape).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ echo "## The same with noise of 40 HU"
 echo "## Real slices, within the patient: trained on the first 8, judged from the 12th on"
 "$python" "$here/scans.py" "$labelled" --weights "$out/within/model.safetensors" --from 11
 echo "## HU and noise, digital against real"
-"$python" "$here/reality.py" "$labelled"
+"$python" "$here/reality.py" "$labelled" --mas 520
 echo "## Words"
 "$python" "$here/../words/produce.py" "$normal" "$out/words.json" --weights "$out/shipped/model.safetensors" \
     --picture "$out/words.png"

@@ -169,11 +169,12 @@ def geometry() -> str:
     apart = [2 - 2 * (rows[k : k + 1000] @ rows.T) for k in range(0, len(rows), 1000)]
     nearest = np.quantile(np.concatenate([np.sort(part, axis=1)[:, 1] for part in apart]), (0.05, 0.5, 0.95))
     flat = np.median(np.concatenate([np.exp(-part).sum(1) for part in apart]))
-    near, low, high = nearest[1], nearest[0], nearest[2]
+    low, middle, high = nearest
+    average = np.mean([part.mean() for part in apart])
     return (
-        f"Rows have length 1. Squared distance to the nearest other word: {near:.2f} (5 to 95 %: {low:.2f} to {high:.2f});\n"
-        f"to any other, on average, {np.mean([part.mean() for part in apart]):.2f}. A latent that lies on a word gets\n"
-        f"1 / {flat:,.0f} for it (median) from the softmax over -|z - e|^2."
+        f"Rows have length 1. Squared distance to the nearest other word: {middle:.2f} (5 to 95 %: {low:.2f} to "
+        f"{high:.2f});\nto any other, on average, {average:.2f}. A latent on a word gets 1 / {flat:,.0f} for it "
+        "(median) from the\nsoftmax over -|z - e|^2."
     )
 
 

@@ -13,6 +13,7 @@ from lowdose.data.digital import FIRST_SEED, THICKNESS_MM, VARIETY, DigitalPatie
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.replace import replace_file
 from lowdose.labels import LABELS
+from lowdose.organs import INDEX
 from lowdose.physics.phantom.patient import HIGHEST, LOWEST, Patient
 from lowdose.physics.phantom.phases import PHASES
 
@@ -136,19 +137,36 @@ def test_processes_share_the_work(tmp_path: Path, made: Counted) -> None:
     assert len(made.made) == 7
 
 
-def test_every_slice_is_drawn_of_every_patient_and_thighs_the_least(
+SHOWN = [("liver",), ("liver", "spleen"), ("liver",), ("liver",), ("liver", "prostate"), ("liver", "spleen")]
+"""Organs on the slices of three patients, two slices each."""
+
+
+def shown(number: int) -> object:
+    """Stands in for ``training_patient``: a row of the image for each organ of ``SHOWN``, the rest outside."""
+    labels = np.zeros((2, 4, 4), np.uint8)
+    for place in range(2):
+        for row, name in enumerate(SHOWN[2 * number + place]):
+            labels[place, row] = LABELS[name]
+    return type("P", (), {"volume": type("V", (), {"hu": labels.astype(np.float32)}), "labels": labels})
+
+
+def test_rare_organs_are_asked_for_more_often_than_chance_shows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digital, "SLICES", SLICES)
-    patients, rng = DigitalPatients(tmp_path, 5), np.random.default_rng(0)
-    drawn = np.bincount([patients.draw(rng) for _ in range(9000)], minlength=len(patients))
-    assert len(drawn) == len(patients) == 5 * SLICES
-    assert drawn.min() > 0
-    by_patient = drawn.reshape(5, SLICES)
-    np.testing.assert_allclose(by_patient.sum(axis=1), 1800, rtol=0.1)
-    of_level = by_patient.sum(axis=0) / 9000
-    np.testing.assert_allclose(of_level[2:], of_level[2:].mean(), rtol=0.2)
-    assert of_level[0] < 0.5 * of_level[1] < 0.5 * of_level[2:].mean()
+    monkeypatch.setattr(digital, "training_patient", shown)
+    patients = DigitalPatients(tmp_path, 3)
+    patients.build(lambda *_: None)
+    names = ("outside", "liver", "spleen", "prostate")
+    expected = np.array([[name in ("outside", *slice_) for name in names] for slice_ in SHOWN])
+    np.testing.assert_array_equal(patients.occurring[:, [INDEX[name] for name in names]], expected)
+    assert patients.occurring.sum() == expected.sum()
+    # Half of the draws are of any slice; the other half of an organ, by its share of the slices, and then a slice.
+    wish = expected.mean(axis=0) ** -digital.RARE_POWER
+    by_organ = (expected / expected.sum(axis=0)) @ (wish / wish.sum())
+    rng = np.random.default_rng(0)
+    drawn = np.bincount([patients.draw(rng) for _ in range(6000)], minlength=6) / 6000
+    np.testing.assert_allclose(drawn, 0.5 / 6 + 0.5 * by_organ, atol=0.02)
+    assert drawn[4] > 2 * drawn[0]
 
 
 def test_stopped_between_the_two_files_a_patient_is_not_there(

@@ -210,7 +210,7 @@ def test_the_loss_is_that_of_the_network_on_clipped_hu() -> None:
     torch.manual_seed(0)
     method = Segmentation(anatomy.Anatomy().eval())
     hu = torch.randn(1, 1, 64, 64) * 300
-    hu[0, 0, 5:9] = 5000.0
+    hu[0, 0, 5:9], hu[0, 0, 15:19] = 5000.0, -3000.0
     batch = LabelledBatch(hu, torch.ones(1, 32, 32, dtype=torch.int64), torch.ones(1, len(CLASSES), dtype=torch.bool))
     (turn,) = method.turns(batch)
     logits = method.model((hu.clamp(-1000, 2000) + 1000) / 3000)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import OBJECTIVE
+from lowdose.networks.denoiser import channels_last
 from lowdose.organs import CLASSES
 
 FORMAT = "lowdose-anatomy-1"
@@ -127,4 +128,5 @@ def load(path: Path | None = None) -> Anatomy:
     with torch.device("meta"):
         made = Anatomy()
     weights.fill(made, found.tensors, named, "the anatomy network")
+    channels_last(made)
     return made.eval().requires_grad_(False)

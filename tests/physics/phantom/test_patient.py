@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import label
 
 from lowdose.errors import InvalidSetting
-from lowdose.physics.phantom.frame import Build
 from lowdose.labels import LABELS, NAMES
+from lowdose.physics.phantom.frame import Build
 from lowdose.physics.phantom.patient import HIGHEST, Patient, digital_patient
 from lowdose.physics.phantom.phases import PHASES, enhancement
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.kidneys import kidney_edge
 from lowdose.physics.phantom.anatomy.lungs import lung_shape
 from lowdose.physics.phantom.anatomy.viscera import liver_shape
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Loft
-from lowdose.labels import LABELS
 from lowdose.physics.phantom.lesions import Lesion, put
 from lowdose.physics.phantom.scene import Scene
 from lowdose.volume import Volume

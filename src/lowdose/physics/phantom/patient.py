@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
+from lowdose.labels import NAMES
 from lowdose.physics.phantom.findings import with_findings
 from lowdose.physics.phantom.frame import Build, Frame
-from lowdose.labels import NAMES
 from lowdose.physics.phantom.lesions import Lesion
 from lowdose.physics.phantom.phases import enhancement
 from lowdose.physics.phantom.scene import Scene

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.vessels import grow
 from lowdose.physics.phantom.anatomy.viscera import breathing
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 
 def trunk_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.ink import FAT, LAYERS, MUSCLE, NOTHING
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Loft, Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 # Outer face of the muscles and bones of the trunk, left half from the front to the back: (z, contour).
 CORE = (

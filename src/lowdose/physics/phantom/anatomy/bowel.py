@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.body import Trunk
 from lowdose.physics.phantom.anatomy.vessels import scatter
 from lowdose.physics.phantom.anatomy.viscera import breathing
@@ -14,7 +15,6 @@ from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Tube, tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _COLON = (
     (-80, 0, -158, 19), (-88, 4, -140, 25), (-92, 12, -110, 25), (-94, 16, -75, 24), (-92, 8, -42, 23), (-80, -14,

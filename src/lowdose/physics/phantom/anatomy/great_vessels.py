@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 
 def great_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:

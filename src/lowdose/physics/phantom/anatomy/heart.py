@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Loft
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 
 def heart(frame: Frame, hu: dict[str, float]) -> list[Organ]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.spine import bone
 from lowdose.physics.phantom.drawing.ink import NAME
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _WING = (  # the blade of the ilium: outer face from front to back, then its inner face
     (-118, ((124, 14), (118, 34), (106, 50), (98, 58), (95, 54), (102, 44), (113, 28), (120, 12))),

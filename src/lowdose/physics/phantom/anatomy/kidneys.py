@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.viscera import breathing
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 
 def kidneys(frame: Frame, hu: dict[str, float]) -> list[Organ]:

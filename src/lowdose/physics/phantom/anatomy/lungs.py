@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.vessels import grow, scatter
 from lowdose.physics.phantom.drawing.ink import LUNG
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.plane import Points
 from lowdose.physics.phantom.drawing.shapes import Loft
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _LEFT = (  # beyond the chest wall on the outside: it is the wall that bounds the lung there
     (276, ((17, 4), (22, -18), (36, -34), (56, -34), (76, -8), (74, 22), (54, 44), (34, 42), (22, 28), (18, 14))),

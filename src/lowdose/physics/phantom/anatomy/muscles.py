@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.ink import MUSCLE
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _GLUTEUS_MAX = (
     (-150, ((70, 92), (76, 84), (84, 84), (84, 94), (78, 100))),

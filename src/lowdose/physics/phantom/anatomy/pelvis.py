@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 
 def organs_of_pelvis(frame: Frame, hu: dict[str, float]) -> list[Organ]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.body import Trunk
 from lowdose.physics.phantom.anatomy.spine import TOPS, WIDE, at_height, bone, spine_y
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Shape, tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _FRONT = (20, 28, 31, 33, 34, 36, 38, 42, 50, 60, 95, 128)
 """Where the bone of each rib ends, degrees from the front."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.ink import FAT, MUSCLE
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _ARMPIT = (
     (295, ((85, -50), (130, -48), (165, -30), (160, 10), (120, 20), (92, 0))),

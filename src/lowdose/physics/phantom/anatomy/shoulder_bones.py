@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.spine import bone
 from lowdose.physics.phantom.drawing.paint import Organ
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _BLADE = (
     (300, ((142, 4), (147, 12), (128, 36), (108, 64), (103, 62), (120, 34))),

@@ -6,10 +6,10 @@ import itertools
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Loft, Shape
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 TOPS = {  # height of the upper endplate above that of L1, mm
     "C1": 432, "C2": 405, "C3": 373, "C4": 357, "C5": 341, "C6": 325, "C7": 309,

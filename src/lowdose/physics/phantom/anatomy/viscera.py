@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowdose.labels import LABELS
 from lowdose.physics.phantom.anatomy.vessels import grow, scatter
 from lowdose.physics.phantom.drawing.ink import FAT, NOTHING
 from lowdose.physics.phantom.drawing.paint import Material, Organ
 from lowdose.physics.phantom.drawing.shapes import Loft, Shape, Tube
 from lowdose.physics.phantom.frame import Frame
-from lowdose.labels import LABELS
 
 _LIVER = (
     (110, ((-26, -14), (-32, -34), (-50, -45), (-70, -48), (-90, -38), (-101, -10), (-93, 20), (-70, 33),
