@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors files with a text header. Only safetensors is ever read: a pickle can run code."""
+"""Our weights on disk: safetensors files with a text header, and nothing else: a pickle can run code."""
 
 from __future__ import annotations
 

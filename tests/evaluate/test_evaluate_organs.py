@@ -85,13 +85,15 @@ def test_lost_invented_and_specks() -> None:
     full[0, :4, :4] = 100.0  # lost
     low[0, 10:14, 10:14] = 200.0  # invented
     result = run(case(Series(low), Series(full)))
-    assert row(result, LOW, "liver").dice == row(result, LOW, "spleen").dice == 0.0
+    assert row(result, LOW, "liver").dice == 0.0
+    assert np.isnan(row(result, LOW, "spleen").dice)
+    assert row(result, LOW, "spleen").volume_ml == pytest.approx(16 * 0.02)
     assert np.isnan(row(result, LOW, "spleen").mean_hu)
     full[0, :4, :4] = 0.0
     full[0, 0, :2] = low[0, 0, 1:3] = 100.0  # 2 pixels of 0.02 ml: less than a speck
     result = run(case(Series(low), Series(full)))
     assert np.isnan(row(result, LOW, "liver").dice)
-    assert result.judged() == ["spleen"]
+    assert result.judged() == []
 
 
 def test_padding_is_air_and_not_measured() -> None:
@@ -156,7 +158,7 @@ def test_padding_inside_given_labels_is_not_measured(tmp_path: Path) -> None:
 
 
 def test_what_one_label_map_holds_is_judged_in_every_case(tmp_path: Path) -> None:
-    """A spleen drawn where the annotated scan has none is an error, for the set does annotate spleens."""
+    """A spleen drawn where the annotated scan has none is no Dice, but stands there with its volume."""
     low, full = bodies()
     low[:, 8:10, 2:6] = 200.0
     first, second = np.zeros(full.shape), np.zeros(full.shape)
@@ -165,7 +167,9 @@ def test_what_one_label_map_holds_is_judged_in_every_case(tmp_path: Path) -> Non
     cases = [case(Series(low), Series(full), f"series {n}", n) for n in (1, 2)]
     maps = [label_map(tmp_path, values, str(n)) for n, values in enumerate((first, second))]
     result = run(*cases, given=maps)
-    assert row(result, LOW, "spleen", "series 1").dice == 0.0
+    invented = row(result, LOW, "spleen", "series 1")
+    assert np.isnan(invented.dice)
+    assert invented.volume_ml > 0.05
     assert result.judged() == ["spleen", "liver"]
 
 

@@ -114,10 +114,9 @@ def test_what_is_saved_comes_back_ready_for_use(dtype: torch.dtype, tmp_path: Pa
     for name, value in made.state_dict().items():
         assert torch.equal(found.state_dict()[name], value.to(dtype).float() if value.is_floating_point() else value)
     image = slices()
-    if dtype == torch.float32:
-        assert torch.equal(found(image), made.eval()(image))
-    else:
-        torch.testing.assert_close(found(image), made.eval()(image).detach(), atol=0.05, rtol=0.05)
+    close = 1e-4 if dtype == torch.float32 else 0.05  # weights are laid out anew: sums round in another order
+    with torch.no_grad():
+        torch.testing.assert_close(found(image), made.eval()(image), atol=close, rtol=close)
 
 
 def test_a_file_says_how_it_was_trained(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from lowdose.metrics.dice import Overlap, counts
 from lowdose.volume import HU
 
 SPECK_ML = 0.05
-"""An organ smaller than this in the image and in the reference is not judged: specks agree with nothing."""
+"""An organ smaller than this in the reference is not judged: specks agree with nothing. Were one judged wherever any
+image shows it, images would be judged on different organs; what an image invents stands in its volume."""
 
 CLASSES = 256
 Counts = NDArray[np.float64]
@@ -104,7 +105,7 @@ class Tally:
             sd = np.sqrt(np.maximum(variance, 0.0))
             sizes = self._found_ml[image], self._reference_ml
             judged = overlap.dice()
-            judged[np.fmax(*sizes) < SPECK_ML] = np.nan
+            judged[(self._reference_ml < SPECK_ML) | (overlap.reference == 0)] = np.nan
             if image == FULL and not self._given:
                 judged[:] = np.nan
             measured = np.array([judged, *sizes, mean, sd])

@@ -23,7 +23,8 @@ from lowdose.report import outlines
 ALL = "all organs"
 DEFINITIONS = {
     "dice": "2 |A and B| / (|A| + |B|) over all slices of a series, A as drawn on the image, B as in the reference; "
-    f"1 is full agreement, 0 none; no value where both are below {SPECK_ML:g} ml",
+    f"1 is full agreement, 0 none; no value where the reference holds less than {SPECK_ML:g} ml (what an image invents "
+    "stands in volume_ml)",
     "volume_ml": "voxels of the organ as drawn on the image, ml",
     "reference_ml": "voxels of the organ in the reference, ml",
     "mean_hu": "mean HU of the image inside the reference's organ, edge included",
