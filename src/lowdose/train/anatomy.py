@@ -79,6 +79,7 @@ class _Naming:
         patients = DigitalPatients(self._bank, numbers.patients)
         patients.build(lambda done, total: _tell(say, done, total), (fabric.global_rank, fabric.world_size))
         fabric.barrier()
+        _ = patients.occurring  # once, before loader processes would each read every label
         views = Views(
             patients, self._real, numbers.real_share, numbers.size, recipe.bending, recipe.appearance, numbers.seed
         )

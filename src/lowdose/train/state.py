@@ -44,7 +44,11 @@ def load_state(
     state = _read(path)
     if state["run"] != run:
         old = state["run"]
-        names = [f"{key} was {old.get(key)}, now {value}" for key, value in run.items() if old.get(key) != value]
+        names = [
+            f"{key} was {old.get(key)}, now {value}"
+            for key, value in run.items()
+            if key not in old or old[key] != value
+        ]
         raise InvalidSetting(f"{path.parent}: cannot resume with other settings ({'; '.join(names)}); start a new run")
     for name, module in saved.items():
         module.load_state_dict(state["modules"][name])
