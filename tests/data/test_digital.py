@@ -74,7 +74,7 @@ def test_nobody_is_both_trained_and_tested_on(monkeypatch: pytest.MonkeyPatch) -
     seeds = []
     monkeypatch.setattr(digital, "digital_patient", lambda seed, **_: seeds.append(seed))
     for number in range(50):
-        digital.test_patient(number)
+        digital.unseen_patient(number)
         digital.training_patient(number)
     assert len(set(seeds)) == 100
     assert all(seed < FIRST_SEED for seed in seeds[::2])

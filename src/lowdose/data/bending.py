@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.volume import HU
+from lowdose.volume import AIR, HU
 
-AIR = -1000.0
 CELLS = (0.27, 0.09)
 """Distance between the control points of each displacement field, as a share of the width that is seen."""
 
@@ -44,11 +43,11 @@ class Bending:
         fields = [_field(size, cell, reach, rng) for cell, reach in zip(CELLS, self.reach, strict=True)]
         fine = _grid(size, size, matrix, centre, fields, hu.shape)
         half = _grid(size // 2, size, matrix, centre, fields, hu.shape)
-        image = torch.from_numpy(np.asarray(hu, np.float32))[None, None] - AIR
-        bent = functional.grid_sample(image, fine, mode="bilinear", padding_mode="zeros", align_corners=False) + AIR
+        image = torch.from_numpy(np.asarray(hu, np.float32) - AIR)[None, None]
+        bent = functional.grid_sample(image, fine, mode="bilinear", padding_mode="zeros", align_corners=False)
         named = torch.from_numpy(np.array(labels, np.float32))[None, None]
         read = functional.grid_sample(named, half, mode="nearest", padding_mode="zeros", align_corners=False)
-        return bent[0, 0].numpy(), read[0, 0].numpy().astype(np.uint8)
+        return bent[0, 0].numpy() + AIR, read[0, 0].numpy().astype(np.uint8)
 
     def _affine(
         self, shape: tuple[int, ...], pixel_mm: tuple[float, float], size: int, rng: np.random.Generator

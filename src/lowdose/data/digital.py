@@ -52,7 +52,7 @@ def training_patient(number: int) -> Patient:
     )
 
 
-def test_patient(number: int) -> Patient:
+def unseen_patient(number: int) -> Patient:
     """Slices of a person of usual build whom no training sees: portal venous, 3 mm, from pelvis to neck."""
     return digital_patient(
         number, region="trunk", slices=SLICES, size=SIZE, pixel_mm=PIXEL_MM, spacing_mm=SPACING_MM, thickness_mm=3.0
@@ -91,6 +91,13 @@ class DigitalPatients:
             found[index, np.unique(classes_of(np.asarray(self[index][1])))] = True
         return found
 
+    @cached_property
+    def _wishes(self) -> NDArray[np.float64]:
+        """(classes,) how often each is asked for, of sum 1."""
+        share = self.occurring.mean(axis=0)
+        wish = np.where(share > 0, share.clip(min=1e-6) ** -RARE_POWER, 0.0)
+        return np.asarray(wish / wish.sum())
+
     def draw(self, rng: np.random.Generator) -> int:
         """A random slice: one in two from all, one in two for an organ it shows, the rarer organs the more often.
 
@@ -98,9 +105,7 @@ class DigitalPatients:
         """
         if rng.random() < 0.5:
             return int(rng.integers(len(self)))
-        share = self.occurring.mean(axis=0)
-        wish = np.where(share > 0, share.clip(min=1e-6) ** -RARE_POWER, 0.0)
-        organ = int(rng.choice(len(CLASSES), p=wish / wish.sum()))
+        organ = int(rng.choice(len(CLASSES), p=self._wishes))
         return int(rng.choice(np.flatnonzero(self.occurring[:, organ])))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lowdose.batch import UNKNOWN
 from lowdose.data.labelled import LabelledSlice
 from lowdose.errors import LowDoseError, NothingToRead
-from lowdose.io.label_map import LabelMap, check_on_grid, labels_on, open_labels
+from lowdose.io.label_map import LabelMap, NoLabels, check_on_grid, labels_on, open_labels
 from lowdose.io.open import open_source
 from lowdose.io.source import Source
 from lowdose.labels import LABELS
@@ -98,10 +98,8 @@ def _from_masks(scan: _Scan, source: Source, scratch: Path, patient: int) -> lis
     for name in sorted(scan.masks, key=LABELS.__getitem__):
         try:
             mask = open_labels(scan.masks[name], scratch)
-        except LowDoseError as error:
-            if "no label at all" in str(error):  # a structure that this scan does not show
-                continue
-            raise
+        except NoLabels:  # a structure that this scan does not show
+            continue
         for k in range(len(source)):
             labels[k][labels_on(mask, source, k) > 0] = LABELS[name]
     annotated = np.zeros(len(CLASSES), bool)

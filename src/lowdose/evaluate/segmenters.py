@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowdose import weights
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.infer import total_segmentator
 from lowdose.io.pairing import PairedSeries
@@ -79,9 +78,8 @@ def find(name: str, device: torch.device) -> Segmenter:
             f"--segmenter {name}: must be {ANATOMY}, {TOTAL_SEGMENTATOR} or a .safetensors file of "
             "'lowdose train anatomy'"
         )
-    network = anatomy.load(path).to(device)
-    sha256 = weights.read(path).sha256 if path else weights.shipped("anatomy")[ANATOMY]
-    return SliceBySlice(network, path.stem if path else ANATOMY, sha256, device)
+    network, sha256 = anatomy.read(path)
+    return SliceBySlice(network.to(device), path.stem if path else ANATOMY, sha256, device)
 
 
 class SliceBySlice:

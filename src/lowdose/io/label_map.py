@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
-from lowdose.io.archive import CHUNK
-from lowdose.io.nifti import TO_MM, read_header
+from lowdose.io.nifti import TO_MM, read_header, unpack
 from lowdose.io.source import Plane, Source
 from lowdose.labels import NAMES
 from lowdose.volume import Geometry
@@ -31,6 +28,10 @@ OFF_GRID = 0.25
 
 MAX_BYTES = 8 << 30
 """Labels pack a thousand times smaller, so what they unpack to is limited by itself, not by its ratio to the file."""
+
+
+class NoLabels(InvalidSetting):
+    """A label file in which nothing is labelled."""
 
 
 def write_labels(labels: Labels, geometry: Geometry, path: Path) -> None:
@@ -70,8 +71,8 @@ def open_labels(path: Path, scratch: Path) -> LabelMap:
     """Labels numbered by ``labels.NAMES`` (TotalSegmentator v2's, and ours) in a .nii or .nii.gz.
 
     A packed file is unpacked into the folder ``scratch``, which must outlive the result. Raises NothingToRead,
-    CannotDecode, GeometryMismatch when the file does not say where its voxels lie, and InvalidSetting when it holds
-    anything but known labels, or none.
+    CannotDecode, GeometryMismatch when the file does not say where its voxels lie, InvalidSetting when it holds
+    anything but known labels, NoLabels when it holds none.
     """
     if not path.exists():
         raise NothingToRead(f"{path}: no such file")
@@ -82,7 +83,10 @@ def open_labels(path: Path, scratch: Path) -> LabelMap:
     if len(shape) != 3 or 0 in shape or kind.kind not in "iuf":
         raise CannotDecode(f"{path}: shape {shape}, values of type {kind}; labels are one 3-D volume of whole numbers")
     offset = int(header.get_data_offset())
-    plain = _unpacked(path, scratch, offset + int(np.prod(shape, dtype=object)) * kind.itemsize)
+    size = offset + int(np.prod(shape, dtype=object)) * kind.itemsize
+    if size > MAX_BYTES:
+        raise CannotDecode(f"{path}: states {size >> 30} GiB of labels; store them as 8-bit numbers")
+    plain = unpack(path, scratch / f"{uuid4().hex}.nii", size)
     stored = np.memmap(plain, kind, "r", offset, shape, "F")
     slope, intercept = header.get_slope_inter()
     scale = (1.0 if slope is None else slope, intercept or 0.0)
@@ -151,25 +155,6 @@ def _apart(labels: LabelMap, source: Source, plane: Plane, start: NDArray[np.flo
     )
 
 
-def _unpacked(path: Path, scratch: Path, size: int) -> Path:
-    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy."""
-    if size > MAX_BYTES:
-        raise CannotDecode(f"{path}: states {size >> 30} GiB of labels; store them as 8-bit numbers")
-    plain = path
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as packed, NamedTemporaryFile(dir=scratch, suffix=".nii", delete=False) as file:
-                plain = Path(file.name)
-                for start in range(0, size, CHUNK):
-                    file.write(packed.read(min(CHUNK, size - start)))
-        found = plain.stat().st_size
-    except (OSError, EOFError, zlib.error) as error:
-        raise CannotDecode(f"{path}: cannot be unpacked ({error})") from error
-    if found < size:
-        raise CannotDecode(f"{path}: truncated, {found} of {size} bytes are there; copy it again")
-    return plain
-
-
 def _to_voxel(path: Path, header: Any) -> NDArray[np.float64]:
     matrix = np.array(header.get_best_affine(), np.float64)
     matrix[:3] *= TO_MM.get(header.get_xyzt_units()[0], 1.0)
@@ -194,5 +179,5 @@ def _present(path: Path, stored: NDArray[Any], slope: float, intercept: float) -
             f"'lowdose simulate --phantom' goes on to {max(NAMES)}"
         )
     if values <= {0.0}:
-        raise InvalidSetting(f"{path}: holds no label at all, only 0")
+        raise NoLabels(f"{path}: holds no label at all, only 0")
     return frozenset(int(value) for value in values if value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,9 +39,11 @@ class NiftiSource(ArraySource):
         if kind.kind not in "iuf" or 0 in shape:
             raise NotCT(f"{path}: values of type {kind}, shape {shape}: not an image in HU")
         self.offset = int(header.get_data_offset())
-        self.plain = unpack(
-            path, scratch / "image.nii", self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
-        )
+        size = self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
+        if size > MAX_BYTES:
+            raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
+        budget = Budget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
+        self.plain = unpack(path, scratch / "image.nii", size, budget.spend)
         slope, intercept = header.get_slope_inter()
         stored: NDArray[Any] = np.memmap(self.plain, kind, "r", self.offset, shape, "F").transpose(2, 1, 0)
         super().__init__(path, stored, geometry(header), 1.0 if slope is None else slope, intercept or 0.0)
@@ -74,17 +77,17 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def unpack(path: Path, target: Path, size: int) -> Path:
-    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy. Raises CannotDecode."""
-    if size > MAX_BYTES:
-        raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
+def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = lambda count: None) -> Path:
+    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy ``target``.
+
+    spend: told how many bytes more there are now, may raise. Raises CannotDecode.
+    """
     try:
         if path.suffix == ".gz":
-            budget = Budget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
             with _open(path) as source, target.open("wb") as file:
                 left = size
                 while left and (chunk := source.read(min(CHUNK, left))):
-                    budget.spend(len(chunk))
+                    spend(len(chunk))
                     file.write(chunk)
                     left -= len(chunk)
             path, found = target, size - left

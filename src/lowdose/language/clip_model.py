@@ -80,18 +80,14 @@ def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool
     transformers = _transformers()
     folder = find_folder(str(model), fetch, FILES, PATTERNS)
     _check_files(folder)
+    network, missing, broken = hub.from_folder(transformers.CLIPModel, folder)
     try:
-        network, told = transformers.CLIPModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # a damaged folder can raise anything there
         first = (str(error).strip().splitlines() or [""])[0]
         raise IncompatibleCheckpoint(
-            f"{folder}: cannot be loaded as a CLIP model ({type(error).__name__}: {first}); copy its files again"
+            f"{folder}: its tokenizer cannot be loaded ({type(error).__name__}: {first}); copy its files again"
         ) from error
-    missing = sorted(told["missing_keys"])
-    broken = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
     if missing or broken:
         raise IncompatibleCheckpoint(
             f"{folder / hub.WEIGHTS}: weights '{[*missing, *broken][0]}' are {'missing' if missing else 'not finite'}; "

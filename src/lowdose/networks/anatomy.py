@@ -112,9 +112,15 @@ def packed(network: Anatomy, training: Mapping[str, object], dtype: torch.dtype 
 
 
 def load(path: Path | None = None) -> Anatomy:
-    """The shipped anatomy network, or one in a file that the recipe ``anatomy`` wrote: eval mode, no gradients.
+    """The network of ``read``."""
+    return read(path)[0]
 
-    Raises IncompatibleCheckpoint when the file is damaged, of another kind, or has other classes.
+
+def read(path: Path | None = None) -> tuple[Anatomy, str]:
+    """The shipped anatomy network, or one in a file that the recipe ``anatomy`` wrote, and the SHA-256 of its file.
+
+    Eval mode, no gradients. Raises IncompatibleCheckpoint when the file is damaged, of another kind, or has other
+    classes.
     """
     found = weights.read_shipped("anatomy") if path is None else weights.read(path)
     named = str(path or "anatomy")
@@ -129,4 +135,4 @@ def load(path: Path | None = None) -> Anatomy:
         made = Anatomy()
     weights.fill(made, found.tensors, named, "the anatomy network")
     channels_last(made)
-    return made.eval().requires_grad_(False)
+    return made.eval().requires_grad_(False), found.sha256

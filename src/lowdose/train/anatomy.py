@@ -12,9 +12,8 @@ import numpy as np
 from lightning_fabric import Fabric
 
 import lowdose
-from lowdose import weights
 from lowdose.batch import LabelledBatch
-from lowdose.data.digital import DigitalPatients, test_patient
+from lowdose.data.digital import DigitalPatients, unseen_patient
 from lowdose.data.labelled import LabelledSlice, Views, labelled_batches
 from lowdose.io.replace import replace_file
 from lowdose.methods.segmentation import Segmentation
@@ -57,13 +56,14 @@ class _Naming:
         self, name: str, recipe: AnatomyRecipe, real: Sequence[LabelledSlice], bank: Path, start: Path | None
     ) -> None:
         self._recipe, self._real, self._bank = recipe, real, bank
-        self._network = anatomy.Anatomy() if start is None else anatomy.load(start).train().requires_grad_(True)
+        self._network, begun = (anatomy.Anatomy(), None) if start is None else anatomy.read(start)
+        self._network.train().requires_grad_(True)
         channels_last(self._network)
         self.method = Segmentation(self._network)
         self.settings: dict[str, object] = {
             "recipe": name,
             "data": _fingerprint(real),
-            "start": None if start is None else weights.read(start).sha256,
+            "start": begun,
             **asdict(recipe.numbers),
         }
         self.description: dict[str, object] = {
@@ -89,7 +89,7 @@ class _Naming:
             return labelled_batches(views, numbers.batch, first, last, fabric.global_rank, fabric.world_size, workers)
 
         judged = numbers.validation_patients if fabric.is_global_zero else 0
-        held_out = [test_patient(number) for number in range(judged)]
+        held_out = [unseen_patient(number) for number in range(judged)]
         facts = {**self.settings, "paper": recipe.paper, "lowdose": lowdose.__version__}
 
         def export(path: Path, step: int) -> None:

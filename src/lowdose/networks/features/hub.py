@@ -55,10 +55,10 @@ def load(family: Family, weights: str | Path | None, fetch: bool) -> Loaded:
     missing, of another architecture, incomplete or not finite; DownloadFailed when a fetch was allowed and failed.
     """
     given = str(weights or family.usual)
-    logging = _class("transformers.utils", "logging", family)
+    _class("transformers", "PreTrainedModel", family)  # what is missing first is the package, not the folder
     folder = Path(given) if Path(given).is_dir() else _from_hub(given, family, fetch)
     cls = _class("transformers", family.classes[_kind(folder, given, family)], family)
-    network = _network(cls, family.attention, folder, logging)
+    network = _network(cls, family.attention, folder)
     if network.config.num_channels != 3:
         raise IncompatibleCheckpoint(
             f"{folder / CONFIG}: takes images of {network.config.num_channels} channels; needs a network for 3"
@@ -137,10 +137,21 @@ def _kind(folder: Path, given: str, family: Family) -> str:
     return kind
 
 
-def _network(cls: Any, attention: str, folder: Path, logging: ModuleType) -> Any:
-    """The network as float32, every weight from the file and finite."""
+class Read(NamedTuple):
+    """missing, broken: names of weights that the folder does not hold, and of those that hold NaN or infinity."""
+
+    network: Any
+    missing: list[str]
+    broken: list[str]
+
+
+def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> Read:
+    """A network of transformers as float32, from the folder alone. Raises IncompatibleCheckpoint if it cannot be read.
+
+    attention: stated, since a config.json may else name code on the hub for it.
+    """
     try:
-        with _quiet(logging):
+        with _quiet(importlib.import_module("transformers.utils.logging")):
             network, told = cls.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -153,15 +164,20 @@ def _network(cls: Any, attention: str, folder: Path, logging: ModuleType) -> Any
         raise IncompatibleCheckpoint(
             f"{folder}: cannot be loaded as {cls.__name__} ({_first_line(error)}); copy its files again"
         ) from error
-    if told["missing_keys"]:
-        missing = sorted(told["missing_keys"])
+    broken = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
+    return Read(network, sorted(told["missing_keys"]), broken)
+
+
+def _network(cls: Any, attention: str, folder: Path) -> Any:
+    """The network with every weight from the file and finite."""
+    network, missing, broken = from_folder(cls, folder, attention)
+    if missing:
         raise IncompatibleCheckpoint(
             f"{folder}: {len(missing)} weights of {cls.__name__} are not in {WEIGHTS}, among them '{missing[0]}'; "
             "they would be random: copy the whole file again"
         )
-    for name, value in network.state_dict().items():
-        if not bool(value.isfinite().all()):
-            raise IncompatibleCheckpoint(f"{folder}: weights '{name}' hold NaN or infinity; copy the file again")
+    if broken:
+        raise IncompatibleCheckpoint(f"{folder}: weights '{broken[0]}' hold NaN or infinity; copy the file again")
     network.config.return_dict = True
     return network
 

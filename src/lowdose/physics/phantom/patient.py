@@ -36,9 +36,8 @@ FIELD_MM = 300.0
 class Patient:
     """A person in slices.
 
-    volume: noise-free HU. labels: (z, y, x) uint8,
-        by ``names``. lesions: those that reach into the volume; lesion_mask:
-    (z, y, x), all of them. build: what the seed made of this person; phase: of contrast.
+    volume: noise-free HU. labels: (z, y, x) uint8, by ``names``. lesions: those that reach into the volume;
+    lesion_mask: (z, y, x), all of them. build: what the seed made of this person; phase: of contrast.
     """
 
     volume: Volume

@@ -20,9 +20,8 @@ CELLS = ((0.75, 0.75, 0.75), (2.2, 2.2, 2.2), (7.0, 7.0, 9.0), (8.0, 6.5, 40.0))
 class Material:
     """How the inside of a shape looks: hu and the SD of three textures in HU; a wall of some mm with its own HU.
 
-    kind: what else is in it (NAME: nothing, only the label changes). share: how much of that (gas in faeces,
-        fat in muscle). gas_y: contents above (at a
-    smaller y, mm of the patient) are gas.
+    kind: what else is in it (NAME: nothing, only the label changes). share: how much of that (gas in faeces, fat in
+    muscle). gas_y: contents above (at a smaller y, mm of the patient) are gas.
     """
 
     hu: float
