@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from lowdose.cli.train import report
+from lowdose.cli.training import report
 from lowdose.data.labelled_scans import labelled_slices
 from lowdose.recipes.anatomy import RECIPE
 from lowdose.train.anatomy import train_anatomy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -22,6 +23,23 @@ class LabelledBatch(NamedTuple):
     hu: Tensor
     classes: Tensor
     annotated: Tensor
+
+
+class WordedBatch(NamedTuple):
+    """hu: (B, 1, H, W) float32. candidates: (M,) int64, of image after image the tokens that fit it, best first.
+    counts: (B, D) int64, how many of an image's candidates are the pool of each layer, coarsest first.
+    """
+
+    hu: Tensor
+    candidates: Tensor
+    counts: Tensor
+
+    def pools(self) -> list[list[Tensor]]:
+        """``pools[image][layer]``, each contained in the next."""
+        of_image = torch.split(self.candidates, self.counts[:, -1].tolist())
+        return [
+            [tokens[:count] for count in counts] for tokens, counts in zip(of_image, self.counts.tolist(), strict=True)
+        ]
 
 
 UNKNOWN = 255

@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 def shipped(kind: str | None = None) -> dict[str, str]:
     """Names of the files inside the package, each with the SHA-256 it must have; all, or those of one kind.
 
-    Kinds: 'denoiser', 'anatomy', 'vocabulary'.
+    Kinds: 'denoiser', 'anatomy', 'autoencoder', 'vocabulary'.
     """
     index = resources.files("lowdose.zoo").joinpath("index.json")
     entries = json.loads(index.read_text()) if index.is_file() else {}
@@ -71,12 +71,21 @@ def read_shipped(name: str) -> Weights:
         return read(path, known[name])
 
 
-def packed(network: nn.Module, header: Mapping[str, str], dtype: torch.dtype = torch.float32) -> bytes:
-    """The content of a weights file. float16 halves it; loaded weights are float32 again either way."""
+def packed(
+    network: nn.Module,
+    header: Mapping[str, str],
+    dtype: torch.dtype = torch.float32,
+    extra: Mapping[str, Tensor] | None = None,
+) -> bytes:
+    """The content of a weights file. float16 halves it; loaded weights are float32 again either way.
+
+    extra: tensors that go along, of other names than the weights, kept as they are.
+    """
     state = network.state_dict().items()
     # Counts of batches seen are whole numbers and stay so.
     kept = {name: value.detach().cpu() for name, value in state}
     stored = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in kept.items()}
+    stored |= {name: value.detach().cpu() for name, value in (extra or {}).items()}
     return bytes(safetensors_bytes({name: value.contiguous() for name, value in stored.items()}, dict(header)))
 
 

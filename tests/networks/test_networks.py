@@ -9,7 +9,12 @@ from lowdose.errors import IncompatibleCheckpoint
 from lowdose.networks.esau_net import ChannelAttention
 from lowdose.spec import NETWORKS, Spec
 
-SMALL = {"red_cnn": {"channels": 4}, "esau_net": {"width": 8}, "unet": {"width": 4, "levels": 3}}
+SMALL = {
+    "cpce": {"channels": 8},
+    "red_cnn": {"channels": 4},
+    "esau_net": {"width": 8},
+    "unet": {"width": 4, "levels": 3},
+}
 
 
 def count(spec: Spec) -> int:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from bodies import scan
 from lowdose import checkpoint, recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
+from lowdose.language import guided
 from lowdose.networks.denoiser import Denoiser
 from lowdose.train import conduct, run
 from lowdose.train.conduct import MODEL, Options
@@ -26,6 +27,7 @@ from lowdose.train.loop import STATE
 from lowdose.train.optim import EMA, cosine
 from lowdose.train.recipe import DenoiserNumbers, Recipe
 from lowdose.train.stop import Stop
+from tiny_guided import loaded
 
 TINY = DenoiserNumbers(
     steps=6,
@@ -62,9 +64,15 @@ DENOISERS = [name for name in recipes.names() if isinstance(recipes.find(name), 
 
 
 @pytest.mark.parametrize("name", DENOISERS)
-def test_every_recipe_trains_saves_loads_and_denoises(name: str, tmp_path: Path) -> None:
+def test_every_recipe_trains_saves_loads_and_denoises(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guided, "load", lambda _: loaded())
     recipe = recipes.find(name)
-    recipe = replace(recipe, numbers=replace(TINY, steps=2, patch=32))
+    tiny = {
+        key: value for key, value in asdict(replace(TINY, steps=2)).items() if value != getattr(DenoiserNumbers(), key)
+    }
+    recipe = replace(recipe, numbers=replace(recipe.numbers, **tiny))
     assert run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
     model = checkpoint.load(str(tmp_path / "run" / MODEL))
     hu = torch.from_numpy(items()[0].read()[0])[None, None]
@@ -303,7 +311,7 @@ def test_weights_of_another_network_or_scale_are_no_start(tmp_path: Path) -> Non
     for name, wrong in (("other", other), ("shifted", shifted)):
         start, _ = saved(tmp_path / f"{name}.safetensors", wrong)
         with pytest.raises(
-            InvalidSetting, match=rf"{name}\.safetensors: holds .*start from weights of the same recipe"
+            InvalidSetting, match=rf"{name}\.safetensors: holds .*start from weights of the same network"
         ):
             begin(recipe, tmp_path / "run", start)
     with pytest.raises(IncompatibleCheckpoint, match="gone"):

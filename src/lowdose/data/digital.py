@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import refusing
-from lowdose.io.replace import replace_file
+from lowdose.io.replace import replace_array
 from lowdose.organs import CLASSES, classes_of
 from lowdose.physics.phantom.patient import HIGHEST, LOWEST, Patient, digital_patient
 from lowdose.physics.phantom.phases import PHASES
@@ -79,8 +78,8 @@ class DigitalPatients:
             hu, labels = self._files(number)
             if not labels.exists():
                 patient = training_patient(number)
-                replace_file(hu, _npy(np.rint(patient.volume.hu).astype(np.int16)))
-                replace_file(labels, _npy(patient.labels))  # the last to appear: with it a patient is complete
+                replace_array(hu, np.rint(patient.volume.hu).astype(np.int16))
+                replace_array(labels, patient.labels)  # the last to appear: with it a patient is complete
             progress(done, len(mine))
 
     @cached_property
@@ -116,9 +115,3 @@ class DigitalPatients:
 
     def _files(self, number: int) -> tuple[Path, Path]:
         return self.folder / f"{number:05d}-hu.npy", self.folder / f"{number:05d}-labels.npy"
-
-
-def _npy(array: NDArray[np.generic]) -> bytes:
-    stream = BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lowdose.io.atomic import partial, refusing
 
@@ -16,3 +20,10 @@ def replace_file(path: Path, data: bytes) -> None:
             hidden.replace(path)
     finally:
         hidden.unlink(missing_ok=True)
+
+
+def replace_array(path: Path, array: NDArray[np.generic]) -> None:
+    """The same of a .npy file."""
+    stream = BytesIO()
+    np.save(stream, array)
+    replace_file(path, stream.getvalue())

@@ -13,10 +13,14 @@ B = TypeVar("B", bound=tuple[Tensor, ...])
 
 
 class Turn(NamedTuple):
-    """One update: ``player`` is stepped down the sum of ``terms`` (weighted scalars, logged by name)."""
+    """One update: ``player`` is stepped down the sum of ``terms`` (weighted scalars, logged by name).
+
+    afresh: its weights were just set by other means, so what its optimiser and its average remember is void.
+    """
 
     player: str
     terms: Mapping[str, Tensor]
+    afresh: bool = False
 
 
 class Method(nn.Module, ABC, Generic[B]):
@@ -34,6 +38,14 @@ class Method(nn.Module, ABC, Generic[B]):
     def saved(self) -> Mapping[str, nn.Module]:
         """What a checkpoint holds: players and their momentum targets, never a frozen teacher."""
         return self.players()
+
+    def facts(self) -> Mapping[str, object]:
+        """What decides the updates besides numbers, a frozen teacher by hash: a run resumes with the same only."""
+        return {}
+
+    def watch(self) -> Mapping[str, float]:
+        """Numbers to log besides the losses. Raises TrainingDiverged when the training can no longer succeed."""
+        return {}
 
     @abstractmethod
     def turns(self, batch: B) -> Iterator[Turn]:

@@ -28,6 +28,9 @@ class Supervised(Method[Batch]):
     def players(self) -> Mapping[str, nn.Module]:
         return {"denoiser": self.denoiser}
 
+    def facts(self) -> Mapping[str, object]:
+        return self.objective.facts()
+
     def turns(self, batch: Batch) -> Iterator[Turn]:
         scale = self.denoiser.scale
         low = batch.low.clamp(scale.low, scale.high)

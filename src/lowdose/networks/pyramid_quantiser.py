@@ -90,7 +90,8 @@ class PyramidQuantiser(nn.Module):
         if learned:
             self.codebook = nn.Parameter(table)
         else:
-            self.register_buffer("codebook", table)
+            # Given by the vocabulary, so neither state nor weights: a checkpoint holds what training can move.
+            self.register_buffer("codebook", table, persistent=False)
 
     @property
     def smallest(self) -> int:

@@ -11,12 +11,18 @@ from torch import Tensor, nn
 class Objective(nn.Module, ABC):
     """Sees prediction and target as (B, 1, H, W) in one unit, [-1000, 2000] HU -> [0, 1], and nothing else.
 
-    Objectives add and scale: ``MSE() + 0.5 * Other()``.
+    Objectives add and scale: ``MSE() + 0.5 * Other()``. ``smallest``: pixels a side that an image must have.
     """
+
+    smallest: int = 1
 
     @abstractmethod
     def terms(self, pred: Tensor, target: Tensor) -> Mapping[str, Tensor]:
         """Every weighted scalar term by name; the objective is their sum."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What decides the value besides numbers, by name: a run resumes with the same only."""
+        return {}
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         values = list(self.terms(pred, target).values())
@@ -43,6 +49,7 @@ class Sum(Objective):
         super().__init__()
         self.weights = [weight for weight, _ in parts]
         self.parts = nn.ModuleList([part for _, part in parts])
+        self.smallest = max(part.smallest for _, part in parts)
 
     def weighted(self) -> list[tuple[float, Objective]]:
         return [(w, p) for w, p in zip(self.weights, self.parts, strict=True) if isinstance(p, Objective)]
@@ -54,4 +61,12 @@ class Sum(Objective):
                 if name in result:
                     raise ValueError(f"two terms of one objective are called '{name}'")
                 result[name] = weight * value
+        return result
+
+    def facts(self) -> Mapping[str, object]:
+        result: dict[str, object] = {}
+        for _, part in self.weighted():
+            for name, value in part.facts().items():
+                if result.setdefault(name, value) != value:
+                    raise ValueError(f"two parts of one objective have another '{name}' each: {result[name]}, {value}")
         return result

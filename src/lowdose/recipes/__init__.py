@@ -6,7 +6,10 @@ import importlib
 import pkgutil
 
 from lowdose.errors import InvalidSetting
+from lowdose.train.autoencoder_recipe import AutoencoderRecipe
 from lowdose.train.recipe import AnatomyRecipe, Recipe
+
+AnyRecipe = Recipe | AnatomyRecipe | AutoencoderRecipe
 
 
 def names() -> list[str]:
@@ -14,9 +17,9 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> Recipe | AnatomyRecipe:
+def find(name: str) -> AnyRecipe:
     """The recipe called ``name``. Raises InvalidSetting listing the known ones."""
     if name not in names():
         raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(names())}")
-    recipe: Recipe | AnatomyRecipe = importlib.import_module(f"{__name__}.{name}").RECIPE
+    recipe: AnyRecipe = importlib.import_module(f"{__name__}.{name}").RECIPE
     return recipe

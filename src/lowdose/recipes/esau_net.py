@@ -2,12 +2,13 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
+from lowdose.train.backbones import BACKBONES
 from lowdose.train.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",
-    network=Spec("esau_net", {"width": 32}),
-    method=lambda denoiser: Supervised(denoiser, MSE()),
+    network=BACKBONES["esau_net"].network,
+    method=lambda denoiser, *_: Supervised(denoiser, MSE()),
+    scale=BACKBONES["esau_net"].scale,
     numbers=DenoiserNumbers(steps=1600, batch=8, learning_rate=5e-4),
 )

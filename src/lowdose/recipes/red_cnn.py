@@ -1,16 +1,14 @@
 """RED-CNN (Chen et al., IEEE TMI 2017): mean squared error on patches."""
 
-from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
+from lowdose.train.backbones import BACKBONES
 from lowdose.train.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Chen et al., Low-dose CT with a residual encoder-decoder CNN, IEEE TMI 2017",
-    network=Spec("red_cnn", {"channels": 96}),
-    method=lambda denoiser: Supervised(denoiser, MSE()),
-    # Its last layer is a ReLU, so every value of the range must map to a number >= 0.
-    scale=Scale(zero=-1150.0, one=2000.0),
+    network=BACKBONES["red_cnn"].network,
+    method=lambda denoiser, *_: Supervised(denoiser, MSE()),
+    scale=BACKBONES["red_cnn"].scale,
     numbers=DenoiserNumbers(steps=100_000, learning_rate=1e-4),
 )

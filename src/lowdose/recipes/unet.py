@@ -2,11 +2,12 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
+from lowdose.train.backbones import BACKBONES
 from lowdose.train.recipe import Recipe
 
 RECIPE = Recipe(
     paper="none: the project's own CPU-sized baseline",
-    network=Spec("unet", {"width": 32, "levels": 4}),
-    method=lambda denoiser: Supervised(denoiser, MSE()),
+    network=BACKBONES["unet"].network,
+    method=lambda denoiser, *_: Supervised(denoiser, MSE()),
+    scale=BACKBONES["unet"].scale,
 )

@@ -106,6 +106,9 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             parameters = [p for p in player.parameters() if p.requires_grad]
+            if turn.afresh:
+                optimiser.state.clear()
+                self.ema = EMA(self.method.model, self.numbers.ema)
             optimiser.zero_grad()
             total = torch.stack(list(turn.terms.values())).sum()
             torch.autograd.backward(total, inputs=parameters)
@@ -125,7 +128,7 @@ class Trainer:
             pace = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in losses.items()}
             hooks.progress(self.step, sum(values.values()), pace * (self.numbers.steps - self.step))
-            book.write(self.step - 1, {**values, "seconds_per_step": pace})
+            book.write(self.step - 1, {**values, **self.method.watch(), "seconds_per_step": pace})
         if self.step % self.numbers.validate_every == 0 or done:
             book.write(self.step - 1, self._with_average(hooks.validate))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from lowdose.data.appearance import Appearance
 from lowdose.data.bending import Bending
@@ -13,8 +13,10 @@ from lowdose.data.simulated import Doses
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.methods.base import Method
+from lowdose.methods.supervised import Supervised
 from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
+from lowdose.objectives.base import Objective
 from lowdose.spec import Number, Spec
 from lowdose.train.numbers import LARGE, SMALL, Limits, Numbers
 
@@ -112,15 +114,38 @@ class AnatomyNumbers(Numbers):
             raise InvalidSetting(f"size={self.size}: must be a multiple of {MULTIPLE}")
 
 
+class Teacher(NamedTuple):
+    """A frozen network that an objective looks with: ``name`` or path, chosen by ``option`` of the command line."""
+
+    option: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A published (or own) way to train: ``paper`` says which, ``method`` turns a denoiser into its training."""
+    """A published (or own) way to train: ``paper`` says which.
+
+    method(denoiser, numbers, teacher): turns a denoiser into its training; teacher is the name of that one, or ''
+    where the recipe has none. any_network: ``network`` and ``scale`` are a choice, not what the recipe is about.
+    """
 
     paper: str
     network: Spec
-    method: Callable[[Denoiser], Method[Any]]
+    method: Callable[[Denoiser, Any, str], Method[Any]]
     scale: Scale = field(default_factory=Scale)
     numbers: DenoiserNumbers = field(default_factory=DenoiserNumbers)
+    teacher: Teacher | None = None
+    any_network: bool = False
+
+
+def supervised(denoiser: Denoiser, objective: Objective, patch: int) -> Supervised:
+    """Learning from pairs by ``objective``. Raises InvalidSetting for patches that it cannot judge."""
+    if patch < objective.smallest:
+        raise InvalidSetting(
+            f"patch={patch}: the objective needs at least {objective.smallest} pixels a side; take patch="
+            f"{objective.smallest} or more"
+        )
+    return Supervised(denoiser, objective)
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,22 @@ class _Denoising:
         self._recipe, self._learn, self._check, self._pairing = recipe, learn, check, pairing
         self._denoiser = _fresh(recipe)
         begun = None if start is None else _go_on(self._denoiser, start)
-        self.method = recipe.method(self._denoiser)
+        self.method = recipe.method(self._denoiser, recipe.numbers, recipe.teacher.name if recipe.teacher else "")
+        network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
             "start": begun,
             "pairing": pairing.name,
             "data": fingerprint(learn, check),
             **recipe.numbers.of_pairing(pairing.name),
+            **({"network": network} if recipe.any_network else {}),
+            **self.method.facts(),
         }
         self.description: dict[str, object] = {
             "paper": recipe.paper,
-            "network": {"name": recipe.network.name, **recipe.network.settings},
+            "network": network,
             "scale": recipe.scale.to_dict(),
+            **({recipe.teacher.option: recipe.teacher.name} if recipe.teacher else {}),
             "training": {"slices": len(learn), "patients": len({i.patient for i in learn})},
             "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
         }
@@ -110,8 +114,8 @@ def _go_on(denoiser: Denoiser, start: Path) -> str:
     there = model.denoiser
     if (there.spec, there.scale) != (denoiser.spec, denoiser.scale):
         raise InvalidSetting(
-            f"{start}: holds {there.spec} on {there.scale}, the recipe trains {denoiser.spec} on {denoiser.scale}; "
-            "start from weights of the same recipe"
+            f"{start}: holds {there.spec} on {there.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
+            "start from weights of the same network"
         )
     denoiser.network.load_state_dict(there.network.state_dict())
     return model.sha256

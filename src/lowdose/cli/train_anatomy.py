@@ -1,0 +1,26 @@
+"""``lowdose train`` for the anatomy network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lowdose.cli.terminal import say, say_all
+from lowdose.cli.training import Asked, report
+
+if TYPE_CHECKING:
+    from lowdose.train.recipe import AnatomyRecipe
+
+
+def train(asked: Asked, recipe: AnatomyRecipe) -> bool:
+    """True when complete, False when stopped by a signal."""
+    from lowdose.data.labelled_scans import labelled_slices
+    from lowdose.train.anatomy import train_anatomy
+
+    asked.only("bank", "start")
+    recipe = replace(recipe, numbers=recipe.numbers.changed(asked.numbers()))
+    real, warnings = labelled_slices(asked.data) if asked.data else ([], [])
+    say_all("warning", warnings)
+    say(f"{len(real)} labelled slices of {len({item.patient for item in real})} scan(s), and digital patients")
+    progress = report(recipe.numbers.steps)
+    return train_anatomy(asked.recipe, recipe, real, asked.out, asked.options, say, progress, asked.bank, asked.start)

@@ -1,0 +1,99 @@
+"""``lowdose train`` for denoisers: on pairs, or on scans of normal dose with the low dose simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lowdose.cli.terminal import say, say_all
+from lowdose.cli.training import Asked, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lowdose.data.noise_build import Exposed
+    from lowdose.data.normal import NormalSlice
+    from lowdose.train.pairing import Simulated
+    from lowdose.train.recipe import Recipe
+
+CALIBRATION = "fit to the kernel, else own noise: 1"
+"""By which rule ``lowdose.simulate`` chooses scanners; counted up when that changes."""
+
+
+def train(asked: Asked, recipe: Recipe) -> bool:
+    """True when complete, False when stopped by a signal."""
+    from lowdose.data.opening import open_training
+    from lowdose.errors import InvalidSetting
+    from lowdose.train import run
+
+    recipe = _chosen(recipe, asked)
+    pairing = asked.pairing or "folders"
+    if not asked.data:
+        raise InvalidSetting(f"recipe {asked.recipe}: give the folder to train on with --data")
+    recipe = replace(recipe, numbers=recipe.numbers.changed(_of_pairing(asked.numbers(), pairing)))
+    if asked.bank is not None and pairing != "simulated":
+        raise InvalidSetting("--bank: is for --pairing simulated")
+    with ExitStack() as stack:
+        opened = open_training(stack, asked.data, asked.split, pairing)
+        say_all("warning", opened.warnings)
+        items, numbers = opened.items, recipe.numbers
+        if opened.validation_patients is not None and numbers.validation_patients < 0:
+            recipe = replace(recipe, numbers=replace(numbers, validation_patients=opened.validation_patients))
+        kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
+        say(f"{len(items)} {kind}, {len({item.patient for item in items})} patient(s)")
+        source = run.FOLDERS if pairing == "folders" else _simulated(asked.options.device, asked.bank)
+        progress = report(recipe.numbers.steps)
+        return run.train(asked.recipe, recipe, items, asked.out, asked.options, say, progress, source, asked.start)
+
+
+def _chosen(recipe: Recipe, asked: Asked) -> Recipe:
+    """With the network and the teacher of the command line, where the recipe leaves them open."""
+    from lowdose.train.backbones import backbone
+
+    taken = ["split", "pairing", "bank", "start"]
+    taken += ["network"] if recipe.any_network else []
+    taken += [recipe.teacher.option] if recipe.teacher else []
+    asked.only(*taken)
+    if asked.network is not None:
+        found = backbone(asked.network)
+        recipe = replace(recipe, network=found.network, scale=found.scale)
+    named = recipe.teacher and getattr(asked, recipe.teacher.option)
+    if recipe.teacher and named is not None:
+        recipe = replace(recipe, teacher=recipe.teacher._replace(name=named))
+    return recipe
+
+
+def _of_pairing(given: dict[str, str], pairing: str) -> dict[str, str]:
+    """The same. Raises InvalidSetting for a number that is of the other pairing."""
+    from lowdose.errors import InvalidSetting
+    from lowdose.train.recipe import OF_PAIRING
+
+    for name, value in given.items():
+        if OF_PAIRING.get(name, pairing) != pairing:
+            raise InvalidSetting(f"--set {name}={value}: is for --pairing {OF_PAIRING[name]}")
+    return given
+
+
+def _simulated(device: str, bank: Path | None) -> Simulated:
+    from lowdose.device import choose_device
+    from lowdose.train.pairing import Simulated
+
+    return Simulated(partial(_calibrated, device=str(choose_device(device))), CALIBRATION, bank)
+
+
+def _calibrated(slices: Sequence[NormalSlice], device: str) -> list[Exposed]:
+    """How the slices of one series were scanned."""
+    from lowdose.data.noise_build import Exposed
+    from lowdose.simulate.calibration import Scan, calibrate
+    from lowdose.volume import Acquisition
+
+    first = slices[0]
+    assert first.pixel_mm is not None  # slices without are left out when the data are opened
+    made = Acquisition(first.kernel, first.thickness_mm, first.kvp, first.manufacturer)
+    currents = tuple(item.mas for item in slices)
+    scan = Scan(first.series, made, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read())
+    found = calibrate(scan, device=device)
+    return [Exposed(found.simulator, exposure) for exposure in found.exposures]

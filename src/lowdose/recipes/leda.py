@@ -1,0 +1,51 @@
+"""LEDA (Chen et al. 2024): any denoiser, by MSE and by what a language-guided autoencoder makes of its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lowdose.language import guided
+from lowdose.methods.supervised import Supervised
+from lowdose.networks.denoiser import Denoiser
+from lowdose.objectives.leda import Leda
+from lowdose.objectives.pixel import MSE
+from lowdose.train.backbones import BACKBONES
+from lowdose.train.numbers import LARGE, Limits
+from lowdose.train.recipe import DenoiserNumbers, Recipe, Teacher, supervised
+
+
+@dataclass(frozen=True)
+class LedaNumbers(DenoiserNumbers):
+    """leda_weight: lambda of Eq. 3. continuous, discrete: weights of its two terms; 0 switches one off."""
+
+    leda_weight: float = 0.5
+    continuous: float = 1.0
+    discrete: float = 1.0
+
+    LIMITS: ClassVar[Limits] = {
+        **DenoiserNumbers.LIMITS,
+        **dict.fromkeys(("leda_weight", "continuous", "discrete"), (0, LARGE)),
+    }
+
+
+def _method(denoiser: Denoiser, numbers: LedaNumbers, autoencoder: str) -> Supervised:
+    """With the weight 0 LEDA is not computed at all, so that the training is that of MSE to the last bit."""
+    if numbers.leda_weight == 0:
+        return Supervised(denoiser, MSE())
+    found = guided.load(autoencoder)
+    leda = Leda(found.autoencoder, numbers.continuous, numbers.discrete, found.sha256)
+    return supervised(denoiser, MSE() + numbers.leda_weight * leda, numbers.patch)
+
+
+RECIPE = Recipe(
+    paper="Chen et al., Low-dose CT denoising with language-engaged dual-space alignment, arXiv 2403.06128",
+    network=BACKBONES["red_cnn"].network,
+    method=_method,
+    scale=BACKBONES["red_cnn"].scale,
+    # AdamW (0.9, 0.99), weight decay 1e-9, 1e-4 -> 1e-6 by a cosine are the paper's, as are whole slices of 512, which
+    # 'patch' can give. It does not say how many steps or how large a batch: those here are ours.
+    numbers=LedaNumbers(steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6),
+    teacher=Teacher("autoencoder", guided.DEFAULT),
+    any_network=True,
+)

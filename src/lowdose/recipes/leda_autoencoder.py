@@ -1,0 +1,13 @@
+"""LEDA's language-guided CT autoencoder (Chen et al. 2024, section 2.1): the teacher of the recipe ``leda``."""
+
+from lowdose.train.autoencoder_recipe import AutoencoderNumbers, AutoencoderRecipe
+
+RECIPE = AutoencoderRecipe(
+    paper="Chen et al., Low-dose CT denoising with language-engaged dual-space alignment, arXiv 2403.06128",
+    # Batch 4 and betas (0.5, 0.9) are VQGAN's, whose setting the paper follows, as is the adversary's start; the
+    # learning rate is ours: VQGAN's 4.5e-6 an image is for several hundred thousand steps.
+    numbers=AutoencoderNumbers(
+        steps=160_000, batch=4, learning_rate=2e-4, final_learning_rate=1e-5, beta1=0.5, beta2=0.9, warmup=500,
+        ema=0.999, validate_every=2000, checkpoint_every=1000,
+    ),
+)  # fmt: skip

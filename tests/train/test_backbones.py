@@ -1,0 +1,63 @@
+"""Networks by name and numbers, as the command line gives them."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from lowdose import recipes
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.spec import NETWORKS, Spec
+from lowdose.train.backbones import BACKBONES, POSITIVE, backbone
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_the_table_gives_every_number_a_network_takes(name: str) -> None:
+    usual = BACKBONES[name]
+    assert usual == backbone(name)
+    assert usual.network.name == name
+    taken = {parameter.name: parameter.default for parameter in inspect.signature(NETWORKS[name]).parameters.values()}
+    assert dict(usual.network.settings) == taken
+
+
+@pytest.mark.parametrize("name", ["esau_net", "red_cnn", "unet"])
+def test_recipes_that_are_networks_take_theirs_from_the_table(name: str) -> None:
+    recipe = recipes.find(name)
+    assert (recipe.network, recipe.scale) == (BACKBONES[name].network, BACKBONES[name].scale)  # type: ignore[union-attr]
+
+
+def test_every_known_network_of_a_denoiser_is_in_the_table() -> None:
+    assert set(BACKBONES) == set(NETWORKS)
+
+
+def test_numbers_change_the_size_and_nothing_else() -> None:
+    small = backbone("red_cnn:channels=32")
+    assert small.network == Spec("red_cnn", {"channels": 32})
+    assert small.scale == POSITIVE == Scale(zero=-1150.0, one=2000.0)
+    assert backbone("unet:levels=2").network.settings == {"width": 32, "levels": 2}
+    assert backbone("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, unet"),
+        ("", "no network ''"),
+        ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
+        ("unet:depth=3", "'depth=3' is no setting of unet"),
+        ("unet:width", "'width' is no setting of unet"),
+        ("unet:width=8,", "'' is no setting of unet"),
+        ("unet:width=big", "width=big: must be a whole number from 1"),
+        ("unet:width=0", "width=0: must be a whole number"),
+        ("unet:width=-4", "width=-4: must be a whole number"),
+        ("unet:width=1.5", "width=1.5: must be a whole number"),
+        ("red_cnn:channels=99999", "parameters, at most 1,000,000,000"),
+        ("unet:levels=99", "unet:levels=99"),
+    ],
+)
+def test_what_makes_no_network_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        backbone(text)
+    assert reason in str(caught.value)
