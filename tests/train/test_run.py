@@ -24,7 +24,7 @@ from lowdose.train import conduct, run
 from lowdose.train.conduct import MODEL, Options
 from lowdose.train.logbook import Logbook
 from lowdose.train.loop import STATE
-from lowdose.train.optim import EMA, cosine
+from lowdose.train.optim import EMA, rate
 from lowdose.train.recipe import DenoiserNumbers, Recipe
 from lowdose.train.stop import Stop
 from tiny_guided import loaded
@@ -242,11 +242,16 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
 
 
 def test_learning_rate_rises_then_follows_half_a_cosine() -> None:
-    rates = [cosine(step, 110, 1.0, 0.1, 10) for step in range(111)]
+    numbers = DenoiserNumbers(steps=110, learning_rate=1.0, final_learning_rate=0.1, warmup=10)
+    rates = [rate(numbers, step, step) for step in range(111)]
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert rates[10] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
+    late = [rate(numbers, 60 + made, made) for made in range(12)]
+    assert late[0] == pytest.approx(0.1)
+    assert late[3] == pytest.approx(0.4)
+    assert late[11] == rates[71]
 
 
 def test_moving_average_of_a_constant_is_the_constant_and_lags_a_step() -> None:

@@ -17,7 +17,7 @@ from lowdose.errors import TrainingDiverged
 from lowdose.methods.base import Method
 from lowdose.train.logbook import Logbook
 from lowdose.train.numbers import Numbers
-from lowdose.train.optim import EMA, cosine
+from lowdose.train.optim import EMA, rate, updates
 from lowdose.train.state import load_state, save_state
 
 T = TypeVar("T")
@@ -96,19 +96,18 @@ class Trainer:
     def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
         n = self.numbers
         batch = type(batch)(*(self.fabric.to_device(part) for part in batch))
-        rate = cosine(self.step, n.steps, n.learning_rate, n.final_learning_rate, n.warmup)
         losses: dict[str, torch.Tensor] = {}
         with self.fabric.autocast():
             turns = self.method.turns(batch)
             turn = next(turns, None)
         while turn is not None:
             player, optimiser = self.method.players()[turn.player], self.optimisers[turn.player]
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            parameters = [p for p in player.parameters() if p.requires_grad]
             if turn.afresh:
                 optimiser.state.clear()
-                self.ema = EMA(self.method.model, self.numbers.ema)
+                self.ema = EMA(self.method.model, n.ema)
+            for group in optimiser.param_groups:
+                group["lr"] = rate(n, self.step, updates(optimiser))
+            parameters = [p for p in player.parameters() if p.requires_grad]
             optimiser.zero_grad()
             total = torch.stack(list(turn.terms.values())).sum()
             torch.autograd.backward(total, inputs=parameters)

@@ -6,14 +6,29 @@ import math
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+
+from lowdose.train.numbers import Numbers
 
 
-def cosine(step: int, steps: int, first: float, last: float, warmup: int) -> float:
-    """Learning rate of ``step``: linear rise over ``warmup`` steps, then half a cosine from ``first`` to ``last``."""
-    if step < warmup:
-        return first * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return last + 0.5 * (first - last) * (1.0 + math.cos(math.pi * min(1.0, progress)))
+def rate(numbers: Numbers, step: int, updates: int) -> float:
+    """Learning rate of ``step``: after ``warmup`` steps half a cosine from ``learning_rate`` to the final one.
+
+    updates: that the optimiser has made; until there are ``warmup`` of them the rate is below a linear rise. So
+    a player that joins late, or starts afresh, is warmed up too: Adam's first steps are as long as the rate, whatever
+    the gradient.
+    """
+    n = numbers
+    progress = min(1.0, max(0, step - n.warmup) / max(1, n.steps - n.warmup))
+    falling = n.final_learning_rate + 0.5 * (n.learning_rate - n.final_learning_rate) * (
+        1.0 + math.cos(math.pi * progress)
+    )
+    return min(falling, n.learning_rate * (updates + 1) / n.warmup) if n.warmup else falling
+
+
+def updates(optimiser: Optimizer) -> int:
+    """How many steps an Adam has made since it was made, loaded or cleared."""
+    return next((int(state["step"]) for state in optimiser.state.values()), 0)
 
 
 class EMA:
