@@ -1,6 +1,6 @@
 """Makes a trained model one of those that the package ships: float16 where that changes next to nothing, else float32.
 
-python benchmarks/ship.py RUN NAME       # a denoiser's run folder, or the anatomy network's
+python benchmarks/ship.py RUN NAME       # a denoiser's run folder, the anatomy network's, or an autoencoder's
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ import numpy as np
 import torch
 
 from lowdose import checkpoint, weights
+from lowdose.hounsfield import OBJECTIVE
+from lowdose.language import guided
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import segment
 from lowdose.physics.phantom.patient import digital_patient
 from lowdose.train.conduct import MODEL
 
 ZOO = Path(__file__).resolve().parents[1] / "src/lowdose/zoo"
-MOST = {"denoiser": 0.5, "anatomy": 0.001}
-"""What float16 may change at most: HU of a pixel; share of pixels with another class."""
+KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", guided.FORMAT: "autoencoder"}
+MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
+"""What float16 may change at most: HU of a pixel, the class of a share of pixels, the word of a share of positions."""
 
 
 def main() -> None:
     run, name = Path(sys.argv[1]), sys.argv[2]
     source = run / MODEL
-    kind = "anatomy" if weights.read(source).header["format"] == anatomy.FORMAT else "denoiser"
-    save, change = {"denoiser": _denoiser, "anatomy": _anatomy}[kind](source)
+    kind = KINDS[weights.read(source).header["format"]]
+    save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):
         save(target, dtype)
@@ -70,6 +73,23 @@ def _anatomy(source: Path) -> tuple[Save, Change]:
     return (
         lambda path, dtype: path.write_bytes(anatomy.packed(network, training, dtype)),
         lambda path: float((named(anatomy.load(path)) != whole).mean()),
+    )
+
+
+def _autoencoder(source: Path) -> tuple[Save, Change]:
+    whole, hu = guided.load(source), torch.from_numpy(_body())[:, None]
+    image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
+    length = float(json.loads(weights.read(source).header["autoencoder"])["word_length"])
+
+    def read(by: guided.Guided) -> torch.Tensor:
+        return torch.cat([layer.flatten() for layer in by.autoencoder.quantise(by.autoencoder.encode(image)).indices])
+
+    words = read(whole)
+    return (
+        lambda path, dtype: path.write_bytes(
+            guided.packed(whole.autoencoder, whole.vocabulary, length, whole.training, dtype)
+        ),
+        lambda path: float((read(guided.load(path)) != words).float().mean()),
     )
 
 

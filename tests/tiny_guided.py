@@ -61,7 +61,7 @@ def write(path: Path, layers: int = 2) -> Path:
     torch.manual_seed(5)
     table = nn.functional.normalize(torch.randn(WORDS, CHANNELS), dim=1)
     words = Vocabulary(tuple(f"word{n}" for n in range(WORDS)), table, "made for a test")
-    path.write_bytes(guided.packed(Autoencoder("small", words.embeddings, layers), words, {}))
+    path.write_bytes(guided.packed(Autoencoder("small", words.embeddings, layers), words, 0.0, {}))
     return path
 
 

@@ -258,11 +258,17 @@ def test_autocast_does_not_reach_the_distances() -> None:
     assert torch.equal(halved.embedding, rounded.embedding)
 
 
-def test_the_codebook_travels_with_the_weights() -> None:
+def test_a_frozen_codebook_is_no_weight_but_goes_along_to_a_device() -> None:
     table = drawn(26, 30, 6)
-    other = PyramidQuantiser(torch.zeros(30, 6))
-    other.load_state_dict(PyramidQuantiser(table).state_dict())
-    assert torch.equal(other.codebook, table)
+    quantiser = PyramidQuantiser(table)
+    assert not quantiser.state_dict()
+    assert torch.equal(quantiser.codebook, table)
+    assert quantiser.double().codebook.dtype == torch.float64
+    assert quantiser.to("meta").codebook.device.type == "meta"
+    learned = PyramidQuantiser(table, learned=True).state_dict()
+    assert torch.equal(learned["codebook"], table)
+    other = PyramidQuantiser(torch.zeros(30, 6), learned=True)
+    other.load_state_dict(learned)
     latents = drawn(27, 1, 6, 8, 8)
     assert torch.equal(other(latents).embedding, PyramidQuantiser(table)(latents).embedding)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lowdose import weights
-from lowdose.errors import IncompatibleCheckpoint, LowDoseError
+from lowdose.errors import IncompatibleCheckpoint
 from lowdose.language import vocabulary
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
@@ -93,12 +93,10 @@ def load(source: str | Path = DEFAULT, device: torch.device | str = "cpu") -> Gu
             f"{name}: its format is '{found.header.get('format', 'not stated')}', an autoencoder has '{FORMAT}'; "
             "'lowdose train leda_autoencoder' writes one"
         )
-    words = _words(found, name)
+    words = None if "learned" in found.header else _words(found, name)
     try:
         made = _empty(found, words)
         training = dict(json.loads(found.header["training"]))
-    except LowDoseError:
-        raise
     except Exception as error:  # a damaged description can be wrong in any way
         raise IncompatibleCheckpoint(f"{name}: its description is damaged ({error}); copy it again") from error
     weights.fill(made, {key: value for key, value in found.tensors.items() if key != WORDS}, name, "the autoencoder")
@@ -106,15 +104,13 @@ def load(source: str | Path = DEFAULT, device: torch.device | str = "cpu") -> Gu
     return Guided(name, found.sha256, made.to(device).eval().requires_grad_(False), words, training)
 
 
-def _words(found: weights.Weights, name: str) -> Vocabulary | None:
-    if "learned" in found.header:
-        return None
+def _words(found: weights.Weights, name: str) -> Vocabulary:
     if WORDS in found.tensors:
-        return Vocabulary(
-            tuple(json.loads(found.header.get("tokens", "[]"))),
-            found.tensors[WORDS],
-            found.header.get("provenance", name),
-        )
+        try:
+            tokens = tuple(map(str, json.loads(found.header["tokens"])))
+            return Vocabulary(tokens, found.tensors[WORDS], found.header["provenance"])
+        except Exception as error:  # likewise
+            raise IncompatibleCheckpoint(f"{name}: its own words are damaged ({error}); copy it again") from error
     shipped = vocabulary.load()
     if found.header.get("vocabulary") != shipped.sha256:
         raise IncompatibleCheckpoint(

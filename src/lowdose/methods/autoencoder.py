@@ -81,7 +81,7 @@ class GuidedAutoencoder(Method[WordedBatch]):
         made, found = self.autoencoder(image, batch.pools() if worded else None)
         plays = step >= self.weights.adversarial_start and self.weights.adversarial > 0
         yield Turn("autoencoder", self.terms(image, made, found, plays), afresh=turned)
-        self.use.add(found.indices, image, made.detach())
+        self.use.add(found.indices, image, made.detach(), found.semantic)
         if plays:
             yield Turn("discriminator", {"hinge": hinge(self.discriminator(image), self.discriminator(made.detach()))})
 
@@ -102,12 +102,13 @@ class GuidedAutoencoder(Method[WordedBatch]):
         """Every weighted term of Eq. 2 by name."""
         weights = self.weights
         terms = self._fidelity(image, made)
+        faithful = torch.stack(list(terms.values())).sum()
         terms["commitment"] = weights.commitment * found.commitment.sum()
         if found.codebook is not None:
             terms["codebook"] = found.codebook.sum()
         if plays:
             fooled = -self.discriminator(made).float().mean()
-            balance = adaptive_weight(terms["reconstruction"], fooled, self._last())
+            balance = adaptive_weight(faithful, fooled, self._last())
             terms["adversarial"] = weights.adversarial * balance * fooled
         if found.semantic is not None:
             terms["semantic"] = weights.semantic * semantic_weight(terms, found.semantic) * found.semantic

@@ -27,21 +27,18 @@ class LatentSpread(nn.Module):
 
     @torch.no_grad()
     def add(self, latents: Tensor) -> None:
-        """latents: (B, C, h, w)."""
+        """latents: (B, C, h, w). Those of all processes are added, so that they turn alike and one's state is all's."""
         points = latents.movedim(1, -1).flatten(0, 2).double()
-        self.count += len(points)
-        self.total += points.sum(0)
-        self.square += points.T @ points
+        sums = (self.count.new_tensor(len(points)), points.sum(0), points.T @ points)
+        for kept, part in zip((self.count, self.total, self.square), sums, strict=True):
+            if distributed.is_available() and distributed.is_initialized():
+                distributed.all_reduce(part)
+            kept += part
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """(mean (C,), covariance (C, C)) over all processes, which so turn their latents alike."""
-        sums = [self.count, self.total, self.square]
-        if distributed.is_available() and distributed.is_initialized():
-            for part in sums:
-                distributed.all_reduce(part)
-        count, total, square = sums
-        mean = total / count
-        return mean, square / count - torch.outer(mean, mean)
+        """(mean (C,), covariance (C, C))."""
+        mean = self.total / self.count
+        return mean, self.square / self.count - torch.outer(mean, mean)
 
 
 @torch.no_grad()

@@ -23,16 +23,20 @@ LEAST_EXPLAINED = 0.5
 
 
 class TokenUse(nn.Module):
-    """Fading counts of the tokens of each layer, and of what reconstruction explains; saved with the run."""
+    """Fading counts of the tokens of each layer, and fading means of Eq. 1 and of what reconstruction explains; saved
+    with the run.
+    """
 
     counts: Tensor
     squares: Tensor
+    meaning: Tensor
     seen: Tensor
 
     def __init__(self, words: int, layers: int) -> None:
         super().__init__()
         self.register_buffer("counts", torch.zeros(layers, words))
         self.register_buffer("squares", torch.zeros(2))
+        self.register_buffer("meaning", torch.zeros(2))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -41,26 +45,33 @@ class TokenUse(nn.Module):
         return int(self.seen)
 
     @torch.no_grad()
-    def add(self, indices: Sequence[Tensor], image: Tensor, made: Tensor) -> None:
-        """indices: of each layer, any shape; image, made: the batch and its reconstruction."""
+    def add(self, indices: Sequence[Tensor], image: Tensor, made: Tensor, semantic: Tensor | None = None) -> None:
+        """indices: of each layer, any shape; image, made: the batch and its reconstruction; semantic: its Eq. 1."""
         words = self.counts.shape[1]
         counts = torch.stack([torch.bincount(index.flatten(), minlength=words) for index in indices])
         self.counts.mul_(MEMORY).add_(counts)
         errors = torch.stack([(made.float() - image).square().mean(), (image - image.mean()).square().mean()])
         self.squares.mul_(MEMORY).add_(errors)
+        if semantic is not None:
+            self.meaning.mul_(MEMORY).add_(torch.stack([semantic.float(), torch.ones_like(semantic.float())]))
         self.seen.add_(1)
 
     def watch(self) -> Mapping[str, float]:
-        """Perplexity and tokens in use of each layer, and the share of the variance explained, by name.
+        """Perplexity and tokens in use of each layer, the share of the variance explained, and the mean of Eq. 1 before
+        it is weighed (weighed, it is a fixed share of the other terms and tells nothing), by name. Nothing at first.
 
         Raises TrainingDiverged, with advice, when the tokens or the images have collapsed.
         """
+        if not self.steps:
+            return {}
         share = self.counts.double() / self.counts.double().sum(1, keepdim=True).clamp(min=1e-12)
         perplexity = torch.exp(-(share * share.clamp(min=1e-30).log()).sum(1))
         told = {"tokens/explained": 1.0 - float(self.squares[0] / self.squares[1].clamp(min=1e-12))}
         for layer, (how_many, counts) in enumerate(zip(perplexity, self.counts, strict=True), start=1):
             told[f"tokens/perplexity_{layer}"] = float(how_many)
             told[f"tokens/in_use_{layer}"] = float((counts >= MEMORY ** (1 / (1 - MEMORY))).sum())
+        if self.meaning[1] > 0:
+            told["tokens/semantic"] = float(self.meaning[0] / self.meaning[1])
         if self.steps >= PATIENCE:
             self._check(float(perplexity[-1]), told["tokens/explained"])
         return told

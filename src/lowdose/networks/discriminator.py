@@ -10,6 +10,9 @@ from torch.nn import functional
 
 SLOPE = 0.2
 
+SMALLEST = 24
+"""Pixels a side of the smallest image in which ``patch_gan`` with 3 layers finds a patch."""
+
 
 def patch_gan(width: int = 64, layers: int = 3) -> nn.Sequential:
     """(B, 1, H, W) -> logits (B, 1, h, w), each of one patch; with 64 and 3 that of VQGAN, of 70 x 70 pixels.

@@ -43,8 +43,9 @@ RECIPE = Recipe(
     network=BACKBONES["red_cnn"].network,
     method=_method,
     scale=BACKBONES["red_cnn"].scale,
-    # AdamW (0.9, 0.99), weight decay 1e-9, 1e-4 -> 1e-6 by a cosine are the paper's, as are whole slices of 512, which
-    # 'patch' can give. It does not say how many steps or how large a batch: those here are ours.
+    # AdamW (0.9, 0.99), weight decay 1e-9, 1e-4 -> 1e-6 by a cosine are the paper's. It trains on whole slices of 512:
+    # 'patch' goes up to 496 there, since augmentation needs a margin. It does not say how many steps, nor how large a
+    # batch: those here are ours.
     numbers=LedaNumbers(steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6),
     teacher=Teacher("autoencoder", guided.DEFAULT),
     any_network=True,
