@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -156,6 +156,7 @@ def test_the_weight_means_the_same_whatever_the_scale_of_the_denoiser() -> None:
         assert float(one[0]) == pytest.approx((30 / 3000) ** 2, rel=1e-3)
 
 
+@settings(deadline=None)
 @given(st.integers(16, 40), st.integers(16, 40))
 def test_sides_that_do_not_divide_are_mirrored_and_nothing_is_cropped(height: int, width: int) -> None:
     pred, target = images(1, 1, height, width)

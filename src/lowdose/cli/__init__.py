@@ -17,6 +17,7 @@ from lowdose.cli.data import data_app
 from lowdose.cli.demo import demo
 from lowdose.cli.denoise import denoise
 from lowdose.cli.evaluate import evaluate
+from lowdose.cli.explain import explain
 from lowdose.cli.simulate import simulate
 from lowdose.cli.terminal import INTERRUPTED
 from lowdose.cli.train import train
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (denoise, evaluate, train, simulate, demo):
+for command in (denoise, evaluate, explain, train, simulate, demo):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

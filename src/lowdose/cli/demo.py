@@ -15,10 +15,12 @@ def demo(
     slices: Annotated[int, typer.Option(help="Slices of the digital patient.")] = 6,
     seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 7,
 ) -> None:
-    """Scan a digital patient at full and quarter dose into DICOM; denoise it; measure; show the page."""
+    """Scan a digital patient at full and quarter dose into DICOM; denoise it; measure; show page and words."""
+    from lowdose import weights
     from lowdose.cli.denoise import denoise
     from lowdose.cli.evaluate import evaluate
     from lowdose.errors import OutputRefused
+    from lowdose.language import guided
     from lowdose.physics.scanner import FITTED
     from lowdose.simulate.phantoms import Scanning, scan_phantom
 
@@ -29,5 +31,8 @@ def demo(
     with progress(f"scanning a digital patient of {slices} slices", slices) as advance:
         scan_phantom("abdomen", scan, slices, Scanning(scanner, kernel, mas=200.0, dose=0.25, seed=seed), advance)
     denoise(scan / "low", out / "denoised", preview=True, manifest=True)
-    evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "unet"])
+    words = guided.DEFAULT in weights.shipped("autoencoder")
+    if not words:
+        say(f"no words: the autoencoder '{guided.DEFAULT}' is not shipped with this version")
+    evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "unet"], words=words)
     say(f"look at {(out / 'report' / 'index.html').resolve()}")

@@ -32,9 +32,17 @@ def denoise(
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--json", help="Write a manifest of the run as JSON.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Write the words of input and output, and where they drifted apart.")
+    ] = False,
+    autoencoder: Annotated[
+        str | None, typer.Option(help="For --explain: shipped autoencoder, or a safetensors file.")
+    ] = None,
+    explain_slices: Annotated[int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")] = 12,
 ) -> None:
     """Denoise one CT series. Originals are never touched; a failed run leaves nothing behind."""
     from lowdose import checkpoint
+    from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
     from lowdose.hounsfield import SOFT_TISSUE
     from lowdose.infer import domain, models, pipeline
@@ -45,6 +53,7 @@ def denoise(
     started = time.perf_counter()
     pipeline.check_strength(strength)
     ready = models.find(model or checkpoint.DEFAULT_MODEL, choose_device(device))
+    words = explaining(explain, autoencoder, explain_slices, ready)
     say(f"model {ready.name}{'' if model else ' (the shipped default)'} on {ready.device}, strength {strength:g}")
     with open_source(source, series) as opened:
         say_all("skipped", opened.skipped)
@@ -54,11 +63,17 @@ def denoise(
         say_all("warning", warnings)
         provenance = denoised(lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike))
         with open_sink(opened, output, provenance) as sink, progress("denoising", len(opened)) as advance:
-            outcome = pipeline.denoise_series(opened, sink, ready, strength, advance)
+            through = words.watch(sink, len(opened)) if words else sink
+            outcome = pipeline.denoise_series(opened, through, ready, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:
                 before = outcome.before
                 picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, before.aspect, ready.name)
                 sink.attach("preview.png", picture)
+            if words:
+                for name, data in words.files(opened.uids).items():
+                    sink.attach(name, data)
+                warnings += words.warnings
+                say_all("warning", words.warnings)
             if manifest:
                 seconds = time.perf_counter() - started
                 content = describe(opened, ready, strength, measured, warnings, outcome, seconds)

@@ -12,8 +12,11 @@ from lowdose.cli.cases import open_alone, open_cases, open_given, told, uids
 from lowdose.cli.terminal import progress, say
 
 if TYPE_CHECKING:
+    from lowdose.evaluate.images import Evaluation
     from lowdose.evaluate.organs import Judgement
+    from lowdose.evaluate.words import Reading
     from lowdose.infer.models import ReadyModel
+    from lowdose.language.guided import Guided
 
 TASKS = ("images", "organs")
 
@@ -49,6 +52,12 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="For organs: NIfTI of TotalSegmentator's numbers as the truth, one for each --full."),
     ] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="For images: the words of the slices shown, and where they drifted apart.")
+    ] = False,
+    autoencoder: Annotated[
+        str | None, typer.Option(help="For --words: shipped autoencoder, or a safetensors file.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -64,12 +73,26 @@ def evaluate(
     places = Places(low or [], full or [], data)
     if task == "images":
         refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
-        evaluate_images(out, places, ready_models(model, device), profile or "default", window, strength)
+        guided = guided_by(words, autoencoder, device)
+        evaluate_images(out, places, ready_models(model, device), profile or "default", window, strength, guided)
     elif task == "organs":
-        refuse(task, "images", {"--profile": profile, "--window": window})
+        refuse(
+            task, "images", {"--profile": profile, "--window": window, "--words": words, "--autoencoder": autoencoder}
+        )
         evaluate_organs(out, places, model, segmenter, labels or [], strength, device)
     else:
         raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
+
+
+def guided_by(words: bool, autoencoder: str | None, device: str) -> Guided | None:
+    """What reads the words, if they are asked for. Raises InvalidSetting for an autoencoder without --words."""
+    from lowdose.cli.explain import ready_autoencoder
+    from lowdose.device import choose_device
+    from lowdose.errors import InvalidSetting
+
+    if autoencoder is not None and not words:
+        raise InvalidSetting(f"--autoencoder {autoencoder}: of use with --words only; add it, or leave this out")
+    return ready_autoencoder(autoencoder, choose_device(device)) if words else None
 
 
 def refuse(task: str, other: str, options: dict[str, object]) -> None:
@@ -98,6 +121,7 @@ def evaluate_images(
     profile: str,
     window: tuple[float, float] | None,
     strength: float,
+    guided: Guided | None = None,
 ) -> None:
     """Fidelity, noise and HU of every version of every slice."""
     from lowdose.errors import InvalidSetting
@@ -106,6 +130,7 @@ def evaluate_images(
     from lowdose.io.atomic import new_folder
     from lowdose.metrics import profiles
     from lowdose.report import page
+    from lowdose.report import words as report
 
     if profile not in profiles.PROFILES:
         raise InvalidSetting(f"--profile {profile}: choose one of {', '.join(profiles.PROFILES)}")
@@ -117,12 +142,36 @@ def evaluate_images(
         count = sum(len(case.pairs) for case in cases)
         with progress("measuring", count) as advance:
             result = images.evaluate(cases, ready, chosen, strength, advance)
-        result.warnings = told(cases, result.warnings)
-        write(folder, page.table_csv(result), page.as_json(result, uids(cases)), page.page(result))
+        readings = read_words(guided, result) if guided else []
+        found = [f"{reading.case}, {line}" for reading in readings for line in report.warnings_of(reading)]
+        result.warnings = told(cases, [*result.warnings, *found])
+        write(folder, page.table_csv(result), page.as_json(result, uids(cases)), page.page(result, readings))
+        if guided:
+            entries = [report.entry(reading) for reading in readings]
+            (folder / "words.json").write_text(report.as_json(guided, entries, found), encoding="utf-8")
     for image in result.images[:-1]:
         means = {metric: result.summary(metric, image) for metric in page.FIDELITY}
         say("  ".join([f"{image:>16}", *(f"{name} {found.mean:.4g}" for name, found in means.items() if found)]))
+    for reading in readings:
+        say_words(reading)
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
+
+
+def read_words(guided: Guided, result: Evaluation) -> list[Reading]:
+    """The words of the slice shown of each series, in every version."""
+    from lowdose.evaluate import words
+
+    made = result.images[1:-1]
+    return [words.read(guided, sample.images, words.Place.of(sample), made) for sample in result.samples]
+
+
+def say_words(reading: Reading) -> None:
+    """The words of every version of one slice."""
+    from lowdose.cli.explain import lines
+
+    say(f"the words of {reading.case}:")
+    for line in lines({name: [said] for name, said in reading.words.items()}):
+        say(line)
 
 
 def evaluate_organs(

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +15,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
 from lowdose.evaluate.images import FULL, LOW, Evaluation
+from lowdose.evaluate.words import Reading
+from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary, paired_difference
-from lowdose.report import figures
+from lowdose.report import figures, words, words_page
 
 FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
 HIGHER_IS_BETTER = {"rmse": False, "psnr": True, "ssim": True, "fsim": True, "vif": True}
@@ -94,8 +97,8 @@ def as_json(evaluation: Evaluation, uids: list[dict[str, object]]) -> str:
     return json.dumps(content, indent=2)
 
 
-def page(evaluation: Evaluation) -> str:
-    """The HTML page: tables first, then pictures; nothing is loaded from outside."""
+def page(evaluation: Evaluation, readings: Sequence[Reading] = ()) -> str:
+    """The HTML page: tables first, then pictures, then the words of slices; nothing is loaded from outside."""
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     window = evaluation.profile.window
     pictures = [
@@ -118,6 +121,8 @@ def page(evaluation: Evaluation) -> str:
         noise=_noise(evaluation),
         bias=_bias(evaluation),
         pictures=pictures,
+        words=words_page.section(readings, SOFT_TISSUE),
+        word_definitions=words.DEFINITIONS,
         models=evaluation.models,
         seconds=evaluation.seconds,
         strength=evaluation.strength,

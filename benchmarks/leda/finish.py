@@ -1,0 +1,109 @@
+"""The last stage of the shipped autoencoder: latents as long as words, and a decoder that goes on learning.
+
+    python benchmarks/leda/finish.py RUN NORMAL DIGITAL OUT [--length 1.5] [--steps 1500]
+
+Trained for long, latents become many times as long as words. All shipped words have one length, so the word nearest to
+a latent is that of its direction: dividing ``to_words`` by one number leaves every first token where it was, and brings
+LEDA's continuous term to the size of its discrete one. --length: that of latents afterwards, in lengths of a word (root
+mean squares over the training slices). Then encoder and words stay as they are, and the decoder alone goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lowdose import weights
+from lowdose.data.digital import DigitalPatients
+from lowdose.data.normal import normal_slices
+from lowdose.data.segmented import SegmentedSlices
+from lowdose.data.worded import WordedCrops, worded_batches
+from lowdose.hounsfield import OBJECTIVE
+from lowdose.language import guided
+from lowdose.networks import anatomy
+from lowdose.networks.autoencoder import Autoencoder
+from lowdose.networks.features.find import find
+from lowdose.objectives.perceptual import Perceptual
+from lowdose.train.autoencoder import SEGMENTED, split
+from lowdose.train.conduct import MODEL
+
+BATCH, SIDE, RATE, PERCEPTUAL = 4, 256, 4e-4, 0.002
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("run", "normal", "digital", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--length", type=float, default=1.5)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--patients", type=int, default=120)
+    given = parser.parse_args()
+    found = guided.load(given.run / MODEL)
+    with ExitStack() as stack:
+        items, _ = normal_slices(stack, [given.normal])
+        held_out = int(str(found.training["validation_patients"]))
+        real = SegmentedSlices(given.run / SEGMENTED, split(items, held_out)[0], anatomy.read()[1])
+        crops = WordedCrops(real, DigitalPatients(given.digital, given.patients), 0.25, SIDE, _no_words, 77)
+        shorten(found.autoencoder, crops, given.length)
+        go_on(found.autoencoder, crops, given.steps)
+    length = float(str(found.training["word_length"]))
+    training = {**found.training, "shortened_to": given.length, "decoder_steps": given.steps}
+    given.out.write_bytes(guided.packed(found.autoencoder, found.vocabulary, length, training))
+    print(weights.read(given.out).sha256)
+
+
+def _no_words(*_: object) -> list[NDArray[np.int64]]:
+    return [np.zeros(1, np.int64)] * 3
+
+
+@torch.no_grad()
+def shorten(network: Autoencoder, crops: WordedCrops, length: float) -> None:
+    """Divides ``to_words`` by the number that gives latents ``length`` times the length of words."""
+    squares = [
+        network.encode(OBJECTIVE.encode(batch.hu.clamp(-1000, 2000))).square().sum(1).mean()
+        for batch in worded_batches(crops, BATCH, 100_000, 100_010)
+    ]
+    now = float(torch.stack(squares).mean().sqrt())
+    factor = length * float(network.codebook.square().sum(1).mean().sqrt()) / now
+    network.to_words.weight *= factor
+    assert network.to_words.bias is not None
+    network.to_words.bias *= factor
+    print(f"latents of length {now:.3f} multiplied by {factor:.4f}", flush=True)
+
+
+def go_on(network: Autoencoder, crops: WordedCrops, steps: int) -> None:
+    """Trains the decoder for what is seen; its average over the last steps is kept."""
+    parts = nn.ModuleList([network.from_words, network.decoder]).requires_grad_(True)
+    optimiser = torch.optim.AdamW(parts.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps + 1, pct_start=0.05)
+    average = torch.optim.swa_utils.AveragedModel(parts, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    perceptual, seen = Perceptual(find("anatomy")), []
+    for step, batch in enumerate(worded_batches(crops, BATCH, 0, steps)):
+        image = OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                words = network.quantise(network.encode(image)).embedding
+            made = network.decode(words)
+            loss = (made - image).square().mean()
+            total = loss + PERCEPTUAL * perceptual(made, image)
+        optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(parts)
+        seen.append(float(loss.detach()))
+        if step % 50 == 49:
+            print(f"step {step + 1}/{steps}  {-10 * np.log10(np.mean(seen[-50:])):.2f} dB", flush=True)
+    parts.load_state_dict(average.module.state_dict())
+    parts.requires_grad_(False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The words of slices as files: JSON (everything) and CSV (how often)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lowdose
+from lowdose.evaluate.images import FULL
+from lowdose.evaluate.words import Reading
+from lowdose.language import drift, explanation
+from lowdose.language.explanation import WORD_LAYERS, Explanation, Layer
+from lowdose.language.guided import Guided
+
+DEFINITIONS = {
+    "distance": "Euclidean distance of the layer's residual to its word, in the units of the codebook",
+    "relevance": "how well the word fits what the anatomy network sees in the slice, 0 (least) to 1 (best)",
+    "rows, columns": "of the region: its first pixel and the one past its last",
+    "same places": "share of the positions of layers 1 and 2 that hold the same word",
+    "same words": "2 |A and B| / (|A| + |B|) of the different words of layers 1 and 2, wherever they stand",
+    "drift": "how far a region's latents moved from those of the input: root of the mean over its cells of the squared "
+    "distance, in lengths of a word",
+    "flagged": f"drift above {drift.FLOOR:g}, and above {drift.TIMES:g} times the slice's upper quartile "
+    f"or {drift.FAR:g}",
+}
+
+
+def as_json(
+    guided: Guided, readings: Sequence[dict[str, Any]], warnings: Sequence[str], uids: dict[str, object] | None = None
+) -> str:
+    """readings: of ``entry``. UIDs appear here and nowhere else."""
+    content = {
+        "lowdose": lowdose.__version__,
+        "autoencoder": {"name": named(guided), "sha256": guided.sha256},
+        "definitions": DEFINITIONS,
+        "warnings": list(warnings),
+        "slices": list(readings),
+        "input": uids or {},
+        "use": "research use only, not a medical device",
+    }
+    return json.dumps(content, indent=1)
+
+
+def named(guided: Guided) -> str:
+    """Without the folders it lies in: they are often named after people."""
+    return Path(guided.name).name
+
+
+def entry(reading: Reading, layers: int = WORD_LAYERS) -> dict[str, Any]:
+    """One slice for JSON: the words of the first ``layers`` layers of every version, and the drift of each."""
+    return {
+        **({"case": reading.case} if reading.case else {}),
+        "slice": reading.index,
+        "position_mm": reading.position,
+        "words": {
+            name: [_places(number, layer) for number, layer in enumerate(said.layers[:layers], start=1)]
+            for name, said in reading.words.items()
+        },
+        "compared": compared(reading),
+        "drift": {
+            name: {
+                "score": np.round(found.score.astype(float), 4).tolist(),
+                "usual": round(found.usual, 4),
+                "limit": round(drift.limit(found.usual), 4),
+                "rows": found.rows,
+                "columns": found.columns,
+                "flagged": [row for row in changes(reading, name) if row["flagged"]],
+            }
+            for name, found in reading.drifts.items()
+        },
+    }
+
+
+def _places(number: int, layer: Layer) -> dict[str, Any]:
+    positions = []
+    for row, rows in enumerate(layer.rows):
+        for column, columns in enumerate(layer.columns):
+            fit = {} if layer.relevance is None else {"relevance": round(float(layer.relevance[row, column]), 4)}
+            positions.append(
+                {
+                    "word": layer.words[row][column],
+                    "token": int(layer.tokens[row, column]),
+                    "readable": bool(layer.readable[row, column]),
+                    "distance": round(float(layer.distance[row, column]), 4),
+                    **fit,
+                    "rows": rows,
+                    "columns": columns,
+                }
+            )
+    return {"layer": number, "positions": positions}
+
+
+def compared(reading: Reading) -> list[dict[str, Any]]:
+    """Of every version but the reference, what it shares with the first one and with full dose."""
+    rows = []
+    for name, said in reading.words.items():
+        for other in dict.fromkeys((reading.first, FULL)):
+            if other in reading.words and other != name and name != FULL:
+                base = reading.words[other]
+                rows.append(
+                    {
+                        "image": name,
+                        "with": other,
+                        "same_places": round(explanation.agreement(said, base), 4),
+                        "same_words": round(explanation.common(said, base), 4),
+                    }
+                )
+    return rows
+
+
+def changes(reading: Reading, name: str) -> list[dict[str, Any]]:
+    """The layer-2 regions of a version that drifted or read otherwise than in the first one, furthest first."""
+    found = reading.drifts[name]
+    before, after = (each.layers[: drift.LAYER][-1] for each in (reading.words[reading.first], reading.words[name]))
+    full = reading.words.get(FULL)
+    rows = [
+        {
+            "flagged": bool(found.flagged[row, column]),
+            "drift": round(float(found.score[row, column]), 4),
+            "before": before.words[row][column],
+            "after": after.words[row][column],
+            **({} if full is None else {"full": full.layers[: drift.LAYER][-1].words[row][column]}),
+            "rows": found.rows[row],
+            "columns": found.columns[column],
+        }
+        for row, column in np.argwhere(found.flagged | found.moved)
+    ]
+    return sorted(rows, key=lambda row: (not row["flagged"], -row["drift"]))
+
+
+def counted_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -> str:
+    """One row a word, layer and version: how often, and which share of the layer's positions."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["image", "layer", "word", "count", "share"])
+    for name, found in said.items():
+        for count in explanation.frequencies(found, layers):
+            writer.writerow([name, count.layer, count.word, count.times, f"{count.share:.6f}"])
+    return text.getvalue()
+
+
+def warnings_of(reading: Reading) -> list[str]:
+    """One line a version with flagged regions."""
+    lines = []
+    for name, found in reading.drifts.items():
+        rows = [row for row in changes(reading, name) if row["flagged"]]
+        if rows:
+            where = "; ".join(
+                f"rows {row['rows'][0]}-{row['rows'][1]}, columns {row['columns'][0]}-{row['columns'][1]}"
+                + (f" ({row['before']} -> {row['after']})" if row["before"] != row["after"] else "")
+                for row in rows[:3]
+            )
+            more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+            lines.append(
+                f"{where_of(reading)}: {name} says something else than its input in {len(rows)} of "
+                f"{found.score.size} regions: {where}{more}; look whether structure was made up or lost"
+            )
+    return lines
+
+
+def where_of(reading: Reading) -> str:
+    """'slice 12', or 'slice at 34.5 mm' where its number is not known."""
+    if reading.index is not None:
+        return f"slice {reading.index}"
+    return "slice" if reading.position is None else f"slice at {reading.position:.1f} mm"
