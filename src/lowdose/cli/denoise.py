@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lowdose
+from lowdose.cli.explain import MOST_SLICES
 from lowdose.cli.terminal import progress, say, say_all
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def denoise(
     autoencoder: Annotated[
         str | None, typer.Option(help="For --explain: shipped autoencoder, or a safetensors file.")
     ] = None,
-    explain_slices: Annotated[int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")] = 12,
+    explain_slices: Annotated[
+        int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")
+    ] = MOST_SLICES,
 ) -> None:
     """Denoise one CT series. Originals are never touched; a failed run leaves nothing behind."""
     from lowdose import checkpoint

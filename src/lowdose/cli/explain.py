@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 INPUT = "input"
 MOST_PICTURES = 4
+MOST_SLICES = 12
+"""Slices read when nobody asks for more: seconds of work each."""
 
 
 def explain(
@@ -27,7 +29,7 @@ def explain(
     ],
     out: Annotated[Path, typer.Option(help="New folder for words.json, words.csv, pictures and index.html.")],
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
-    slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
+    slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = MOST_SLICES,
     layers: Annotated[int, typer.Option(help="Layers to list: 2 are regions; 3 adds a word for every cell.")] = 2,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -15,9 +15,6 @@ from lowdose.language.guided import Guided
 from lowdose.language.relevance import Relevance
 from lowdose.volume import AIR, HU, Mask
 
-MOST_SLICES = 12
-"""Slices read when nobody asks for all: a second of work each."""
-
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -57,7 +54,10 @@ class Place:
 
     @staticmethod
     def of(sample: Sample) -> Place:
-        """Of a slice that an evaluation shows; air stands for its padding only where the scanner stored it as such."""
+        """Of a slice that an evaluation shows, which keeps neither its index in the series nor its pixel size.
+
+        Nor does it keep what is padding: that is read as the scanner stored it, often as air, not always.
+        """
         return Place(sample.case, None, sample.position, None, sample.aspect)
 
 
