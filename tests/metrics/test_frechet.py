@@ -67,7 +67,6 @@ def test_turning_both_clouds_changes_nothing() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(2, 12))
 def test_symmetric_and_never_negative_even_with_fewer_rows_than_channels(seed: int, one: int, other: int) -> None:
     first, second = cloud(seed, one, 8), cloud(seed + 1, other, 8)
