@@ -115,7 +115,7 @@ def test_every_shipped_file_has_the_checksum_and_a_known_kind() -> None:
     assert weights.shipped()
     for name, sha256 in weights.shipped().items():
         assert weights.read_shipped(name).sha256 == sha256
-    kinds = [weights.shipped(kind) for kind in ("denoiser", "anatomy", "vocabulary")]
+    kinds = [weights.shipped(kind) for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary")]
     assert {name for names in kinds for name in names} == set(weights.shipped())
     assert sum(map(len, kinds)) == len(weights.shipped())
     assert not weights.shipped("recipe")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lowdose.data import digital
 from lowdose.data.digital import FIRST_SEED, THICKNESS_MM, VARIETY, DigitalPatients
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.io.replace import replace_file
+from lowdose.io.replace import replace_array
 from lowdose.labels import LABELS
 from lowdose.organs import INDEX
 from lowdose.physics.phantom.patient import HIGHEST, LOWEST, Patient
@@ -172,14 +173,14 @@ def test_rare_organs_are_asked_for_more_often_than_chance_shows_them(
 def test_stopped_between_the_two_files_a_patient_is_not_there(
     tmp_path: Path, made: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(path: Path, data: bytes) -> None:
+    def stop(path: Path, array: NDArray[np.generic]) -> None:
         if "labels" in path.name:
             raise KeyboardInterrupt
-        replace_file(path, data)
+        replace_array(path, array)
 
     patients = DigitalPatients(tmp_path, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(digital, "replace_file", stop)
+        patched.setattr(digital, "replace_array", stop)
         with pytest.raises(KeyboardInterrupt):
             patients.build(lambda *_: None)
     assert [file.name for file in tmp_path.iterdir()] == ["00000-hu.npy"]
