@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_pyramid import places, slow_pyramid
 from torch import Tensor, nn
 
 from lowdose.errors import InvalidSetting
 from lowdose.networks import pyramid_quantiser
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, positions
+from slow_pyramid import places, slow_pyramid
 
 POOLS = [[3], [3, 17, 40], [0, 3, 17, 40, 59]]
 
@@ -322,3 +322,23 @@ def test_cuda_gives_the_same() -> None:
         gradients.append(seen.grad.cpu())
     assert all(torch.equal(a, b.cpu()) for a, b in zip(results[0].indices, results[1].indices, strict=True))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * float(gradients[0].abs().max()))
+
+
+def test_as_released() -> None:
+    """Same words and same last average; earlier averages by the final count, commitment over the whole grid."""
+    table, z = drawn(0, 60, 8), drawn(1, 2, 8, 16, 16).requires_grad_(True)
+    paper, released = PyramidQuantiser(table)(z), PyramidQuantiser(table, compat="released")(z)
+    assert all(torch.equal(one, two) for one, two in zip(paper.indices, released.indices, strict=True))
+    assert torch.equal(paper.embedding, released.embedding)
+    partial, counts = torch.zeros_like(z), torch.zeros(16, 16)
+    for part in positions(3):
+        counts[part, part] += 1
+    for layer, part in enumerate(positions(3)):
+        mask = torch.zeros(16, 16)
+        mask[part, part] = 1
+        partial[..., part, part] += table[released.indices[layer]].movedim(-1, 1)
+        wanted = (partial / counts - z * mask).square().mean()
+        torch.testing.assert_close(released.commitment[layer], wanted)
+        torch.testing.assert_close(released.averages[layer], (partial / counts)[..., part, part])
+    with pytest.raises(InvalidSetting, match="compat 'mine': choose one of paper, released"):
+        PyramidQuantiser(table, compat="mine")

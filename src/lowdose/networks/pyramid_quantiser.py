@@ -11,8 +11,9 @@ The decoder sees q_D. What a coarse layer missed is added on for the finer ones,
 q_l - z = (e(t_l) - z_l) / n, with n the number of tokens averaged. So a position in n layers is n times as near to z as
 its last token is to the last residual.
 
-The authors' release divides by the final n at every layer; the last average and all indices are the same, so weights
-trained with it would fit, while the averages and losses of layers before the last follow the paper here.
+The authors' release divides by the final n at every layer, and takes the mean of the commitment over all positions of
+the grid; ``compat="released"`` does so too. The last average and all indices are the same. Its semantic loss, which
+sums over positions in the denominator only, is not offered: it is no distribution.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.networks.nearest_token import nearest, squared_lengths
 from lowdose.networks.semantic_loss import Pools, check_pools, pool_moments, semantic_loss
 
+COMPAT = ("paper", "released")
 RATIO = 4
 """Down-sampling from one layer to the next coarser one, along rows and along columns (LEDA, Fig. S1)."""
 
@@ -71,12 +73,13 @@ class PyramidQuantiser(nn.Module):
 
     Frozen, it is a buffer: no optimiser can find it, and no gradient is made for it. ``learned=True`` makes it a
     parameter, moved by the ``codebook`` loss alone; with one layer that is the quantiser of a plain VQGAN (LEDA,
-    Table 4). Raises InvalidSetting for a codebook that is no table of finite numbers.
+    Table 4). compat: of ``COMPAT``. Raises InvalidSetting for another one, and for a codebook that is no table of
+    finite numbers.
     """
 
     codebook: Tensor
 
-    def __init__(self, codebook: Tensor, layers: int = 3, learned: bool = False) -> None:
+    def __init__(self, codebook: Tensor, layers: int = 3, learned: bool = False, compat: str = "paper") -> None:
         super().__init__()
         if codebook.ndim != 2 or not codebook.numel() or not codebook.is_floating_point():
             raise InvalidSetting(
@@ -84,8 +87,10 @@ class PyramidQuantiser(nn.Module):
             )
         if not bool(codebook.isfinite().all()):
             raise InvalidSetting("the codebook holds NaN or infinity: read the vocabulary again from its source")
+        if compat not in COMPAT:
+            raise InvalidSetting(f"compat '{compat}': choose one of {', '.join(COMPAT)}")
         self.parts = positions(layers)
-        self.learned = learned
+        self.learned, self.released = learned, compat == "released"
         table = codebook.detach().to(torch.float32, copy=True)
         if learned:
             self.codebook = nn.Parameter(table)
@@ -131,7 +136,9 @@ class PyramidQuantiser(nn.Module):
         table = self.codebook.detach()
         squares = squared_lengths(table)
         total = torch.zeros_like(z)
-        count = z.new_zeros(z.shape[2:])
+        count, final = z.new_zeros(z.shape[2:]), z.new_zeros(z.shape[2:])
+        for part in self.parts:
+            final[part, part] += 1
         indices, averages, semantic = [], [], []
         for layer, part in enumerate(self.parts):
             here = (..., part, part)
@@ -147,7 +154,7 @@ class PyramidQuantiser(nn.Module):
             total[here] += functional.embedding(index, self.codebook).movedim(-1, 1)
             count[here] = number
             indices.append(index)
-            averages.append(total[here] / number)
+            averages.append(total[here] / (final[here] if self.released else number))
         seen = [z[..., part, part] for part in self.parts]
         fixed = tuple(average.detach() for average in averages)
         return Quantised(
@@ -155,10 +162,14 @@ class PyramidQuantiser(nn.Module):
             embedding=fixed[-1] + (z - z.detach()),
             indices=tuple(indices),
             averages=fixed,
-            commitment=_mean_squares(seen, fixed),
+            commitment=_mean_squares(seen, fixed) * (self._shares(z) if self.released else 1.0),
             semantic=torch.stack(semantic).mean() if semantic else None,
             codebook=_mean_squares([part.detach() for part in seen], averages) if self.learned else None,
         )
+
+    def _shares(self, z: Tensor) -> Tensor:
+        """(D,) of the positions of (B, C, H, W) that each layer has."""
+        return torch.stack([torch.tensor(z[..., part, part].numel() / z.numel()) for part in self.parts]).to(z)
 
 
 def _mean_squares(first: list[Tensor], second: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
