@@ -38,11 +38,10 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import guided
 from lowdose.metrics.frechet import frechet_distance
 from lowdose.metrics.statistics import FEWEST_PATIENTS, summary
-from lowdose.networks.autoencoder import Autoencoder
+from lowdose.networks.autoencoder import Autoencoder, reconstructed
 from lowdose.networks.features.base import Frozen
 from lowdose.networks.features.find import find
-from lowdose.networks.pyramid_quantiser import Quantised
-from lowdose.train.autoencoder import split
+from lowdose.train.autoencoder_start import split
 
 RESAMPLES = 200
 
@@ -60,13 +59,6 @@ def unit(hu: NDArray[np.float32], device: str) -> Tensor:
     """(y, x) HU -> (1, 1, y, x) in the unit of objectives; air where the scanner saw nothing."""
     found = torch.from_numpy(np.nan_to_num(hu, nan=-1000.0)).float()[None, None].to(device)
     return OBJECTIVE.encode(found.clamp(OBJECTIVE.low, OBJECTIVE.high))
-
-
-def told(autoencoder: Autoencoder, image: Tensor) -> tuple[Tensor, Quantised]:
-    """(the reconstruction, its words) of an image of any size, mirrored at the far edges as the objective does."""
-    down, right = (-side % autoencoder.stride for side in image.shape[-2:])
-    made, words = autoencoder(functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image)
-    return made[..., : image.shape[-2], : image.shape[-1]].clamp(0.0, 1.0), words
 
 
 def pooled(features: Frozen, image: Tensor, tile: int) -> NDArray[np.float64]:
@@ -121,7 +113,7 @@ def looked(
     for item in items:
         hu = item.read()
         image = unit(hu[: given.crop, : given.crop] if given.crop else hu, given.device)
-        made, tokens = told(autoencoder, image)
+        made, tokens = reconstructed(autoencoder, image)
         words.add(tokens)
         psnr = float(-10.0 * torch.log10((made - image).square().mean()))
         yield Look(item.patient, psnr, pooled(features, image, given.tile), pooled(features, made, given.tile))
@@ -133,7 +125,7 @@ def add_digital(autoencoder: Autoencoder, words: TokenCounts, given: argparse.Na
     patients.build(lambda done, total: None)
     for index in range(min(given.digital_slices, len(patients))):
         image = unit(np.asarray(patients[index][0], np.float32), given.device)
-        words.add(told(autoencoder, image)[1])
+        words.add(reconstructed(autoencoder, image)[1])
 
 
 def measure(source: str, given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from lowdose.networks import anatomy
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.features.find import find
 from lowdose.objectives.perceptual import Perceptual
-from lowdose.train.autoencoder import SEGMENTED, split
+from lowdose.train.autoencoder import SEGMENTED
+from lowdose.train.autoencoder_start import split
 from lowdose.train.conduct import MODEL
 
 BATCH, SIDE, RATE, PERCEPTUAL = 4, 256, 4e-4, 0.002

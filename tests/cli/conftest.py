@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny_guided
 from bodies import scan
 from lowdose import checkpoint
 from lowdose.checkpoint import Domain
@@ -36,3 +37,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 volume, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
             )
     return root
+
+
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny one, untrained, in a file with words of its own."""
+    return tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")

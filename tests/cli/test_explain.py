@@ -9,7 +9,6 @@ import numpy as np
 import pydicom
 import pytest
 
-import tiny_guided
 from lowdose import cli
 from lowdose.infer import pipeline
 from lowdose.language import drift
@@ -17,11 +16,6 @@ from lowdose.language import drift
 
 def run(*arguments: object) -> int:
     return cli.run([str(a) for a in arguments])
-
-
-@pytest.fixture(scope="module")
-def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
 
 
 def test_explain_writes_everything_and_no_patient(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import tiny_guided
 from lowdose import checkpoint, cli
 from lowdose.spec import Spec
 
@@ -16,11 +15,6 @@ TINY = ("steps=1", "batch=1", "patch=64", "warmup=1", "validation_patients=0")
 
 def train(*arguments: object, numbers: tuple[str, ...] = TINY) -> int:
     return cli.run(["train", *map(str, arguments), *(text for number in numbers for text in ("--set", number))])
-
-
-@pytest.fixture(scope="module")
-def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
 
 
 def test_leda_with_a_network_and_an_autoencoder_from_a_file(

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import stored_labels
 from lowdose.batch import UNKNOWN
 from lowdose.data.labelled import LabelledSlice
 from lowdose.data.labelled_scans import labelled_slices
@@ -39,16 +40,8 @@ def labels(**boxes: int) -> np.ndarray:
 def save(
     path: Path, values: np.ndarray, order: tuple[int, ...] = (0, 1, 2), flips: tuple[int, ...] = (1, 1, 1)
 ) -> None:
-    """(z, y, x) values in the space of ``GEOMETRY``, stored with their (x, y, z) axes reordered and turned round."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = values.transpose(2, 1, 0)
-    turn = np.zeros((4, 4))
-    turn[3, 3] = 1
-    for new, (old, flip) in enumerate(zip(order, flips, strict=True)):
-        turn[old, new] = flip
-        turn[old, 3] = 0 if flip > 0 else values.shape[old] - 1
-    stored = values.transpose(order)[tuple(slice(None, None, flip) for flip in flips)]
-    nib.Nifti1Image(stored, affine(GEOMETRY) @ turn).to_filename(path)
+    """(z, y, x) values in the space of ``GEOMETRY``."""
+    stored_labels.save(path, values, affine(GEOMETRY), order, flips)
 
 
 def ct(folder: Path, values: np.ndarray, name: str = "ct.nii.gz") -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from synthetic_series import SHARED
 
+import stored_labels
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.io.arrays import planes
 from lowdose.io.label_map import affine, check_on_grid, labels_on, open_labels, write_labels
@@ -34,17 +35,8 @@ def series(geometry: Geometry | None = GEOMETRY, shape: tuple[int, int, int] = S
 
 
 def save(path: Path, values: np.ndarray = VALUES, matrix: np.ndarray | None = None, order=(0, 1, 2), flips=(1, 1, 1)):
-    """(z, y, x) labels in the space of ``matrix``, their (x, y, z) axes put in another order and turned round."""
-    values = values.transpose(2, 1, 0)
-    matrix = affine(GEOMETRY) if matrix is None else matrix
-    turn = np.zeros((4, 4))
-    turn[3, 3] = 1
-    for new, (old, flip) in enumerate(zip(order, flips, strict=True)):
-        turn[old, new] = flip
-        turn[old, 3] = 0 if flip > 0 else values.shape[old] - 1
-    stored = values.transpose(order)[tuple(slice(None, None, flip) for flip in flips)]
-    nib.Nifti1Image(stored, matrix @ turn).to_filename(path)
-    return path
+    """(z, y, x) labels in the space of ``matrix``, or of ``GEOMETRY``."""
+    return stored_labels.save(path, values, affine(GEOMETRY) if matrix is None else matrix, order, flips)
 
 
 def read(path: Path, source, scratch: Path) -> np.ndarray:

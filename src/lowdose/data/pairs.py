@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -143,7 +143,20 @@ class SliceCache:
         return pair
 
 
-def split_by_patient(items: Sequence[PairedSlice], held_out: int) -> tuple[list[PairedSlice], list[PairedSlice]]:
+class OfPatient(Protocol):
+    """A slice that is known by its patient's number and a key of its own."""
+
+    @property
+    def patient(self) -> int: ...
+
+    @property
+    def key(self) -> str: ...
+
+
+S = TypeVar("S", bound=OfPatient)
+
+
+def split_by_patient(items: Sequence[S], held_out: int) -> tuple[list[S], list[S]]:
     """(training, validation): ``held_out`` whole patients, the last ones by number, never a part of one.
 
     Raises InvalidSetting when no patient would be left to train on.
@@ -159,7 +172,7 @@ def split_by_patient(items: Sequence[PairedSlice], held_out: int) -> tuple[list[
     return train, [item for item in items if item.patient in kept_back]
 
 
-def fingerprint(train: Sequence[PairedSlice], check: Sequence[PairedSlice]) -> str:
-    """SHA-256 over which pairs are trained on and which are held out: a run may only be resumed on the same."""
+def fingerprint(train: Sequence[OfPatient], check: Sequence[OfPatient]) -> str:
+    """SHA-256 over which slices are trained on and which are held out: a run may only be resumed on the same."""
     text = json.dumps([[f"{item.patient} {item.key}" for item in items] for items in (train, check)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -73,10 +74,18 @@ class WordedCrops(Dataset[Item]):
         counts = torch.tensor([len(pool) for pool in pools])
         return Item(torch.from_numpy(hu)[None], torch.from_numpy(np.ascontiguousarray(pools[-1])), counts)
 
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """(real slices,) how often each is drawn, of sum 1."""
+        patients = [item.patient for item in self.real.items] if self.real is not None else []
+        of_patient = Counter(patients)
+        shares = np.array([of_patient[patient] ** -PATIENT_POWER for patient in patients])
+        return np.asarray(shares / shares.sum())
+
     def _real(
         self, real: SegmentedSlices, rng: np.random.Generator
     ) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
-        number = int(rng.choice(len(real), p=_shares([item.patient for item in real.items])))
+        number = int(rng.choice(len(real), p=self._shares))
         stored, classes = real[number]
         pixel = real.items[number].pixel_mm
         if not self.side:
@@ -97,13 +106,6 @@ class WordedCrops(Dataset[Item]):
         hu, classes = BEND.apply(hu, classes, (PIXEL_MM, PIXEL_MM), self.side, rng)
         pixel = float(np.mean(BEND.field_mm)) / len(classes)
         return LOOK.scanner(hu, rng), classes, (pixel, pixel)
-
-
-def _shares(patients: Sequence[int]) -> NDArray[np.float64]:
-    """(slices,) how often each is drawn, of sum 1."""
-    of_patient = Counter(patients)
-    shares = np.array([of_patient[patient] ** -PATIENT_POWER for patient in patients])
-    return np.asarray(shares / shares.sum())
 
 
 def _window(length: int, side: int, rng: np.random.Generator) -> slice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lowdose.errors import InvalidSetting
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
@@ -94,6 +95,18 @@ class Autoencoder(nn.Module):
         """(the image as its words tell it, the words)."""
         found = self.quantise(self.encode(image), pools)
         return self.decode(found.embedding), found
+
+
+def mirrored(image: Tensor, stride: int) -> Tensor:
+    """(B, C, H, W) mirrored at the far edges up to sides that are multiples of ``stride``."""
+    down, right = (-side % stride for side in image.shape[-2:])
+    return functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
+
+
+def reconstructed(autoencoder: Autoencoder, image: Tensor) -> tuple[Tensor, Quantised]:
+    """(an image (B, 1, H, W) of any size as its words tell it, within [0, 1]; the words of the mirrored image)."""
+    made, found = autoencoder(mirrored(image, autoencoder.stride))
+    return made[..., : image.shape[-2], : image.shape[-1]].clamp(0.0, 1.0), found
 
 
 def _fit(to_words: nn.Conv2d, from_words: nn.Conv2d, codebook: Tensor) -> None:

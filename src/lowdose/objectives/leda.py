@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.errors import InvalidSetting
-from lowdose.networks.autoencoder import Autoencoder
+from lowdose.networks.autoencoder import Autoencoder, mirrored
 from lowdose.objectives.base import Objective
 
 
@@ -73,6 +73,4 @@ class Leda(Objective):
         return {"autoencoder": self.source}
 
     def _latents(self, image: Tensor) -> Tensor:
-        down, right = (-side % self.autoencoder.stride for side in image.shape[-2:])
-        whole = functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
-        return self.autoencoder.encode(whole)
+        return self.autoencoder.encode(mirrored(image, self.autoencoder.stride))

@@ -22,9 +22,9 @@ VALIDATED = 8
 T = TypeVar("T")
 
 
-def spread(items: Sequence[T]) -> list[T]:
-    """Up to VALIDATED of the items, evenly spread."""
-    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(VALIDATED, len(items))).round()]
+def spread(items: Sequence[T], most: int = VALIDATED) -> list[T]:
+    """Up to ``most`` of the items, evenly spread."""
+    return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()]
 
 
 def validation(denoiser: Denoiser, items: Sequence[PairedSlice]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 import lowdose
 from lowdose.batch import WordedBatch
 from lowdose.data.normal import NormalSlice
+from lowdose.data.pairs import fingerprint
 from lowdose.data.worded import WordedCrops, worded_batches
 from lowdose.io.replace import replace_file
 from lowdose.language import guided, vocabulary
@@ -26,7 +27,7 @@ from lowdose.networks.features.find import find
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.train.autoencoder_feed import choosing, crops, digital_slices, real_slices
 from lowdose.train.autoencoder_recipe import AutoencoderRecipe
-from lowdose.train.autoencoder_start import check_sizes, fingerprint, fresh, go_on, split
+from lowdose.train.autoencoder_start import check_sizes, fresh, go_on, split
 from lowdose.train.conduct import Options, Say, Stage, conduct, loaders
 from lowdose.train.reconstruction import reconstruction
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowdose.data.normal import NormalSlice
+from lowdose.data.pairs import split_by_patient
 from lowdose.errors import InvalidSetting
 from lowdose.language import guided
 from lowdose.language.vocabulary import Vocabulary
@@ -19,22 +18,8 @@ from lowdose.train.autoencoder_recipe import AutoencoderNumbers, AutoencoderReci
 
 
 def split(items: Sequence[NormalSlice], held_out: int) -> tuple[list[NormalSlice], list[NormalSlice]]:
-    """(training, validation): the last ``held_out`` patients by number are held out."""
-    patients = sorted({item.patient for item in items})
-    if items and held_out >= len(patients):
-        raise InvalidSetting(
-            f"cannot hold out {held_out} of {len(patients)} patient(s): at least one must stay for training; give more "
-            "patients, or --set validation_patients=0"
-        )
-    kept_back = set(patients[len(patients) - held_out :])
-    learn = [item for item in items if item.patient not in kept_back]
-    return learn, [item for item in items if item.patient in kept_back]
-
-
-def fingerprint(learn: Sequence[NormalSlice], check: Sequence[NormalSlice]) -> str:
-    """Of which slices are trained and which are judged on."""
-    text = json.dumps([[f"{item.patient} {item.key}" for item in items] for items in (learn, check)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """As ``split_by_patient``; digital patients can stand alone, so there may be none to split."""
+    return split_by_patient(items, held_out) if items else ([], [])
 
 
 def fresh(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder:

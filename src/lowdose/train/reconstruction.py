@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from lowdose.data.normal import NormalSlice
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.networks.autoencoder import Autoencoder
+from lowdose.networks.autoencoder import Autoencoder, reconstructed
+from lowdose.train.assess import spread
 
 MOST = 12
 """Slices judged, evenly spread over those there are."""
@@ -19,8 +19,7 @@ MOST = 12
 @torch.no_grad()
 def reconstruction(autoencoder: Autoencoder, items: Sequence[NormalSlice]) -> Mapping[str, float]:
     """Mean PSNR in dB on [-1000, 2000] HU of whole slices, and how many tokens each layer used on all of them."""
-    places = np.linspace(0, len(items) - 1, min(MOST, len(items))).round().astype(int)
-    chosen = [items[place] for place in places]
+    chosen = spread(items, MOST)
     if not chosen:
         return {}
     device = next(autoencoder.parameters()).device
@@ -29,10 +28,8 @@ def reconstruction(autoencoder: Autoencoder, items: Sequence[NormalSlice]) -> Ma
     for item in chosen:
         hu = torch.from_numpy(np.nan_to_num(item.read(), nan=-1000.0))[None, None].to(device)
         image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
-        down, right = (-side % autoencoder.stride for side in image.shape[-2:])
-        whole = functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
-        made, read = autoencoder(whole)
-        error = (made[..., : hu.shape[-2], : hu.shape[-1]].clamp(0.0, 1.0) - image).square().mean()
+        made, read = reconstructed(autoencoder, image)
+        error = (made - image).square().mean()
         found.append(float(-10.0 * torch.log10(error)))
         for layer, index in zip(used, read.indices, strict=True):
             layer.update(index.flatten().tolist())
