@@ -91,6 +91,22 @@ def test_only_the_input_gets_noise_and_more_at_lower_dose(bank: NoiseBank) -> No
     assert levels[0] > 1.8 * levels[1] > 1.8 * 1.8 * levels[2] > 0
 
 
+def test_fewer_photons_are_noise_of_full_dose_too(bank: NoiseBank) -> None:
+    """Half of the photons, of which a quarter: the target is a scan at 1/2, the input one at 1/8 of this dose."""
+    window = (slice(30, 66), slice(30, 66))
+
+    def spread(dose: float, flux: float) -> tuple[float, float]:
+        slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, flux, flux))
+        pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(60)]
+        return tuple(
+            float(np.std([image - water()[window] for image in images])) for images in zip(*pairs, strict=True)
+        )
+
+    low, full = spread(0.25, 0.5)
+    assert full == pytest.approx(spread(0.5, 1.0)[0], rel=0.1)
+    assert low == pytest.approx(spread(0.125, 1.0)[0], rel=0.1)
+
+
 def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
     one, again, other = (patches(bank, Doses(), seed=seed) for seed in (4, 4, 5))
     backwards = {index: again[index] for index in reversed(range(12))}
@@ -186,7 +202,7 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
     assert "gain_low" not in settings
     model = checkpoint.load(str(tmp_path / "whole" / MODEL))
     assert model.training["dose_high"] == 1.0
-    assert model.domain.pixel_mm == (2.5, 2.5)
+    assert model.domain.pixel_mm == (1.25, 2.5)  # half of the patches are recast to half the side
     assert "validation/psnr_gain" in (tmp_path / "whole" / "log.csv").read_text()
 
 

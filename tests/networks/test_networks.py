@@ -13,6 +13,7 @@ SMALL = {
     "cpce": {"channels": 8},
     "red_cnn": {"channels": 4},
     "esau_net": {"width": 8},
+    "shuffle_unet": {"width": 8},
     "unet": {"width": 4, "levels": 3},
 }
 
@@ -26,6 +27,7 @@ def count(spec: Spec) -> int:
     [
         (Spec("red_cnn"), 1_848_865),
         (Spec("esau_net"), 4_914_230),
+        (Spec("shuffle_unet"), 1_479_796),
         (Spec("unet"), 1_946_305),
     ],
     ids=lambda value: getattr(value, "name", ""),
@@ -98,15 +100,16 @@ def test_red_cnn_refuses_small_images() -> None:
         network(torch.rand(1, 1, 20, 40))
 
 
-@pytest.mark.parametrize("name", ["esau_net", "unet"])
+@pytest.mark.parametrize("name", ["esau_net", "shuffle_unet", "unet"])
 def test_refuses_sides_that_do_not_divide(name: str) -> None:
     with pytest.raises(ValueError, match="multiples"):
         Spec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
 
 
-def test_untrained_unet_is_the_identity() -> None:
+@pytest.mark.parametrize("name", ["shuffle_unet", "unet"])
+def test_untrained_unet_is_the_identity(name: str) -> None:
     x = torch.rand(1, 1, 16, 16)
-    assert torch.equal(Spec("unet", SMALL["unet"]).build()(x), x)
+    assert torch.equal(Spec(name, SMALL[name]).build()(x), x)
 
 
 def test_esau_net_has_no_bias_and_no_skip_from_the_input() -> None:

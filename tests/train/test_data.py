@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.data.pairs import PairedSlice, SliceCache, split_by_patient
-from lowdose.data.patches import Augmentation, Patches, batches, soften
+from lowdose.data.patches import Augmentation, Look, Patches, batches, look_at
+from lowdose.data.recast import recast
 from lowdose.errors import InvalidSetting
 
-PLAIN = Augmentation(cutoff_low=1e9, cutoff_high=1e9, gain_low=1.0, gain_high=1.0)
+PLAIN = Augmentation(gain_low=1.0, gain_high=1.0, share=0.0)
 
 
 def pair(patient: int, seed: int, size: int = 48) -> PairedSlice:
@@ -96,35 +97,44 @@ def test_gain_scales_only_what_low_dose_adds() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (40, 40)).astype(np.float32)
     low = full + rng.normal(0, 30, (40, 40)).astype(np.float32)
-    plain = Augmentation(1e9, 1e9, 2.0, 2.0)
-    louder, still = plain.apply(low, full, 0.7, np.random.default_rng(1))
+    louder, still = look_at(low, full, Look(gain=2.0), 0.7, None, 40)
     np.testing.assert_allclose(louder - full, 2 * (low - full), atol=1e-3)
     np.testing.assert_allclose(still, full, atol=1e-3)
 
 
-def test_softening_is_one_filter_on_both_in_half_of_the_patches() -> None:
+def test_half_of_the_patches_get_another_kernel_and_half_other_pixels() -> None:
+    rng = np.random.default_rng(0)
+    looks = [Augmentation(0.7, 2.0, pixel_low=0.4, pixel_high=0.9).draw(0.7, rng) for _ in range(400)]
+    for values, low, high in (([x.cutoff for x in looks], 0.7, 2.0), ([x.pixel_mm for x in looks], 0.4, 0.9)):
+        drawn = [value for value in values if value is not None]
+        assert 160 <= len(drawn) <= 240
+        assert low <= min(drawn) < 1.05 * low
+        assert 0.95 * high < max(drawn) <= high
+        assert np.median(drawn) == pytest.approx((low * high) ** 0.5, rel=0.1)
+
+
+def test_pixels_change_at_most_twofold() -> None:
+    assert Augmentation(pixel_low=0.1, pixel_high=3.0).pixels(0.7) == (0.35, 1.4)
+
+
+def test_a_look_is_one_filter_on_both() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (64, 64)).astype(np.float32)
     low = full + rng.normal(0, 30, (64, 64)).astype(np.float32)
-    softened = 0
-    for seed in range(40):
-        a, b = Augmentation(0.8, 0.8, 1.0, 1.0).apply(low, full, 0.7, np.random.default_rng(seed))
-        if not np.allclose(b, full, atol=1e-3):
-            softened += 1
-            np.testing.assert_allclose(a - b, soften(low - full, 0.8, 0.7), atol=1e-2)
-    assert 10 <= softened <= 30
+    a, b = look_at(low, full, Look(cutoff=0.8, pixel_mm=0.5), 0.7, 1.0, 90)
+    assert a.shape == (90, 90)
+    np.testing.assert_allclose(a - b, recast((low - full)[None], 0.7, cutoff=0.8, own=1.0, side=90)[0], atol=1e-3)
 
 
-def test_soften_is_the_hann_window() -> None:
-    pixel, cutoff = 0.7, 0.6
-    y, x = np.mgrid[:70, :70] * pixel
-    for cycles in ((0, 7), (14, 0), (7, 21), (35, 0)):
-        fy, fx = (c / (70 * pixel) for c in cycles)
-        wave = np.cos(2 * np.pi * (fy * y + fx * x)).astype(np.float32)
-        f = np.hypot(fy, fx)
-        expected = 0.5 + 0.5 * np.cos(np.pi * f / cutoff) if f < cutoff else 0.0
-        np.testing.assert_allclose(soften(wave, cutoff, pixel), expected * wave, atol=1e-5)
-    np.testing.assert_allclose(soften(np.full((20, 20), 50, np.float32), 0.7, 0.7), 50, rtol=1e-6)
+def test_of_two_windows_the_fuller_one_is_taken() -> None:
+    """Left half body, right half air: by chance a half of all patches would show no body, so a quarter does."""
+    hu = np.full((64, 200), -1000, np.float32)
+    hu[:, :100] = 40.0
+    cache = SliceCache([PairedSlice(0, "half", 0.8, 3.0, lambda: (hu, hu))])
+    patches = Patches(cache, 16, PLAIN, 0)
+    empty = np.mean([patches[n][1].max() < -500 for n in range(400)])
+    # Windows of 32 pixels start at columns 0 to 168, those from 100 on in air.
+    assert empty == pytest.approx((69 / 169) ** 2, abs=0.06)
 
 
 def test_slices_too_small_for_the_patch() -> None:

@@ -12,6 +12,7 @@ a line of ``built-*.jsonl`` for each slice says that its images are there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -52,11 +53,15 @@ def mix(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVELS) -> list
 
 
 class NoisySlice(NamedTuple):
-    """One slice of a bank. planes: (planes, y, x) int16, mapped. scales: (planes,) HU of a unit. doses: the levels."""
+    """One slice of a bank. planes: (planes, y, x) int16, mapped. scales: (planes,) HU of a unit. doses: the levels.
+
+    cutoff: 1/mm, of the Hann kernel that its noise was made with; None = another kind of kernel.
+    """
 
     planes: Stored
     scales: NDArray[np.float32]
     doses: tuple[float, ...]
+    cutoff: float | None
 
     def full(self, window: Window) -> HU:
         """Full dose, (y, x) HU, whole numbers."""
@@ -98,6 +103,7 @@ class NoiseBank:
         self.folder = folder
         self.plan = read_plan(folder)
         self.built: dict[str, NDArray[np.float32]] = {}
+        self._cutoffs: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         for file in sorted(folder.glob("built-*.jsonl")):
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -110,7 +116,7 @@ class NoiseBank:
     def __getitem__(self, key: str) -> NoisySlice:
         """A slice that has been built."""
         planes = self._arrays[self.plan.slices[key]][self.plan.rows[key]]
-        return NoisySlice(planes, self.built[key], self.plan.doses)
+        return NoisySlice(planes, self.built[key], self.plan.doses, self._cutoffs.get(key))
 
     def _take(self, line: str) -> None:
         """A line that is torn, since its writer was ended, counts for nothing: the slice is built again."""
@@ -124,6 +130,8 @@ class NoiseBank:
             self.left_out[key] = reason
         elif key in self.plan.slices and scales.shape == (self.plan.planes,) and bool((scales > 0).all()):
             self.built[key] = scales
+            if hann := re.search(r"Hann ([\d.]+)/mm", str(content.get("kernel"))):
+                self._cutoffs[key] = float(hann[1])
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -19,6 +19,9 @@ from lowdose.volume import AIR, HU, mean_side
 Reader = Callable[[], tuple[HU, HU]]
 Window = tuple[slice, slice]
 
+TISSUE = -500
+"""HU: denser than air, lung and most of the noise in them."""
+
 
 @dataclass(frozen=True)
 class PairedSlice:
@@ -80,11 +83,25 @@ class _Packed:
         return self.pack.image("low", self.index), self.pack.image("full", self.index)
 
 
+def tissue(image: Stored) -> int:
+    """How many of a sample of the pixels of a (y, x) image in HU are denser than lung."""
+    return int((image[::4, ::4] > TISSUE).sum())
+
+
 class Cuttable(Protocol):
     """What a patch can be cut from."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def cutoff(self) -> float | None:
+        """1/mm, where the Hann window of its kernel ends; None = not known."""
+        ...
+
+    def body(self, window: Window) -> int:
+        """How many of a sample of the window's pixels are tissue."""
+        ...
 
     def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
         """(low, full) of a window, each a float32 image of its own; what is random of them comes from ``rng``."""
@@ -110,6 +127,13 @@ class Pair(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         return self.low.shape
+
+    @property
+    def cutoff(self) -> None:
+        return None
+
+    def body(self, window: Window) -> int:
+        return tissue(self.full[window])
 
     def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
         return self.low[window].astype(np.float32), self.full[window].astype(np.float32)

@@ -4,66 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy import fft
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import Batch
-from lowdose.data.pairs import Slices, Window
+from lowdose.data.pairs import Cuttable, Slices, Window
+from lowdose.data.recast import recast
 from lowdose.errors import InvalidSetting
 from lowdose.volume import HU
 
 MARGIN = 8
+ZOOM = 2.0
+"""By how much pixels are made larger or smaller at most."""
 UNKNOWN_PIXEL_MM = 0.75
 """Stands in for a pixel size that the data do not state; it is not recorded as the model's range."""
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How one real pair stands for many scans.
+class Look:
+    """How one patch is made. cutoff: 1/mm, of another kernel; pixel_mm: of other pixels; None = as they are."""
 
-    cutoff_low, cutoff_high (1/mm): in half of the patches both images pass one Hann window whose cut-off frequency is
-    drawn from this range. Reconstruction is linear and its kernels differ by such windows (FDA LCD_CT: B30 is about
-    0.78/mm, D45 about 1.87/mm), so this is the pair a softer kernel would have given, noise texture included.
+    gain: float = 1.0
+    cutoff: float | None = None
+    pixel_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How one pair stands for many scans.
+
+    share: of patches that are recast to another kernel, and, as often, to other pixels (``data.recast``). cutoff_low,
+    cutoff_high (1/mm), pixel_low, pixel_high (mm): their ranges, log-uniform; pixels change by ZOOM at most.
     gain_low, gain_high: the noise that low dose adds (low - full) is multiplied by a factor from this range: the
     same scan at another dose.
     """
 
-    cutoff_low: float = 0.7
-    cutoff_high: float = 1.9
+    cutoff_low: float = 0.6
+    cutoff_high: float = 2.2
     gain_low: float = 0.5
     gain_high: float = 1.2
+    pixel_low: float = 0.35
+    pixel_high: float = 0.98
+    share: float = 0.5
 
-    def apply(self, low: HU, full: HU, pixel_mm: float, rng: np.random.Generator) -> tuple[HU, HU]:
-        """(y, x) HU pair -> (y, x) HU pair; edges are not trustworthy over MARGIN pixels."""
-        gain = np.float32(rng.uniform(self.gain_low, self.gain_high))
-        if gain != 1:
-            low = full + gain * (low - full)
-        cutoff = rng.uniform(self.cutoff_low, self.cutoff_high)
-        if rng.random() < 0.5:
-            low, full = soften(np.stack([low, full]), cutoff, pixel_mm)
-        return low, full
+    def draw(self, pixel_mm: float, rng: np.random.Generator) -> Look:
+        """For a patch of a slice with pixels of ``pixel_mm``."""
+        kernel, cutoff, zoomed, pixel, gain = rng.random(5)
+        other = _between(*self.pixels(pixel_mm), pixel)
+        return Look(
+            float(self.gain_low + gain * (self.gain_high - self.gain_low)),
+            _between(self.cutoff_low, self.cutoff_high, cutoff) if kernel < self.share else None,
+            other if zoomed < self.share else None,
+        )
 
-
-def soften(images: HU, cutoff: float, pixel_mm: float) -> HU:
-    """A radial Hann window 0.5 (1 + cos(pi f / cutoff)) on the spectra of (..., y, x) images; 0 beyond ``cutoff`` 1/mm.
-
-    All in float32, which is off by less than 0.01 HU.
-    """
-    sides = images.shape[-2:]
-    # f / cutoff, at most 1 where the window ends
-    relative = np.minimum(_frequencies(sides) * np.float32(1 / (cutoff * pixel_mm)), np.float32(1))
-    window = np.float32(0.5) + np.float32(0.5) * np.cos(np.float32(np.pi) * relative)
-    return np.asarray(fft.irfft2(fft.rfft2(images, workers=1) * window, sides, workers=1), np.float32)
+    def pixels(self, pixel_mm: float) -> tuple[float, float]:
+        """(smallest, largest) pixels in mm that a slice with pixels of ``pixel_mm`` is recast to."""
+        low, high = (
+            float(np.clip(side, pixel_mm / ZOOM, pixel_mm * ZOOM)) for side in (self.pixel_low, self.pixel_high)
+        )
+        return low, high
 
 
-@lru_cache(maxsize=8)
-def _frequencies(sides: tuple[int, int]) -> HU:
-    """(y, x // 2 + 1) of ``rfft2``: radial frequency in cycles a pixel."""
-    return np.hypot(fft.fftfreq(sides[0])[:, None], fft.rfftfreq(sides[1])).astype(np.float32)
+def _between(low: float, high: float, chance: float) -> float:
+    return float(low * (high / low) ** chance)
+
+
+def look_at(low: HU, full: HU, look: Look, pixel_mm: float, own: float | None, side: int) -> HU:
+    """(k, k) HU pair -> (2, side, side); edges are not trustworthy over MARGIN pixels. own: cut-off of its kernel."""
+    if look.gain != 1:
+        low = full + np.float32(look.gain) * (low - full)
+    pair = np.stack([low, full])
+    if look.cutoff is None and side == pair.shape[-1]:
+        return pair
+    return recast(pair, pixel_mm, cutoff=look.cutoff, own=own, side=side)
 
 
 class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -75,20 +90,25 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.seed, index))
         which = int(rng.integers(len(self.slices)))
-        images = self.slices[which]
-        low, full = images.cut(self._crop(images.shape, rng), rng)
-        pair = self.augmentation.apply(low, full, self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM, rng)
-        inner = np.stack([image[MARGIN:-MARGIN, MARGIN:-MARGIN] for image in pair])
-        turned = np.rot90(inner, int(rng.integers(4)), (1, 2))
+        images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
+        look, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
+        cut = min(round(side * (look.pixel_mm or pixel) / pixel), *images.shape)
+        low, full = images.cut(self._crop(images, cut, rng), rng)
+        pair = look_at(low, full, look, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        turned = np.rot90(pair, int(rng.integers(4)), (1, 2))
         both = torch.from_numpy((turned[..., ::-1] if rng.integers(2) else turned).copy())
         return both[:1], both[1:]
 
-    def _crop(self, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
-        side = self.size + 2 * MARGIN
-        if min(shape) < side:
-            raise InvalidSetting(f"slices of {shape} pixels are too small for patches of {self.size} + {2 * MARGIN}")
-        y, x = (int(rng.integers(n - side + 1)) for n in shape)
-        return slice(y, y + side), slice(x, x + side)
+    def _crop(self, images: Cuttable, side: int, rng: np.random.Generator) -> Window:
+        """Of two random windows the one that shows more of the body: much of a slice is air."""
+        least = self.size + 2 * MARGIN
+        if min(images.shape) < least:
+            raise InvalidSetting(
+                f"slices of {images.shape} pixels are too small for patches of {least - 2 * MARGIN} + {2 * MARGIN}"
+            )
+        places = [[int(rng.integers(n - side + 1)) for n in images.shape] for _ in range(2)]
+        windows = [(slice(y, y + side), slice(x, x + side)) for y, x in places]
+        return max(windows, key=images.body)
 
 
 def batches(

@@ -12,8 +12,9 @@ import numpy as np
 
 from lowdose.data.noise_bank import NoiseBank, NoisySlice
 from lowdose.data.noise_build import Exposed
+from lowdose.data.noise_plan import FULL
 from lowdose.data.normal import NormalSlice
-from lowdose.data.pairs import PairedSlice, Window
+from lowdose.data.pairs import PairedSlice, Window, tissue
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.io.wording import reason
 from lowdose.volume import HU, mean_side
@@ -28,7 +29,8 @@ class Doses:
     dose in a share ``full`` of them, where there is nothing to remove.
 
     flux_low, flux_high: the photons of the scan are taken to be so many times as many, log-uniform: exposures are not
-    known exactly, and other patients and scanners let other numbers through.
+    known exactly, and other patients and scanners let other numbers through. Where they are fewer, full dose gets the
+    noise that this adds, so that a noisy target too belongs to its input.
     """
 
     low: float = 0.05
@@ -109,10 +111,19 @@ class Simulation(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         return self.slice.planes.shape[1:]
 
+    @property
+    def cutoff(self) -> float | None:
+        return self.slice.cutoff
+
+    def body(self, window: Window) -> int:
+        return tissue(self.slice.planes[FULL][window])
+
     def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
         """(low, full) of a window at a random dose; at full dose the two are equal to the last bit."""
         dose, flux = self.doses.draw(rng)
         full = self.slice.full(window)
+        if flux < 1:
+            full = full + self.slice.noise(window, flux, 1.0, rng)
         if dose == 1.0:
             return full.copy(), full
         return full + self.slice.noise(window, dose, flux, rng), full

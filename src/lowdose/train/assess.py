@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from lowdose.checkpoint import Domain
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
+from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches, look_at
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise import noise_level
@@ -53,17 +54,22 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
         images, pixel = slices[index], slices.items[index].pixel_mm or UNKNOWN_PIXEL_MM
         for draw in range(draws):
             rng = np.random.default_rng((patches.seed, index, draw))
-            low, full = images.cut((slice(0, images.shape[0]), slice(0, images.shape[1])), rng)
-            seen, _ = patches.augmentation.apply(low, full, pixel, rng)
+            side = min(images.shape)
+            low, full = images.cut((slice(0, side), slice(0, side)), rng)
+            look = replace(patches.augmentation.draw(pixel, rng), pixel_mm=None)
+            seen = look_at(low, full, look, pixel, images.cutoff, side)[0]
             level = noise_level(seen, np.ones(seen.shape, bool), pixel)
             if level is not None:
                 sds.append(level.sd)
                 frequencies.append(level.f_av)
+    pixels = [item.pixel_mm for item in slices.items if item.pixel_mm is not None]
+    if patches.augmentation.share > 0:
+        pixels += [seen for pixel in pixels[:] for seen in patches.augmentation.pixels(pixel)]
     thickness = [item.thickness_mm for item in slices.items if item.thickness_mm is not None]
     return Domain(
         _range(sds),
         _range(frequencies),
-        _range([i.pixel_mm for i in slices.items if i.pixel_mm is not None]),
+        _range(pixels),
         _range(thickness),
     )
 

@@ -30,6 +30,7 @@ BACKBONES = {
     "cpce": Backbone(Spec("cpce", {"channels": 32}), POSITIVE),
     "esau_net": Backbone(Spec("esau_net", {"width": 32})),
     "red_cnn": Backbone(Spec("red_cnn", {"channels": 96}), POSITIVE),
+    "shuffle_unet": Backbone(Spec("shuffle_unet", {"width": 48})),
     "unet": Backbone(Spec("unet", {"width": 32, "levels": 4})),
 }
 

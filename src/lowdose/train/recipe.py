@@ -35,15 +35,18 @@ class DenoiserNumbers(Numbers):
     """The numbers of a denoiser's training.
 
     validation_patients: whole patients held out, -1 = one in five, at least one where there are two or more.
-    cutoff_low, cutoff_high, gain_low, gain_high: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
+    recast_share, cutoff_*, pixel_*, gain_*: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
     flux_high: of ``Doses``. realisations: of noise, for each slice and each of two doses. bank_slices: the most slices
     to simulate the noise of, 0 = all.
     """
 
     patch: int = 64
     validation_patients: int = -1
-    cutoff_low: float = 0.7
-    cutoff_high: float = 1.9
+    recast_share: float = 0.5
+    cutoff_low: float = 0.6
+    cutoff_high: float = 2.2
+    pixel_low: float = 0.35
+    pixel_high: float = 0.98
     gain_low: float = 0.5
     gain_high: float = 1.2
     dose_low: float = 0.05
@@ -57,7 +60,8 @@ class DenoiserNumbers(Numbers):
     LIMITS: ClassVar[Limits] = {
         **Numbers.LIMITS,
         "patch": (8, 4096),
-        **dict.fromkeys(("cutoff_low", "cutoff_high"), (SMALL, LARGE)),
+        **dict.fromkeys(("cutoff_low", "cutoff_high", "pixel_low", "pixel_high"), (SMALL, LARGE)),
+        "recast_share": (0, 1),
         **dict.fromkeys(("gain_low", "gain_high"), (0, LARGE)),
         "validation_patients": (-1, LARGE),
         **dict.fromkeys(("dose_low", "dose_high"), (0.005, 1)),
@@ -69,14 +73,17 @@ class DenoiserNumbers(Numbers):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("cutoff", "gain", "dose", "flux"):
+        for name in ("cutoff", "pixel", "gain", "dose", "flux"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:
                 raise InvalidSetting(f"{name}_low={low}: must not be above {name}_high={high}")
 
     @property
     def augmentation(self) -> Augmentation:
-        return Augmentation(self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high)
+        return Augmentation(
+            self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high, self.pixel_low, self.pixel_high,
+            self.recast_share,
+        )  # fmt: skip
 
     @property
     def doses(self) -> Doses:

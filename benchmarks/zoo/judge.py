@@ -1,0 +1,90 @@
+"""What choices are made on: models against each other on patients held out, never on the test patient.
+
+python benchmarks/zoo/judge.py SET PAIRS/L096-3mm-D45f MODEL ...
+
+SET: what training_set.py wrote; quarter dose of the patients in SET/check is made by the exact simulator. L096: real
+pairs of a sharp kernel, and the same pairs at a soft one, by the ratio of the two windows. Gains over the input in
+[-160, 240] HU; left: the SD of what the model takes out of full dose, over that of quarter dose.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowdose.cli.cases import open_cases
+from lowdose.cli.train_denoiser import _calibrated
+from lowdose.data.normal import normal_slices
+from lowdose.data.recast import recast
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.infer import models
+from lowdose.metrics.fidelity import psnr
+from lowdose.metrics.ssim import ssim
+from lowdose.physics.kernels import B30, D45
+from lowdose.volume import HU
+
+Pairs = list[tuple[HU, HU]]
+
+
+def main() -> None:
+    data, real, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    sharp = real_pairs(real)
+    groups = {
+        "L096 D45f": sharp,
+        "L096 as B30": [softened(*pair) for pair in sharp],
+        "held out, simulated": simulated_pairs(data / "check"),
+    }
+    print("| model | " + " | ".join(f"{name} (n = {len(pairs)})" for name, pairs in groups.items()) + " |")
+    print("|---" * (len(groups) + 1) + "|")
+    for name in names:
+        model = models.find(name, torch.device("cpu"))
+        print(f"| {model.name} | " + " | ".join(row(model, pairs) for pairs in groups.values()) + " |", flush=True)
+
+
+def row(model: models.ReadyModel, pairs: Pairs) -> str:
+    gains, gained, ratios = [], [], []
+    for low, full in pairs:
+        clean, kept = (apply(model, hu) for hu in (low, full))
+        seen, target, input_ = (SOFT_TISSUE.apply(hu) for hu in (clean, full, low))
+        gains.append(psnr(seen, target, 1.0) - psnr(input_, target, 1.0))
+        gained.append(ssim(seen, target, 1.0) - ssim(input_, target, 1.0))
+        tissue = (full > SOFT_TISSUE.low) & (full < SOFT_TISSUE.high)
+        ratios.append((kept - full)[tissue].std() / (clean - low)[tissue].std())
+    return f"{np.mean(gains):+.2f} dB, {np.mean(gained):+.3f}, left {np.median(ratios):.2f}"
+
+
+def apply(model: models.ReadyModel, hu: HU) -> HU:
+    return np.asarray(model.denoiser.denoise(torch.from_numpy(np.ascontiguousarray(hu))[None, None])[0, 0].numpy())
+
+
+def real_pairs(folder: Path) -> Pairs:
+    with ExitStack() as stack:
+        (case,) = open_cases(stack, [], [], folder)
+        return [(case.low.read(i).in_air, case.full.read(j).in_air) for i, j in case.pairs]
+
+
+def softened(low: HU, full: HU, pixel_mm: float = 0.742) -> tuple[HU, HU]:
+    both = recast(np.stack([low, full]), pixel_mm, cutoff=B30.cutoff, own=D45.cutoff, side=low.shape[0])
+    return both[0], both[1]
+
+
+def simulated_pairs(folder: Path, dose: float = 0.25) -> Pairs:
+    with ExitStack() as stack:
+        slices, _ = normal_slices(stack, [folder])
+        pairs = []
+        for item in slices:
+            (scan,) = _calibrated([item], "cpu")
+            hu, pixel = item.read(), item.pixel_mm
+            assert pixel is not None
+            pairs.append(
+                (scan.simulator.simulate(hu, pixel, exposure=scan.exposure, dose=dose, seed=7, key=item.key), hu)
+            )
+        return pairs
+
+
+if __name__ == "__main__":
+    main()
