@@ -121,6 +121,42 @@ def test_damaged_description(saved: tuple[Path, Denoiser, str], header: dict[str
     assert caught.type.__module__ == "lowdose.errors"
 
 
+@pytest.mark.parametrize("context", [0, 1, 2])
+def test_context_comes_back(tmp_path: Path, context: int) -> None:
+    torch.manual_seed(0)
+    spec = Spec("unet", {"width": 4, "levels": 2, **({"slices": 2 * context + 1} if context else {})})
+    denoiser, path = Denoiser(spec, Scale(), context), tmp_path / "model.safetensors"
+    torch.nn.init.normal_(denoiser.network.out.weight)
+    checkpoint.save(path, denoiser, Domain(), {})
+    with safe_open(path, framework="pt") as file:
+        stated = file.metadata().get("context")
+    assert stated == (str(context) if context else None)  # files without context stay what they were
+    loaded = checkpoint.load(str(path)).denoiser
+    assert loaded.context == context
+    hu = torch.randn(1, 2 * context + 1, 20, 20) * 100
+    assert torch.equal(loaded.denoise(hu), denoiser.eval().denoise(hu))
+
+
+@pytest.mark.parametrize("stated", ["0", "2", "-1", "one", "1.0", ""])
+def test_a_context_that_does_not_fit_the_network_is_damage(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / "model.safetensors"
+    three = Denoiser(Spec("unet", {"width": 4, "levels": 2, "slices": 3}), Scale(), 1)
+    checkpoint.save(path, three, Domain(), {})
+    rewrite(path, context=stated)
+    with pytest.raises(IncompatibleCheckpoint, match="description is damaged"):
+        checkpoint.load(str(path))
+
+
+def test_a_network_of_one_slice_with_context_is_damage(saved: tuple[Path, Denoiser, str]) -> None:
+    rewrite(saved[0], context="1")
+    with pytest.raises(IncompatibleCheckpoint, match=r"context 1: 3 slices, but network 'unet' .* takes 1"):
+        checkpoint.load(str(saved[0]))
+    network = {"name": "unet", "settings": {"width": 4, "levels": 2, "slices": 2}}
+    rewrite(saved[0], context="0", network=json.dumps(network))
+    with pytest.raises(IncompatibleCheckpoint, match="must be odd"):
+        checkpoint.load(str(saved[0]))
+
+
 def test_truncated_and_missing(saved: tuple[Path, Denoiser, str], tmp_path: Path) -> None:
     path = saved[0]
     path.write_bytes(path.read_bytes()[:-100])

@@ -121,6 +121,30 @@ def test_every_shipped_file_has_the_checksum_and_a_known_kind() -> None:
     assert not weights.shipped("recipe")
 
 
+def test_every_shipped_file_has_a_card() -> None:
+    for name in weights.shipped():
+        assert weights.shipped_card(name).startswith(f"# Model card: `{name}`")
+
+
+def test_an_added_file_is_read_by_name_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWDOSE_MODELS", str(tmp_path))
+    with pytest.raises(IncompatibleCheckpoint, match=r"no 'a' among the added models \(none\)"):
+        weights.read_added("a")
+    content = weights.packed(small(), {"said": "this"})
+    sha256 = hashlib.sha256(content).hexdigest()
+    (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "denoiser", "sha256": sha256}}))
+    with pytest.raises(IncompatibleCheckpoint, match=r"a\.safetensors: the file of the added model 'a' is gone"):
+        weights.read_added("a")
+    found = weights.read(write(tmp_path, content))
+    assert (found.size, weights.read_added("a").header) == (len(content), {"said": "this"})
+    write(tmp_path, weights.packed(small(1), {}))
+    with pytest.raises(
+        IncompatibleCheckpoint, match=r"SHA-256 .* was replaced: 'lowdose models remove a', then add it"
+    ):
+        weights.read_added("a")
+    assert "a" not in weights.shipped()
+
+
 def test_what_is_not_shipped_names_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=r"no 'unnet' among the shipped files \(.*unet"):
         weights.read_shipped("unnet")

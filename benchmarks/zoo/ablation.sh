@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the zoo's training was chosen by: short runs of the network of `fast`, each with one thing changed.
+# What the zoo's training was chosen by: short runs of the network `shuffle_unet`, each with one thing changed.
 #
 #     benchmarks/zoo/ablation.sh SET OUT [NAME ...]     # SET: what training_set.py wrote; NAME: only these runs
 #
@@ -18,7 +18,7 @@ declare -A change=(
     [plain_mse]=""
 )
 for name in "${@:-as_chosen no_recast rate_twice patch_64 known_flux plain_mse}"; do for name in $name; do
-    recipe=fast extra=()
+    recipe=balanced extra=()
     # The recipe leda with its loss switched off is plain mean squared error on any network.
     [ "$name" = plain_mse ] && recipe=leda && extra=(--network shuffle_unet --set leda_weight=0 --set patch=96
         --set batch=8 --set learning_rate=1e-3 --set final_learning_rate=1e-5 --set warmup=200

@@ -22,12 +22,13 @@ from lowdose.data.normal import normal_slices
 from lowdose.data.recast import recast
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer import models
+from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.ssim import ssim
 from lowdose.physics.kernels import B30, D45
-from lowdose.volume import HU
+from lowdose.volume import HU, Slice, mean_side
 
-Pairs = list[tuple[HU, HU]]
+Pairs = list[tuple[HU, HU, float]]
 
 
 def main() -> None:
@@ -47,8 +48,8 @@ def main() -> None:
 
 def row(model: models.ReadyModel, pairs: Pairs) -> str:
     gains, gained, ratios = [], [], []
-    for low, full in pairs:
-        clean, kept = (apply(model, hu) for hu in (low, full))
+    for low, full, pixel in pairs:
+        clean, kept = (apply(model, hu, pixel) for hu in (low, full))
         seen, target, input_ = (SOFT_TISSUE.apply(hu) for hu in (clean, full, low))
         gains.append(psnr(seen, target, 1.0) - psnr(input_, target, 1.0))
         gained.append(ssim(seen, target, 1.0) - ssim(input_, target, 1.0))
@@ -57,19 +58,20 @@ def row(model: models.ReadyModel, pairs: Pairs) -> str:
     return f"{np.mean(gains):+.2f} dB, {np.mean(gained):+.3f}, left {np.median(ratios):.2f}"
 
 
-def apply(model: models.ReadyModel, hu: HU) -> HU:
-    return np.asarray(model.denoiser.denoise(torch.from_numpy(np.ascontiguousarray(hu))[None, None])[0, 0].numpy())
+def apply(model: models.ReadyModel, hu: HU, pixel_mm: float) -> HU:
+    return denoise_slice(model, Slice(hu, np.ones(hu.shape, bool), None, (pixel_mm, pixel_mm)), 1.0)
 
 
 def real_pairs(folder: Path) -> Pairs:
     with ExitStack() as stack:
         (case,) = open_cases(stack, [], [], folder)
-        return [(case.low.read(i).in_air, case.full.read(j).in_air) for i, j in case.pairs]
+        pairs = [(case.low.read(i), case.full.read(j)) for i, j in case.pairs]
+        return [(low.in_air, full.in_air, low.mean_pixel_mm or 1.0) for low, full in pairs]
 
 
-def softened(low: HU, full: HU, pixel_mm: float = 0.742) -> tuple[HU, HU]:
+def softened(low: HU, full: HU, pixel_mm: float) -> tuple[HU, HU, float]:
     both = recast(np.stack([low, full]), pixel_mm, cutoff=B30.cutoff, own=D45.cutoff, side=low.shape[0])
-    return both[0], both[1]
+    return both[0], both[1], pixel_mm
 
 
 def simulated_pairs(folder: Path, dose: float = 0.25) -> Pairs:
@@ -80,9 +82,8 @@ def simulated_pairs(folder: Path, dose: float = 0.25) -> Pairs:
             (scan,) = _calibrated([item], "cpu")
             hu, pixel = item.read(), item.pixel_mm
             assert pixel is not None
-            pairs.append(
-                (scan.simulator.simulate(hu, pixel, exposure=scan.exposure, dose=dose, seed=7, key=item.key), hu)
-            )
+            low = scan.simulator.simulate(hu, pixel, exposure=scan.exposure, dose=dose, seed=7, key=item.key)
+            pairs.append((low, hu, mean_side(pixel)))
         return pairs
 
 

@@ -9,10 +9,15 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """low and full: (B, 1, H, W) float32 in HU, on one grid."""
+    """low: (B, 2c+1, H, W), a slice amid its neighbours, full: (B, 1, H, W); float32 in HU, on one grid.
+
+    dose: (B,), low's as a fraction of full's, NaN: not known. By dose, low's noise has 1 / dose times the variance of
+    full's.
+    """
 
     low: Tensor
     full: Tensor
+    dose: Tensor = torch.tensor([torch.nan])
 
 
 class LabelledBatch(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import lowdose.networks  # noqa: F401  (registers every network)
-from lowdose import weights
+from lowdose import added, weights
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.io.replace import replace_file
@@ -20,6 +20,7 @@ from lowdose.spec import Spec
 from lowdose.weights import Weights
 
 FORMAT = "lowdose-denoiser-1"
+NOISE_FREE = "the noise-free image"
 DEFAULT_MODEL = "unet"
 
 
@@ -61,6 +62,8 @@ def save(
         "scale": json.dumps(denoiser.scale.to_dict()),
         "domain": json.dumps(asdict(domain)),
         "training": json.dumps(training),
+        **({"context": str(denoiser.context)} if denoiser.context else {}),
+        **({"estimates": NOISE_FREE} if denoiser.noise_free else {}),
     }
     data = weights.packed(denoiser.network, header, dtype)
     replace_file(path, data)
@@ -68,21 +71,28 @@ def save(
 
 
 def load(model: str, device: torch.device | str = "cpu") -> Model:
-    """A shipped model by name, or a file by path; checksum (shipped), format, shapes and finiteness are checked.
+    """A shipped model by name, one that the user added by name, or a file by path, looked for in this order.
 
-    Raises IncompatibleCheckpoint naming the file and the way out.
+    Checksum (of shipped and added ones), format, shapes and finiteness are checked. Raises IncompatibleCheckpoint
+    naming the file and the way out.
     """
-    known = weights.shipped("denoiser")
-    if model in known:
+    if model in weights.shipped("denoiser"):
         return _model(weights.read_shipped(model), model, model, device)
+    if added.is_name(model) and model in added.names("denoiser"):
+        return _model(weights.read_added(model), str(added.path(model)), model, device)
     path = Path(model)
     if not path.exists():
+        shipped, own = (", ".join(sorted(names("denoiser"))) or "none" for names in (weights.shipped, added.names))
         raise IncompatibleCheckpoint(
-            f"no model '{model}': neither a file nor one of the shipped models ({', '.join(sorted(known)) or 'none'})"
+            f"no model '{model}': neither a file nor one of the shipped models ({shipped}) or of your own ({own})"
         )
+    return _model(weights.read(path), str(path), name_of(path), device)
+
+
+def name_of(path: Path) -> str:
+    """What a model is called that is given by its file."""
     # Every run folder holds a model.safetensors: there the folder is the telling name.
-    name = path.resolve().parent.name if path.stem == "model" else path.stem
-    return _model(weights.read(path), str(path), name, device)
+    return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
 def _model(found: Weights, path: str, name: str, device: torch.device | str) -> Model:
@@ -103,7 +113,8 @@ def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Domain, d
         scale = Scale(**json.loads(header["scale"]))
         ranges = {key: _range(value) for key, value in json.loads(header["domain"]).items()}
         with torch.device("meta"):
-            denoiser = Denoiser(Spec(network["name"], network["settings"]), scale)
+            spec, context = Spec(network["name"], network["settings"]), int(header.get("context", "0"))
+            denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE)
         return denoiser, Domain(**ranges), dict(json.loads(header["training"]))
     except Exception as error:  # a damaged description can be wrong in any way
         reason = str(error) or type(error).__name__

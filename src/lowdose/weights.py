@@ -14,15 +14,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
+from lowdose import added
 from lowdose.errors import IncompatibleCheckpoint
+
+REINSTALL = "the shipped weights are damaged, reinstall"
 
 
 class Weights(NamedTuple):
-    """header: text by key; tensors: by name; sha256: of the file."""
+    """header: text by key; tensors: by name; sha256 and size in bytes: of the file."""
 
     header: dict[str, str]
     tensors: dict[str, Tensor]
     sha256: str
+    size: int
 
 
 def shipped(kind: str | None = None) -> dict[str, str]:
@@ -35,8 +39,8 @@ def shipped(kind: str | None = None) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in entries.items() if kind in (None, entry["kind"])}
 
 
-def read(path: Path, expected: str | None = None) -> Weights:
-    """The whole file. ``expected``: the SHA-256 it must have.
+def read(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> Weights:
+    """The whole file. ``expected``: the SHA-256 it must have; ``remedy``: what to do when it has another.
 
     Raises IncompatibleCheckpoint for a file of another kind, one that cannot be read, or is not what was expected.
     """
@@ -46,20 +50,20 @@ def read(path: Path, expected: str | None = None) -> Weights:
             "'lowdose train' writes model.safetensors into its run folder"
         )
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise IncompatibleCheckpoint(f"{path}: cannot be read ({error.strerror})") from error
+    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    del content
     if expected is not None and sha256 != expected:
-        raise IncompatibleCheckpoint(
-            f"{path}: SHA-256 is {sha256[:16]}..., not {expected[:16]}...: the shipped weights are damaged, reinstall"
-        )
+        raise IncompatibleCheckpoint(f"{path}: SHA-256 is {sha256[:16]}..., not {expected[:16]}...: {remedy}")
     try:
         with safe_open(path, framework="pt") as file:
             header = dict(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise IncompatibleCheckpoint(f"{path}: not a readable safetensors file ({error}); copy it again") from error
-    return Weights(header, tensors, sha256)
+    return Weights(header, tensors, sha256, size)
 
 
 def read_shipped(name: str) -> Weights:
@@ -69,6 +73,22 @@ def read_shipped(name: str) -> Weights:
         raise IncompatibleCheckpoint(f"no '{name}' among the shipped files ({', '.join(sorted(known)) or 'none'})")
     with resources.as_file(resources.files("lowdose.zoo").joinpath(f"{name}.safetensors")) as path:
         return read(path, known[name])
+
+
+def shipped_card(name: str) -> str:
+    """The model card of a file of the package, Markdown."""
+    return resources.files("lowdose.zoo").joinpath(f"{name}.md").read_text(encoding="utf-8")
+
+
+def read_added(name: str) -> Weights:
+    """A file that the user added, by name, checked likewise. Raises IncompatibleCheckpoint when there is none."""
+    known, path = added.names(), added.path(name)
+    anew = f"'lowdose models remove {name}', then add it anew"
+    if name not in known:
+        raise IncompatibleCheckpoint(f"no '{name}' among the added models ({', '.join(sorted(known)) or 'none'})")
+    if not path.exists():
+        raise IncompatibleCheckpoint(f"{path}: the file of the added model '{name}' is gone: {anew}")
+    return read(path, known[name], f"the added model is damaged or was replaced: {anew}")
 
 
 def packed(

@@ -42,7 +42,7 @@ def test_denoise_says_where_a_model_made_something_up(
     pairs: Path, model: Path, autoencoder: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    def lying(_: object, item: pipeline.Slice, strength: float) -> np.ndarray:
+    def lying(_: object, item: pipeline.Slice, strength: float, around: object) -> np.ndarray:
         hu = item.hu.copy()
         if item.position == middle:
             hu[56:72, 56:72] += 1500

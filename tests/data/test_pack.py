@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lowdose.data.cuttable import SliceCache
 from lowdose.data.opening import open_training
 from lowdose.data.pack import pack
-from lowdose.data.pairs import SliceCache, fingerprint
+from lowdose.data.pairs import fingerprint
 from lowdose.data.patches import Augmentation, Patches
 from lowdose.data.store import Pack
 from lowdose.errors import IncompatiblePack, InvalidSetting, NothingToRead, OutputRefused
@@ -168,7 +169,7 @@ def test_training_sees_the_same_from_a_pack_as_from_folders(pairs: Path, tmp_pat
         packed = open_training(stack, [tmp_path / "out.pack"]).items
         patches = [Patches(SliceCache(items), 16, Augmentation(), 3) for items in (folders, packed)]
         for index in range(12):
-            for one, other in zip(patches[0][index], patches[1][index], strict=True):
+            for one, other in zip(patches[0][index][:2], patches[1][index][:2], strict=True):
                 assert torch.equal(one, other)
         for one, other in zip(folders, packed, strict=True):
             facts = [(i.patient, i.case, i.pixel_mm, i.thickness_mm) for i in (one, other)]
@@ -176,8 +177,8 @@ def test_training_sees_the_same_from_a_pack_as_from_folders(pairs: Path, tmp_pat
             np.testing.assert_array_equal(one.read(), other.read())
         assert len(fingerprint(packed, [])) == 64
         # Nothing is copied: the cache hands out views of the mapped file, read-only.
-        low, _ = patches[1].slices[4]
-        assert np.shares_memory(low, patches[1].slices[4][0])
+        low, _ = patches[1].slices[4].middle
+        assert np.shares_memory(low, patches[1].slices[4].middle.low)
         assert not low.flags.owndata
         assert not low.flags.writeable
         assert packed[4].stored is not None

@@ -74,7 +74,8 @@ def test_doses_are_log_uniform_with_a_share_of_full_dose() -> None:
 def test_at_full_dose_input_and_target_are_one_image(bank: NoiseBank, doses: Doses) -> None:
     sampled = patches(bank, doses)
     for index in range(30):
-        low, full = sampled[index]
+        low, full, dose = sampled[index]
+        assert dose == 1.0
         assert torch.equal(low, full)
         assert full.std() >= 0
 
@@ -85,9 +86,10 @@ def test_only_the_input_gets_noise_and_more_at_lower_dose(bank: NoiseBank) -> No
     for dose in (0.05, 0.2, 0.8):
         slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, 1.0, 1.0))
         pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(10)]
-        for _, full in pairs:
-            np.testing.assert_array_equal(full, water()[window])
-        levels.append(np.std([low - full for low, full in pairs]))
+        for pair in pairs:
+            np.testing.assert_array_equal(pair.full[0], water()[window])
+            assert pair.dose == pytest.approx(dose)
+        levels.append(np.std([pair.low - pair.full for pair in pairs]))
     assert levels[0] > 1.8 * levels[1] > 1.8 * 1.8 * levels[2] > 0
 
 
@@ -98,13 +100,20 @@ def test_fewer_photons_are_noise_of_full_dose_too(bank: NoiseBank) -> None:
     def spread(dose: float, flux: float) -> tuple[float, float]:
         slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, flux, flux))
         pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(60)]
-        return tuple(
-            float(np.std([image - water()[window] for image in images])) for images in zip(*pairs, strict=True)
-        )
+        images = [pair.low for pair in pairs], [pair.full for pair in pairs]
+        low, full = (float(np.std([image - water()[window] for image in made])) for made in images)
+        return low, full
 
     low, full = spread(0.25, 0.5)
     assert full == pytest.approx(spread(0.5, 1.0)[0], rel=0.1)
     assert low == pytest.approx(spread(0.125, 1.0)[0], rel=0.1)
+
+
+@pytest.mark.parametrize(("dose", "flux", "told"), [(0.25, 0.5, 0.25), (0.25, 1.0, 0.25), (0.25, 3.0, 0.5)])
+def test_the_dose_told_is_the_one_by_which_noise_grows(bank: NoiseBank, dose: float, flux: float, told: float) -> None:
+    """Three times the photons that full dose's own noise shows: a quarter of them adds as much as a half would."""
+    slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, flux, flux))
+    assert slices[0].cut((slice(30, 66), slice(30, 66)), np.random.default_rng(0)).dose == pytest.approx(told)
 
 
 def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
@@ -128,10 +137,10 @@ def test_pairs_to_judge_on_are_exact_and_made_once() -> None:
         return water()
 
     slices = [*(normal(n, read=read) for n in range(5)), normal(5, np.full((96, 96), 40.0, np.float32))]
-    made, told = exact_pairs([(item, exposed([item.normal])[0]) for item in simulated_slices(slices)[0]], seed=3)
+    made, told = exact_pairs([[(item, exposed([item.normal])[0])] for item in simulated_slices(slices)[0]], seed=3)
     assert len(made) == 5
     assert "no air around" in told[0]
-    for number, item in enumerate(made):
+    for number, (item,) in enumerate(made):
         low, full = item.read()
         dose = ASSESSED[number % 4]
         expected = SIMULATOR.simulate(water(), PIXEL, exposure=EXPOSURE, dose=dose, seed=3, key=f"key{number}")

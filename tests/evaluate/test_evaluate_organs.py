@@ -40,7 +40,7 @@ def bodies() -> tuple[np.ndarray, np.ndarray]:
 
 
 def model(change: Any, name: str = "better") -> ReadyModel:
-    denoiser = SimpleNamespace(denoise=lambda hu: torch.from_numpy(change(hu.numpy())))
+    denoiser = SimpleNamespace(denoise=lambda hu: torch.from_numpy(change(hu.numpy())), context=0, noise_free=False)
     return ReadyModel(name, "a" * 64, denoiser, None, torch.device("cpu"))  # type: ignore[arg-type]
 
 
@@ -77,6 +77,18 @@ def test_strength_blends_the_model() -> None:
     gone = model(lambda hu: np.full_like(hu, -1000))
     half = run(case(Series(low), Series(full)), models=[gone], strength=0.0)
     assert row(half, "better", "liver").dice == row(half, LOW, "liver").dice
+
+
+def test_a_model_with_context_sees_the_neighbours_of_the_low_dose_slice() -> None:
+    low, full = np.full((3, 12, 12), -1000.0), np.full((3, 12, 12), -1000.0)
+    low[1, 3:7, 2:8] = full[:, 3:7, 2:8] = 100.0  # the low dose shows the liver in the middle slice only
+    brightest = SimpleNamespace(denoise=lambda hu: hu.amax(1, keepdim=True), context=1, noise_free=False)
+    ready = ReadyModel("brightest", "", brightest, None, torch.device("cpu"))  # type: ignore[arg-type]
+    low_dose = Series(low)
+    result = run(case(low_dose, Series(full)), models=[ready])
+    assert row(result, LOW, "liver").dice == pytest.approx(2 * 24 / (24 + 72))
+    assert row(result, "brightest", "liver").dice == 1.0
+    assert low_dose.reads == [0, 1, 2]
 
 
 def test_lost_invented_and_specks() -> None:

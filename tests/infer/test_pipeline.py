@@ -1,6 +1,8 @@
 """A series through a model: what must stay stays, strength blends, and the domain is checked."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from lowdose.infer import domain, models, pipeline
 from lowdose.infer.classical import CLASSICAL
 from lowdose.infer.domain import Measured
 from lowdose.infer.models import ReadyModel
-from lowdose.networks.denoiser import Denoiser
+from lowdose.io.source import Plane
+from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
 from lowdose.spec import Spec
 from lowdose.volume import Acquisition, Geometry, Slice
 
@@ -157,3 +160,123 @@ def test_devices_and_names() -> None:
             choose_device("cuda")
     with pytest.raises(IncompatibleCheckpoint, match="nlm, tv, gaussian"):
         models.find("no-such-model", torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Answers with sum of 10^k HU of the k-th slice it sees: of slices that hold their number, the places in order."""
+
+    context: int
+    noise_free: ClassVar[bool] = False
+    scale: Scale = field(default_factory=Scale)
+
+    def denoise(self, hu: torch.Tensor) -> torch.Tensor:
+        assert hu.shape[:2] == (1, 2 * self.context + 1)
+        tens = 10.0 ** torch.arange(hu.shape[1] - 1, -1, -1)
+        return (hu * tens[None, :, None, None]).sum(1, keepdim=True)
+
+
+def numbered(positions: list[float | None], shapes: dict[int, tuple[int, int]] | None = None) -> MemorySource:
+    """Slices 1, 2, ... of as many HU; thickness 3 mm."""
+    slices, planes = [], list[object]()
+    for number, position in enumerate(positions):
+        shape = (shapes or {}).get(number, (6, 6))
+        hu = np.full(shape, number + 1, np.float32)
+        slices.append(Slice(hu, np.ones(shape, bool), position, (3.0, 3.0)))
+        planes.append(Plane(shape, (3.0, 3.0), position=position))
+    return MemorySource(slices, planes=planes)
+
+
+def seen(source: MemorySource, context: int, strength: float = 1.0) -> list[float]:
+    model = ReadyModel("positions", "", Positions(context), None, torch.device("cpu"))
+    sink = MemorySink()
+    pipeline.denoise_series(source, sink, model, strength, lambda _: None)  # type: ignore[arg-type]
+    assert [hu.shape for hu in sink.written] == [item.hu.shape for item in source.slices]
+    return [float(hu.mean()) for hu in sink.written]
+
+
+def test_a_model_with_context_gets_the_neighbours_in_order() -> None:
+    assert seen(numbered([0, 3, 6, 9]), 0) == [1, 2, 3, 4]
+    assert seen(numbered([0, 3, 6, 9]), 1) == [112, 123, 234, 344]
+    assert seen(numbered([0, 3, 6, 9]), 2) == [11123, 21234, 12343, 23444]
+    assert seen(numbered([0, 3, 9, 12]), 1) == [112, 122, 334, 344]
+    assert seen(numbered([0, 3, None, 9]), 1) == [112, 122, 333, 444]
+    assert seen(numbered([None, None]), 1) == [111, 222]
+    assert seen(numbered([0, 3, 6, 9], {2: (6, 8)}), 1) == [112, 122, 333, 444]
+    assert seen(numbered([5]), 1) == [111]
+    assert seen(numbered([0, 3, 6, 9]), 1, strength=0.0) == [1, 2, 3, 4]
+    assert seen(numbered([0, 3, 6, 9]), 1, strength=0.5) == [56.5, 62.5, 118.5, 174]
+
+
+def test_a_slice_given_alone_stands_in_for_its_neighbours() -> None:
+    item = numbered([0, 3]).slices[0]
+    model = ReadyModel("positions", "", Positions(1), None, torch.device("cpu"))
+    assert np.all(pipeline.denoise_slice(model, item, 1.0) == 111)
+
+
+def test_neighbours_that_the_model_does_not_look_at_are_passed_over() -> None:
+    slices = numbered([0, 3, 6, 9, 12]).slices
+    model = ReadyModel("positions", "", Positions(1), None, torch.device("cpu"))
+    assert np.all(pipeline.denoise_slice(model, slices[2], 1.0, slices) == 234)
+    with pytest.raises(AssertionError):
+        pipeline.denoise_slice(model, slices[2], 1.0, slices[2:3])
+
+
+def test_padding_of_a_neighbour_is_air_and_that_of_the_slice_comes_back() -> None:
+    source = numbered([0, 3, 6])
+    before, item, _ = source.slices
+    before.hu[0], before.valid[0] = -3024.0, False
+    item.hu[1], item.valid[1] = -2000.0, False
+    model, sink = ReadyModel("positions", "", Positions(1), None, torch.device("cpu")), MemorySink()
+    pipeline.denoise_series(source, sink, model, 1.0, lambda _: None)  # type: ignore[arg-type]
+    assert np.all(sink.written[0][0] == -3024.0)
+    assert np.all(sink.written[1][0] == -1000 * 100 + 23)
+    assert np.all(sink.written[1][1] == -2000.0)
+    assert np.all(sink.written[2][1] == -1000 * 100 + 33)
+
+
+@pytest.mark.parametrize("context", [0, 1, 2])
+def test_memory_is_that_of_the_slices_at_hand(context: int) -> None:
+    places, alive, decoded = numbered([3.0 * k for k in range(9)]), [], list[ref[Slice]]()
+
+    class Fresh(MemorySource):
+        def read(self, index: int) -> Slice:
+            alive.append(sum(other() is not None for other in decoded))
+            item = Slice(*(np.copy(part) for part in (self.slices[index].hu, self.slices[index].valid)), 0.0, None)
+            decoded.append(ref(item))
+            return item
+
+    source = Fresh(places.slices, planes=places.planes)
+    model = ReadyModel("positions", "", Positions(context), None, torch.device("cpu"))
+    outcome = pipeline.denoise_series(source, MemorySink(), model, 1.0, lambda _: None)  # type: ignore[arg-type]
+    assert len(decoded) == 9  # each once
+    # Before a slice is decoded there are at most 2c others, and the middle one that is kept for the preview.
+    assert max(alive[: 4 + context + 1]) <= 2 * context
+    assert max(alive) <= 2 * context + 1
+    assert outcome.before is not None
+
+
+def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
+    # The shipped network on a small body, and every step of a single slice written out.
+    model, item = models.find("unet", torch.device("cpu")), a_slice(1)
+    denoiser = model.denoiser
+    assert isinstance(denoiser, Denoiser)
+    assert denoiser.context == 0
+    hu = torch.from_numpy(np.where(item.valid, item.hu, np.float32(-1000.0)))[None, None]
+    inside, side = hu.clamp(denoiser.scale.low, denoiser.scale.high), hu.shape[-1]
+    with torch.inference_mode():
+        unit = denoiser.network(pad_to(denoiser.scale.encode(inside), 8, 16))
+        clean = denoiser.scale.decode(unit)[..., MARGIN : MARGIN + side, MARGIN : MARGIN + side]
+        whole = denoiser.scale.blend(hu, keep_local_means(inside, clean))[0, 0].numpy()
+    expected = np.where(item.valid, whole, item.hu)
+    assert np.array_equal(pipeline.denoise_slice(model, item, 1.0), expected)
+    sink = MemorySink()
+    pipeline.denoise_series(MemorySource([item] * 3), sink, model, 1.0, lambda _: None)  # type: ignore[arg-type]
+    assert all(np.array_equal(hu, expected) for hu in sink.written)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICAL))
+def test_classical_filters_look_at_one_slice(name: str) -> None:
+    model, item = models.find(name, torch.device("cpu")), a_slice()
+    others = [a_slice(1), item, a_slice(2)]
+    assert np.array_equal(pipeline.denoise_slice(model, item, 1.0), pipeline.denoise_slice(model, item, 1.0, others))

@@ -1,4 +1,4 @@
-"""Learning from pairs: what the objective gets to see, and how a pair is weighed by the noise of its input."""
+"""Learning from pairs: what the objective gets to see, noise-free images from noisy targets, and weights."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lowdose.batch import Batch
-from lowdose.hounsfield import OBJECTIVE, Scale
-from lowdose.methods.supervised import Balanced, Supervised, noise_sd
+from lowdose.hounsfield import Scale
+from lowdose.methods.supervised import NoiseFree, Supervised, noise_sd
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.pixel import MSE
 from lowdose.spec import Spec
@@ -27,8 +27,8 @@ def untrained() -> Denoiser:
     return Denoiser(Spec("shuffle_unet", {"width": 8}), Scale())
 
 
-def loss(method: Supervised, low: Tensor, full: Tensor) -> float:
-    (turn,) = method.turns(Batch(low, full))
+def loss(method: Supervised, low: Tensor, full: Tensor, dose: float = 0.0) -> float:
+    (turn,) = method.turns(Batch(low, full, torch.full((len(low),), dose)))
     return float(turn.terms["mse"].detach())
 
 
@@ -44,26 +44,53 @@ def test_an_image_without_noise_has_none() -> None:
     assert float(noise_sd(images(0.0)[0]).max()) == 0.0
 
 
-def test_the_weight_is_the_formula() -> None:
+def test_what_is_compared_is_the_formula() -> None:
     low, full = images(60.0)
-    sd = noise_sd(low)
-    error = OBJECTIVE.encode(low) - OBJECTIVE.encode(full)
-    expected = float((error.square() * Balanced.FLOOR**2 / (sd.square() + Balanced.FLOOR**2)).mean())
-    assert loss(Balanced(untrained(), MSE()), low, full) == pytest.approx(expected, rel=1e-4)
+    sd, dose = noise_sd(low), 0.3
+    method, pred = NoiseFree(untrained(), MSE()), torch.full_like(low, 40.0)
+    found = method.compared(pred, low, full, torch.full((2,), dose))
+    # Eq. 7 of Noisier2Noise solved for what its network predicts, with alpha^2 = (1 - a) / a
+    alpha2 = (1 - dose) / dose
+    noisier = (alpha2 * pred + low) / (1 + alpha2)
+    torch.testing.assert_close(found, full + (noisier - full) * NoiseFree.FLOOR / (sd**2 + NoiseFree.FLOOR**2).sqrt())
+
+
+@pytest.mark.parametrize("dose", [0.05, 0.25, 0.7])
+def test_the_noise_free_image_is_best_though_no_target_is_without_noise(dose: float) -> None:
+    """Full dose has noise of its own, low dose that and more: of all mixtures of the truth and the input, the truth."""
+    rng = np.random.default_rng(1)
+    truth = torch.full((4, 1, 64, 64), 40.0)
+    own, added = (torch.from_numpy(rng.normal(0, sd, truth.shape).astype(np.float32))
+                  for sd in (20.0, 20.0 * (1 / dose - 1) ** 0.5))  # fmt: skip
+    full, low = truth + own, truth + own + added
+    method, doses = NoiseFree(untrained(), MSE()), torch.full((4,), dose)
+
+    def cost(left: float) -> float:
+        compared = method.compared(truth + left * (low - truth), low, full, doses)
+        return float((compared - full).square().mean())
+
+    assert min((-0.2, -0.1, 0.0, 0.1, 0.2), key=cost) == 0.0
 
 
 def test_little_noise_counts_as_much_as_much() -> None:
     """Left as it is, an image of 100 HU costs 25 times as much as one of 20 HU; weighed, next to the same."""
     pairs = [images(sd) for sd in (20.0, 100.0)]
-    plain, balanced = ([loss(kind(untrained(), MSE()), *pair) for pair in pairs] for kind in (Supervised, Balanced))
+    plain, balanced = ([loss(kind(untrained(), MSE()), *pair) for pair in pairs] for kind in (Supervised, NoiseFree))
     assert plain[1] / plain[0] == pytest.approx(25, rel=0.1)
     assert 1 < balanced[1] / balanced[0] < 1.4
 
 
 def test_the_weight_knows_nothing_of_the_target() -> None:
     low, full = images(40.0)
-    method, pred = Balanced(untrained(), MSE()), low + 50
+    method, pred, none = NoiseFree(untrained(), MSE()), low + 50, torch.zeros(2)
     for target in (full, low, full + 7):
-        weight = float((method.weighed(pred, low, target) - target).sum() / (pred - target).sum())
+        weight = float((method.compared(pred, low, target, none) - target).sum() / (pred - target).sum())
         sd = float(noise_sd(low).mean())
-        assert weight == pytest.approx(Balanced.FLOOR / (sd**2 + Balanced.FLOOR**2) ** 0.5, rel=0.02)
+        assert weight == pytest.approx(NoiseFree.FLOOR / (sd**2 + NoiseFree.FLOOR**2) ** 0.5, rel=0.02)
+
+
+def test_its_denoiser_says_what_it_makes() -> None:
+    denoiser = untrained()
+    assert not denoiser.noise_free
+    NoiseFree(denoiser, MSE())
+    assert denoiser.noise_free

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lowdose.errors import InvalidSetting
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
 from lowdose.spec import Spec
@@ -108,3 +108,60 @@ def test_keeping_means_of_an_unchanged_image_changes_nothing() -> None:
     hu = torch.randn(2, 1, 30, 7) * 30
     assert torch.equal(keep_local_means(hu, hu), hu)
     assert torch.equal(keep_local_means(hu[..., :1, :1], hu[..., :1, :1]), hu[..., :1, :1])
+
+
+def seeing(context: int) -> Denoiser:
+    torch.manual_seed(0)
+    spec = Spec("unet", {**SMALL.settings, "slices": 2 * context + 1})
+    denoiser = Denoiser(spec, Scale(), context).eval()
+    torch.nn.init.normal_(denoiser.network.out.weight, std=0.3)
+    return denoiser
+
+
+def test_without_context_every_step_is_what_it_was() -> None:
+    # The steps for a single image, written out.
+    denoiser, hu = trained(), torch.randn(2, 1, 45, 61) * 300
+    hu[0, 0, 3, 4], hu[1, 0, 8, 8] = 3071.0, -8192.0
+    scale, network = denoiser.scale, denoiser.network
+    inside = hu.clamp(scale.low, scale.high)
+    with torch.inference_mode():
+        unit = network(pad_to(scale.encode(inside), network.multiple, network.smallest))
+        clean = scale.decode(unit)[..., MARGIN : MARGIN + 45, MARGIN : MARGIN + 61]
+        expected = scale.blend(hu, keep_local_means(inside, clean))
+    assert torch.equal(denoiser.denoise(hu), expected)
+
+
+@pytest.mark.parametrize("context", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (17, 31), (64, 40)])
+def test_what_stays_stays_of_the_middle_slice(context: int, shape: tuple[int, int]) -> None:
+    denoiser, hu = seeing(context), torch.randn(2, 2 * context + 1, *shape) * 30
+    hu[:, context, 0, 0] = 3071.0
+    hu[:, 0] = -3024.0  # outside the range in a neighbour only: nothing is kept for it
+    out = denoiser.denoise(hu)
+    assert out.shape == (2, 1, *shape)
+    assert torch.equal(out[:, 0, 0, 0], hu[:, context, 0, 0])
+    if shape != (1, 1):
+        assert float((out[:, 0] != hu[:, context]).float().mean()) > 0.5
+
+
+def test_local_means_are_those_of_the_middle_slice() -> None:
+    denoiser, hu = seeing(1), torch.randn(1, 3, 96, 96) * 30
+    hu[:, 0] += 400
+    hu[:, 2] -= 200
+    with torch.inference_mode():
+        noise = denoiser.scale.decode(denoiser(denoiser.scale.encode(hu)))[0, 0] - hu[0, 1]
+    change = denoiser.denoise(hu)[0, 0] - hu[0, 1]
+    inside = (slice(20, -20), slice(20, -20))
+    assert abs(float(noise[inside].mean())) > 20 * abs(float(change[inside].mean()))
+    assert float(change[inside].std()) > 0.5 * float(noise[inside].std())
+
+
+def test_a_context_that_does_not_fit_is_refused() -> None:
+    for slices, context in ((1, 1), (3, 0), (3, 2), (5, 1), (1, -1)):
+        with pytest.raises(IncompatibleCheckpoint, match=f"context {context}: .* takes {slices}"):
+            Denoiser(Spec("unet", {**SMALL.settings, "slices": slices}), Scale(), context)
+    with pytest.raises(IncompatibleCheckpoint, match="takes 1"):
+        Denoiser(Spec("red_cnn", {"channels": 2}), Scale(), 1)
+    for slices in (1, 2, 5):
+        with pytest.raises(ValueError, match="3 slices at a time"):
+            seeing(1).denoise(torch.zeros(1, slices, 16, 16))

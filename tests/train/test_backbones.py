@@ -10,7 +10,7 @@ from lowdose import recipes
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.spec import NETWORKS, Spec
-from lowdose.train.backbones import BACKBONES, POSITIVE, backbone
+from lowdose.train.backbones import BACKBONES, OPTIONAL, POSITIVE, backbone
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
@@ -19,7 +19,7 @@ def test_the_table_gives_every_number_a_network_takes(name: str) -> None:
     assert usual == backbone(name)
     assert usual.network.name == name
     taken = {parameter.name: parameter.default for parameter in inspect.signature(NETWORKS[name]).parameters.values()}
-    assert dict(usual.network.settings) == taken
+    assert {**usual.network.settings, **OPTIONAL.get(name, {})} == taken
 
 
 @pytest.mark.parametrize("name", ["esau_net", "red_cnn", "unet"])
@@ -37,13 +37,14 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
     assert small.network == Spec("red_cnn", {"channels": 32})
     assert small.scale == POSITIVE == Scale(zero=-1150.0, one=2000.0)
     assert backbone("unet:levels=2").network.settings == {"width": 32, "levels": 2}
+    assert backbone("unet:slices=3").network.settings == {"width": 32, "levels": 4, "slices": 3}
     assert backbone("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, unet"),
+        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, shuffle_unet, unet"),
         ("", "no network ''"),
         ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
         ("unet:depth=3", "'depth=3' is no setting of unet"),
@@ -55,6 +56,8 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
         ("unet:width=1.5", "width=1.5: must be a whole number"),
         ("red_cnn:channels=99999", "parameters, at most 1,000,000,000"),
         ("unet:levels=99", "unet:levels=99"),
+        ("unet:slices=2", "slices=2: must be odd"),
+        ("red_cnn:slices=3", "'slices=3' is no setting of red_cnn"),
     ],
 )
 def test_what_makes_no_network_is_refused(text: str, reason: str) -> None:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.pairs import PairedSlice, SliceCache, split_by_patient
+from lowdose.data.cuttable import SliceCache
+from lowdose.data.pairs import PairedSlice, split_by_patient
 from lowdose.data.patches import Augmentation, Look, Patches, batches, look_at
 from lowdose.data.recast import recast
 from lowdose.errors import InvalidSetting
@@ -45,8 +46,8 @@ def test_cache_decodes_once_within_its_budget_and_reads_again_beyond() -> None:
 
     item = PairedSlice(0, "one", None, None, read)
     kept = SliceCache([item])
-    low, full = kept[0]
-    assert (kept[0][0] is low, int(low[0, 0]), int(full[0, 0]), len(reads)) == (True, 1, -32768, 1)
+    low, full = kept[0].middle
+    assert (kept[0].middle.low is low, int(low[0, 0]), int(full[0, 0]), len(reads)) == (True, 1, -32768, 1)
     small = SliceCache([item], budget=10)
     small[0], small[0]
     assert len(reads) == 3
@@ -58,10 +59,11 @@ def test_patches_are_crops_of_their_slices_in_one_orientation() -> None:
     cache = SliceCache([pair(0, s) for s in range(3)])
     patches = Patches(cache, 16, PLAIN, seed=5)
     for index in range(20):
-        low, full = (part.round() for part in patches[index])
+        low, full, dose = (part.round() for part in patches[index])
+        assert dose.isnan()
         found = False
         for slice_index in range(3):
-            a, b = cache[slice_index]
+            a, b = cache[slice_index].middle
             for turns in range(4):
                 for flip in (False, True):
                     x, y = (np.rot90(i, turns) for i in (a, b))
@@ -97,7 +99,7 @@ def test_gain_scales_only_what_low_dose_adds() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (40, 40)).astype(np.float32)
     low = full + rng.normal(0, 30, (40, 40)).astype(np.float32)
-    louder, still = look_at(low, full, Look(gain=2.0), 0.7, None, 40)
+    louder, still = look_at(low[None], full[None], Look(gain=2.0), 0.7, None, 40)
     np.testing.assert_allclose(louder - full, 2 * (low - full), atol=1e-3)
     np.testing.assert_allclose(still, full, atol=1e-3)
 
@@ -121,7 +123,7 @@ def test_a_look_is_one_filter_on_both() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (64, 64)).astype(np.float32)
     low = full + rng.normal(0, 30, (64, 64)).astype(np.float32)
-    a, b = look_at(low, full, Look(cutoff=0.8, pixel_mm=0.5), 0.7, 1.0, 90)
+    a, b = look_at(low[None], full[None], Look(cutoff=0.8, pixel_mm=0.5), 0.7, 1.0, 90)
     assert a.shape == (90, 90)
     np.testing.assert_allclose(a - b, recast((low - full)[None], 0.7, cutoff=0.8, own=1.0, side=90)[0], atol=1e-3)
 

@@ -18,6 +18,7 @@ from lowdose.cli.demo import demo
 from lowdose.cli.denoise import denoise
 from lowdose.cli.evaluate import evaluate
 from lowdose.cli.explain import explain
+from lowdose.cli.models import models_app
 from lowdose.cli.simulate import simulate
 from lowdose.cli.terminal import INTERRUPTED
 from lowdose.cli.train import train
@@ -34,6 +35,7 @@ app = typer.Typer(
 for command in (denoise, evaluate, explain, train, simulate, demo):
     app.command()(command)
 app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
 
 
 def _version(wanted: bool) -> None:

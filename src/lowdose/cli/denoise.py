@@ -27,7 +27,9 @@ def denoise(
         Path, typer.Argument(metavar="INPUT", help="DICOM folder, file or zip; NIfTI; NPY or NPZ in HU.")
     ],
     output: Annotated[Path, typer.Argument(help="New folder (DICOM) or file (other formats).")],
-    model: Annotated[str | None, typer.Option(help="Shipped model, safetensors file, or nlm, tv, gaussian.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model by name ('lowdose models'), safetensors file, or nlm, tv, gaussian.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="0 = the input bit for bit, 1 = the model's full output.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
@@ -48,7 +50,7 @@ def denoise(
     from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
     from lowdose.hounsfield import SOFT_TISSUE
-    from lowdose.infer import domain, models, pipeline
+    from lowdose.infer import domain, dose, models, pipeline
     from lowdose.io.open import open_sink, open_source
     from lowdose.io.provenance import denoised
     from lowdose.report import figures
@@ -64,7 +66,10 @@ def denoise(
         unlike = domain.outside(measured, ready.domain) if ready.domain else []
         warnings = [*opened.warnings, *unlike]
         say_all("warning", warnings)
-        provenance = denoised(lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike))
+        ready = dose.for_series(ready, measured)
+        if ready.keeps is not None:
+            say(f"{100 * ready.keeps:.0f}% of the noise stays at strength 1: that of a scan at usual dose")
+        provenance = denoised(lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike), ready.keeps)
         with open_sink(opened, output, provenance) as sink, progress("denoising", len(opened)) as advance:
             through = words.watch(sink, len(opened)) if words else sink
             outcome = pipeline.denoise_series(opened, through, ready, strength, advance)
@@ -100,6 +105,7 @@ def describe(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "model": {"name": model.name, "sha256": model.sha256},
         "strength": strength,
+        "noise_kept": model.keeps,
         "device": str(model.device),
         "input": source.uids,
         "slices": outcome.slices,

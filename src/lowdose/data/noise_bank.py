@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.data.cuttable import Window
 from lowdose.data.noise_plan import FULL, PLAN, Shape, array_name, levels, read_plan
-from lowdose.data.pairs import Window
 from lowdose.data.table import Stored
 from lowdose.errors import IncompatiblePack
 from lowdose.volume import HU

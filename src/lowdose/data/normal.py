@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lowdose.data.neighbourhoods import Stacked, stacked, stacked_in
 from lowdose.data.series import Series, all_series
 from lowdose.data.store import Pack, is_pack
 from lowdose.data.table import SeriesRow, short_hash
@@ -27,7 +28,8 @@ class NormalSlice:
     patient: a number, the unit of every split. key: tells this slice from every other, the same in every run. series:
     names its series, for messages, and tells it from every other. shape: (rows, columns). pixel_mm: (down the rows,
     along the columns). thickness_mm, kernel, kvp, mas, manufacturer: as the header states them, None = not stated.
-    case: public name in the Mayo collections. read: () -> (y, x) HU, air where the scanner stored padding.
+    case: public name in the Mayo collections. read: () -> (y, x) HU, air where the scanner stored padding. stacked:
+    its place among its neighbours.
     """
 
     patient: int
@@ -42,6 +44,7 @@ class NormalSlice:
     manufacturer: str | None
     read: Callable[[], HU]
     case: str | None = None
+    stacked: Stacked | None = None
 
 
 def normal_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalSlice], list[str]]:
@@ -95,6 +98,7 @@ def _of_series(series: Series, root: Path, patient: int) -> list[NormalSlice]:
     made, items = series.acquisition, []
     known_as = series.uid or series.place.relative_to(root.parent if root.is_file() else root).as_posix()
     name = f"{series.place} ({short_hash(known_as)[:6]})"
+    places = stacked(name, series.planes, made.thickness_mm)
     for index, plane in enumerate(series.planes):
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
         items.append(
@@ -111,6 +115,7 @@ def _of_series(series: Series, root: Path, patient: int) -> list[NormalSlice]:
                 made.manufacturer,
                 partial(_decode, series, index),
                 series.case,
+                places[index],
             )
         )
     return items
@@ -123,11 +128,12 @@ def _decode(series: Series, index: int) -> HU:
 def _of_pack(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalSlice]:
     """Slices of one series of a pack."""
     items = []
-    for index in indices:
+    places = stacked_in(pack, indices)
+    for index, place in zip(indices, places, strict=True):
         row = pack.slices[index]
         of = pack.series[row.series]
         read = partial(pack.hu, "full", index)
         name = f"{pack.path} (series {row.series})"
         facts = (row.pixel_mm, of.thickness_mm, of.kernel, of.kvp, row.mas, of.manufacturer)
-        items.append(NormalSlice(patient, row.key, name, row.shape, *facts, read, of.case))
+        items.append(NormalSlice(patient, row.key, name, row.shape, *facts, read, of.case, place))
     return items

@@ -10,12 +10,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import Batch
-from lowdose.data.pairs import Cuttable, Slices, Window
+from lowdose.data.cuttable import Cuttable, Slices, Window
 from lowdose.data.recast import recast
 from lowdose.errors import InvalidSetting
 from lowdose.volume import HU
 
 MARGIN = 8
+STAND_IN = 0.05
+"""Of patches with neighbours those where the slice itself stands in for them, on either side: ends of series, gaps."""
 ZOOM = 2.0
 """By how much pixels are made larger or smaller at most."""
 UNKNOWN_PIXEL_MM = 0.75
@@ -72,32 +74,44 @@ def _between(low: float, high: float, chance: float) -> float:
 
 
 def look_at(low: HU, full: HU, look: Look, pixel_mm: float, own: float | None, side: int) -> HU:
-    """(k, k) HU pair -> (2, side, side); edges are not trustworthy over MARGIN pixels. own: cut-off of its kernel."""
+    """(2c+1, k, k) HU each -> (2c+2, side, side): every low dose, then full dose of the middle slice.
+
+    Edges are not trustworthy over MARGIN pixels. own: cut-off of the images' kernel.
+    """
     if look.gain != 1:
         low = full + np.float32(look.gain) * (low - full)
-    pair = np.stack([low, full])
-    if look.cutoff is None and side == pair.shape[-1]:
-        return pair
-    return recast(pair, pixel_mm, cutoff=look.cutoff, own=own, side=side)
+    images = np.concatenate([low, full[len(full) // 2, None]])
+    if look.cutoff is None and side == images.shape[-1]:
+        return images
+    return recast(images, pixel_mm, cutoff=look.cutoff, own=own, side=side)
 
 
-class Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Item n -> (low, full), each (1, size, size) float32 HU: random slice, place, flips and quarter turns."""
+def alone_at_times(low: HU, full: HU, rng: np.random.Generator) -> None:
+    """Puts the middle one of (2c+1, k, k) images in the place of its neighbours, on either side by chance."""
+    middle = len(low) // 2
+    for side in (slice(0, middle), slice(middle + 1, None)):
+        if middle and rng.random() < STAND_IN:
+            low[side], full[side] = low[middle], full[middle]
+
+
+class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Item n -> (low (2c+1, size, size), full (1, size, size), dose), HU: random slice, place, flips, quarter turns."""
 
     def __init__(self, slices: Slices, size: int, augmentation: Augmentation, seed: int) -> None:
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.seed, index))
         which = int(rng.integers(len(self.slices)))
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
         look, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
         cut = min(round(side * (look.pixel_mm or pixel) / pixel), *images.shape)
-        low, full = images.cut(self._crop(images, cut, rng), rng)
-        pair = look_at(low, full, look, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        turned = np.rot90(pair, int(rng.integers(4)), (1, 2))
+        low, full, dose = images.cut(self._crop(images, cut, rng), rng)
+        alone_at_times(low, full, rng)
+        seen = look_at(low, full, look, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        turned = np.rot90(seen, int(rng.integers(4)), (1, 2))
         both = torch.from_numpy((turned[..., ::-1] if rng.integers(2) else turned).copy())
-        return both[:1], both[1:]
+        return both[:-1], both[-1:], torch.tensor(dose, dtype=torch.float32)
 
     def _crop(self, images: Cuttable, side: int, rng: np.random.Generator) -> Window:
         """Of two random windows the one that shows more of the body: much of a slice is air."""
@@ -116,5 +130,5 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world patches."""
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
-    for low, full in DataLoader(patches, batch_sampler=indices, num_workers=workers):
-        yield Batch(low, full)
+    for low, full, dose in DataLoader(patches, batch_sampler=indices, num_workers=workers):
+        yield Batch(low, full, dose)

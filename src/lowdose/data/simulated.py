@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lowdose.data.cuttable import Cut, Window, tissue
+from lowdose.data.neighbourhoods import centres, neighbourhoods
 from lowdose.data.noise_bank import NoiseBank, NoisySlice
 from lowdose.data.noise_build import Exposed
 from lowdose.data.noise_plan import FULL
 from lowdose.data.normal import NormalSlice
-from lowdose.data.pairs import PairedSlice, Window, tissue
+from lowdose.data.pairs import PairedSlice
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.io.wording import reason
 from lowdose.volume import HU, mean_side
@@ -63,6 +65,7 @@ def simulated_slices(normal: Sequence[NormalSlice]) -> tuple[list[SimulatedSlice
             item.thickness_mm,
             partial(_twice, item),
             item.case,
+            stacked=item.stacked,
             normal=item,
         )
         for item in normal
@@ -84,11 +87,14 @@ def _twice(item: NormalSlice) -> tuple[HU, HU]:
 class SimulatedSlices:
     """What patches are cut from: slices of a bank, each time at another dose. ``items`` that the bank lacks are out.
 
-    Raises NothingToRead when none is left.
+    Each is amid ``context`` neighbours on each side. Raises NothingToRead when none is left.
     """
 
-    def __init__(self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: Doses) -> None:
-        self.items: list[PairedSlice] = [item for item in items if item.key in bank.built]
+    def __init__(self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: Doses, context: int = 0) -> None:
+        built = [item for item in items if item.key in bank.built]
+        around = neighbourhoods(built, context)
+        self.items: list[PairedSlice] = [built[place] for place in centres(around)]
+        self._keys = [[built[other].key for other in around[place]] for place in centres(around)]
         self._bank, self._doses = bank, doses
         if not self.items:
             why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")
@@ -98,54 +104,79 @@ class SimulatedSlices:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Simulation:
-        return Simulation(self._bank[self.items[index].key], self._doses)
+        slices = {key: self._bank[key] for key in self._keys[index]}
+        return Simulation(tuple(slices[key] for key in self._keys[index]), self._doses)
 
 
 class Simulation(NamedTuple):
-    """One slice and the doses it may get."""
+    """One slice amid its neighbours, itself in their place where it has none, and the doses it may get."""
 
-    slice: NoisySlice
+    slices: tuple[NoisySlice, ...]
     doses: Doses
 
     @property
+    def middle(self) -> NoisySlice:
+        return self.slices[len(self.slices) // 2]
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self.slice.planes.shape[1:]
+        return self.middle.planes.shape[1:]
 
     @property
     def cutoff(self) -> float | None:
-        return self.slice.cutoff
+        return self.middle.cutoff
 
     def body(self, window: Window) -> int:
-        return tissue(self.slice.planes[FULL][window])
+        return tissue(self.middle.planes[FULL][window])
 
-    def cut(self, window: Window, rng: np.random.Generator) -> tuple[HU, HU]:
-        """(low, full) of a window at a random dose; at full dose the two are equal to the last bit."""
+    def cut(self, window: Window, rng: np.random.Generator) -> Cut:
+        """A window at a random dose, one for all slices; at full dose the two images are equal to the last bit.
+
+        The dose it tells is the one by which low's noise is the louder: more photons than were calibrated (flux > 1)
+        make the noise that is added less, and not the noise that full dose has.
+        """
         dose, flux = self.doses.draw(rng)
-        full = self.slice.full(window)
-        if flux < 1:
-            full = full + self.slice.noise(window, flux, 1.0, rng)
-        if dose == 1.0:
-            return full.copy(), full
-        return full + self.slice.noise(window, dose, flux, rng), full
+        own = _pair(self.middle, window, dose, flux, rng)
+        pairs = [own if one is self.middle else _pair(one, window, dose, flux, rng) for one in self.slices]
+        low, full = (np.stack(images) for images in zip(*pairs, strict=True))
+        louder = 1 + (1 / dose - 1) / max(flux, 1.0)
+        return Cut(low, full, 1 / louder)
 
 
-def exact_pairs(items: Sequence[tuple[SimulatedSlice, Exposed]], seed: int) -> tuple[list[PairedSlice], list[str]]:
-    """(pairs by the exact simulator at the doses of ASSESSED in turn, what was left out).
+def _pair(item: NoisySlice, window: Window, dose: float, flux: float, rng: np.random.Generator) -> tuple[HU, HU]:
+    """(low, full) of one slice, with noise of its own."""
+    full = item.full(window)
+    if flux < 1:
+        full = full + item.noise(window, flux, 1.0, rng)
+    return (full if dose == 1.0 else full + item.noise(window, dose, flux, rng)), full
 
-    The noise depends on (seed, key) only. Every pair is made here, once, and kept.
+
+def exact_pairs(
+    around: Sequence[Sequence[tuple[SimulatedSlice, Exposed]]], seed: int
+) -> tuple[list[list[PairedSlice]], list[str]]:
+    """(pairs by the exact simulator, each amid its neighbours at the same dose, what was left out).
+
+    around: slices as ``neighbourhoods`` gives them. The doses are those of ASSESSED in turn; the noise depends on
+    (seed, key) only. Every pair is made here, once, and kept.
     """
-    pairs, told = list[PairedSlice](), list[str]()
-    for number, (item, scan) in enumerate(items):
+    found, told = list[list[PairedSlice]](), list[str]()
+    for number, seen in enumerate(around):
         dose = ASSESSED[number % len(ASSESSED)]
-        read = cache(partial(_exact, item.normal, scan, dose, seed))
+        pairs = {item.key: _exact_pair(item, scan, dose, seed) for item, scan in seen}
         try:
-            read()
+            for pair in pairs.values():
+                pair.read()
         except (LowDoseError, OSError) as error:
             why = str(error) if isinstance(error, LowDoseError) else reason(error)
-            told.append(f"{item.normal.series}: {why} (left out of validation)")
+            told.append(f"{seen[0][0].normal.series}: {why} (left out of validation)")
             continue
-        pairs.append(PairedSlice(item.patient, item.key, item.pixel_mm, item.thickness_mm, read, item.case))
-    return pairs, told
+        found.append([pairs[item.key] for item, _ in seen])
+    return found, told
+
+
+def _exact_pair(item: SimulatedSlice, scan: Exposed, dose: float, seed: int) -> PairedSlice:
+    read = cache(partial(_exact, item.normal, scan, dose, seed))
+    return PairedSlice(item.patient, item.key, item.pixel_mm, item.thickness_mm, read, item.case)
 
 
 def _exact(item: NormalSlice, scan: Exposed, dose: float, seed: int) -> tuple[HU, HU]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lowdose.errors import LowDoseError
+from lowdose.infer import domain, dose
 from lowdose.infer.models import ReadyModel
 from lowdose.infer.pipeline import denoise_slice
+from lowdose.io.neighbours import windows
 from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.noise import noise_level
 from lowdose.metrics.profiles import Profile, measure
@@ -92,9 +94,10 @@ def evaluate(
     done = 0
     for case in cases:
         shown = case.pairs[len(case.pairs) // 2]
-        for pair in case.pairs:
-            low, full = case.low.read(pair[0]), case.full.read(pair[1])
-            images = {LOW: low.hu, **denoised(models, low, strength, spent), FULL: full.hu}
+        fitted = for_case(case, models)
+        for pair, around in zip(case.pairs, low_dose(case, models), strict=True):
+            low, full = around[len(around) // 2], case.full.read(pair[1])
+            images = {LOW: low.hu, **denoised(fitted, around, strength, spent), FULL: full.hu}
             try:
                 result.rows.extend(_rows(case, low, full, images, profile))
             except LowDoseError as error:
@@ -119,12 +122,29 @@ def distinct(models: list[ReadyModel]) -> list[ReadyModel]:
     return found
 
 
-def denoised(models: list[ReadyModel], low: Slice, strength: float, spent: dict[str, list[float]]) -> dict[str, HU]:
-    """Every model's (y, x) HU of a slice, by name; ``spent`` gets the seconds of each."""
+def for_case(case: PairedSeries, models: Sequence[ReadyModel]) -> list[ReadyModel]:
+    """Models that keep the share of the noise that the low-dose series is to keep."""
+    if not any(model.denoiser.noise_free for model in models):
+        return list(models)
+    measured = domain.measure(case.low)
+    return [dose.for_series(model, measured) for model in models]
+
+
+def low_dose(case: PairedSeries, models: Sequence[ReadyModel]) -> Iterator[list[Slice]]:
+    """The low-dose slice of every pair amid as many neighbours of its own series as any of the models looks at."""
+    context = max((model.denoiser.context for model in models), default=0)
+    return windows(case.low, context, [index for index, _ in case.pairs])
+
+
+def denoised(
+    models: Sequence[ReadyModel], around: Sequence[Slice], strength: float, spent: dict[str, list[float]]
+) -> dict[str, HU]:
+    """Every model's (y, x) HU of the slice in the middle of ``around``, by name; ``spent`` gets the seconds of each."""
     images: dict[str, HU] = {}
+    low = around[len(around) // 2]
     for model in models:
         start = time.perf_counter()
-        images[model.name] = denoise_slice(model, low, strength)
+        images[model.name] = denoise_slice(model, low, strength, around)
         spent[model.name].append(time.perf_counter() - start)
     return images
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowdose.errors import InvalidSetting
-from lowdose.evaluate.images import FULL, LOW, denoised, distinct
+from lowdose.evaluate.images import FULL, LOW, denoised, distinct, for_case, low_dose
 from lowdose.evaluate.segmenters import Segmenter, Versions
 from lowdose.evaluate.tally import Row, Sample, Tally
 from lowdose.infer.models import ReadyModel
@@ -127,12 +127,13 @@ def _alone(case: PairedSeries) -> bool:
 
 
 def _versions(case: PairedSeries, models: list[ReadyModel], strength: float) -> Iterator[Versions]:
-    for i, j in case.pairs:
-        full = case.full.read(j)
-        low = full if _alone(case) else case.low.read(i)
+    fitted = for_case(case, models)
+    for (_, index), around in zip(case.pairs, low_dose(case, models), strict=True):
+        low = around[len(around) // 2]
+        full = low if _alone(case) else case.full.read(index)
         images = {FULL: full.hu}
         if not _alone(case):
-            images = {LOW: low.hu, **denoised(models, low, strength, defaultdict(list)), FULL: full.hu}
+            images = {LOW: low.hu, **denoised(fitted, around, strength, defaultdict(list)), FULL: full.hu}
         valid = low.valid & full.valid
         # Padding differs between scanners and means nothing: every version shows air there.
         shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}

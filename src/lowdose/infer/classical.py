@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ class Classical:
     filter: Callable[[HU, float, float], HU]
     strength: float
     scale: Scale = field(default_factory=Scale)
+    context: ClassVar[int] = 0
+    noise_free: ClassVar[bool] = False
 
     def denoise(self, hu: Tensor) -> Tensor:
         """(B, 1, H, W) HU -> the same; values outside the scale's range come back exactly."""

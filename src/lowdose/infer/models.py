@@ -17,27 +17,42 @@ from lowdose.networks.denoiser import channels_last
 
 
 class HUDenoiser(Protocol):
-    """HU to HU: (B, 1, H, W) float32 -> the same; exact identity outside ``scale``'s range."""
+    """HU to HU: (B, 2c+1, H, W) float32 -> (B, 1, H, W), the middle one of neighbouring slices, c = ``context``.
+
+    Exact identity outside ``scale``'s range.
+    """
 
     @property
     def scale(self) -> Scale: ...
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def noise_free(self) -> bool:
+        """Whether what it makes has no noise; see ``infer.dose``."""
+        ...
 
     def denoise(self, hu: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights."""
+    """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights.
+
+    keeps: share of the noise that a model of the noise-free image leaves; None = by the noise of each slice.
+    """
 
     name: str
     sha256: str
     denoiser: HUDenoiser
     domain: Domain | None
     device: torch.device
+    keeps: float | None = None
 
 
 def find(name: str, device: torch.device) -> ReadyModel:
-    """Raises IncompatibleCheckpoint when ``name`` is neither shipped, classical nor a sound weights file."""
+    """Raises IncompatibleCheckpoint when ``name`` is neither shipped, added, classical nor a sound weights file."""
     if name in CLASSICAL:
         return ReadyModel(name, "", CLASSICAL[name], None, device)
     try:

@@ -59,12 +59,18 @@ class Provenance:
 
 
 def denoised(
-    version: str, model: str, model_sha256: str, strength: float, warnings: tuple[str, ...] = ()
+    version: str,
+    model: str,
+    model_sha256: str,
+    strength: float,
+    warnings: tuple[str, ...] = (),
+    keeps: float | None = None,
 ) -> Provenance:
-    """strength: 0 (nothing changed) to 1."""
+    """strength: 0 (nothing changed) to 1. keeps: share of the noise that stays at strength 1, where it is known."""
     percent = f"{100 * strength:.3g}%"
     checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
-    sentence = f"low-dose CT denoising with model {model} at strength {percent}.{checksum}"
+    share = "" if keeps is None else f" ({100 * keeps:.3g}% of the noise kept at 100%)"
+    sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}"
     return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
 
 

@@ -38,28 +38,39 @@ class Supervised(Method[Batch]):
         low = batch.low.clamp(scale.low, scale.high)
         full = batch.full.clamp(scale.low, scale.high)
         pred = scale.decode(self.denoiser(scale.encode(low)).float())
-        compared = OBJECTIVE.encode(self.weighed(pred, low, full))
+        own = low[:, self.denoiser.context, None]
+        compared = OBJECTIVE.encode(self.compared(pred, own, full, batch.dose))
         yield Turn("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
 
-    def weighed(self, pred: Tensor, low: Tensor, full: Tensor) -> Tensor:
-        """What the objective sees in place of ``pred``; all (B, 1, H, W) HU."""
+    def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
+        """What the objective sees in place of ``pred``; images are (B, 1, H, W) HU, dose (B,)."""
         return pred
 
 
-class Balanced(Supervised):
-    """The error of each pair is measured against the noise of its input, or FLOOR where that is less.
+class NoiseFree(Supervised):
+    """The denoiser learns the image without any noise, though every target holds that of full dose.
 
-    Over doses from 5 to 100 % and kernels from soft to sharp the noise differs thirtyfold, its square a thousandfold:
-    unweighed, the worst images would be nearly all that is learned. The weight is a function of the input alone, so
-    what is best for an input stays so; one of the noise that was *added* would favour the guess that little was.
-    For objectives that grow with the error alone, as MSE.
+    Of the noise of an input at dose a, full dose has the share a: the two parts are independent and alike. So where
+    f(low) is the best guess of the noise-free image, a low + (1 - a) f(low) is that of full dose; it is what is
+    compared, and f is what is kept (Moran et al., Noisier2Noise, CVPR 2020, with alpha^2 = (1 - a) / a). How much noise
+    an image should keep is thus no part of the weights: a network that is to guess full dose itself has to guess a.
+
+    The error of each pair counts against the noise of its input, or FLOOR where that is less. Over doses from 5 to 70 %
+    and kernels from soft to sharp the noise differs thirtyfold, its square a thousandfold: unweighed, the worst images
+    would be nearly all that is learned. The weight is a function of the input alone, so what is best for an input stays
+    so. For objectives that grow with the error alone, as MSE, and pairs whose dose is known.
     """
 
     FLOOR: ClassVar[float] = 10.0
     """HU."""
 
-    def weighed(self, pred: Tensor, low: Tensor, full: Tensor) -> Tensor:
-        return full + (pred - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
+    def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
+        super().__init__(denoiser, objective)
+        denoiser.noise_free = True
+
+    def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
+        guess = pred + dose[:, None, None, None] * (low - pred)
+        return full + (guess - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
 
 
 def noise_sd(hu: Tensor) -> Tensor:

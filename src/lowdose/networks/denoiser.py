@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.spec import Spec
 
@@ -52,26 +53,46 @@ def keep_local_means(before: Tensor, after: Tensor, sigma: float = 4.0) -> Tenso
 
 
 class Denoiser(nn.Module):
-    """``forward`` works in network units for training; ``denoise`` is HU to HU and takes any size."""
+    """``forward`` works in network units for training; ``denoise`` is HU to HU and takes any size.
 
-    def __init__(self, spec: Spec, scale: Scale) -> None:
+    context: neighbouring slices that it sees on each side of the one it denoises. A network takes 2 * context + 1
+    slices, as many as its ``slices`` says, one where it has none. noise_free: it makes the image without any noise, not
+    that of full dose; how much is to stay is decided where it is applied. Raises IncompatibleCheckpoint for another
+    number of slices.
+    """
+
+    def __init__(self, spec: Spec, scale: Scale, context: int = 0, noise_free: bool = False) -> None:
         super().__init__()
         self.spec = spec
         self.scale = scale
+        self.context = context
+        self.noise_free = noise_free
         self.network = spec.build()
+        slices = getattr(self.network, "slices", 1)
+        if slices != 2 * context + 1:
+            raise IncompatibleCheckpoint(
+                f"context {context}: {2 * context + 1} slices, but network '{spec.name}' with {dict(spec.settings)} "
+                f"takes {slices}"
+            )
 
     def forward(self, low: Tensor) -> Tensor:
-        """(B, 1, H, W) network units -> the same."""
+        """(B, 2c+1, H, W) network units, in order along the series -> (B, 1, H, W), the middle one."""
         result: Tensor = self.network(low)
         return result
 
     @torch.inference_mode()
     def denoise(self, hu: Tensor) -> Tensor:
-        """(B, 1, H, W) HU -> the same. What lies outside the scale's range comes back exactly as it was."""
+        """(B, 2c+1, H, W) HU -> (B, 1, H, W). The middle slice comes back, exactly as it was outside the scale's range.
+
+        Raises ValueError for another number of slices.
+        """
+        if hu.shape[1] != 2 * self.context + 1:
+            raise ValueError(f"this denoiser takes {2 * self.context + 1} slices at a time, got {tuple(hu.shape)}")
         height, width = hu.shape[-2:]
+        own = slice(self.context, self.context + 1)
         inside = hu.clamp(self.scale.low, self.scale.high)
         multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
         units = pad_to(self.scale.encode(inside), multiple, smallest)
         middle = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
-        clean = keep_local_means(inside, self.scale.decode(self(units))[middle])
-        return self.scale.blend(hu, clean)
+        clean = keep_local_means(inside[:, own], self.scale.decode(self(units))[middle])
+        return self.scale.blend(hu[:, own], clean)

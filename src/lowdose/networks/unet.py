@@ -20,18 +20,22 @@ def _pair(inside: int, outside: int) -> nn.Sequential:
 
 @network("unet")
 class UNet(nn.Module):
-    """(B, 1, H, W) -> the same; sides multiples of 2**(levels - 1). 1.93 M parameters at width 32, four levels.
+    """(B, slices, H, W) -> (B, 1, H, W), the middle one of an odd number of neighbouring slices without its noise.
 
-    The last convolution starts at zero, so that an untrained network returns its input: HU are right from the
-    first step and only noise has to be learned.
+    Sides are multiples of 2**(levels - 1). 1.95 M parameters at width 32, four levels. The last convolution starts at
+    zero, so that an untrained network returns its input: HU are right from the first step and only noise has to be
+    learned. Raises ValueError for an even number of slices: it has no middle.
     """
 
-    def __init__(self, width: int = 32, levels: int = 4) -> None:
+    def __init__(self, width: int = 32, levels: int = 4, slices: int = 1) -> None:
         super().__init__()
+        if slices < 1 or slices % 2 == 0:
+            raise ValueError(f"slices={slices}: must be odd, the slice itself and as many on each side of it")
+        self.slices = slices
         self.multiple = 2 ** (levels - 1)
         self.smallest = 2 * self.multiple
         widths = [width * 2**level for level in range(levels)]
-        self.down = nn.ModuleList([_pair(a, b) for a, b in zip([1, *widths], widths, strict=False)])
+        self.down = nn.ModuleList([_pair(a, b) for a, b in zip([slices, *widths], widths, strict=False)])
         self.up = nn.ModuleList([_pair(a + b, b) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)])
         self.out = nn.Conv2d(width, 1, 1)
         nn.init.zeros_(self.out.weight)
@@ -50,4 +54,5 @@ class UNet(nn.Module):
             h = functional.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
             h = pair(torch.cat([h, skips.pop()], dim=1))
         noise: Tensor = self.out(h)
-        return x - noise
+        middle = self.slices // 2
+        return x[:, middle : middle + 1] - noise

@@ -28,16 +28,17 @@ def spread(items: Sequence[T], most: int = VALIDATED) -> list[T]:
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()]
 
 
-def validation(denoiser: Denoiser, items: Sequence[PairedSlice]) -> dict[str, float]:
-    """Mean PSNR in the soft-tissue window over evenly spread slices of the held-out patients."""
-    chosen = spread(items)
+def validation(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]]) -> dict[str, float]:
+    """Mean PSNR in the soft-tissue window over slices of the held-out patients, each amid its neighbours."""
     if not chosen:
         return {}
     device = next(denoiser.parameters()).device
     gains, values = [], []
-    for item in chosen:
-        low, full = item.read()
-        clean = denoiser.denoise(torch.from_numpy(low)[None, None].to(device))[0, 0].cpu().numpy()
+    for around in chosen:
+        pairs = {item.key: item.read() for item in around}
+        low, full = pairs[around[len(around) // 2].key]
+        seen = torch.from_numpy(np.stack([pairs[item.key][0] for item in around]))
+        clean = denoiser.denoise(seen[None].to(device))[0, 0].cpu().numpy()
         windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
         values.append(psnr(windowed[2], windowed[1], 1.0))
         gains.append(values[-1] - psnr(windowed[0], windowed[1], 1.0))
@@ -55,9 +56,9 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
         for draw in range(draws):
             rng = np.random.default_rng((patches.seed, index, draw))
             side = min(images.shape)
-            low, full = images.cut((slice(0, side), slice(0, side)), rng)
+            low, full, _ = images.cut((slice(0, side), slice(0, side)), rng)
             look = replace(patches.augmentation.draw(pixel, rng), pixel_mm=None)
-            seen = look_at(low, full, look, pixel, images.cutoff, side)[0]
+            seen = look_at(low, full, look, pixel, images.cutoff, side)[len(low) // 2]
             level = noise_level(seen, np.ones(seen.shape, bool), pixel)
             if level is not None:
                 sds.append(level.sd)

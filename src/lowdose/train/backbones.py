@@ -17,7 +17,7 @@ MOST_PARAMETERS = 10**9
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network, all of its numbers given, and its scale."""
+    """A network, all of its numbers given but for the OPTIONAL ones, and its scale."""
 
     network: Spec
     scale: Scale = field(default_factory=Scale)
@@ -34,6 +34,9 @@ BACKBONES = {
     "unet": Backbone(Spec("unet", {"width": 32, "levels": 4})),
 }
 
+OPTIONAL = {"unet": {"slices": 1}}
+"""Settings that came later, with what they are where they are not given: weights from before have no word of them."""
+
 
 def backbone(text: str) -> Backbone:
     """'NAME', or 'NAME:setting=number,...' for another size: 'red_cnn:channels=32'.
@@ -45,12 +48,13 @@ def backbone(text: str) -> Backbone:
         raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(BACKBONES)}")
     usual = BACKBONES[name]
     settings = dict(usual.network.settings)
+    allowed = {**settings, **OPTIONAL.get(name, {})}
     for part in given.split(",") if colon else []:
         key, sign, value = part.partition("=")
-        if key not in settings or not sign:
+        if key not in allowed or not sign:
             raise InvalidSetting(
                 f"network '{text}': '{part}' is no setting of {name}; write {name}:"
-                f"{','.join(f'{k}={v}' for k, v in usual.network.settings.items())}, any of them"
+                f"{','.join(f'{k}={v}' for k, v in allowed.items())}, any of them"
             )
         settings[key] = _whole(value, f"network '{text}': {part}")
     spec = Spec(name, settings)

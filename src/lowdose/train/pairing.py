@@ -11,10 +11,12 @@ from typing import Protocol
 import numpy as np
 from lightning_fabric import Fabric
 
+from lowdose.data.cuttable import SliceCache
+from lowdose.data.neighbourhoods import centres, neighbourhoods
 from lowdose.data.noise_bank import NoiseBank
 from lowdose.data.noise_build import Calibrate, Exposed, fill
 from lowdose.data.noise_plan import Plan, levels, prepare
-from lowdose.data.pairs import PairedSlice, SliceCache
+from lowdose.data.pairs import PairedSlice
 from lowdose.data.patches import MARGIN, Patches
 from lowdose.data.simulated import SimulatedSlice, SimulatedSlices, exact_pairs
 from lowdose.errors import LowDoseError, NothingToRead
@@ -26,17 +28,24 @@ SAY_EVERY_S = 10.0
 
 
 class Pairing(Protocol):
-    """Turns the items of a run into what is trained on and what is validated on. ``name``: as on the command line."""
+    """Turns the items of a run into what is trained on and what is validated on. ``name``: as on the command line.
+
+    context: neighbours on each side that a network sees besides a slice.
+    """
 
     name: str
 
     def patches(
-        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, run: Path, fabric: Fabric, say: Say
     ) -> Patches:
         """Called by every process at the same time; only the first has a ``say`` that speaks."""
         ...
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]: ...
+    def held_out(
+        self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, say: Say
+    ) -> list[list[PairedSlice]]:
+        """A few of the slices, evenly spread, each amid its neighbours."""
+        ...
 
 
 class Folders:
@@ -45,12 +54,15 @@ class Folders:
     name = "folders"
 
     def patches(
-        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, run: Path, fabric: Fabric, say: Say
     ) -> Patches:
-        return Patches(SliceCache(learn), numbers.patch, numbers.augmentation, numbers.seed)
+        return Patches(SliceCache(learn, context), numbers.patch, numbers.augmentation, numbers.seed)
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]:
-        return list(check)
+    def held_out(
+        self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, say: Say
+    ) -> list[list[PairedSlice]]:
+        around = neighbourhoods(check, context)
+        return [[check[other] for other in around[place]] for place in spread(centres(around))]
 
 
 class Simulated:
@@ -65,9 +77,9 @@ class Simulated:
         self._calibrate, self._rule, self._folder = calibrate, rule, folder
 
     def patches(
-        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, run: Path, fabric: Fabric, say: Say
+        self, learn: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, run: Path, fabric: Fabric, say: Say
     ) -> Patches:
-        items = _usable(_simulated(learn), numbers, say)
+        items = _usable(_simulated(learn), numbers, context, say)
         folder = self._folder or run / "noise-bank"
         plan = Plan(
             {item.key: item.normal.shape for item in items},
@@ -83,19 +95,22 @@ class Simulated:
         fabric.barrier()
         fill(folder, normal, self._calibrate)  # what another process could not finish
         bank = NoiseBank(folder)
-        slices = SimulatedSlices(bank, items, numbers.doses)
+        slices = SimulatedSlices(bank, items, numbers.doses, context)
         _tell_left_out(bank, items, say)
         # The simulator sets the dose; a gain on top of it would only blur what dose means.
         augmentation = replace(numbers.augmentation, gain_low=1.0, gain_high=1.0)
         return Patches(slices, numbers.patch, augmentation, numbers.seed)
 
-    def held_out(self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, say: Say) -> list[PairedSlice]:
+    def held_out(
+        self, check: Sequence[PairedSlice], numbers: DenoiserNumbers, context: int, say: Say
+    ) -> list[list[PairedSlice]]:
         items = _simulated(check)
-        wanted = {item.key for item in spread(items)}
+        around = neighbourhoods(items, context)
+        wanted = {items[place].key: [items[other] for other in around[place]] for place in spread(centres(around))}
         series: dict[str, list[SimulatedSlice]] = {}
         for item in items:
             series.setdefault(item.normal.series, []).append(item)
-        chosen: list[tuple[SimulatedSlice, Exposed]] = []
+        chosen: list[list[tuple[SimulatedSlice, Exposed]]] = []
         for members in series.values():
             if not any(item.key in wanted for item in members):
                 continue
@@ -104,7 +119,8 @@ class Simulated:
             except (LowDoseError, OSError) as error:
                 say(f"warning: {error} (left out of validation)")
                 continue
-            chosen += [(item, scan) for item, scan in zip(members, scans, strict=True) if item.key in wanted]
+            exposed = {item.key: scan for item, scan in zip(members, scans, strict=True)}
+            chosen += [[(one, exposed[one.key]) for one in wanted[item.key]] for item in members if item.key in wanted]
         pairs, told = exact_pairs(chosen, numbers.seed)
         for text in told:
             say(f"warning: {text}")
@@ -131,7 +147,7 @@ def _simulated(items: Sequence[PairedSlice]) -> list[SimulatedSlice]:
     return [item for item in items if isinstance(item, SimulatedSlice)]
 
 
-def _usable(items: Sequence[SimulatedSlice], numbers: DenoiserNumbers, say: Say) -> list[SimulatedSlice]:
+def _usable(items: Sequence[SimulatedSlice], numbers: DenoiserNumbers, context: int, say: Say) -> list[SimulatedSlice]:
     """Those large enough for a patch; of these ``bank_slices`` at random by the seed, in their order."""
     side = numbers.patch + 2 * MARGIN
     large = [item for item in items if min(item.normal.shape) >= side]
@@ -142,7 +158,20 @@ def _usable(items: Sequence[SimulatedSlice], numbers: DenoiserNumbers, say: Say)
     if not 0 < numbers.bank_slices < len(large):
         return large
     rng = np.random.default_rng(numbers.seed)
-    return [large[int(place)] for place in sorted(rng.choice(len(large), numbers.bank_slices, replace=False))]
+    if context == 0:
+        return [large[int(place)] for place in sorted(rng.choice(len(large), numbers.bank_slices, replace=False))]
+    return [large[place] for place in _some(neighbourhoods(large, context), numbers.bank_slices, rng)]
+
+
+def _some(around: Sequence[Sequence[int]], most: int, rng: np.random.Generator) -> list[int]:
+    """At most ``most`` of them, but one with its neighbours at least: random ones, and the neighbours of each."""
+    chosen: set[int] = set()
+    for place in rng.permutation(centres(around)):
+        more = chosen.union(around[place])
+        if chosen and len(more) > most:
+            break
+        chosen = more
+    return sorted(chosen)
 
 
 def _tell_left_out(bank: NoiseBank, items: Sequence[SimulatedSlice], say: Say) -> None:

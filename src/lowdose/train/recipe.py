@@ -144,6 +144,11 @@ class Recipe:
     teacher: Teacher | None = None
     any_network: bool = False
 
+    @property
+    def context(self) -> int:
+        """Neighbours that the network sees on each side of a slice."""
+        return int(self.network.settings.get("slices", 1)) // 2
+
 
 def supervised(denoiser: Denoiser, objective: Objective, patch: int) -> Supervised:
     """Learning from pairs by ``objective``. Raises InvalidSetting for patches that it cannot judge."""

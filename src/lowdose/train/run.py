@@ -77,8 +77,9 @@ class _Denoising:
         numbers, denoiser = self._recipe.numbers, self._denoiser
         if not self._check:
             say("no patient is held out for validation: judge this model on other data")
-        patches = self._pairing.patches(self._learn, numbers, run, fabric, say)
-        check = self._pairing.held_out(self._check, numbers, say) if fabric.is_global_zero else []
+        patches = self._pairing.patches(self._learn, numbers, denoiser.context, run, fabric, say)
+        first = fabric.is_global_zero
+        check = self._pairing.held_out(self._check, numbers, denoiser.context, say) if first else []
         domain = training_domain(patches)
         facts = {
             **self.settings,
@@ -99,7 +100,7 @@ class _Denoising:
 
 
 def _fresh(recipe: Recipe) -> Denoiser:
-    denoiser = Denoiser(recipe.network, recipe.scale)
+    denoiser = Denoiser(recipe.network, recipe.scale, recipe.context)
     channels_last(denoiser)
     multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
     patch = recipe.numbers.patch

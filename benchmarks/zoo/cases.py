@@ -1,0 +1,156 @@
+"""Slices at full and at quarter dose, real and digital, into which lesions can be put.
+
+The noise of a slice is drawn once, without lesions: with them Poisson's random numbers would run out of step, and
+other noise would be taken for contrast. What lesions do to the noise, a few percent behind a lung nodule, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scans
+import spots
+from numpy.typing import NDArray
+
+from lowdose.errors import LowDoseError
+from lowdose.networks import anatomy, segmentation
+from lowdose.organs import INDEX, classes_of
+from lowdose.physics.acquisition import STORED
+from lowdose.physics.counts import measure
+from lowdose.physics.dose import Expected, expect, generator, reconstruct
+from lowdose.physics.phantom.lesions import put
+from lowdose.physics.phantom.patient import digital_patient
+from lowdose.physics.scanner import FITTED
+from lowdose.simulate.calibration import Calibration, Scan, calibrate
+from lowdose.volume import HU, Acquisition, Geometry, Mask, Volume, mean_side
+
+LEAST_CM2 = {"liver": 40.0, "lung": 80.0}
+QUARTER, SEED = 0.25, 0
+TRIED = 60
+"""Real slices that are looked at in search of organs."""
+
+LEVELS_MM = {"liver": 50.0, "lung": 170.0}
+"""Above the top of L1: where a digital patient is cut to meet an organ."""
+
+FULL_MAS, THICKNESS_MM, SIDES_MM = 200.0, 3.0, (0.74, 0.74)
+
+Adding = Callable[[Sequence[spots.Spot]], HU]
+
+
+class Case(NamedTuple):
+    """One slice without lesions.
+
+    organs: (y, x) by name. full, low: (y, x) HU, the same scan at full and at quarter dose. truth: the full dose of
+    real slices, the noise-free reconstruction of digital ones. add: lesions -> what they add to full and low alike.
+    """
+
+    group: str
+    name: str
+    patient: str
+    sides_mm: tuple[float, float]
+    organs: dict[str, Mask]
+    full: HU
+    low: HU
+    truth: HU
+    add: Adding
+
+    @property
+    def pixel_mm(self) -> float:
+        return mean_side(self.sides_mm)
+
+
+def organs_in(labels: NDArray[np.uint8], sides_mm: tuple[float, float]) -> dict[str, Mask]:
+    """Liver and lung, where a slice shows enough of them."""
+    masks = {name: labels == INDEX[name] for name in LEAST_CM2}
+    return {name: mask for name, mask in masks.items() if mask.sum() * np.prod(sides_mm) / 100 >= LEAST_CM2[name]}
+
+
+def with_lesions(volume: Volume, planned: Sequence[spots.Spot]) -> HU:
+    """(y, x) HU of a volume of one slice with all of them, each centred in it."""
+    for spot in planned:
+        kind = spot.kind
+        done = put(volume, kind.shape, (0.0, float(spot.y), float(spot.x)), kind.diameter_mm, kind.contrast, spot.seed)
+        volume = done[0] if done else volume
+    return volume.hu[0]
+
+
+def real(found: Sequence[scans.Found], wanted: dict[str, int]) -> Iterator[Case]:
+    """Normal-dose slices that show ``wanted`` organs, as many of each, patients in turn; quarter dose by simulation."""
+    left, network = dict(wanted), anatomy.load()
+    made: dict[str, Calibration | None] = {}
+    for tried, (item, index) in enumerate(scans.in_turn(found)):
+        scan = scans.scan(item)
+        if tried == TRIED or not any(left.values()):
+            return
+        if scan is None:
+            continue
+        hu = scan.read(index)
+        organs = organs_in(segmentation.segment(network, hu, scan.pixel_mm), scan.pixel_mm)
+        organs = {name: mask for name, mask in organs.items() if left[name] > 0}
+        if organs and item.name not in made:
+            made[item.name] = calibrated(scan)
+        calibration = made.get(item.name)
+        if not organs or calibration is None:
+            continue
+        for name in organs:
+            left[name] -= 1
+        low = calibration.simulator.simulate(
+            hu,
+            scan.pixel_mm,
+            exposure=calibration.exposures[index],
+            dose=QUARTER,
+            seed=SEED,
+            key=f"{item.name} {index}",
+        )
+        name = f"{item.name}, {scans.at(item.series.read(index))}"
+        yield Case("real", name, f"real {item.patient}", scan.pixel_mm, organs, hu, low, hu, _adding(hu, scan))
+
+
+def calibrated(scan: Scan) -> Calibration | None:
+    try:
+        return calibrate(scan)
+    except LowDoseError as error:
+        print(f"<!-- {error} (left out) -->")
+        return None
+
+
+def _adding(hu: HU, scan: Scan) -> Adding:
+    thickness = scan.thickness_mm or THICKNESS_MM
+    volume = Volume(hu[None], Geometry((thickness, *scan.pixel_mm)), Acquisition(thickness_mm=thickness))
+    return lambda planned: with_lesions(volume, planned) - hu
+
+
+def digital(count: int) -> Iterator[Case]:
+    """``count`` patients who are cut once at the liver and once at the lungs; soft and sharp kernel by turns."""
+    for seed in range(count):
+        who, fitted = f"digital {seed}", ("B30", "D45")[seed % 2]
+        for organ, level in LEVELS_MM.items():
+            person = digital_patient(seed, region=(level, level), slices=1, spacing_mm=THICKNESS_MM, lesions=False)
+            organs = organs_in(classes_of(person.labels[0]), SIDES_MM)
+            if organ in organs:
+                own = {organ: organs[organ]}
+                name = f"{who}, {level:g} mm above L1"
+                yield Case(f"digital, {fitted}", name, who, SIDES_MM, own, *_scanned(person.volume, fitted, name))
+
+
+def _scanned(volume: Volume, fitted: str, key: str) -> tuple[HU, HU, HU, Adding]:
+    """(full, low, truth, add): lesions are put in before the scan, so that they have its resolution."""
+    kernel, scanner = FITTED[fitted]
+
+    def expected(hu: HU) -> Expected:
+        return expect(scanner, hu, SIDES_MM, FULL_MAS * THICKNESS_MM)
+
+    def image(lines: NDArray[np.float64]) -> HU:
+        hu = reconstruct(scanner, kernel, scanner.correct(lines), empty.grid) - 1000
+        return np.clip(hu, *STORED).astype(np.float32)
+
+    def add(planned: Sequence[spots.Spot]) -> HU:
+        other = expected(with_lesions(volume, planned))
+        return image(np.log(other.air / other.photons)) - truth
+
+    empty = expected(volume.hu[0])
+    drawn = measure(empty.photons, empty.air, QUARTER, scanner.electronic, generator(SEED, key))
+    low, full, truth = (image(lines) for lines in (*drawn, np.log(empty.air / empty.photons)))
+    return full, low, truth, add

@@ -1,0 +1,167 @@
+"""Does a model's strength fall by itself: what it takes out of slices of every dose, and what that does to HU.
+
+    python benchmarks/zoo/full_dose.py OUT [--model NAME ...] [--normal NORMAL ...] [--pairs PAIRS ...]
+
+NORMAL: folders of normal-dose series, of which slices are simulated at 5 to 100 % (100 %: as they are). PAIRS: folders
+of real quarter and full dose; both go through the models. Taken out: SD of the denoised image less its input, over soft
+tissue. HU change: mean over the cores of each tissue, as drawn on full dose, against the input of that dose. PSNR on
+[-160, 240] HU against full dose. Prints Markdown, writes OUT/full_dose.json (a row a slice, dose and image).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import cases
+import numpy as np
+import scans
+import tables
+from scipy.ndimage import binary_erosion
+from tables import Row
+
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.infer.models import ReadyModel
+from lowdose.infer.pipeline import denoise_slice
+from lowdose.io.pairing import find_pairs, open_pairs
+from lowdose.metrics.fidelity import psnr
+from lowdose.metrics.noise import noise_level, soft_tissue
+from lowdose.metrics.tissue import TISSUES, tissue_means
+from lowdose.volume import AIR, HU, Mask, Slice
+
+DOSES = (0.05, 0.1, 0.25, 0.5, 0.7, 1.0)
+QUARTER = 0.25
+LEAST_PX = 400
+
+
+def measured(item: Slice, full: HU, dose: float, models: Sequence[ReadyModel]) -> Iterator[Row]:
+    """A row an image of one slice at one dose; ``full``: the same slice at full dose."""
+    pixel = item.mean_pixel_mm or 1.0
+    soft = binary_erosion(soft_tissue(np.where(item.valid, full, AIR), pixel)[1] & item.valid, iterations=3)
+    level = noise_level(item.hu, item.valid, pixel)
+    if soft.sum() < LEAST_PX or level is None:
+        return
+    before = _psnr(item.hu, full, item.valid)
+    for model in models:
+        made = denoise_slice(model, item, 1.0)
+        means = tissue_means(full, made, item.hu, valid=item.valid)
+        yield {
+            "image": model.name,
+            "dose": dose,
+            "noise": level.sd,
+            "removed": float((made - item.hu)[soft].std()),
+            "gain": None if dose == 1.0 else _psnr(made, full, item.valid) - before,
+            "change": {tissue: after - was for tissue, (after, was) in means.items()},
+        }
+
+
+def _psnr(image: HU, full: HU, valid: Mask) -> float:
+    a, b = (SOFT_TISSUE.apply(np.where(valid, hu, AIR)) for hu in (image, full))
+    return psnr(a, b, 1.0)
+
+
+def simulated(found: Sequence[scans.Found], count: int, models: Sequence[ReadyModel]) -> Iterator[Row]:
+    """``count`` slices, patients in turn, at every dose."""
+    usable = (turn for turn in scans.in_turn(found) if scans.scan(turn[0]))
+    for item, index in islice(usable, count):
+        scan = scans.scan(item)
+        made = cases.calibrated(scan) if scan else None
+        if scan is None or made is None:
+            continue
+        whole = item.series.read(index)
+        air = whole.in_air
+        for dose in DOSES:
+            hu = made.simulator.simulate(
+                air,
+                scan.pixel_mm,
+                exposure=made.exposures[index],
+                dose=dose,
+                seed=cases.SEED,
+                key=f"{item.name} {index}",
+            )
+            facts = {"set": "simulated", "slice": f"{item.name}, {scans.at(whole)}", "patient": item.patient}
+            low = replace(whole, hu=np.where(whole.valid, hu, whole.hu))
+            yield from (facts | row for row in measured(low, whole.hu, dose, models))
+
+
+def of_pairs(stack: ExitStack, roots: Sequence[Path], each: int, models: Sequence[ReadyModel]) -> Iterator[Row]:
+    places = [(pair.name, pair.low, pair.full) for root in roots for pair in find_pairs(root)]
+    for series in open_pairs(stack, places):
+        for number in scans.spread(len(series.pairs))[:each]:
+            i, j = series.pairs[number]
+            low, full = series.low.read(i), series.full.read(j)
+            facts = {"set": series.name, "slice": f"{series.name}, {scans.at(low)}", "patient": series.patient}
+            for item, dose in ((low, QUARTER), (full, 1.0)):
+                yield from (facts | row for row in measured(item, full.hu, dose, models))
+
+
+def against_quarter(rows: Sequence[Row]) -> list[Row]:
+    """The rows with 'share': removed, over what is removed of the same slice at quarter dose."""
+    quarter = {(r["set"], r["slice"], r["image"]): r for r in rows if r["dose"] == QUARTER}
+    done = []
+    for row in rows:
+        other = quarter.get((row["set"], row["slice"], row["image"]))
+        shares = {key: row[key] / other[key] if other and other[key] else None for key in ("removed", "noise")}
+        done.append(row | {"share": shares["removed"], "noise_share": shares["noise"]})
+    return done
+
+
+HEADS = [
+    "image",
+    "dose",
+    "noise SD (HU)",
+    "taken out, SD (HU)",
+    "over that at 25 %",
+    "noise over that at 25 %",
+    "PSNR gain (dB)",
+]
+
+
+def lines(rows: Sequence[Row]) -> Iterator[list[str]]:
+    tissues = present(rows)
+    for image in tables.distinct(rows, "image"):
+        for dose in sorted({row["dose"] for row in rows}):
+            own = [row for row in rows if (row["image"], row["dose"]) == (image, dose)]
+            plain = [f"{np.mean([row[key] for row in own]):.1f}" for key in ("noise", "removed")]
+            figures = [("share", 2, ""), ("noise_share", 2, ""), ("gain", 2, "+")]
+            cells = [*plain, *(tables.cell(tables.mean(own, key), digits, sign) for key, digits, sign in figures)]
+            changes = [[row["change"][t] for row in own if t in row["change"]] for t in tissues]
+            yield [image, f"{100 * dose:g} %", *cells, *(_change(values) for values in changes)]
+
+
+def present(rows: Sequence[Row]) -> list[str]:
+    return [tissue for tissue in TISSUES if any(tissue in row["change"] for row in rows)]
+
+
+def _change(values: Sequence[float]) -> str:
+    """Mean, and the slice farthest from 0."""
+    return f"{np.mean(values):+.1f} ({max(values, key=abs):+.1f})" if values else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    scans.add_models(parser)
+    parser.add_argument("--normal", type=Path, action="append", default=[], help="folder of normal-dose series")
+    parser.add_argument("--pairs", type=Path, action="append", default=[], help="folder of pairs")
+    parser.add_argument("--slices", type=int, default=5, help="simulated ones, over all series")
+    parser.add_argument("--each", type=int, default=3, help="slices of each series of pairs")
+    asked = parser.parse_args()
+    models, rows = scans.ready(asked.model), list[Row]()
+    with ExitStack() as stack:
+        rows += of_pairs(stack, asked.pairs, asked.each, models)
+        rows += simulated(scans.below(stack, asked.normal, low=False), asked.slices, models)
+    rows = against_quarter(rows)
+    tables.save(asked.out, "full_dose", {"models": {m.name: m.sha256 for m in models}}, rows)
+    for name in tables.distinct(rows, "set"):
+        own = [row for row in rows if row["set"] == name]
+        print(f"\n### Strength by dose, {name}: {tables.counted(own)}; HU change: mean (worst slice)\n")
+        print(tables.table([*HEADS, *(f"HU change, {tissue}" for tissue in present(own))], lines(own)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Slices of a training set amid their neighbours: which items see which others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lowdose.data.store import Pack
+from lowdose.io.neighbours import linked
+from lowdose.io.source import Plane
+
+Stacked = tuple[str, int]
+"""(name of an unbroken stack of neighbouring slices, place in it)."""
+
+
+class InStack(Protocol):
+    """A slice that knows its place in a stack; None = it has no neighbours."""
+
+    @property
+    def stacked(self) -> Stacked | None: ...
+
+
+def stacked(name: str, planes: Sequence[Plane], thickness_mm: float | None) -> list[Stacked]:
+    """The place of every slice of a series in its stack, in order; ``name`` tells the series from every other."""
+    number = place = 0
+    found = [(f"{name} {number}", place)] if planes else []
+    for link in linked(planes, thickness_mm):
+        number, place = (number, place + 1) if link else (number + 1, 0)
+        found.append((f"{name} {number}", place))
+    return found
+
+
+def stacked_in(pack: Pack, indices: Sequence[int]) -> list[Stacked]:
+    """The same of slices of one series of a pack, which does not say how slices are turned: all alike."""
+    rows = [pack.slices[index] for index in indices]
+    planes = [Plane(row.shape, row.pixel_mm, position=row.position) for row in rows]
+    series = rows[0].series if rows else 0
+    return stacked(f"{pack.path} {series}", planes, pack.series[series].thickness_mm)
+
+
+def neighbourhoods(items: Sequence[InStack], context: int) -> list[list[int]]:
+    """Of each item the 2 * context + 1 items that stand for it and its neighbours, in order along the stack.
+
+    From the first that is missing on, on either side, the item itself stands in, as at inference
+    (``io.neighbours.around``).
+    """
+    places = {item.stacked: place for place, item in enumerate(items) if item.stacked is not None}
+    found = []
+    for place, item in enumerate(items):
+        below, above = (_along(places, item.stacked, side * context) for side in (-1, 1))
+        alone = ([place] * (context - len(side)) for side in (below, above))
+        found.append([*next(alone), *reversed(below), place, *above, *next(alone)])
+    return found
+
+
+def _along(places: dict[Stacked, int], start: Stacked | None, steps: int) -> list[int]:
+    """From the slice next to ``start`` on, as far as there are any, at most ``abs(steps)``."""
+    found: list[int] = []
+    side = 1 if steps > 0 else -1
+    while start is not None and len(found) < abs(steps):
+        start = start[0], start[1] + side
+        if start not in places:
+            break
+        found.append(places[start])
+    return found
+
+
+def centres(around: Sequence[Sequence[int]]) -> list[int]:
+    """Which of the items, whose ``neighbourhoods`` these are, to learn to denoise.
+
+    All, but for those that lack a neighbour beside one that lacks none: of three slices taken out of a series the
+    middle one, which shows the same anatomy and is what nearly all slices of a whole series are like.
+    """
+    whole = {place for place, seen in enumerate(around) if len(set(seen)) == len(seen)}
+    return [place for place, seen in enumerate(around) if place in whole or whole.isdisjoint(seen)]

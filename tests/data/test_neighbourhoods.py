@@ -1,0 +1,231 @@
+"""Training amid neighbours: who sees whom, one dose and one augmentation for all, noise of its own for each."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_scanner import exposed, normal, water
+
+from lowdose import checkpoint, recipes
+from lowdose.data.cuttable import SliceCache
+from lowdose.data.neighbourhoods import Stacked, centres, neighbourhoods, stacked
+from lowdose.data.noise_bank import NoiseBank
+from lowdose.data.noise_build import fill
+from lowdose.data.noise_plan import Plan, prepare
+from lowdose.data.normal import NormalSlice
+from lowdose.data.opening import open_training
+from lowdose.data.pack import pack
+from lowdose.data.pairs import PairedSlice
+from lowdose.data.patches import STAND_IN, Augmentation, Patches, alone_at_times
+from lowdose.data.simulated import Doses, SimulatedSlices, exact_pairs, simulated_slices
+from lowdose.io.dicom import fresh
+from lowdose.io.neighbours import around, linked
+from lowdose.io.source import Plane
+from lowdose.physics.acquisition import Scans
+from lowdose.train import run
+from lowdose.train.conduct import MODEL, Options
+from lowdose.train.pairing import Simulated
+from lowdose.train.recipe import DenoiserNumbers, Recipe
+
+
+@dataclass(frozen=True)
+class Item:
+    stacked: Stacked | None
+
+
+def at(*positions: float | None) -> list[Plane]:
+    return [Plane((4, 4), (0.7, 0.7), position=position) for position in positions]
+
+
+def test_stacks_end_at_gaps() -> None:
+    found = stacked("a", at(0, 2, 4, 10, 12, None), 2.0)
+    assert found == [("a 0", 0), ("a 0", 1), ("a 0", 2), ("a 1", 0), ("a 1", 1), ("a 2", 0)]
+    assert stacked("a", [], None) == []
+
+
+def test_who_sees_whom() -> None:
+    items = [Item(place) for place in stacked("a", at(0, 2, 4, 10, 12), 2.0)]
+    assert neighbourhoods(items, 0) == [[0], [1], [2], [3], [4]]
+    assert neighbourhoods(items, 1) == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 4]]
+    assert neighbourhoods(items, 2)[1] == [1, 0, 1, 2, 1]
+    shuffled = [items[2], Item(None), items[0], items[1]]
+    assert neighbourhoods(shuffled, 1) == [[3, 0, 0], [1, 1, 1], [2, 2, 3], [2, 3, 0]]
+
+
+def test_of_a_run_of_three_the_middle_one_is_learned() -> None:
+    run_of_three, single, two = at(0, 2, 4), at(0), at(0, 2)
+    items = [Item(p) for n, planes in enumerate((run_of_three, single, two)) for p in stacked(f"{n}", planes, 2.0)]
+    assert centres(neighbourhoods(items, 1)) == [1, 3, 4, 5]
+    assert centres(neighbourhoods(items, 0)) == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.lists(st.sampled_from([1.0, 1.0, 1.0, 2.5, None]), max_size=9), st.integers(0, 3))
+def test_training_sees_what_inference_sees(steps: list[float | None], context: int) -> None:
+    positions = [None if step is None else float(sum(s or 1.0 for s in steps[:n])) for n, step in enumerate(steps)]
+    planes = at(*positions)
+    items = [Item(place) for place in stacked("a", planes, None)]
+    links = linked(planes, None)
+    assert neighbourhoods(items, context) == [around(links, index, context) for index in range(len(planes))]
+
+
+def beside(count: int = 3, patients: int = 1) -> list[NormalSlice]:
+    return [
+        replace(normal(10 * p + n, patient=p, hu=water(96, n)), stacked=(f"{p}", n))
+        for p in range(1, patients + 1)
+        for n in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> NoiseBank:
+    folder = tmp_path_factory.mktemp("bank") / "bank"
+    slices = beside()
+    prepare(folder, Plan({item.key: item.shape for item in slices}, 2, "water"))
+    fill(folder, slices, exposed)
+    return NoiseBank(folder)
+
+
+WINDOW = (slice(30, 66), slice(30, 66))
+
+
+def test_each_neighbour_has_noise_of_its_own_at_one_dose(bank: NoiseBank) -> None:
+    slices = SimulatedSlices(bank, simulated_slices(beside())[0], Doses(0.1, 0.1, 0.0, 1.0, 1.0), 1)
+    assert [item.key for item in slices.items] == ["key11"]  # in the middle of the three
+    noise = []
+    for seed in range(8):
+        low, full, _ = slices[0].cut(WINDOW, np.random.default_rng(seed))
+        for image, item in zip(full, beside(), strict=True):
+            np.testing.assert_array_equal(image, np.rint(item.read()[WINDOW]))
+        noise.append(low - full)
+    spread = np.std(noise, axis=(0, 2, 3))
+    assert spread.max() < 1.2 * spread.min()
+    flat = np.array(noise).transpose(1, 0, 2, 3).reshape(3, -1)
+    assert np.abs(np.corrcoef(flat) - np.eye(3)).max() < 0.1
+
+
+def test_a_slice_stands_in_with_the_very_same_noise(bank: NoiseBank) -> None:
+    alone = [replace(item, stacked=None) for item in beside()]
+    for items in (alone, beside()[:1]):
+        low, full, _ = SimulatedSlices(bank, simulated_slices(items)[0], Doses(), 2)[0].cut(
+            WINDOW, np.random.default_rng(0)
+        )
+        assert low.shape == full.shape == (5, 36, 36)
+        assert (low == low[0]).all()
+        assert (full == full[0]).all()
+
+
+@pytest.mark.parametrize("context", [1, 2])
+def test_without_neighbours_the_middle_is_what_it_is_without_context(bank: NoiseBank, context: int) -> None:
+    alone = simulated_slices([replace(item, stacked=None) for item in beside()])[0]
+    one, more = [
+        SimulatedSlices(bank, alone, Doses(), c)[1].cut(WINDOW, np.random.default_rng(4)) for c in (0, context)
+    ]
+    for single, several in zip(one[:2], more[:2], strict=True):
+        assert np.array_equal(single[0], several[context])
+
+
+def test_one_augmentation_for_all(bank: NoiseBank) -> None:
+    """Slices that are alike stay alike whatever is done to them."""
+    same = simulated_slices(beside())[0]
+    patches = Patches(
+        SimulatedSlices(bank, same, Doses(full=1.0, flux_low=1.0, flux_high=1.0), 1), 32, Augmentation(), 0
+    )
+    for index in range(20):
+        low, full, _ = patches[index]
+        assert low.shape == (3, 32, 32)
+        assert full.shape == (1, 32, 32)
+        assert torch.equal(low[1:2], full)
+        inner = (low - full).abs().amax(dim=(1, 2))
+        assert float(inner.max()) < 40.0  # the three cylinders of water differ little
+
+
+def test_neighbours_are_at_times_replaced_by_the_slice() -> None:
+    rng, replaced = np.random.default_rng(0), np.zeros(2)
+    for _ in range(2000):
+        low = np.arange(3, dtype=np.float32)[:, None, None] * np.ones((3, 2, 2), np.float32)
+        full = low + 10
+        alone_at_times(low, full, rng)
+        assert np.array_equal(full, low + 10)
+        assert (low[1] == 1).all()
+        replaced += [low[0, 0, 0] == 1, low[2, 0, 0] == 1]
+    np.testing.assert_allclose(replaced / 2000, STAND_IN, atol=0.015)
+    state = rng.bit_generator.state
+    alone_at_times(low[:1], full[:1], rng)
+    assert rng.bit_generator.state == state  # of a single slice nothing is drawn
+
+
+def test_pairs_amid_their_neighbours() -> None:
+    def pair(number: int) -> PairedSlice:
+        low = np.full((48, 48), 10.0 * number, np.float32)
+        return PairedSlice(1, f"{number}", 0.8, 3.0, lambda: (low, low + 1), stacked=("a", number))
+
+    cache = SliceCache([pair(n) for n in range(4)], 1)
+    assert [item.key for item in cache.items] == ["1", "2"]
+    low, full, _ = cache[1].cut(WINDOW, np.random.default_rng(0))
+    assert low[:, 0, 0].tolist() == [10, 20, 30]
+    assert full[:, 0, 0].tolist() == [11, 21, 31]
+    items = [pair(n) for n in range(4)]
+    groups = run.FOLDERS.held_out(items, DenoiserNumbers(), 1, [].append)
+    assert [[item.key for item in group] for group in groups] == [["0", "1", "2"], ["1", "2", "3"]]
+    assert run.FOLDERS.held_out(items, DenoiserNumbers(), 0, [].append) == [[item] for item in items]
+
+
+def test_pairs_to_judge_on_have_noise_of_their_own_at_one_dose() -> None:
+    items = simulated_slices(beside())[0]
+    ((one, two, three),), told = exact_pairs([[(item, exposed([item.normal])[0]) for item in items]], seed=3)
+    assert told == []
+    noise = [low - full for low, full in (item.read() for item in (one, two, three))]
+    spread = [float(image[30:66, 30:66].std()) for image in noise]
+    assert max(spread) < 1.3 * min(spread)
+    assert abs(np.corrcoef([image[30:66, 30:66].ravel() for image in noise])[0, 1]) < 0.2
+    alone = [(items[0], exposed([items[0].normal])[0])] * 3
+    ((first, second, third),), _ = exact_pairs([alone], seed=3)
+    assert first is second is third
+
+
+def recipe(**changes: object) -> Recipe:
+    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1, "validate_every": 2, "checkpoint_every": 2}
+    found = recipes.find("unet")
+    network = replace(found.network, settings={"width": 4, "levels": 2, "slices": 3})
+    return replace(found, network=network, numbers=DenoiserNumbers(**{**tiny, **changes}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bank_slices", [0, 4])
+def test_a_run_with_context(tmp_path: Path, bank_slices: int) -> None:
+    slices = simulated_slices(beside(3, patients=3))[0]
+    options = Options(device="cpu", precision="32-true")
+    source = Simulated(exposed, "water")
+    asked = recipe(bank_slices=bank_slices)
+    assert run.train("unet", asked, slices, tmp_path, options, lambda _: None, lambda *_: None, source)
+    model = checkpoint.load(str(tmp_path / MODEL))
+    assert model.denoiser.context == 1
+    assert model.training["slices"] == (1 if bank_slices else 2)
+    assert len(NoiseBank(tmp_path / "noise-bank").plan.slices) == (3 if bank_slices else 6)
+    assert "validation/psnr_gain" in (tmp_path / "log.csv").read_text()
+
+
+def test_neighbours_are_known_from_folders_and_packs(tmp_path: Path, abdomen: Scans) -> None:
+    for patient in ("1", "2"):
+        for dose, volume in (("low", abdomen.low), ("full", abdomen.full)):
+            fresh.write_series(volume, tmp_path / "in" / patient / dose, description=dose, patient=patient)
+    pack([tmp_path / "in"], tmp_path / "out.pack", "folders", "full")
+    with ExitStack() as stack:
+        for root in (tmp_path / "in", tmp_path / "out.pack"):
+            for pairing in ("folders", "simulated"):
+                items = open_training(stack, [root], pairing=pairing).items
+                seen = neighbourhoods(items, 1)
+                assert seen == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5]], (root, pairing)
+
+
+@pytest.fixture(scope="module")
+def abdomen() -> Scans:
+    from bodies import scan
+
+    return scan(1, 3, 64, 5.0)

@@ -1,0 +1,176 @@
+"""All models by name with what their files say; one that is damaged hides no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lowdose import added, checkpoint, weights
+from lowdose.checkpoint import Domain
+from lowdose.errors import IncompatibleCheckpoint
+from lowdose.hounsfield import Scale
+from lowdose.infer import adding, catalogue, facts
+from lowdose.infer.classical import CLASSICAL
+from lowdose.language import guided
+from lowdose.networks import anatomy
+from lowdose.networks.denoiser import Denoiser
+from lowdose.spec import Spec
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LOWDOSE_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.safetensors"
+    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale(high=1900))
+    checkpoint.save(path, denoiser, Domain(noise_sd=(1, 5), pixel_mm=(0.5, 0.5)), {"step": 3}, torch.float16)
+    return path
+
+
+def test_every_name_is_listed_with_its_kind() -> None:
+    entries, problems = catalogue.entries()
+    found = {entry.name: entry for entry in entries}
+    assert set(found) == {*weights.shipped(), *CLASSICAL}
+    assert problems == []
+    for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary"):
+        for name, sha256 in weights.shipped(kind).items():
+            entry = found[name]
+            assert entry.facts is not None
+            assert (entry.origin, entry.facts.kind, entry.facts.sha256) == ("shipped", kind, sha256)
+            assert entry.facts.precision == ("int8" if kind == "vocabulary" else "float16")
+            assert entry.card.startswith(f"# Model card: `{name}`")
+    assert all(found[name].origin == "classical" and "L096" in found[name].card for name in CLASSICAL)
+
+
+def test_parameters_are_those_of_the_network() -> None:
+    networks: dict[str, torch.nn.Module] = {"anatomy": anatomy.load(), guided.DEFAULT: guided.load().autoencoder}
+    networks |= {name: checkpoint.load(name).denoiser for name in weights.shipped("denoiser")}
+    for name, network in networks.items():
+        stated = catalogue.find(name).facts
+        assert stated is not None
+        assert stated.parameters == sum(p.numel() for p in network.parameters()), name
+
+
+def test_a_file_says_what_was_saved(file: Path) -> None:
+    entry = catalogue.find(str(file))
+    assert entry.facts == facts.Facts(
+        kind="denoiser",
+        network="unet",
+        settings={"width": 4, "levels": 2},
+        parameters=1657,
+        ranges={"noise_sd": (1, 5), "noise_f_av": None, "pixel_mm": (0.5, 0.5), "thickness_mm": None},
+        scale={"low": -1150, "high": 1900, "zero": 0, "one": 1000},
+        training={"step": 3},
+        precision="float16",
+        size=file.stat().st_size,
+        sha256=weights.read(file).sha256,
+        rest={},
+    )
+    assert (entry.name, entry.origin, entry.card) == (str(file), "file", "")
+    file.with_suffix(".md").write_text("# mine")
+    assert catalogue.find(str(file)).card == "# mine"
+
+
+def test_what_else_a_header_holds_is_told(file: Path) -> None:
+    found = weights.read(file)
+    more = {"note": "[not JSON", "number": "3", "list": "[1, 2]", "context": "0"}
+    save_file(found.tensors, file, {**found.header, **more})
+    stated = catalogue.find(str(file)).facts
+    assert stated is not None
+    assert stated.rest == {"note": "[not JSON", "number": "3", "list": [1, 2], "context": "0"}
+
+
+def test_an_added_model_is_one_of_them(file: Path, folder: Path) -> None:
+    (file.parent / "card.md").write_text("# mine")
+    adding.add(file, "a")
+    (folder / "card.md").write_text("of no model")
+    adding.add(folder / "a.safetensors", "b")
+    (folder / "b.md").unlink()
+    entries, problems = catalogue.entries()
+    own = {entry.name: entry for entry in entries if entry.origin == "added"}
+    assert {name: entry.card for name, entry in own.items()} == {"a": "# mine", "b": ""}
+    assert own["a"].facts == catalogue.find("a").facts == catalogue.find(str(file)).facts
+    assert problems == []
+
+
+def test_one_damaged_model_hides_no_other(file: Path, folder: Path) -> None:
+    adding.add(file, "a")
+    adding.add(file, "b")
+    with added.path("a").open("ab") as end:
+        end.write(b"x")
+    entries, problems = catalogue.entries()
+    found = {entry.name: entry for entry in entries}
+    assert found["a"].facts is None
+    assert found["b"].facts is not None
+    assert problems == [found["a"].problem]
+    assert "lowdose models remove a" in problems[0]
+    with pytest.raises(IncompatibleCheckpoint, match="SHA-256"):
+        catalogue.find("a")
+
+
+def test_a_damaged_index_hides_nothing_shipped(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "index.json").write_text("{")
+    entries, problems = catalogue.entries()
+    assert {entry.name for entry in entries} == {*weights.shipped(), *CLASSICAL}
+    assert len(problems) == 1
+    assert "is damaged" in problems[0]
+    assert catalogue.find("unet").origin == "shipped"
+
+
+def test_an_added_name_that_a_later_version_ships(file: Path, folder: Path) -> None:
+    adding.add(file, "a")
+    (folder / "a.safetensors").rename(folder / "unet.safetensors")
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({"unet": index["a"]}))
+    _, problems = catalogue.entries()
+    assert "'unet' is hidden" in problems[0]
+    assert catalogue.find("unet").origin == "shipped"
+    assert checkpoint.load("unet").sha256 == weights.shipped()["unet"]
+    adding.remove("unet")
+    assert added.names() == {}
+    assert catalogue.find("unet").origin == "shipped"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"network": "{"},
+        {"network": "{}"},
+        {"network": '{"name": "unet", "settings": 3}'},
+        {"domain": '{"noise_sd": [1]}'},
+        {"domain": '{"noise_sd": ["a", "b"]}'},
+        {"domain": '{"colour": [1, 2]}'},
+        {"scale": "[1, 2]"},
+        {"training": "[3]"},
+    ],
+)
+def test_a_damaged_description(file: Path, header: dict[str, str]) -> None:
+    found = weights.read(file)
+    save_file(found.tensors, file, {**found.header, **header})
+    with pytest.raises(IncompatibleCheckpoint, match=r"mine\.safetensors: its description is damaged"):
+        facts.of(weights.read(file), str(file))
+
+
+def test_nothing_of_ours_and_nothing_at_all(file: Path, tmp_path: Path) -> None:
+    found = weights.read(file)
+    found.tensors["out.weight"].fill_(float("nan"))
+    save_file(found.tensors, tmp_path / "nan.safetensors", found.header)
+    with pytest.raises(IncompatibleCheckpoint, match="hold NaN"):
+        catalogue.find(str(tmp_path / "nan.safetensors"))
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(IncompatibleCheckpoint, match=r"'not stated', which is none of ours"):
+        catalogue.find(str(tmp_path / "other.safetensors"))
+    save_file({"embeddings": torch.zeros(3)}, tmp_path / "later.safetensors", {"format": "lowdose-denoiser-9"})
+    with pytest.raises(IncompatibleCheckpoint, match=r"'lowdose-denoiser-9', which is none of ours"):
+        catalogue.find(str(tmp_path / "later.safetensors"))
+    with pytest.raises(IncompatibleCheckpoint, match=r"no model 'unnet': neither a file nor one of anatomy.*gaussian"):
+        catalogue.find("unnet")
