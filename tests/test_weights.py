@@ -146,12 +146,12 @@ def test_an_added_file_is_read_by_name_and_checked(tmp_path: Path, monkeypatch: 
 
 
 def test_what_is_not_shipped_names_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(IncompatibleCheckpoint, match=r"no 'unnet' among the shipped files \(.*unet"):
-        weights.read_shipped("unnet")
+    with pytest.raises(IncompatibleCheckpoint, match=r"no 'fest' among the shipped files \(.*fast"):
+        weights.read_shipped("fest")
     monkeypatch.setattr(weights.resources, "files", lambda _: tmp_path)
     assert weights.shipped() == {}
     with pytest.raises(IncompatibleCheckpoint, match=r"\(none\)"):
-        weights.read_shipped("unet")
+        weights.read_shipped("fast")
     sha256 = hashlib.sha256(write(tmp_path, weights.packed(small(), {})).read_bytes()).hexdigest()
     (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "anatomy", "sha256": sha256}}))
     assert weights.shipped("anatomy") == {"a": sha256}

@@ -7,12 +7,12 @@ r"""How well the drift score tells denoising from invention: what its constants 
     python benchmarks/leda/drift.py table calibration.json held_out.json
 
 Of every slice (normal dose, or of a digital patient with 8 HU of noise) an input is made by adding shaped noise of 15
-to 40 HU. Honest results are the input as 'unet' and 'gaussian' denoise it. False ones are that of 'unet' with a lesion
+to 40 HU. Honest results are the input as 'fast' and 'gaussian' denoise it. False ones are that of 'fast' with a lesion
 pasted (15 to 30 mm, 60 to 100 HU above or below its organ; in the lung solid, or that much above it), or with one organ
 filled with fat. All are compared with the input. A false one counts as found if a region it reaches into is flagged.
 
 The constants follow from the honest results of the first side: TIMES is 1.5 times the greatest score over usual, FLOOR
-1.5 times the greatest score of 'unet', FAR 3.5 times that of 'gaussian', all rounded. Intervals are Wilson's and take
+1.5 times the greatest score of 'fast', FAR 3.5 times that of 'gaussian', all rounded. Intervals are Wilson's and take
 results as independent, which those of one patient are not.
 """
 
@@ -68,10 +68,10 @@ def measured(scan: Scan, ae: guided.Guided, rng: np.random.Generator) -> Iterato
     given = (hu + falsified.noise(hu.shape, pixel, sd, rng) * np.where(near, 1, 0.3)).astype(np.float32)
     item = Slice(given, np.ones(hu.shape, bool), 0.0, spacing)
     results: dict[tuple[str, str], tuple[HU, Mask]] = {}
-    for method in ("unet", "gaussian"):
+    for method in ("fast", "gaussian"):
         made = pipeline.denoise_slice(models.find(method, CPU), item, 1.0)
         results["honest", method] = made, np.zeros(hu.shape, bool)
-    clean = results["honest", "unet"][0]
+    clean = results["honest", "fast"][0]
     for kind, names, change in (
         ("pasted", falsified.SPOTS, falsified.pasted),
         ("erased", falsified.ORGANS, falsified.erased),

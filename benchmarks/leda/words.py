@@ -119,7 +119,7 @@ def read(autoencoder: str, shared: str, patients: str, out: str, *denoisers: str
         path.write_text(json.dumps(header) + "\n")
     done = {(row["kind"], row["name"]) for row in map(json.loads, path.read_text().splitlines()[1:])}
     folder, synthetic = Path(shared) / "normal-dose", SLICES - len(judge.load_facts())
-    items = (pairs(Path(shared) / "pairs", list(denoisers or ["unet"])), real(folder, False), shuffled(folder))
+    items = (pairs(Path(shared) / "pairs", list(denoisers or ["fast"])), real(folder, False), shuffled(folder))
     with path.open("a") as file:
         for kind, name, make in chain(*items, digital(Path(patients), synthetic), real(folder, True)):
             if (kind, name) in done:

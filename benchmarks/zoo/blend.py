@@ -20,6 +20,7 @@ import scans
 import tables
 from tables import Row
 
+from lowdose.evaluate.images import for_case
 from lowdose.infer.models import ReadyModel
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs
@@ -124,8 +125,9 @@ def main() -> None:
     with ExitStack() as stack:
         places = [(pair.name, pair.low, pair.full) for root in asked.pairs for pair in find_pairs(root)]
         for case in open_pairs(stack, places):
+            fitted = for_case(case, models)
             for number in sorted(scans.spread(len(case.pairs))[: asked.each]):
-                groups.setdefault(group_of(case), []).append(Shown(case, case.pairs[number], models))
+                groups.setdefault(group_of(case), []).append(Shown(case, case.pairs[number], fitted))
     rows = [row for pairs in groups.values() for row in of_group(pairs, models)]
     tables.save(asked.out, "blend", {"models": {m.name: m.sha256 for m in models}, "profile": PROFILE.name}, rows)
     for name in groups:

@@ -21,7 +21,7 @@ from lowdose.weights import Weights
 
 FORMAT = "lowdose-denoiser-1"
 NOISE_FREE = "the noise-free image"
-DEFAULT_MODEL = "unet"
+DEFAULT_MODEL = "fast"
 
 
 @dataclass(frozen=True)

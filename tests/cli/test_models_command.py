@@ -34,7 +34,7 @@ def test_the_table_holds_every_model_and_fits(model: Path, capfd: pytest.Capture
     assert max(map(len, lines)) <= 100
     rows = {line.split()[0]: line for line in lines if line}
     assert {*weights.shipped(), *CLASSICAL, "tiny"} <= set(rows)
-    assert rows["unet"].split()[1:] == ["(default)", "denoiser", "unet", "1,946,305", "3.9", "18-103", "0.742", "3"]
+    assert rows["fast"].split()[1:6] == ["(default)", "denoiser", "shuffle_unet", "1,479,796", "3.0"]
     assert rows["tiny"].split()[1:] == ["denoiser", "unet", "1,657", "<0.1", "1-5", "3"]
     assert "10,161 words" in rows["words"]
     assert sum("(default)" in line for line in lines) == 1
@@ -58,7 +58,7 @@ def test_the_list_as_json(model: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert set(found) == {*weights.shipped(), *CLASSICAL, "tiny"}
     assert (found["tiny"]["origin"], found["nlm"]["facts"]) == ("added", None)
     assert found["tiny"]["facts"]["ranges"]["noise_sd"] == [1, 5]
-    assert found["unet"]["facts"]["sha256"] == weights.shipped()["unet"]
+    assert found["fast"]["facts"]["sha256"] == weights.shipped()["fast"]
 
 
 def test_a_damaged_model_is_a_row_and_a_warning(model: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -75,19 +75,20 @@ def test_a_damaged_model_is_a_row_and_a_warning(model: Path, folder: Path, capfd
 
 
 def test_show_of_a_shipped_model(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("models", "show", "unet") == 0
+    assert run("models", "show", "fast") == 0
     said = capfd.readouterr().out
-    assert said.startswith("# Model card: `unet`")
+    assert said.startswith("# Model card: `fast`")
     lines = said.split("\n\n")[-1].splitlines()
     assert max(map(len, lines)) <= 100
     facts = dict(line.split(maxsplit=1) for line in lines if line[:1] != " ")
     assert facts["kind"] == "denoiser, shipped"
-    assert facts["network"] == "unet; width 32, levels 4"
-    assert facts["SHA-256"] == f"{weights.shipped()['unet']} (as in the index)"
+    assert facts["network"] == "shuffle_unet; width 48"
+    assert facts["SHA-256"] == f"{weights.shipped()['fast']} (as in the index)"
     assert "weights as float16" in facts["file"]
-    assert "noise SD 18-103 HU" in facts["made"]
-    assert "lowdose 0.1.0" in lines[-1]
-    assert facts["training"].startswith("recipe unet, ")
+    assert "noise SD" in facts["made"]
+    assert facts["estimates"] == "the noise-free image"
+    assert "lowdose 0.1.0" in said
+    assert facts["training"].startswith("recipe noise_free, ")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_evaluate_takes_an_added_model(model: Path) -> None:
     [
         (("show", "unnet"), "no model 'unnet'"),
         (("add", "gone.safetensors"), "gone.safetensors: no such file"),
-        (("remove", "unet"), "'unet' comes with lowdose"),
+        (("remove", "fast"), "'fast' comes with lowdose"),
         (("remove", "mine"), "no added model 'mine'"),
         (("add",), "Missing argument"),
         (("list",), "No such command"),

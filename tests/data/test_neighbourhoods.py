@@ -46,8 +46,13 @@ def at(*positions: float | None) -> list[Plane]:
 
 def test_stacks_end_at_gaps() -> None:
     found = stacked("a", at(0, 2, 4, 10, 12, None), 2.0)
-    assert found == [("a 0", 0), ("a 0", 1), ("a 0", 2), ("a 1", 0), ("a 1", 1), ("a 2", 0)]
+    assert [place[:2] for place in found] == [("a 0", 0), ("a 0", 1), ("a 0", 2), ("a 1", 0), ("a 1", 1), ("a 2", 0)]
     assert stacked("a", [], None) == []
+
+
+@pytest.mark.parametrize(("thickness", "overlap"), [(2.0, 0.0), (1.0, 0.0), (None, 0.0), (2.5, 0.2), (4.0, 0.5)])
+def test_thick_slices_overlap(thickness: float | None, overlap: float) -> None:
+    assert [place.overlap for place in stacked("a", at(0, 2, 4), thickness)] == [pytest.approx(overlap)] * 3
 
 
 def test_who_sees_whom() -> None:
@@ -75,9 +80,9 @@ def test_training_sees_what_inference_sees(steps: list[float | None], context: i
     assert neighbourhoods(items, context) == [around(links, index, context) for index in range(len(planes))]
 
 
-def beside(count: int = 3, patients: int = 1) -> list[NormalSlice]:
+def beside(count: int = 3, patients: int = 1, overlap: float = 0.0) -> list[NormalSlice]:
     return [
-        replace(normal(10 * p + n, patient=p, hu=water(96, n)), stacked=(f"{p}", n))
+        replace(normal(10 * p + n, patient=p, hu=water(96, n)), stacked=Stacked(f"{p}", n, overlap))
         for p in range(1, patients + 1)
         for n in range(count)
     ]
@@ -108,6 +113,25 @@ def test_each_neighbour_has_noise_of_its_own_at_one_dose(bank: NoiseBank) -> Non
     assert spread.max() < 1.2 * spread.min()
     flat = np.array(noise).transpose(1, 0, 2, 3).reshape(3, -1)
     assert np.abs(np.corrcoef(flat) - np.eye(3)).max() < 0.1
+
+
+@pytest.mark.parametrize("flux", [0.5, 1.0])
+def test_noise_is_shared_as_far_as_slices_overlap(bank: NoiseBank, flux: float) -> None:
+    """As strong as ever, in the target as in what is added to it."""
+    noise: dict[float, list[np.ndarray]] = {}
+    for overlap in (0.0, 0.6):
+        items = simulated_slices(beside(overlap=overlap))[0]
+        slices = SimulatedSlices(bank, items, Doses(0.1, 0.1, 0.0, flux, flux), 1)
+        cuts = [slices[0].cut(WINDOW, np.random.default_rng(seed)) for seed in range(8)]
+        truth = np.stack([np.rint(item.read()[WINDOW]) for item in beside()])
+        added = [np.stack([cut.low - cut.full for cut in cuts]), np.stack([cut.full - truth for cut in cuts])]
+        noise[overlap] = added[: 1 if flux == 1 else 2]
+    for apart, together in zip(noise[0.0], noise[0.6], strict=True):
+        flat = together.transpose(1, 0, 2, 3).reshape(3, -1)
+        correlation = np.corrcoef(flat)
+        assert correlation[0, 1] == pytest.approx(0.6, abs=0.1)
+        assert correlation[1, 2] == pytest.approx(0.6, abs=0.1)
+        np.testing.assert_allclose(flat.std(axis=1), apart.std(axis=(0, 2, 3)), rtol=0.15)
 
 
 def test_a_slice_stands_in_with_the_very_same_noise(bank: NoiseBank) -> None:
@@ -164,7 +188,7 @@ def test_neighbours_are_at_times_replaced_by_the_slice() -> None:
 def test_pairs_amid_their_neighbours() -> None:
     def pair(number: int) -> PairedSlice:
         low = np.full((48, 48), 10.0 * number, np.float32)
-        return PairedSlice(1, f"{number}", 0.8, 3.0, lambda: (low, low + 1), stacked=("a", number))
+        return PairedSlice(1, f"{number}", 0.8, 3.0, lambda: (low, low + 1), stacked=Stacked("a", number))
 
     cache = SliceCache([pair(n) for n in range(4)], 1)
     assert [item.key for item in cache.items] == ["1", "2"]

@@ -184,6 +184,19 @@ def people() -> list[NormalSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
+def test_a_run_that_needs_the_dose(tmp_path: Path) -> None:
+    recipe = recipes.find("noise_free")
+    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1}
+    recipe = replace(
+        recipe, network=replace(recipe.network, settings={"width": 4}), numbers=replace(recipe.numbers, **tiny)
+    )
+    found, source = simulated_slices(people())[0], Simulated(exposed, "water", None)
+    assert run.train("noise_free", recipe, found, tmp_path / "run", EXACT, print, lambda *_: None, source)
+    model = checkpoint.load(str(tmp_path / "run" / MODEL))
+    assert model.denoiser.noise_free
+    assert model.training["recipe"] == "noise_free"
+
+
 def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     assert go(tmp_path / "whole", people(), said=said)

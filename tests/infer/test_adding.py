@@ -61,7 +61,7 @@ def test_an_added_model_is_the_same_under_its_name(run: Path, folder: Path, monk
     hu = torch.randn(1, 1, 30, 30) * 100
     assert torch.equal(found.denoiser.denoise(hu), before.denoiser.denoise(hu))
     assert models.find("my_run", torch.device("cpu")).sha256 == before.sha256
-    with pytest.raises(IncompatibleCheckpoint, match=r"no model 'mine'.*unet.*\(my_run\).*Classical filters"):
+    with pytest.raises(IncompatibleCheckpoint, match=r"no model 'mine'.*fast.*\(my_run\).*Classical filters"):
         models.find("mine", torch.device("cpu"))
 
 
@@ -122,7 +122,7 @@ def test_names_that_cannot_be_had(run: Path, folder: Path, name: str) -> None:
     assert not folder.parent.exists()
 
 
-@pytest.mark.parametrize("name", ["unet", "anatomy", "words", "nlm", "gaussian"])
+@pytest.mark.parametrize("name", ["fast", "anatomy", "words", "nlm", "gaussian"])
 def test_what_comes_with_lowdose_keeps_its_name(run: Path, folder: Path, name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"'{name}': a model that comes with lowdose"):
         adding.add(run, name)

@@ -123,21 +123,21 @@ def test_a_damaged_index_hides_nothing_shipped(folder: Path) -> None:
     assert {entry.name for entry in entries} == {*weights.shipped(), *CLASSICAL}
     assert len(problems) == 1
     assert "is damaged" in problems[0]
-    assert catalogue.find("unet").origin == "shipped"
+    assert catalogue.find("fast").origin == "shipped"
 
 
 def test_an_added_name_that_a_later_version_ships(file: Path, folder: Path) -> None:
     adding.add(file, "a")
-    (folder / "a.safetensors").rename(folder / "unet.safetensors")
+    (folder / "a.safetensors").rename(folder / "fast.safetensors")
     index = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps({"unet": index["a"]}))
+    (folder / "index.json").write_text(json.dumps({"fast": index["a"]}))
     _, problems = catalogue.entries()
-    assert "'unet' is hidden" in problems[0]
-    assert catalogue.find("unet").origin == "shipped"
-    assert checkpoint.load("unet").sha256 == weights.shipped()["unet"]
-    adding.remove("unet")
+    assert "'fast' is hidden" in problems[0]
+    assert catalogue.find("fast").origin == "shipped"
+    assert checkpoint.load("fast").sha256 == weights.shipped()["fast"]
+    adding.remove("fast")
     assert added.names() == {}
-    assert catalogue.find("unet").origin == "shipped"
+    assert catalogue.find("fast").origin == "shipped"
 
 
 @pytest.mark.parametrize(

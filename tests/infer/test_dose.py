@@ -46,9 +46,14 @@ def test_the_share_is_the_dose(f_av: float, fraction: float) -> None:
     assert dose.share(usual_sd / fraction**0.5, f_av) == pytest.approx(min(dose.MOST, fraction))
 
 
-@pytest.mark.parametrize(("sd", "f_av"), [(None, None), (20.0, None), (None, 0.3), (0.0, 0.3)])
+@pytest.mark.parametrize(("sd", "f_av"), [(None, None), (20.0, None), (20.0, 0.0), (None, 0.3)])
 def test_unmeasured_noise(sd: float | None, f_av: float | None) -> None:
     assert dose.share(sd, f_av) == dose.UNKNOWN
+
+
+@pytest.mark.parametrize("f_av", [None, 0.0, 0.3])
+def test_an_image_without_noise_keeps_all_that_may_be_kept(f_av: float | None) -> None:
+    assert dose.share(0.0, f_av) == dose.MOST
 
 
 def test_one_dose_has_one_share_whatever_the_kernel() -> None:

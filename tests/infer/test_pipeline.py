@@ -258,7 +258,7 @@ def test_memory_is_that_of_the_slices_at_hand(context: int) -> None:
 
 def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
     # The shipped network on a small body, and every step of a single slice written out.
-    model, item = models.find("unet", torch.device("cpu")), a_slice(1)
+    model, item = models.find("leda_esau_net", torch.device("cpu")), a_slice(1)
     denoiser = model.denoiser
     assert isinstance(denoiser, Denoiser)
     assert denoiser.context == 0

@@ -44,7 +44,7 @@ def case() -> Case:
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (PIXEL, PIXEL))
     autoencoder = guided.load(guided.DEFAULT, CPU)
     organs = {name: person.labels[0] == label for label, name in person.names.items()}
-    denoised = pipeline.denoise_slice(models.find("unet", CPU), item, 1.0)
+    denoised = pipeline.denoise_slice(models.find("fast", CPU), item, 1.0)
     return Case(autoencoder, organs, denoised, explanation.explain(autoencoder, noisy))
 
 

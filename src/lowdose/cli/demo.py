@@ -34,5 +34,5 @@ def demo(
     words = guided.DEFAULT in weights.shipped("autoencoder")
     if not words:
         say(f"no words: the autoencoder '{guided.DEFAULT}' is not shipped with this version")
-    evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "unet"], words=words)
+    evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "fast"], words=words)
     say(f"look at {(out / 'report' / 'index.html').resolve()}")

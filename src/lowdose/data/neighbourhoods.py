@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from itertools import pairwise
+from statistics import median
+from typing import NamedTuple, Protocol
 
 from lowdose.data.store import Pack
 from lowdose.io.neighbours import linked
 from lowdose.io.source import Plane
 
-Stacked = tuple[str, int]
-"""(name of an unbroken stack of neighbouring slices, place in it)."""
+
+class Stacked(NamedTuple):
+    """name: of an unbroken stack of neighbouring slices. place: in it. overlap: of two neighbours, as a share of one.
+
+    Slices that are thicker than the step between them are made of the same photons in part, so they share noise.
+    """
+
+    name: str
+    place: int
+    overlap: float = 0.0
 
 
 class InStack(Protocol):
@@ -22,11 +32,15 @@ class InStack(Protocol):
 
 def stacked(name: str, planes: Sequence[Plane], thickness_mm: float | None) -> list[Stacked]:
     """The place of every slice of a series in its stack, in order; ``name`` tells the series from every other."""
+    links = linked(planes, thickness_mm)
+    steps = [abs(other.position - one.position) for (one, other), link in zip(pairwise(planes), links, strict=True)
+             if link and one.position is not None and other.position is not None]  # fmt: skip
+    overlap = max(0.0, 1 - median(steps) / thickness_mm) if steps and thickness_mm else 0.0
     number = place = 0
-    found = [(f"{name} {number}", place)] if planes else []
-    for link in linked(planes, thickness_mm):
+    found = [Stacked(f"{name} {number}", place, overlap)] if planes else []
+    for link in links:
         number, place = (number, place + 1) if link else (number + 1, 0)
-        found.append((f"{name} {number}", place))
+        found.append(Stacked(f"{name} {number}", place, overlap))
     return found
 
 
@@ -58,7 +72,7 @@ def _along(places: dict[Stacked, int], start: Stacked | None, steps: int) -> lis
     found: list[int] = []
     side = 1 if steps > 0 else -1
     while start is not None and len(found) < abs(steps):
-        start = start[0], start[1] + side
+        start = start._replace(place=start.place + side)
         if start not in places:
             break
         found.append(places[start])

@@ -105,14 +105,21 @@ class SimulatedSlices:
 
     def __getitem__(self, index: int) -> Simulation:
         slices = {key: self._bank[key] for key in self._keys[index]}
-        return Simulation(tuple(slices[key] for key in self._keys[index]), self._doses)
+        place = self.items[index].stacked
+        seen = tuple(slices[key] for key in self._keys[index])
+        return Simulation(seen, self._doses, place.overlap if place else 0.0)
 
 
 class Simulation(NamedTuple):
-    """One slice amid its neighbours, itself in their place where it has none, and the doses it may get."""
+    """One slice amid its neighbours, itself in their place where it has none, and the doses it may get.
+
+    overlap: the correlation of its noise with that of a neighbour, in full dose and so in what low dose adds. Were it
+    less in the latter, neighbours would tell the two apart.
+    """
 
     slices: tuple[NoisySlice, ...]
     doses: Doses
+    overlap: float = 0.0
 
     @property
     def middle(self) -> NoisySlice:
@@ -136,19 +143,22 @@ class Simulation(NamedTuple):
         make the noise that is added less, and not the noise that full dose has.
         """
         dose, flux = self.doses.draw(rng)
-        own = _pair(self.middle, window, dose, flux, rng)
-        pairs = [own if one is self.middle else _pair(one, window, dose, flux, rng) for one in self.slices]
-        low, full = (np.stack(images) for images in zip(*pairs, strict=True))
+        own = _added(self.middle, window, dose, flux, rng)
+        shared, alone = self.overlap, (1 - self.overlap**2) ** 0.5
+        full, low = [], []
+        for one in self.slices:
+            added = own if one is self.middle else shared * own + alone * _added(one, window, dose, flux, rng)
+            full.append(one.full(window) + added[0])
+            low.append(full[-1] + added[1])
         louder = 1 + (1 / dose - 1) / max(flux, 1.0)
-        return Cut(low, full, 1 / louder)
+        return Cut(np.stack(low), np.stack(full), 1 / louder)
 
 
-def _pair(item: NoisySlice, window: Window, dose: float, flux: float, rng: np.random.Generator) -> tuple[HU, HU]:
-    """(low, full) of one slice, with noise of its own."""
-    full = item.full(window)
-    if flux < 1:
-        full = full + item.noise(window, flux, 1.0, rng)
-    return (full if dose == 1.0 else full + item.noise(window, dose, flux, rng)), full
+def _added(item: NoisySlice, window: Window, dose: float, flux: float, rng: np.random.Generator) -> HU:
+    """(2, y, x): the noise that full dose gets where there are fewer photons, and what low dose adds to that."""
+    none = np.zeros_like(item.full(window))
+    fewer = item.noise(window, flux, 1.0, rng) if flux < 1 else none
+    return np.stack([fewer, none if dose == 1.0 else item.noise(window, dose, flux, rng)])
 
 
 def exact_pairs(

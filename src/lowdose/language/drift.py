@@ -28,9 +28,9 @@ LAYER = 2
 
 FLOOR, TIMES, FAR = 0.1, 4.0, 0.5
 USUAL = 0.75
-"""Fixed on 20 honest results (noise of 15 to 40 HU taken out by 'unet' or a Gaussian) of 10 slices of three patients.
+"""Fixed on 20 honest results (noise of 15 to 40 HU taken out by a U-Net or a Gaussian) of 10 slices of three patients.
 
-Held out, on other patients (11 slices of seven, one trial, these weights; docs/results.md): of 'unet' 0 of 11 slices
+Held out, on other patients (11 slices of seven, one trial, these weights; docs/results.md): of the U-Net 0 of 11 slices
 flagged (95 %: 0-26 %), of the Gaussian 5 of 11 (21-72 %), four of them of one scan, near its couch.
 Flagged where they were: 21 of 21 pasted lesions of 15 to 30 mm and 60 HU or more (85-100 %) and 19 of 19 organs turned
 to fat (83-100 %), with 0.3 and 0.6 flags per slice in regions they do not touch. Only 2 of the lesions were faint ones

@@ -27,6 +27,14 @@ def pad_to(image: Tensor, multiple: int, smallest: int) -> Tensor:
     return functional.pad(image, (MARGIN, far[0], MARGIN, far[1]), mode=mode)
 
 
+MEANS_PX, NOISE_FREE_PX = 4.0, 2.5
+"""Gaussian, in pixels, whose means are kept; of models that take out all noise a finer one.
+
+Where noise drowns a faint small lesion the best guess is a fainter one: at 4 pixels a lesion of 5 mm and -20 to -40 HU
+lost two fifths of its contrast. PSNR on L096 is as good down to 2.5 pixels, and falls at soft kernels below.
+"""
+
+
 def channels_last(module: nn.Module) -> None:
     """Lay convolution weights out as CPUs and tensor cores read them; results change by rounding only."""
     for parameter in module.parameters():
@@ -34,7 +42,7 @@ def channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def keep_local_means(before: Tensor, after: Tensor, sigma: float = 4.0) -> Tensor:
+def keep_local_means(before: Tensor, after: Tensor, sigma: float = MEANS_PX) -> Tensor:
     """``after`` with the local means of ``before``: what the change holds at low frequency is taken out again.
 
     Filtered back-projection leaves next to no noise at low frequency (its power spectrum starts at zero like |f|), so
@@ -94,5 +102,6 @@ class Denoiser(nn.Module):
         multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
         units = pad_to(self.scale.encode(inside), multiple, smallest)
         middle = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
-        clean = keep_local_means(inside[:, own], self.scale.decode(self(units))[middle])
+        clean = self.scale.decode(self(units))[middle]
+        clean = keep_local_means(inside[:, own], clean, NOISE_FREE_PX if self.noise_free else MEANS_PX)
         return self.scale.blend(hu[:, own], clean)

@@ -15,4 +15,5 @@ RECIPE = Recipe(
         dose_high=0.7, full_dose_share=0.0, recast_share=0.3, validate_every=1000, checkpoint_every=500,
     ),
     any_network=True,
+    needs_dose=True,
 )  # fmt: skip

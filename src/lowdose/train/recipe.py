@@ -134,6 +134,7 @@ class Recipe:
 
     method(denoiser, numbers, teacher): turns a denoiser into its training; teacher is the name of that one, or ''
     where the recipe has none. any_network: ``network`` and ``scale`` are a choice, not what the recipe is about.
+    needs_dose: it has to know low dose as a fraction of full dose, which only simulated pairs tell.
     """
 
     paper: str
@@ -143,6 +144,7 @@ class Recipe:
     numbers: DenoiserNumbers = field(default_factory=DenoiserNumbers)
     teacher: Teacher | None = None
     any_network: bool = False
+    needs_dose: bool = False
 
     @property
     def context(self) -> int:

@@ -50,6 +50,11 @@ class _Denoising:
         self, name: str, recipe: Recipe, learn: list[PairedSlice], check: list[PairedSlice], pairing: Pairing,
         start: Path | None,
     ) -> None:  # fmt: skip
+        if recipe.needs_dose and pairing.name != "simulated":
+            raise InvalidSetting(
+                f"recipe {name}: has to know the dose of each pair, which scans do not tell; give scans of normal "
+                "dose and --pairing simulated"
+            )
         self._recipe, self._learn, self._check, self._pairing = recipe, learn, check, pairing
         self._denoiser = _fresh(recipe)
         begun = None if start is None else _go_on(self._denoiser, start)
