@@ -16,6 +16,7 @@ import torch
 
 from lowdose import checkpoint, weights
 from lowdose.hounsfield import OBJECTIVE
+from lowdose.infer import facts
 from lowdose.language import guided
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import segment
@@ -23,7 +24,6 @@ from lowdose.physics.phantom.patient import digital_patient
 from lowdose.train.conduct import MODEL
 
 ZOO = Path(__file__).resolve().parents[1] / "src/lowdose/zoo"
-KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", guided.FORMAT: "autoencoder"}
 MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
 """What float16 may change at most: HU of a pixel, the class of a share of pixels, the word of a share of positions."""
 
@@ -31,7 +31,7 @@ MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
 def main() -> None:
     run, name = Path(sys.argv[1]), sys.argv[2]
     source = run / MODEL
-    kind = KINDS[weights.read(source).header["format"]]
+    kind = facts.KINDS[weights.read(source).header["format"]]
     save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from lowdose.cli.cases import open_cases
-from lowdose.cli.train_denoiser import _calibrated
 from lowdose.data.normal import normal_slices
 from lowdose.data.recast import recast
 from lowdose.hounsfield import SOFT_TISSUE
@@ -26,6 +25,7 @@ from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.ssim import ssim
 from lowdose.physics.kernels import B30, D45
+from lowdose.simulate.calibration import calibrate_slices
 from lowdose.volume import HU, Slice, mean_side
 
 Pairs = list[tuple[HU, HU, float]]
@@ -79,7 +79,7 @@ def simulated_pairs(folder: Path, dose: float = 0.25) -> Pairs:
         slices, _ = normal_slices(stack, [folder])
         pairs = []
         for item in slices:
-            (scan,) = _calibrated([item], "cpu")
+            (scan,) = calibrate_slices([item])
             hu, pixel = item.read(), item.pixel_mm
             assert pixel is not None
             low = scan.simulator.simulate(hu, pixel, exposure=scan.exposure, dose=dose, seed=7, key=item.key)

@@ -36,6 +36,11 @@ class Domain:
     pixel_mm: tuple[float, float] | None = None
     thickness_mm: tuple[float, float] | None = None
 
+    @classmethod
+    def of(cls, stated: Mapping[str, list[float] | None]) -> Domain:
+        """From what a header holds. Raises ValueError or TypeError for what is no range, or not one of these."""
+        return cls(**{key: _range(value) for key, value in stated.items()})
+
 
 @dataclass(frozen=True)
 class Model:
@@ -111,11 +116,11 @@ def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Domain, d
     try:
         network = json.loads(header["network"])
         scale = Scale(**json.loads(header["scale"]))
-        ranges = {key: _range(value) for key, value in json.loads(header["domain"]).items()}
+        domain = Domain.of(json.loads(header["domain"]))
         with torch.device("meta"):
             spec, context = Spec(network["name"], network["settings"]), int(header.get("context", "0"))
             denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE)
-        return denoiser, Domain(**ranges), dict(json.loads(header["training"]))
+        return denoiser, domain, dict(json.loads(header["training"]))
     except Exception as error:  # a damaged description can be wrong in any way
         reason = str(error) or type(error).__name__
         raise IncompatibleCheckpoint(f"{path}: its description is damaged ({reason}); copy it again") from error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lowdose.infer.models import ReadyModel
     from lowdose.infer.pipeline import Outcome
     from lowdose.io.source import Source
+    from lowdose.volume import HU, Slice
 
 
 def denoise(
@@ -49,11 +50,9 @@ def denoise(
     from lowdose import checkpoint
     from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
-    from lowdose.hounsfield import SOFT_TISSUE
     from lowdose.infer import domain, dose, models, pipeline
     from lowdose.io.open import open_sink, open_source
     from lowdose.io.provenance import denoised
-    from lowdose.report import figures
 
     started = time.perf_counter()
     pipeline.check_strength(strength)
@@ -74,9 +73,7 @@ def denoise(
             through = words.watch(sink, len(opened)) if words else sink
             outcome = pipeline.denoise_series(opened, through, ready, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:
-                before = outcome.before
-                picture = figures.preview(before.hu, outcome.after, SOFT_TISSUE, before.aspect, ready.name)
-                sink.attach("preview.png", picture)
+                sink.attach("preview.png", pictured(outcome.before, outcome.after, ready.name))
             if words:
                 for name, data in words.files(opened.uids).items():
                     sink.attach(name, data)
@@ -87,6 +84,14 @@ def denoise(
                 content = describe(opened, ready, strength, measured, warnings, outcome, seconds)
                 sink.attach("manifest.json", json.dumps(content, indent=2).encode())
     say(f"{outcome.slices} slices in {time.perf_counter() - started:.1f} s -> {output}")
+
+
+def pictured(before: Slice, after: HU, model: str) -> bytes:
+    """PNG of one slice: before, after, difference."""
+    from lowdose.hounsfield import SOFT_TISSUE
+    from lowdose.report import figures
+
+    return figures.preview(before.hu, after, SOFT_TISSUE, before.aspect, model)
 
 
 def describe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,8 +13,6 @@ from lowdose.cli.training import Asked, report
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lowdose.data.noise_build import Exposed
-    from lowdose.data.normal import NormalSlice
     from lowdose.train.pairing import Simulated
     from lowdose.train.recipe import Recipe
 
@@ -79,21 +76,7 @@ def _of_pairing(given: dict[str, str], pairing: str) -> dict[str, str]:
 
 def _simulated(device: str, bank: Path | None) -> Simulated:
     from lowdose.device import choose_device
+    from lowdose.simulate.calibration import calibrate_slices
     from lowdose.train.pairing import Simulated
 
-    return Simulated(partial(_calibrated, device=str(choose_device(device))), CALIBRATION, bank)
-
-
-def _calibrated(slices: Sequence[NormalSlice], device: str) -> list[Exposed]:
-    """How the slices of one series were scanned."""
-    from lowdose.data.noise_build import Exposed
-    from lowdose.simulate.calibration import Scan, calibrate
-    from lowdose.volume import Acquisition
-
-    first = slices[0]
-    assert first.pixel_mm is not None  # slices without are left out when the data are opened
-    made = Acquisition(first.kernel, first.thickness_mm, first.kvp, first.manufacturer)
-    currents = tuple(item.mas for item in slices)
-    scan = Scan(first.series, made, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read())
-    found = calibrate(scan, device=device)
-    return [Exposed(found.simulator, exposure) for exposure in found.exposures]
+    return Simulated(partial(calibrate_slices, device=str(choose_device(device))), CALIBRATION, bank)

@@ -118,7 +118,7 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         least = self.size + 2 * MARGIN
         if min(images.shape) < least:
             raise InvalidSetting(
-                f"slices of {images.shape} pixels are too small for patches of {least - 2 * MARGIN} + {2 * MARGIN}"
+                f"slices of {images.shape} pixels are too small for patches of {self.size} + {2 * MARGIN}"
             )
         places = [[int(rng.integers(n - side + 1)) for n in images.shape] for _ in range(2)]
         windows = [(slice(y, y + side), slice(x, x + side)) for y, x in places]

@@ -93,8 +93,9 @@ class SimulatedSlices:
     def __init__(self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: Doses, context: int = 0) -> None:
         built = [item for item in items if item.key in bank.built]
         around = neighbourhoods(built, context)
-        self.items: list[PairedSlice] = [built[place] for place in centres(around)]
-        self._keys = [[built[other].key for other in around[place]] for place in centres(around)]
+        learned = centres(around)
+        self.items: list[PairedSlice] = [built[place] for place in learned]
+        self._keys = [[built[other].key for other in around[place]] for place in learned]
         self._bank, self._doses = bank, doses
         if not self.items:
             why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")
@@ -156,7 +157,7 @@ class Simulation(NamedTuple):
 
 def _added(item: NoisySlice, window: Window, dose: float, flux: float, rng: np.random.Generator) -> HU:
     """(2, y, x): the noise that full dose gets where there are fewer photons, and what low dose adds to that."""
-    none = np.zeros_like(item.full(window))
+    none = np.zeros([part.stop - part.start for part in window], np.float32)
     fewer = item.noise(window, flux, 1.0, rng) if flux < 1 else none
     return np.stack([fewer, none if dose == 1.0 else item.noise(window, dose, flux, rng)])
 

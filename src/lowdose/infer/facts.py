@@ -59,7 +59,7 @@ def of(found: Weights, named: str) -> Facts:
             network=network,
             settings=settings,
             parameters=None if kind == "vocabulary" else _parameters(found),
-            ranges=_ranges(header.pop("domain")) if kind == "denoiser" else {},
+            ranges=asdict(Domain.of(header.pop("domain"))) if kind == "denoiser" else {},
             scale=dict(header.pop("scale")) if kind == "denoiser" else {},
             training=dict(header.pop("training", {})),
             precision=_precision(found),
@@ -96,11 +96,6 @@ def _network(kind: str, header: dict[str, Any], found: Weights) -> tuple[str, di
     if kind == "anatomy":
         return f"U-Net, {len(header['classes'])} classes", {}
     return f"{len(found.tensors[TABLE]):,} words", {}
-
-
-def _ranges(domain: Mapping[str, Any]) -> dict[str, tuple[float, float] | None]:
-    """Of ``checkpoint.Domain``; two numbers or None each."""
-    return asdict(Domain(**{key: value and (float(value[0]), float(value[1])) for key, value in domain.items()}))
 
 
 def _parameters(found: Weights) -> int:

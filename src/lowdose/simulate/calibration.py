@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lowdose.data.noise_build import Exposed
+from lowdose.data.normal import NormalSlice
 from lowdose.errors import InvalidSetting, NotCT
 from lowdose.io.source import Source
 from lowdose.metrics.noise import NoiseLevel, noise_level, soft_tissue
@@ -83,6 +85,17 @@ def calibrate(scan: Scan, kernel: Kernel | None = None, mas: float | None = None
         f"{scan.thickness_mm:g} mm."
     )
     return Calibration(DoseSimulator(scanner, chosen, device), exposures, how, _cut_off(scan))
+
+
+def calibrate_slices(slices: Sequence[NormalSlice], device: str = "cpu") -> list[Exposed]:
+    """How the slices of one series were scanned, each of which states its pixel size. Raises NotCT as ``calibrate``."""
+    first = slices[0]
+    assert first.pixel_mm is not None  # slices without are left out when the data are opened
+    made = Acquisition(first.kernel, first.thickness_mm, first.kvp, first.manufacturer)
+    currents = tuple(item.mas for item in slices)
+    scan = Scan(first.series, made, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read())
+    found = calibrate(scan, device=device)
+    return [Exposed(found.simulator, exposure) for exposure in found.exposures]
 
 
 def _fitted(made: Acquisition) -> tuple[Kernel, Scanner] | None:
