@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import lowdose
 from lowdose.cli.explain import MOST_SLICES
 from lowdose.cli.terminal import progress, say, say_all
 
 if TYPE_CHECKING:
-    from lowdose.infer.domain import Measured
-    from lowdose.infer.models import ReadyModel
-    from lowdose.infer.pipeline import Outcome
-    from lowdose.io.source import Source
     from lowdose.volume import HU, Slice
 
 
@@ -50,9 +43,10 @@ def denoise(
     from lowdose import checkpoint
     from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
-    from lowdose.infer import domain, dose, models, pipeline
+    from lowdose.infer import models, pipeline
+    from lowdose.infer.prepare import manifest as describe
+    from lowdose.infer.prepare import prepare
     from lowdose.io.open import open_sink, open_source
-    from lowdose.io.provenance import denoised
 
     started = time.perf_counter()
     pipeline.check_strength(strength)
@@ -61,17 +55,14 @@ def denoise(
     say(f"model {ready.name}{'' if model else ' (the shipped default)'} on {ready.device}, strength {strength:g}")
     with open_source(source, series) as opened:
         say_all("skipped", opened.skipped)
-        measured = domain.measure(opened)
-        unlike = domain.outside(measured, ready.domain) if ready.domain else []
-        warnings = [*opened.warnings, *unlike]
+        prepared = prepare(opened, ready, strength)
+        warnings = list(prepared.warnings)
         say_all("warning", warnings)
-        ready = dose.for_series(ready, measured)
-        if ready.keeps is not None:
-            say(f"{100 * ready.keeps:.0f}% of the noise stays at strength 1: that of a scan at usual dose")
-        provenance = denoised(lowdose.__version__, ready.name, ready.sha256, strength, tuple(unlike), ready.keeps)
-        with open_sink(opened, output, provenance) as sink, progress("denoising", len(opened)) as advance:
+        if prepared.model.keeps is not None:
+            say(f"{100 * prepared.model.keeps:.0f}% of the noise stays at strength 1: that of a scan at usual dose")
+        with open_sink(opened, output, prepared.provenance) as sink, progress("denoising", len(opened)) as advance:
             through = words.watch(sink, len(opened)) if words else sink
-            outcome = pipeline.denoise_series(opened, through, ready, strength, advance)
+            outcome = pipeline.denoise_series(opened, through, prepared.model, strength, advance)
             if preview and outcome.before is not None and outcome.after is not None:
                 sink.attach("preview.png", pictured(outcome.before, outcome.after, ready.name))
             if words:
@@ -80,8 +71,7 @@ def denoise(
                 warnings += words.warnings
                 say_all("warning", words.warnings)
             if manifest:
-                seconds = time.perf_counter() - started
-                content = describe(opened, ready, strength, measured, warnings, outcome, seconds)
+                content = describe(opened, prepared, outcome, warnings, time.perf_counter() - started)
                 sink.attach("manifest.json", json.dumps(content, indent=2).encode())
     say(f"{outcome.slices} slices in {time.perf_counter() - started:.1f} s -> {output}")
 
@@ -92,31 +82,3 @@ def pictured(before: Slice, after: HU, model: str) -> bytes:
     from lowdose.report import figures
 
     return figures.preview(before.hu, after, SOFT_TISSUE, before.aspect, model)
-
-
-def describe(
-    source: Source,
-    model: ReadyModel,
-    strength: float,
-    measured: Measured,
-    warnings: list[str],
-    outcome: Outcome,
-    seconds: float,
-) -> dict[str, Any]:
-    """The run manifest: what was done to what, with what, and how long it took. No names, no dates, no paths."""
-    packages = ("torch", "numpy", "pydicom")
-    return {
-        "lowdose": lowdose.__version__,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "model": {"name": model.name, "sha256": model.sha256},
-        "strength": strength,
-        "noise_kept": model.keeps,
-        "device": str(model.device),
-        "input": source.uids,
-        "slices": outcome.slices,
-        "skipped_files": len(source.skipped),
-        "measured": measured.to_dict(),
-        "seconds": {**{step: round(spent, 3) for step, spent in outcome.seconds.items()}, "total": round(seconds, 3)},
-        "warnings": warnings,
-        "use": "research use only, not a medical device",
-    }
