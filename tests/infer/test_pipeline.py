@@ -1,5 +1,7 @@
 """A series through a model: what must stay stays, strength blends, and the domain is checked."""
 
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import ClassVar
 from weakref import ref
@@ -12,7 +14,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from bodies import body, scan
 from lowdose.checkpoint import Domain
 from lowdose.device import choose_device
-from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.errors import CannotDecode, IncompatibleCheckpoint, InvalidSetting, OutputRefused
 from lowdose.hounsfield import Scale
 from lowdose.infer import domain, models, pipeline
 from lowdose.infer.classical import CLASSICAL
@@ -236,8 +238,9 @@ def test_padding_of_a_neighbour_is_air_and_that_of_the_slice_comes_back() -> Non
 
 
 @pytest.mark.parametrize("context", [0, 1, 2])
-def test_memory_is_that_of_the_slices_at_hand(context: int) -> None:
-    places, alive, decoded = numbered([3.0 * k for k in range(9)]), [], list[ref[Slice]]()
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_memory_is_that_of_the_slices_at_hand(context: int, jobs: int) -> None:
+    places, alive, decoded = numbered([3.0 * k for k in range(60)]), [], list[ref[Slice]]()
 
     class Fresh(MemorySource):
         def read(self, index: int) -> Slice:
@@ -246,14 +249,74 @@ def test_memory_is_that_of_the_slices_at_hand(context: int) -> None:
             decoded.append(ref(item))
             return item
 
-    source = Fresh(places.slices, planes=places.planes)
+    class Slow(MemorySink):
+        def write(self, original: Slice, hu: np.ndarray) -> None:
+            time.sleep(0.002)
+            super().write(original, hu)
+
+    source, sink = Fresh(places.slices, planes=places.planes), Slow()
     model = ReadyModel("positions", "", Positions(context), None, torch.device("cpu"))
-    outcome = pipeline.denoise_series(source, MemorySink(), model, 1.0, lambda _: None)  # type: ignore[arg-type]
-    assert len(decoded) == 9  # each once
-    # Before a slice is decoded there are at most 2c others, and the middle one that is kept for the preview.
-    assert max(alive[: 4 + context + 1]) <= 2 * context
-    assert max(alive) <= 2 * context + 1
+    outcome = pipeline.denoise_series(source, sink, model, 1.0, lambda _: None, jobs)  # type: ignore[arg-type]
+    assert len(decoded) == 60  # each once
+    # The window that is read, the one that waits for room, those that are denoised, and one each that is handed on,
+    # written and kept for the preview.
+    assert max(alive) <= 2 * context + 1 + pipeline.AHEAD + pipeline.BEHIND + jobs + 4
     assert outcome.before is not None
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind", "most"),
+    [("read", CannotDecode, 11), ("write", OutputRefused, 20), ("interrupt", KeyboardInterrupt, 20)],
+)
+def test_a_fault_of_reading_or_writing_stops_the_other_stages(
+    broken: str, kind: type[BaseException], most: int
+) -> None:
+    slices = [a_slice(s) for s in range(3)] * 20
+    reads: list[int] = []
+
+    class Source(MemorySource):
+        def read(self, index: int) -> Slice:
+            reads.append(index)
+            if index == 10 and broken == "read":
+                raise CannotDecode("slice 10")
+            return super().read(index)
+
+    class Sink(MemorySink):
+        def write(self, original: Slice, hu: np.ndarray) -> None:
+            super().write(original, hu)
+            if len(self.written) == 3 and broken == "write":
+                raise OutputRefused("disk full")
+            if len(self.written) == 3 and broken == "interrupt":
+                raise KeyboardInterrupt
+
+    sink, before = Sink(), threading.active_count()
+    with pytest.raises(kind):
+        pipeline.denoise_series(Source(slices), sink, a_model(), 1.0, lambda _: None)  # type: ignore[arg-type]
+    assert len(reads) <= most
+    assert threading.active_count() == before
+
+
+def test_several_jobs_give_what_one_gives_in_the_same_order() -> None:
+    slices, sinks = [a_slice(s) for s in range(7)], [MemorySink(), MemorySink()]
+    threads = torch.get_num_threads()
+    for jobs, sink in zip((1, 3), sinks, strict=True):
+        pipeline.denoise_series(MemorySource(slices), sink, a_model(), 1.0, lambda _: None, jobs)  # type: ignore[arg-type]
+    assert torch.get_num_threads() == threads
+    for one, other in zip(*(sink.written for sink in sinks), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    with pytest.raises(InvalidSetting, match="jobs 0"):
+        pipeline.denoise_series(MemorySource(slices), MemorySink(), a_model(), 1.0, lambda _: None, 0)  # type: ignore[arg-type]
+
+
+def test_slices_of_one_size_are_batched_and_the_batch_changes_nothing() -> None:
+    small, large = a_slice(0), a_slice(1)
+    large = Slice(np.pad(large.hu, 8, mode="reflect"), np.pad(large.valid, 8), 0.0, (3.0, 3.0))
+    slices = [small] * 5 + [large] * 2 + [small]
+    sizes = [[len(work.around) for work in pipeline._groups(MemorySource(slices), 0, most)] for most in (1, 4)]  # type: ignore[arg-type]
+    assert sizes == [[1] * 8, [4, 1, 2, 1]]
+    together = pipeline.denoise_slices(a_model(), [[a_slice(0)], [a_slice(1)]], 1.0)
+    for seed, one in enumerate(together):
+        np.testing.assert_allclose(one, pipeline.denoise_slice(a_model(), a_slice(seed), 1.0), atol=1e-3)
 
 
 def test_without_context_the_result_is_that_of_the_slice_alone() -> None:

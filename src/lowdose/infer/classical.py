@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
 from lowdose.hounsfield import Scale
@@ -26,6 +25,8 @@ UNMEASURED_NOISE = 20.0
 
 def non_local_means(hu: HU, sd: float, strength: float) -> HU:
     """Buades 2005 by scikit-image: patches of 5 px within 6 px; (y, x) HU, ``sd`` HU."""
+    from skimage.restoration import denoise_nl_means  # here, for it takes a second that no network has to wait for
+
     return np.asarray(
         denoise_nl_means(hu, patch_size=5, patch_distance=6, h=strength * sd, sigma=0.0, fast_mode=True), np.float32
     )
@@ -33,6 +34,8 @@ def non_local_means(hu: HU, sd: float, strength: float) -> HU:
 
 def total_variation(hu: HU, sd: float, strength: float) -> HU:
     """Rudin-Osher-Fatemi by Chambolle's algorithm (scikit-image); (y, x) HU, ``sd`` HU."""
+    from skimage.restoration import denoise_tv_chambolle
+
     tv = denoise_tv_chambolle(hu.astype(np.float64), weight=strength * sd, max_num_iter=100)  # type: ignore[no-untyped-call]
     return np.asarray(tv, np.float32)
 

@@ -41,6 +41,7 @@ class ReadyModel:
     """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights.
 
     keeps: share of the noise that a model of the noise-free image leaves; None = by the noise of each slice.
+    engine, precision: what runs the network, see ``infer.engines``.
     """
 
     name: str
@@ -49,6 +50,8 @@ class ReadyModel:
     domain: Domain | None
     device: torch.device
     keeps: float | None = None
+    engine: str = "torch"
+    precision: str = "exact"
 
 
 def find(name: str, device: torch.device) -> ReadyModel:

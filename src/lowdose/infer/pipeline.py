@@ -1,25 +1,51 @@
-"""A series through a denoiser, slice by slice: nothing but the slice at hand and its neighbours is held in memory."""
+"""A series through a denoiser: read, denoised and written at once, with a few slices in memory whatever its length."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from lowdose.errors import InvalidSetting
 from lowdose.infer import dose
-from lowdose.infer.models import ReadyModel
+from lowdose.infer.models import HUDenoiser, ReadyModel
+from lowdose.infer.stages import in_order, read_ahead, write_behind
 from lowdose.io.neighbours import windows
 from lowdose.io.source import Sink, Source
 from lowdose.volume import HU, Slice
 
+GPU_BATCH = 4
+"""Slices of one size that a GPU gets at a time; a CPU is fastest with one, which its caches hold better."""
+
+AHEAD, BEHIND = 2, 2
+"""Groups of slices that are read and not denoised yet, slices that are denoised and not written yet."""
+
+
+class Work(NamedTuple):
+    """Slices of one size amid their neighbours, and how long reading them took."""
+
+    around: list[list[Slice]]
+    seconds: float
+
+
+class Done(NamedTuple):
+    """Slices and what became of them, and how long reading and denoising took."""
+
+    before: list[Slice]
+    after: list[HU]
+    read: float
+    denoise: float
+
 
 @dataclass
 class Outcome:
-    """Seconds spent reading, denoising and writing; and one slice (before, after) for the preview."""
+    """Seconds that reading, denoising and writing took, of which much passes at the same time; and one slice (before,
+    after) for the preview.
+    """
 
     slices: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "denoise": 0.0, "write": 0.0})
@@ -39,47 +65,102 @@ def denoise_slice(model: ReadyModel, item: Slice, strength: float, around: Seque
     around: ``item`` amid its neighbours (``io.neighbours.windows``), as many on each side as the model looks at, or
     more; without any, ``item`` stands in for its neighbours.
     """
+    context = model.denoiser.context
+    seen = around or [item] * (2 * context + 1)
+    middle = len(seen) // 2
+    return denoise_slices(model, [seen[middle - context : middle + context + 1]], strength)[0]
+
+
+def denoise_slices(model: ReadyModel, around: Sequence[Sequence[Slice]], strength: float) -> list[HU]:
+    """The same for several slices of one size, each amid exactly as many neighbours as the model looks at."""
+    items = [seen[len(seen) // 2] for seen in around]
     if strength == 0.0:
-        return item.hu
+        return [item.hu for item in items]
     # The network never saw padding: air stands in for it, and the original value comes back afterwards.
-    hu = item.in_air
-    seen = torch.from_numpy(np.stack([hu if one is item else one.in_air for one in _seen(model, item, around)]))
-    clean = model.denoiser.denoise(seen[None].to(model.device))[0, 0].cpu().numpy()
+    air = {id(one): one.in_air for seen in around for one in seen}
+    stack = torch.from_numpy(np.stack([[air[id(one)] for one in seen] for seen in around]))
+    clean = model.denoiser.denoise(stack.to(model.device))[:, 0].cpu().numpy()
     if not np.isfinite(clean).all():
         raise ArithmeticError(f"model '{model.name}' produced values that are not numbers")
+    return [_mixed(model, item, air[id(item)], one, strength) for item, one in zip(items, clean, strict=True)]
+
+
+def _mixed(model: ReadyModel, item: Slice, hu: HU, clean: HU, strength: float) -> HU:
     strength *= 1 - dose.kept(model, item)
     mixed = clean if strength == 1.0 else hu + np.float32(strength) * (clean - hu)
     return np.where(item.valid, mixed, item.hu)
 
 
-def _seen(model: ReadyModel, item: Slice, around: Sequence[Slice]) -> Sequence[Slice]:
-    """The slices that the model is to see, in order."""
-    context = model.denoiser.context
-    if not around:
-        return [item] * (2 * context + 1)
-    middle = len(around) // 2
-    return around[middle - context : middle + context + 1]
-
-
 def denoise_series(
-    source: Source, sink: Sink, model: ReadyModel, strength: float, progress: Callable[[int], None]
+    source: Source,
+    sink: Sink,
+    model: ReadyModel,
+    strength: float,
+    progress: Callable[[int], None],
+    jobs: int = 1,
 ) -> Outcome:
-    """Every slice of ``source`` into ``sink``; ``progress`` gets the number done. The middle slice is kept."""
-    outcome, context = Outcome(), model.denoiser.context
-    start = time.perf_counter()
-    for around in windows(source, context):  # not by enumerate, which holds on to what it gave
-        item = around[context]
-        decoded = time.perf_counter()
-        hu = denoise_slice(model, item, strength, around)
-        denoised = time.perf_counter()
-        sink.write(item, hu)
-        written = time.perf_counter()
-        for step, spent in zip(outcome.seconds, (decoded - start, denoised - decoded, written - denoised), strict=True):
+    """Every slice of ``source`` into ``sink``, in order; ``progress`` gets the number done. The middle slice is kept.
+
+    jobs: groups of slices that are denoised at the same time, each by its share of the processor's threads. Raises
+    InvalidSetting for less than one.
+    """
+    if jobs < 1:
+        raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
+    outcome, threads = Outcome(), max(1, torch.get_num_threads() // jobs)
+    models = [model, *(replace(model, denoiser=_twin(model)) for _ in range(jobs - 1))]
+
+    def start() -> None:
+        torch.set_num_threads(threads)  # of this thread alone
+
+    def compute(work: Work) -> Done:
+        own = models.pop()  # as many as there are threads: a compiled network serves one at a time
+        begun = time.perf_counter()
+        try:
+            after = denoise_slices(own, work.around, strength)
+        finally:
+            models.append(own)
+        context = model.denoiser.context
+        return Done([seen[context] for seen in work.around], after, work.seconds, time.perf_counter() - begun)
+
+    def write(done: Done) -> None:
+        begun = time.perf_counter()
+        for before, after in zip(done.before, done.after, strict=True):
+            sink.write(before, after)
+            if outcome.slices == len(source) // 2:
+                outcome.before, outcome.after = before, after
+            outcome.slices += 1
+            progress(outcome.slices)
+        for step, spent in zip(outcome.seconds, (done.read, done.denoise, time.perf_counter() - begun), strict=True):
             outcome.seconds[step] += spent
-        if outcome.slices == len(source) // 2:
-            outcome.before, outcome.after = item, hu
-        outcome.slices += 1
-        progress(outcome.slices)
-        del item, around  # lets the window move on without an old slice in memory
-        start = time.perf_counter()
+
+    batch = GPU_BATCH if model.device.type == "cuda" else 1
+    with (
+        read_ahead(_groups(source, model.denoiser.context, batch), AHEAD) as groups,
+        write_behind(write, BEHIND) as written,
+    ):
+        for done in in_order(compute, groups, jobs, start):
+            written(done)
+            del done
     return outcome
+
+
+def _twin(model: ReadyModel) -> HUDenoiser:
+    """The same denoiser for another thread."""
+    twin = getattr(model.denoiser, "twin", None)
+    return twin() if twin else model.denoiser
+
+
+def _groups(source: Source, context: int, most: int) -> Iterator[Work]:
+    """Neighbouring slices of one size, at most so many at a time, as they are read."""
+    begun, held = time.perf_counter(), list[list[Slice]]()
+    for around in windows(source, context):  # not by enumerate, which holds on to what it gave
+        if held and around[context].hu.shape != held[0][context].hu.shape:
+            yield Work(held, time.perf_counter() - begun)
+            begun, held = time.perf_counter(), []
+        held.append(around)
+        del around  # lets the window move on without an old slice in memory
+        if len(held) == most:
+            yield Work(held, time.perf_counter() - begun)
+            begun, held = time.perf_counter(), []
+    if held:
+        yield Work(held, time.perf_counter() - begun)

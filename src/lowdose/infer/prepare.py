@@ -10,6 +10,7 @@ from typing import Any
 import lowdose
 from lowdose.infer import domain, dose
 from lowdose.infer.domain import Measured
+from lowdose.infer.engines.own_slice import checked
 from lowdose.infer.models import ReadyModel
 from lowdose.infer.pipeline import Outcome
 from lowdose.io.provenance import Provenance, denoised
@@ -33,9 +34,12 @@ def prepare(source: Source, model: ReadyModel, strength: float) -> Prepared:
     """Measures a few slices of the series and fits ``model`` to it. Raises what ``Source.read`` raises."""
     measured = domain.measure(source)
     unlike = domain.outside(measured, model.domain) if model.domain else []
-    fitted = dose.for_series(model, measured)
-    provenance = denoised(lowdose.__version__, fitted.name, fitted.sha256, strength, tuple(unlike), fitted.keeps)
-    return Prepared(fitted, strength, measured, (*source.warnings, *unlike), provenance)
+    right, told = checked(model, source)
+    fitted = dose.for_series(right, measured)
+    provenance = denoised(
+        lowdose.__version__, fitted.name, fitted.sha256, strength, tuple(unlike), fitted.keeps, fitted.precision
+    )
+    return Prepared(fitted, strength, measured, (*source.warnings, *unlike, *told), provenance)
 
 
 def manifest(
@@ -53,6 +57,8 @@ def manifest(
         "strength": prepared.strength,
         "noise_kept": model.keeps,
         "device": str(model.device),
+        "engine": model.engine,
+        "precision": model.precision,
         "input": source.uids,
         "slices": outcome.slices,
         "skipped_files": len(source.skipped),

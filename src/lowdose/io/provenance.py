@@ -65,12 +65,17 @@ def denoised(
     strength: float,
     warnings: tuple[str, ...] = (),
     keeps: float | None = None,
+    precision: str = "exact",
 ) -> Provenance:
-    """strength: 0 (nothing changed) to 1. keeps: share of the noise that stays at strength 1, where it is known."""
+    """strength: 0 (nothing changed) to 1. keeps: share of the noise that stays at strength 1, where it is known.
+
+    precision: with which the network was run; 'exact' goes without saying.
+    """
     percent = f"{100 * strength:.3g}%"
     checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
     share = "" if keeps is None else f" ({100 * keeps:.3g}% of the noise kept at 100%)"
-    sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}"
+    run = "" if precision == "exact" else f" Run with {precision} arithmetic."
+    sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}{run}"
     return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
 
 

@@ -52,4 +52,4 @@ class CPCE(nn.Module):
             h = torch.relu(join(h))
         # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
         with torch.autocast(x.device.type, enabled=False):
-            return torch.relu(self.decode[-1](h.float()))
+            return torch.relu(self.decode[-1](h.to(self.decode[-1].weight.dtype)))  # type: ignore[arg-type]

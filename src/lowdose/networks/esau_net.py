@@ -95,5 +95,5 @@ class ESAUNet(nn.Module):
         h = functional.leaky_relu(self.head(h), SLOPE)
         # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
         with torch.autocast(x.device.type, enabled=False):
-            result: Tensor = self.out(h.float())
+            result: Tensor = self.out(h.to(self.out.weight.dtype))
         return result
