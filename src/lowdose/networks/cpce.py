@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowdose.networks.full_precision import full_precision
 from lowdose.spec import network
 
 DEPTH = 4
@@ -51,5 +52,5 @@ class CPCE(nn.Module):
             h = torch.cat([kept.pop(), torch.relu(deconv(h))], dim=1)
             h = torch.relu(join(h))
         # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return torch.relu(self.decode[-1](h.to(self.decode[-1].weight.dtype)))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowdose.networks.full_precision import full_precision
 from lowdose.spec import network
 
 SLOPE = 0.01
@@ -94,6 +95,6 @@ class ESAUNet(nn.Module):
             h = block(h + skips.pop())
         h = functional.leaky_relu(self.head(h), SLOPE)
         # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             result: Tensor = self.out(h.to(self.out.weight.dtype))
         return result

@@ -34,7 +34,8 @@ def exported(network: nn.Module, shape: Shape) -> GraphModule:
 
     Transposed convolutions of stride 1 become convolutions with flipped filters, the same sums: CPUs have far better
     code for those. Euclidean norms become roots of sums of squares: along an axis with steps PyTorch's own takes five
-    times as long, and adds one by one, which loses four digits over an image. The weights are shared with the network where they stay as they are.
+    times as long, and adds one by one, which loses four digits over an image. The weights are shared with the network
+    where they stay as they are.
     """
     with torch.no_grad(), hushed():
         graph = torch.export.export(network.eval(), (torch.zeros(shape),)).module()
