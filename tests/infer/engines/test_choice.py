@@ -1,0 +1,254 @@
+"""Which engine a model gets: asked for or measured, right or passed over, remembered, and said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lowdose.checkpoint import Domain
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.infer import models
+from lowdose.infer.engines import choice, gate, own_slice, record
+from lowdose.infer.engines.accelerated import SHAPES, Accelerated
+from lowdose.infer.engines.base import EXACT, FAST, Run, Work
+from lowdose.infer.engines.choice import CPU, accelerate
+from lowdose.infer.engines.eager import Eager
+from lowdose.infer.models import ReadyModel
+from lowdose.io.source import Plane
+from lowdose.networks.denoiser import Denoiser
+from lowdose.spec import Spec
+from lowdose.volume import Acquisition, Slice
+
+
+class Off(Eager):
+    """An engine that adds a constant to what the network makes, in HU / 1000, and claims to be fast."""
+
+    def __init__(self, name: str, exact: float, fast: float) -> None:
+        self.name, self._off, self.compiled = name, {EXACT: exact, FAST: fast}, list[Work]()  # type: ignore[misc]
+
+    def offers(self, precision: str) -> bool:
+        return True
+
+    def compile(self, work: Work) -> Run:
+        self.compiled.append(work)
+        right = super().compile(work)
+        return lambda units: right(units) + noise(units) * self._off[work.precision] / 1000
+
+
+def noise(units: Tensor) -> Tensor:
+    """1 and -1 by turns, which keeping local means does not take out."""
+    y, x = (torch.arange(side) for side in units.shape[-2:])
+    return ((y[:, None] + x) % 2 * 2.0 - 1).expand_as(units)
+
+
+@pytest.fixture(autouse=True)
+def own_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv(record.FOLDER, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def a_model(context: int = 0) -> ReadyModel:
+    torch.manual_seed(0)
+    spec = Spec("unet", {"width": 4, "levels": 2, "slices": 2 * context + 1})
+    denoiser = Denoiser(spec, Scale(), context).eval()
+    torch.nn.init.normal_(denoiser.network.out.weight, std=0.2)
+    return ReadyModel("test", "0" * 64, denoiser, Domain(), torch.device("cpu"))
+
+
+def engines(monkeypatch: pytest.MonkeyPatch, *made: Off) -> None:
+    monkeypatch.setattr(choice, "CPU", {**{one.name: one for one in made}, "torch": Eager()})
+
+
+@pytest.mark.parametrize("name", sorted(CPU))
+@pytest.mark.parametrize("context", [0, 1])
+def test_every_engine_that_is_here_is_exact(name: str, context: int) -> None:
+    if CPU[name].missing():
+        pytest.skip(CPU[name].missing())
+    said: list[str] = []
+    model = a_model(context)
+    made = accelerate(model, name, EXACT, said.append)
+    assert (made.engine, made.precision) == (name, EXACT)
+    assert not [text for text in said if "warning" in text]
+    hu = gate.built_in(2 * context + 1)[..., :100, :120]
+    precise = Denoiser(model.denoiser.spec, model.denoiser.scale, context).double().eval()
+    precise.network.load_state_dict(model.denoiser.network.state_dict())
+    right = precise.denoise(hu.double())
+    assert float((made.denoiser.denoise(hu) - right).abs().max()) <= gate.EXACT_HU
+
+
+@pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
+def test_the_shipped_models_are_exact_on_the_fastest_engine(name: str) -> None:
+    model = accelerate(models.find(name, torch.device("cpu")), "auto", EXACT, lambda _: None)
+    hu = gate.built_in()[..., 32:160, 64:224]
+    right = choice._in_float64(models.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+    assert float(np.abs(model.denoiser.denoise(hu).numpy() - right).max()) <= gate.EXACT_HU
+
+
+def test_the_fastest_engine_that_is_right_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines(monkeypatch, Off("wrong", 5.0, 5.0), Off("rough", 0.5, 0.5), Off("fine", 0.0, 0.9))
+    times = {"wrong": 0.001, "rough": 0.002, "fine": 0.003, "torch": 0.004}
+    measure = choice._measure
+    monkeypatch.setattr(
+        choice, "_measure", lambda *given: choice.replace(measure(*given), seconds=times[given[1].name])
+    )
+    assert accelerate(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
+    made = accelerate(a_model(), "auto", FAST, lambda _: None)
+    assert (made.engine, made.precision) == ("rough", FAST)
+    assert isinstance(made.denoiser, Accelerated)
+    assert made.denoiser.exact is not None
+    assert (made.denoiser.exact.engine.name, made.denoiser.exact.precision) == ("fine", EXACT)
+
+
+def test_an_engine_that_was_asked_for_and_fails_gives_way_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines(monkeypatch, Off("rough", 0.0, 2.0), Off("wrong", 2.0, 2.0))
+    said: list[str] = []
+    made = accelerate(a_model(), "rough", FAST, said.append)
+    assert (made.engine, made.precision) == ("rough", EXACT)
+    assert any("rough, fast: rms 2 HU" in text for text in said)
+    said.clear()
+    model = a_model()
+    made = accelerate(model, "wrong", EXACT, said.append)
+    assert made.denoiser is model.denoiser
+    assert any("plain PyTorch" in text for text in said)
+
+
+def test_an_engine_that_breaks_down_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Off):
+        def compile(self, work: Work) -> Run:
+            raise OSError("no such\ninstruction")
+
+    engines(monkeypatch, Broken("broken", 0.0, 0.0))
+    said: list[str] = []
+    assert accelerate(a_model(), "auto", EXACT, said.append).engine == "torch"
+    accelerate(a_model(), "broken", EXACT, said.append)
+    assert any("OSError: no such instruction" in text for text in said)
+
+
+def test_what_was_measured_is_remembered_until_weights_or_versions_change(
+    monkeypatch: pytest.MonkeyPatch, own_record: Path
+) -> None:
+    off = Off("rough", 0.0, 0.0)
+    engines(monkeypatch, off)
+    said: list[str] = []
+    first = accelerate(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 1
+    assert accelerate(a_model(), "auto", EXACT, said.append).engine == first.engine
+    assert len(said) == 1  # not measured again
+    other = a_model()
+    other.denoiser.network.out.bias.data += 0.001  # type: ignore[attr-defined]
+    accelerate(other, "auto", EXACT, said.append)
+    assert len(said) == 2
+    off.version = "2"  # type: ignore[misc]
+    accelerate(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 3
+    for note in own_record.rglob("measured.json"):
+        assert {"engine", "precision", "seconds", "fault"} == set(json.loads(note.read_text())["engines"][0])
+        note.write_text("{ torn")
+    accelerate(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 4
+
+
+def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(record.FOLDER, "/proc/no-such-place")
+    engines(monkeypatch)
+    for _ in range(2):
+        said: list[str] = []
+        assert accelerate(a_model(), "auto", EXACT, said.append).engine == "torch"
+        assert len(said) == 1
+
+
+def test_wrong_names_and_absent_engines_are_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine, precision, told in (
+        ("tensorrt", EXACT, "--engine tensorrt: not one of auto, winograd"),
+        ("cuda", EXACT, "--engine cuda: not one of .* on cpu"),
+        ("auto", "half", "--precision half: must be one of exact, fast"),
+    ):
+        with pytest.raises(InvalidSetting, match=told):
+            accelerate(a_model(), engine, precision)
+    with pytest.raises(InvalidSetting, match="nlm is no network"):
+        accelerate(models.find("nlm", torch.device("cpu")), "torch", EXACT)
+    classical = models.find("nlm", torch.device("cpu"))
+    assert accelerate(classical, "auto", FAST) is classical
+    monkeypatch.setattr("lowdose.infer.engines.openvino.find_spec", lambda _: None)
+    with pytest.raises(InvalidSetting, match=r"pip install 'lowdose\[engines\]'"):
+        accelerate(a_model(), "openvino", EXACT)
+
+
+def test_only_a_few_shapes_stay_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = Off("rough", 0.0, 0.0)
+    model = Accelerated(a_model().denoiser, off, EXACT)  # type: ignore[arg-type]
+    for side in (32, 40, 32, 48, 56, 64, 32):
+        model.denoise(torch.zeros(1, 1, side, side))
+    assert len(model._runs) == SHAPES
+    assert len(off.compiled) == 6  # 32 was dropped once
+    twin = model.twin()
+    assert twin.plain is model.plain
+    assert not twin._runs
+
+
+class Series:
+    """Slices in memory."""
+
+    acquisition, geometry, warnings, skipped, uids = Acquisition(), None, list[str](), list[str](), dict[str, object]()
+
+    def __init__(self, *images: np.ndarray) -> None:
+        self.images, self.planes = images, [Plane(image.shape) for image in images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> Slice:
+        hu = self.images[index]
+        return Slice(hu, hu > -2000, 0.0, None)
+
+
+def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rough(Off):
+        """Right on the built-in slice, and off where an image is bright."""
+
+        def compile(self, work: Work) -> Run:
+            right = Eager.compile(self, work)
+            bad = 0.01 if work.precision == FAST else 0.0
+            return lambda units: right(units) + bad * noise(units) * (units > 1.2)
+
+    engines(monkeypatch, Rough("rough", 0.0, 0.0))
+    measure = choice._measure
+    monkeypatch.setattr(
+        choice, "_measure", lambda *given: choice.replace(measure(*given), seconds=0.1 + (given[1].name == "torch"))
+    )
+    model = accelerate(a_model(), "auto", FAST, lambda _: None)
+    assert (model.engine, model.precision) == ("rough", FAST)
+    plain = gate.built_in()[0, 0].numpy()[:64, :64]
+    bright, padded = np.full_like(plain, 1500.0), plain.copy()
+    padded[:8] = -3024.0
+    same, told = own_slice.checked(model, Series(plain, padded, plain))  # type: ignore[arg-type]
+    assert same is model
+    assert told == []
+    for series, place in ((Series(bright, plain), 1), (Series(plain, plain, bright, plain), 3)):
+        other, told = own_slice.checked(model, series)  # type: ignore[arg-type]
+        assert other.precision == EXACT
+        assert f"slice {place} " in told[0]
+        assert "rms" in told[0]
+    exact = accelerate(a_model(), "auto", EXACT, lambda _: None)
+    assert own_slice.checked(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
+    nothing = np.full_like(plain, -3024.0)
+    assert own_slice.checked(model, Series(nothing))[0] is model  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", [EXACT, FAST])
+@pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
+def test_cuda_passes_the_gate(name: str, precision: str) -> None:
+    said: list[str] = []
+    model = accelerate(models.find(name, torch.device("cuda")), "cuda", precision, said.append)
+    assert (model.engine, model.precision) == ("cuda", precision), said
+    for side in (256, 192):  # a second shape is captured anew
+        hu = gate.built_in()[..., :side, :side]
+        right = choice._in_float64(models.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+        for _ in range(2):
+            found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
+            assert not gate.Difference.between(right, found).fault(precision)
