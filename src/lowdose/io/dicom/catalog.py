@@ -39,6 +39,11 @@ def scan(root: Path) -> Catalog:
     paths = [root] if root.is_file() else [file for _, _, files in folders(root) for file in files]
     if not paths:
         raise NothingToRead(f"{root}: the folder is empty")
+    return read_headers(root, paths)
+
+
+def read_headers(root: Path, paths: Iterable[Path]) -> Catalog:
+    """The same of these files; ``root`` is for messages."""
     series: dict[str, list[File]] = defaultdict(list)
     skipped: list[str] = []
     dicom = False

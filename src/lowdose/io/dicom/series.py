@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from lowdose.errors import NothingToRead
-from lowdose.io.dicom.catalog import choose, scan
+from lowdose.io.dicom.catalog import Catalog, choose, read_headers, scan
 from lowdose.io.dicom.grid import in_order, lay_out
 from lowdose.io.dicom.image import Image
 from lowdose.io.dicom.padding import declared, valid_mask
@@ -37,8 +39,19 @@ class DicomSource:
     """
 
     def __init__(self, path: Path, series: str | None = None) -> None:
+        self._take(path, scan(path), series)
+
+    @classmethod
+    def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
+        """The series of this UID out of the files that lie directly in ``folders``, which lie below ``root``."""
+        found = cls.__new__(cls)
+        files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.is_dir()]
+        found._take(root, read_headers(root, files), series)
+        return found
+
+    def _take(self, path: Path, catalog: Catalog, series: str | None) -> None:
         keep_memory()
-        files, self.skipped = choose(scan(path), series)
+        files, self.skipped = choose(catalog, series)
         self.path = path
         self.images, told = in_order([image for file in files for image in file.images])
         if not self.images:

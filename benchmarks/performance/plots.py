@@ -1,0 +1,31 @@
+"""Pictures of the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+
+
+def engines(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], path: Path) -> None:
+    """A panel a network: GFLOP/s of the direct form, beside what products of matrices reach here."""
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.2), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], names, strict=True):
+        own = [row for row in rows if row["network"] == name][::-1]
+        colours = ["tab:blue" if row["passes"] else "lightgrey" for row in own]
+        bars = axis.barh([row["engine"] for row in own], [row["gflops"] for row in own], color=colours)
+        axis.bar_label(bars, [f"{row['ratio']:.1f}x" for row in own], padding=3, fontsize=8)
+        for label, style in (("float32", "-"), ("bf16", ":")):
+            axis.axvline(peaks[f"{label} GFLOP/s"], color="k", linestyle=style, linewidth=1, label=f"{label} product")
+        axis.set(title=name, xlabel="GFLOP/s of the direct form", xlim=(0, None))
+        axis.margins(x=0.15)
+    axes[0][0].legend(fontsize=8, loc="lower right")
+    figure.suptitle("Speed of every engine (times eager PyTorch); grey: does not pass the HU gate")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

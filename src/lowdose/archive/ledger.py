@@ -1,0 +1,107 @@
+"""What became of every series of an archive: one small file each, so that any number of workers may write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lowdose.errors import OutputRefused
+from lowdose.io.replace import replace_file
+
+STARTED, DONE, QUARANTINED = "started", "done", "quarantined"
+KEY_LENGTH = 16
+
+
+def key_of(series: str, folder: str) -> str:
+    """A short name of a series that tells nothing of the patient. folder: stands in where a series has no UID."""
+    return hashlib.sha256((series or folder).encode()).hexdigest()[:KEY_LENGTH]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """state: started, done or quarantined. attempts: begun so far. seconds: of the last one.
+
+    reason: why it is in quarantine. folders: where the series lies, relative to the archive.
+    """
+
+    key: str
+    series: str
+    folders: tuple[str, ...]
+    state: str
+    attempts: int
+    slices: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class Ledger:
+    """The folder of an archive's results: ledger/KEY.json and series/KEY/ for each series, settings.json for all.
+
+    Reading and writing raise OutputRefused where the file system refuses.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.entries, self.series = out, out / "ledger", out / "series"
+
+    def open(self, settings: Mapping[str, object]) -> None:
+        """Makes the folders. Raises OutputRefused when they hold results of other settings, or something else."""
+        noted = self.out / "settings.json"
+        try:
+            if not noted.is_file():
+                if self.out.exists() and any(self.out.iterdir()):
+                    raise OutputRefused(f"{self.out}: holds something else; choose a new folder for the results")
+                self.entries.mkdir(parents=True)
+                self.series.mkdir()
+                replace_file(noted, json.dumps(settings, indent=2).encode())
+            before = json.loads(noted.read_text())
+        except (OSError, ValueError) as error:
+            raise OutputRefused(f"{self.out}: cannot be used for results ({error}); choose a new folder") from error
+        if before != json.loads(json.dumps(settings)):
+            names = [f"{name} was {before.get(name)}, now {value}" for name, value in settings.items()
+                     if before.get(name) != value]  # fmt: skip
+            raise OutputRefused(
+                f"{self.out}: holds results of other settings ({'; '.join(names)}); choose a new folder"
+            )
+
+    def output(self, key: str) -> Path:
+        return self.series / key
+
+    def read(self, key: str) -> Entry | None:
+        """None where nothing was noted yet, or the note is torn."""
+        try:
+            found = json.loads((self.entries / f"{key}.json").read_text())
+            return Entry(**{**found, "folders": tuple(found["folders"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, entry: Entry) -> None:
+        replace_file(self.entries / f"{entry.key}.json", json.dumps(asdict(entry), indent=2).encode())
+
+    def all(self) -> Iterator[Entry]:
+        """Every entry, one at a time, in the order of the keys."""
+        for path in sorted(self.entries.glob("*.json")):
+            entry = self.read(path.stem)
+            if entry:
+                yield entry
+
+    def complete(self, key: str, series: str) -> int | None:
+        """Number of slices of a result that is there whole, though nobody may have noted it; None where it is not.
+
+        A result's folder appears whole, and holds its manifest.
+        """
+        try:
+            found = json.loads((self.output(key) / "manifest.json").read_text())
+            return int(found["slices"]) if found["input"]["series"] == series else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def clear(self, key: str = "") -> int:
+        """Removes what workers that died left half-made, of one series or of all; returns how many there were."""
+        left = list(self.series.glob(f".{key}*.partial-*"))
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(left)

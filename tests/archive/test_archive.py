@@ -1,0 +1,227 @@
+"""An archive without Ray: what is found in it, what a worker does with it, what the ledger remembers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import small_archive
+import torch
+from small_archive import Archive
+
+from lowdose.archive import worker as worker_module
+from lowdose.archive.finding import Found, in_folder, places
+from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Entry, Ledger, key_of
+from lowdose.archive.run import _todo
+from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, Settings, Worker
+from lowdose.errors import NotCT, OutputRefused
+from lowdose.infer import pipeline
+from lowdose.io.dicom.series import DicomSource
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return small_archive.build(tmp_path_factory.mktemp("archive") / "in")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_archive.model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+def found_in(root: Path) -> Found:
+    return Found.of(row for place in places(root) for row in in_folder(place))
+
+
+def ledger_at(out: Path) -> Ledger:
+    ledger = Ledger(out)
+    ledger.open({"model": "tiny"})
+    return ledger
+
+
+def rows_of(found: Found, uids: object) -> list[dict[str, object]]:
+    return [
+        {"key": one.key, "series": one.uid, "folders": one.folders} for one in found.series.values() if one.uid in uids
+    ]  # type: ignore[operator]
+
+
+def a_worker(archive: Archive, out: Path, model: Path, slept: list[float] | None = None) -> Worker:
+    threads = torch.get_num_threads()
+    try:
+        made = Worker(str(archive.root), str(out), Settings(model=str(model), engine="torch"), (slept or []).append)
+    finally:
+        torch.set_num_threads(threads)
+    if slept is not None:
+        made._sleep = slept.append
+    return made
+
+
+def test_every_series_is_found_once_wherever_its_files_lie(archive: Archive) -> None:
+    found = found_in(archive.root)
+    assert {one.uid for one in found.series.values()} == set(archive.good) | archive.bad
+    by_folders = sorted(one.folders for one in found.series.values())
+    assert by_folders.count(["both/a"]) == 2
+    assert ["spread/one", "spread/two"] in by_folders
+    assert list(found.faults) == ["torn"]
+    assert str(archive.root) not in found.faults["torn"]
+    assert found.others == 1
+    keys = [one.key for one in found.series.values()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_series_without_uid_are_told_apart_by_their_folders() -> None:
+    rows = [{"series": "", "folder": folder, "fault": "", "others": 0} for folder in ("a", "b")]
+    found = Found.of(rows)
+    assert sorted(one.key for one in found.series.values()) == sorted({key_of("", "a"), key_of("", "b")})
+
+
+def test_good_series_are_done_and_bad_ones_quarantined_with_their_reason(
+    archive: Archive, model: Path, tmp_path: Path
+) -> None:
+    ledger, found = ledger_at(tmp_path / "out"), found_in(archive.root)
+    work = a_worker(archive, tmp_path / "out", model)
+    for row in rows_of(found, set(archive.good) | archive.bad):
+        work(row)
+    entries = {entry.series: entry for entry in ledger.all()}
+    assert {uid for uid, entry in entries.items() if entry.state == DONE} == set(archive.good)
+    assert {uid for uid, entry in entries.items() if entry.state == QUARANTINED} == archive.bad
+    for uid, slices in archive.good.items():
+        entry = entries[uid]
+        assert entry.slices == slices
+        assert ledger.complete(entry.key, uid) == slices
+        assert len(DicomSource(ledger.output(entry.key))) == slices
+    reasons = " ".join(entries[uid].reason for uid in archive.bad)
+    for told in ("truncated", "RescaleSlope missing", "header ends early"):
+        assert told in reasons
+    assert str(archive.root) not in reasons
+    everything = "".join(path.read_text() for path in ledger.entries.iterdir())
+    assert "SECRET" not in everything
+    assert not list(ledger.series.glob(".*"))
+
+
+def test_what_is_done_is_not_done_again_and_quarantine_is_tried_on_request(
+    archive: Archive, model: Path, tmp_path: Path
+) -> None:
+    ledger, found = ledger_at(tmp_path / "out"), found_in(archive.root)
+    work = a_worker(archive, tmp_path / "out", model)
+    for row in rows_of(found, set(archive.good) | archive.bad):
+        work(row)
+    said: list[str] = []
+    assert _todo(found, ledger, False, said.append) == []
+    assert "1 files of other kinds" in said[0]
+    assert {row["series"] for row in _todo(found, ledger, True, said.append)} == archive.bad
+    gone = next(uid for uid in archive.good)
+    shutil.rmtree(ledger.output(key_of(gone, "")))
+    assert [row["series"] for row in _todo(found, ledger, False, said.append)] == [gone]
+
+
+def test_a_fault_that_goes_away_is_waited_for_twice_as_long_each_time(
+    archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, slept, failures = (
+        ledger_at(tmp_path / "out"),
+        list[float](),
+        [OSError(28, "No space left"), MemoryError(), OutputRefused("x: disk full")],
+    )
+    work = a_worker(archive, tmp_path / "out", model, slept)
+    whole = pipeline.denoise_series
+
+    def failing(*given: object) -> object:
+        if failures:
+            raise failures.pop()
+        return whole(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+    (row,) = rows_of(found_in(archive.root), {next(iter(archive.good))})
+    entry = work(row)
+    assert (entry["state"], entry["attempts"], entry["reason"]) == (DONE, 4, "")
+    assert slept == [BACKOFF_S, 2 * BACKOFF_S, 4 * BACKOFF_S]
+    assert len(list(ledger.series.iterdir())) == 1
+
+
+def test_a_fault_that_stays_ends_in_quarantine(
+    archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, slept = ledger_at(tmp_path / "out"), list[float]()
+    work = a_worker(archive, tmp_path / "out", model, slept)
+
+    def failing(*_: object) -> object:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+    (row,) = rows_of(found_in(archive.root), {next(iter(archive.good))})
+    entry = work(row)
+    assert (entry["state"], entry["attempts"]) == (QUARANTINED, ATTEMPTS)
+    assert "Input/output error" in entry["reason"]
+    assert not list(ledger.series.iterdir())
+
+
+def test_faults_of_the_data_and_our_own_are_not_tried_again(
+    archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger_at(tmp_path / "out")
+    slept: list[float] = []
+    work = a_worker(archive, tmp_path / "out", model, slept)
+    rows = rows_of(found_in(archive.root), archive.good)
+    for row, error in zip(rows, (NotCT("not HU"), ZeroDivisionError("ours")), strict=False):
+
+        def failing(*_: object, error: Exception = error) -> object:
+            raise error
+
+        monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+        entry = work(row)
+        assert (entry["state"], entry["attempts"]) == (QUARANTINED, 1)
+        assert str(error) in entry["reason"]
+    assert slept == []
+
+
+def test_a_worker_that_died_leaves_nothing_and_nothing_is_done_twice(
+    archive: Archive, model: Path, tmp_path: Path
+) -> None:
+    ledger, found = ledger_at(tmp_path / "out"), found_in(archive.root)
+    work = a_worker(archive, tmp_path / "out", model, [])
+    first, second, third = rows_of(found, archive.good)[:3]
+    # In the middle: a hidden folder is there, and the ledger says 'started'.
+    half = ledger.series / f".{first['key']}.partial-1234"
+    half.mkdir()
+    ledger.write(Entry(str(first["key"]), str(first["series"]), ("x",), STARTED, 1))
+    entry = work(first)
+    assert (entry["state"], entry["attempts"]) == (DONE, 2)
+    assert not half.exists()
+    # Between the folder and the ledger: the folder is whole, nobody noted it.
+    work(second)
+    before = {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()}
+    ledger.write(Entry(str(second["key"]), str(second["series"]), ("x",), STARTED, 1))
+    entry = work(second)
+    assert (entry["state"], entry["attempts"], entry["slices"]) == (DONE, 1, archive.good[str(second["series"])])
+    assert {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()} == before
+    # Again and again: a series that kills whoever touches it must not do so for ever.
+    ledger.write(Entry(str(third["key"]), str(third["series"]), ("x",), STARTED, ATTEMPTS))
+    entry = work(third)
+    assert entry["state"] == QUARANTINED
+    assert "worker died" in entry["reason"]
+
+
+def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path) -> None:
+    ledger_at(tmp_path / "out")
+    ledger_at(tmp_path / "out")
+    with pytest.raises(OutputRefused, match="model was tiny, now other"):
+        Ledger(tmp_path / "out").open({"model": "other"})
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    with pytest.raises(OutputRefused, match="holds something else"):
+        Ledger(tmp_path / "full").open({})
+    (tmp_path / "out" / "settings.json").write_text("{ torn")
+    with pytest.raises(OutputRefused, match="choose a new folder"):
+        Ledger(tmp_path / "out").open({"model": "tiny"})
+
+
+def test_torn_notes_count_as_none(tmp_path: Path) -> None:
+    ledger = ledger_at(tmp_path / "out")
+    ledger.write(Entry("0" * 16, "1.2", ("a",), DONE, 1))
+    assert [entry.key for entry in ledger.all()] == ["0" * 16]
+    (ledger.entries / f"{'0' * 16}.json").write_text(json.dumps({"key": 1}))
+    assert list(ledger.all()) == []
+    assert ledger.complete("0" * 16, "1.2") is None
