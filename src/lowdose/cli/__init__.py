@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -59,10 +60,21 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The same, where --ray stands alone with the address that it then means: Typer has no optional values."""
+    found: list[str] = []
+    for place, argument in enumerate(arguments):
+        found.append(argument)
+        following = arguments[place + 1 : place + 2]
+        if argument == "--ray" and (not following or following[0].startswith("-")):
+            found.append("local")
+    return found
+
+
 def run(arguments: list[str] | None = None) -> int:
     """The exit code of one command line."""
     try:
-        app(arguments)
+        app(with_values(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:
         if end.code == INTERRUPTED:
             print("lowdose: interrupted", file=sys.stderr)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lowdose.cli.terminal import say
 
-if TYPE_CHECKING:
-    from lowdose.archive.worker import Settings
 
-
-def denoise_archive(root: Path, out: Path, settings: Settings, cluster: str, jobs: int, again: bool) -> None:
+def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], cluster: str, jobs: int, again: bool) -> None:
     """Prints how it goes; what is in quarantine is no failure of the command, and stands in quarantine.csv."""
     from lowdose.archive.run import denoise_archive
+    from lowdose.archive.worker import Settings
 
     try:
-        found = denoise_archive(root, out, settings, cluster, jobs, again, say)
+        found = denoise_archive(root, out, Settings(**settings), cluster, jobs, again, say)
     except KeyboardInterrupt:
         say(f"stopped; what is done is in {out}, and the same command goes on from there")
         raise

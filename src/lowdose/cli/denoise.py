@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lowdose.cli.archive import denoise_archive
 from lowdose.cli.explain import MOST_SLICES
 from lowdose.cli.terminal import progress, say, say_all
 
@@ -33,7 +34,16 @@ def denoise(
     precision: Annotated[
         str, typer.Option(help="exact: within 0.01 HU of float64. fast: within 1 HU rms, checked on your own slices.")
     ] = "exact",
-    jobs: Annotated[int, typer.Option(help="Slices to denoise at the same time, each by its share of the cores.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(help="Slices at a time, each by its share of the cores; with --ray, workers.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]", help="INPUT is an archive: every series in it, by Ray, here or on a cluster."
+        ),
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="With --ray: try what is in quarantine once more.")] = False,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--json", help="Write a manifest of the run as JSON.")] = False,
@@ -47,7 +57,12 @@ def denoise(
         int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")
     ] = MOST_SLICES,
 ) -> None:
-    """Denoise one CT series. Originals are never touched; a failed run leaves nothing behind."""
+    """Denoise one CT series, or with --ray an archive. Originals are never touched, failed runs leave nothing behind."""
+    if ray is not None:
+        _refuse_with_ray(series=series, preview=preview, explain=explain, autoencoder=autoencoder)
+        settings = {"model": model, "strength": strength, "device": device, "engine": engine, "precision": precision}
+        denoise_archive(source, output, settings, ray, jobs or 0, retry)
+        return
     from lowdose import checkpoint, memory
     from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
@@ -75,7 +90,7 @@ def denoise(
             say(f"{100 * prepared.model.keeps:.0f}% of the noise stays at strength 1: that of a scan at usual dose")
         with open_sink(opened, output, prepared.provenance) as sink, progress("denoising", len(opened)) as advance:
             through = words.watch(sink, len(opened)) if words else sink
-            outcome = pipeline.denoise_series(opened, through, prepared.model, strength, advance, jobs)
+            outcome = pipeline.denoise_series(opened, through, prepared.model, strength, advance, jobs or 1)
             if preview and outcome.before is not None and outcome.after is not None:
                 sink.attach("preview.png", pictured(outcome.before, outcome.after, ready.name))
             if words:
@@ -87,6 +102,15 @@ def denoise(
                 content = describe(opened, prepared, outcome, warnings, time.perf_counter() - started)
                 sink.attach("manifest.json", json.dumps(content, indent=2).encode())
     say(f"{outcome.slices} slices in {time.perf_counter() - started:.1f} s -> {output}")
+
+
+def _refuse_with_ray(**given: object) -> None:
+    """Raises InvalidSetting naming the first option that is for a single series."""
+    from lowdose.errors import InvalidSetting
+
+    for name, value in given.items():
+        if value:
+            raise InvalidSetting(f"--{name}: is for a single series; leave it out with --ray")
 
 
 def pictured(before: Slice, after: HU, model: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 
 from torch import Tensor
 
@@ -11,6 +12,9 @@ from lowdose.infer.engines import gate, record
 from lowdose.infer.engines.base import Engine, Run, Work
 from lowdose.infer.engines.graph import Shape
 from lowdose.networks.denoiser import Denoiser
+
+ONE_AT_A_TIME = Lock()
+"""Exporters keep what they are at in the process, not in the thread."""
 
 SHAPES = 3
 """Compiled at a time. A series with more sizes than that is a mixture of scans; each is compiled when it is met."""
@@ -49,7 +53,8 @@ class Accelerated:
     def _run(self, units: Tensor) -> Tensor:
         shape = (units.shape[0], units.shape[1], units.shape[2], units.shape[3])
         if shape not in self._runs:
-            self._runs[shape] = self.engine.compile(self._work(shape))
+            with ONE_AT_A_TIME:
+                self._runs[shape] = self.engine.compile(self._work(shape))
             while len(self._runs) > SHAPES:
                 self._runs.popitem(last=False)
         self._runs.move_to_end(shape)
