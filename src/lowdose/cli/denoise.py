@@ -57,7 +57,7 @@ def denoise(
         int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")
     ] = MOST_SLICES,
 ) -> None:
-    """Denoise one CT series, or with --ray an archive. Originals are never touched, failed runs leave nothing behind."""
+    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing."""
     if ray is not None:
         _refuse_with_ray(series=series, preview=preview, explain=explain, autoencoder=autoencoder)
         settings = {"model": model, "strength": strength, "device": device, "engine": engine, "precision": precision}
