@@ -75,7 +75,8 @@ def train(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Number of processes.")] = 1,
+    devices: Annotated[int, typer.Option(help="Number of processes on each node, one GPU each.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Number of nodes, where Slurm has started the processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
 ) -> None:
@@ -91,7 +92,7 @@ def train(
 
     chosen = recipes.find(recipe)
     asked = Asked(
-        recipe, out, data or [], setting or [], Options(device, devices, precision, resume),
+        recipe, out, data or [], setting or [], Options(device, devices, nodes, precision, resume),
         split, pairing, bank, start, network, autoencoder, features, size, vocabulary, clip,
     )  # fmt: skip
     if isinstance(chosen, AnatomyRecipe):

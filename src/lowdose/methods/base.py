@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -24,7 +24,13 @@ class Turn(NamedTuple):
 
 
 class Method(nn.Module, ABC, Generic[B]):
-    """Trains ``model``. The loop owns optimisers and gradients; a method only says whose turn it is."""
+    """Trains ``model``. The loop owns optimisers and gradients; a method only says whose turn it is.
+
+    accumulates: whether the terms are means over the images of a batch and nothing else of it counts, so that the
+    gradient of a batch is the mean of those of its parts.
+    """
+
+    accumulates: ClassVar[bool] = False
 
     @property
     @abstractmethod

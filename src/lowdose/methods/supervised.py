@@ -18,6 +18,8 @@ from lowdose.objectives.base import Objective
 class Supervised(Method[Batch]):
     """Any denoiser with any objective. Values outside the denoiser's range take no part, as at inference."""
 
+    accumulates: ClassVar[bool] = True
+
     def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
         super().__init__()
         self.denoiser = denoiser

@@ -33,11 +33,13 @@ Say = Callable[[str], None]
 class Options:
     """Where and how a run computes; none of it changes what is learned, except precision by rounding.
 
-    devices: processes, one GPU or CPU share each. precision: '32-true', 'bf16-mixed' or 'auto'.
+    devices: processes on each of so many ``nodes``, one GPU or CPU share each; where torchrun has started the
+    processes, it is what says how many there are. precision: '32-true', 'bf16-mixed' or 'auto'.
     """
 
     device: str = "auto"
     devices: int = 1
+    nodes: int = 1
     precision: str = "auto"
     resume: bool = False
 
@@ -128,17 +130,28 @@ def _silent(text: str) -> None:
 
 def _launch(options: Options) -> Fabric:
     cuda = choose_device(options.device).type == "cuda"
-    if options.devices < 1:
-        raise InvalidSetting(f"--devices {options.devices}: must be at least 1")
+    for name in ("devices", "nodes"):
+        if getattr(options, name) < 1:
+            raise InvalidSetting(f"--{name} {getattr(options, name)}: must be at least 1")
+    devices, nodes = _started() or (options.devices, options.nodes)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce the precision
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
-        devices=options.devices,
-        strategy="ddp" if options.devices > 1 else "auto",
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
         precision=choose_precision(options.precision, cuda),
     )
     fabric.launch()
     return fabric
+
+
+def _started() -> tuple[int, int] | None:
+    """(processes a node, nodes) when this process is one that torchrun has started."""
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+        return None
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    return here, int(os.environ["WORLD_SIZE"]) // here
 
 
 def _cpu_multiplies_bf16() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +13,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from lowdose.errors import TrainingDiverged
-from lowdose.methods.base import Method
+from lowdose.errors import InvalidSetting, TrainingDiverged
+from lowdose.methods.base import Method, Turn
 from lowdose.train.logbook import Logbook
 from lowdose.train.numbers import Numbers
 from lowdose.train.optim import EMA, rate, updates
+from lowdose.train.pace import Pace
 from lowdose.train.state import load_state, save_state
 
 T = TypeVar("T")
@@ -45,6 +46,11 @@ class Trainer:
     """One method being trained in the folder ``run``; rank 0 alone writes."""
 
     def __init__(self, fabric: Fabric, method: Method[Any], numbers: Numbers, run: Path) -> None:
+        if numbers.accumulate > 1 and not method.accumulates:
+            raise InvalidSetting(
+                f"accumulate={numbers.accumulate}: {type(method).__name__} learns from whole batches, the mean over "
+                "their parts is not the same; leave it at 1, with a larger batch or more devices"
+            )
         self.fabric, self.method, self.numbers, self.run = fabric, method.to(fabric.device), numbers, run
         self.optimisers: dict[str, Optimizer] = {
             name: AdamW(
@@ -57,6 +63,7 @@ class Trainer:
         }
         self.ema = EMA(method.model, numbers.ema)
         self.step = 0
+        self.pace = Pace(fabric.world_size)
         self._finite = torch.tensor(True, device=fabric.device)
 
     def resume(self, settings: Mapping[str, object]) -> None:
@@ -68,7 +75,7 @@ class Trainer:
         book = Logbook(self.run, self.step) if self.fabric.is_global_zero else None
         started, first = time.monotonic(), self.step
         self.method.train()
-        for batch in hooks.batches(self.step, self.numbers.steps):
+        for batch in self.pace.batches(hooks.batches(self.step, self.numbers.steps)):
             losses = self._update(batch)
             self.step += 1
             self.ema.update(self.method.model, self.step)
@@ -79,7 +86,8 @@ class Trainer:
             if self.fabric.is_global_zero and book is not None:
                 self._record(book, losses, hooks, done, started, first)
                 if done or stop or self.step % self.numbers.checkpoint_every == 0:
-                    self._save(settings, hooks)
+                    with self.pace.apart():
+                        self._save(settings, hooks)
             if stop:
                 break
         if book is not None:
@@ -94,31 +102,51 @@ class Trainer:
         return float(wishes) > 0  # type: ignore[arg-type]
 
     def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
-        n = self.numbers
-        batch = type(batch)(*(self.fabric.to_device(part) for part in batch))
+        """Every player's turn on one batch, of which ``accumulate`` equal parts are in memory one after the other."""
+        parts = [part.chunk(self.numbers.accumulate) for part in batch]
+        turns = [self.method.turns(type(batch)(*part)) for part in zip(*map(self._moved, parts), strict=True)]
         losses: dict[str, torch.Tensor] = {}
-        with self.fabric.autocast():
-            turns = self.method.turns(batch)
-            turn = next(turns, None)
-        while turn is not None:
-            player, optimiser = self.method.players()[turn.player], self.optimisers[turn.player]
-            if turn.afresh:
-                optimiser.state.clear()
-                self.ema = EMA(self.method.model, n.ema)
-            for group in optimiser.param_groups:
-                group["lr"] = rate(n, self.step, updates(optimiser))
-            parameters = [p for p in player.parameters() if p.requires_grad]
-            optimiser.zero_grad()
-            total = torch.stack(list(turn.terms.values())).sum()
-            torch.autograd.backward(total, inputs=parameters)
-            average_gradients(self.fabric, parameters)
-            nn.utils.clip_grad_norm_(parameters, n.clip)
-            optimiser.step()
-            self._finite &= total.detach().isfinite()
-            losses |= {f"{turn.player}/{name}": value.detach() for name, value in turn.terms.items()}
-            with self.fabric.autocast():
-                turn = next(turns, None)
+        while terms := self._turn(turns):
+            losses |= terms
         return losses
+
+    def _moved(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        return (self.fabric.to_device(part) for part in parts)
+
+    def _turn(self, parts: Sequence[Iterator[Turn]]) -> dict[str, torch.Tensor]:
+        """One player's update by the mean over all parts, and its losses; none when no turn is left."""
+        losses: dict[str, torch.Tensor] = {}
+        parameters: list[nn.Parameter] = []
+        optimiser: Optimizer | None = None
+        for part in parts:
+            with self.fabric.autocast():
+                turn = next(part, None)
+            if turn is None:
+                return {}
+            if optimiser is None:
+                optimiser, parameters = self._ready(turn)
+            total = torch.stack(list(turn.terms.values())).sum() / len(parts)
+            torch.autograd.backward(total, inputs=parameters)
+            self._finite &= total.detach().isfinite()
+            for name, value in turn.terms.items():
+                key = f"{turn.player}/{name}"
+                losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
+        assert optimiser is not None
+        average_gradients(self.fabric, parameters)
+        nn.utils.clip_grad_norm_(parameters, self.numbers.clip)
+        optimiser.step()
+        return losses
+
+    def _ready(self, turn: Turn) -> tuple[Optimizer, list[nn.Parameter]]:
+        """The player's optimiser at the rate of this step, without gradients; and what it moves."""
+        player, optimiser = self.method.players()[turn.player], self.optimisers[turn.player]
+        if turn.afresh:
+            optimiser.state.clear()
+            self.ema = EMA(self.method.model, self.numbers.ema)
+        for group in optimiser.param_groups:
+            group["lr"] = rate(self.numbers, self.step, updates(optimiser))
+        optimiser.zero_grad()
+        return optimiser, [p for p in player.parameters() if p.requires_grad]
 
     def _record(
         self, book: Logbook, losses: Mapping[str, torch.Tensor], hooks: Hooks, done: bool, started: float, first: int
@@ -127,9 +155,10 @@ class Trainer:
             pace = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in losses.items()}
             hooks.progress(self.step, sum(values.values()), pace * (self.numbers.steps - self.step))
-            book.write(self.step - 1, {**values, **self.method.watch(), "seconds_per_step": pace})
+            book.write(self.step - 1, {**values, **self.method.watch(), "seconds_per_step": pace, **self.pace.tell()})
         if self.step % self.numbers.validate_every == 0 or done:
-            book.write(self.step - 1, self._with_average(hooks.validate))
+            with self.pace.apart():
+                book.write(self.step - 1, self._with_average(hooks.validate))
 
     def _check(self) -> None:
         """Before anything is kept: one NaN would spoil the state to resume from. Raises TrainingDiverged."""

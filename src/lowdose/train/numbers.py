@@ -14,10 +14,12 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Numbers:
-    """What every training has. batch is per process; learning rate falls by a cosine to final_learning_rate."""
+    """What every training has. batch is per process, and of it accumulate are seen in turns before an update: what
+    an update learns from is batch * accumulate * processes. The rate falls by a cosine to final_learning_rate."""
 
     steps: int = 2500
     batch: int = 16
+    accumulate: int = 1
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-6
     beta1: float = 0.9
@@ -31,7 +33,7 @@ class Numbers:
     checkpoint_every: int = 250
 
     LIMITS: ClassVar[Limits] = {
-        **dict.fromkeys(("steps", "batch", "validate_every", "checkpoint_every"), (1, LARGE)),
+        **dict.fromkeys(("steps", "batch", "accumulate", "validate_every", "checkpoint_every"), (1, LARGE)),
         **dict.fromkeys(("learning_rate", "clip"), (SMALL, LARGE)),
         **dict.fromkeys(("final_learning_rate", "weight_decay", "warmup", "seed"), (0, LARGE)),
         **dict.fromkeys(("beta1", "beta2", "ema"), (0, 1 - SMALL)),

@@ -96,7 +96,8 @@ class _Denoising:
 
         def feed(first: int, last: int) -> Iterator[Batch]:
             workers = loaders(fabric.device.type == "cuda")
-            return batches(patches, numbers.batch, first, last, fabric.global_rank, fabric.world_size, workers)
+            size = numbers.batch * numbers.accumulate
+            return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
         def export(path: Path, step: int) -> None:
             checkpoint.save(path, denoiser, domain, {**facts, "step": step})

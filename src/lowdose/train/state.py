@@ -42,8 +42,8 @@ def load_state(
     Raises InvalidSetting when the run was started with other numbers, naming them.
     """
     state = _read(path)
-    if state["run"] != run:
-        old = state["run"]
+    old = {"accumulate": 1, **state["run"]}  # before there was accumulation
+    if old != run:
         names = [
             f"{key} was {old.get(key)}, now {value}"
             for key, value in run.items()

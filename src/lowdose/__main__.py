@@ -1,0 +1,6 @@
+"""``python -m lowdose``: the command line, for launchers that start modules."""
+
+from lowdose.cli import main
+
+if __name__ == "__main__":
+    main()
