@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("engine", help=f"{', '.join(PLAIN)}, or an engine and a precision: winograd exact")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=1)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(asked.threads)
@@ -51,7 +52,7 @@ def main() -> None:
         engine, precision = asked.engine.split()
         model = Accelerated(denoiser, {**CPU, **GPU}[engine], precision)
     small = gate.built_in().to(asked.device)
-    whole = small.repeat(1, 1, 2, 2)
+    whole = small.repeat(asked.batch, 1, 2, 2)
     out = sys.stdout.buffer
     out.write(model.denoise(small).cpu().numpy().astype(np.float32).tobytes())
     out.flush()

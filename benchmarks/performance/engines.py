@@ -1,6 +1,6 @@
 """Every engine beside PyTorch as it comes, on slices of 512 x 512.
 
-    python benchmarks/performance/engines.py OUT [--network red_cnn ...] [--rounds 5] [--device cuda]
+    python benchmarks/performance/engines.py OUT [--network red_cnn ...] [--rounds 5] [--device cuda --batch 4]
 
 All contenders of a network live at the same time, each in a process of its own, and take turns; the first turn does
 not count. Ratios are medians over the rounds of "eager" over the contender. The HU are those of the built-in slice
@@ -36,11 +36,11 @@ SIDE = 2 * gate.SIDE
 class Contender:
     """A process that denoises when told to."""
 
-    def __init__(self, network: str, engine: str, device: str, threads: int) -> None:
+    def __init__(self, network: str, engine: str, device: str, threads: int, batch: int = 1) -> None:
         command = [sys.executable, str(HERE / "contender.py"), network, engine, "--device", device]
-        self.engine, self.seconds = engine, list[float]()
+        self.engine, self.seconds, self._batch = engine, list[float](), batch
         self._process = subprocess.Popen(
-            [*command, "--threads", str(threads)],
+            [*command, "--threads", str(threads), "--batch", str(batch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -56,7 +56,7 @@ class Contender:
         assert self._process.stdout
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        self.seconds.append(float(self._process.stdout.readline()))
+        self.seconds.append(float(self._process.stdout.readline()) / self._batch)
 
     def close(self) -> None:
         self._process.kill()
@@ -96,7 +96,7 @@ def compare(network: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
     work, there = gigaflop(network), list[Contender]()
     for engine in contenders(asked.device):
         try:
-            there.append(Contender(network, engine, asked.device, asked.threads))
+            there.append(Contender(network, engine, asked.device, asked.threads, asked.batch))
         except RuntimeError as error:
             print(f"warning: {error}", file=sys.stderr)
     try:
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--network", action="append", choices=timed.NAMES)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", type=int, default=1, help="slices at a time; seconds are of one")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -27,5 +28,25 @@ def engines(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], path:
         axis.margins(x=0.15)
     axes[0][0].legend(fontsize=8, loc="lower right")
     figure.suptitle("Speed of every engine (times eager PyTorch); grey: does not pass the HU gate")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def series(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Seconds and peak memory of the whole command over the number of slices."""
+    counts = [row["slices"] for row in rows]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    price, start = np.polyfit(counts, [row["seconds"] for row in rows], 1)
+    left.plot(counts, [row["seconds"] for row in rows], "o")
+    left.plot(
+        [0, max(counts)],
+        [start, start + price * max(counts)],
+        "k:",
+        label=f"{start:.1f} s + {1000 * price:.0f} ms a slice",
+    )
+    left.set(xlabel="slices", ylabel="s", title="The whole command, model fast", xlim=(0, None), ylim=(0, None))
+    left.legend()
+    right.plot(counts, [row["peak"] for row in rows], "o")
+    right.set(xlabel="slices", ylabel="MiB", title="Peak memory", xlim=(0, None), ylim=(0, None))
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -198,7 +198,7 @@ def test_our_own_fault_and_an_interrupt_leave_nothing(
         def fail(*_: object, error: BaseException = error) -> None:
             raise error
 
-        monkeypatch.setattr(pipeline, "denoise_slice", fail)
+        monkeypatch.setattr(pipeline, "denoise_slices", fail)
         assert run("denoise", pairs / "p1" / "quarter", tmp_path / "out", "--model", model) == code
         said = capfd.readouterr().err
         assert words in said

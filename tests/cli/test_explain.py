@@ -42,16 +42,17 @@ def test_denoise_says_where_a_model_made_something_up(
     pairs: Path, model: Path, autoencoder: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    def lying(_: object, item: pipeline.Slice, strength: float, around: object) -> np.ndarray:
+    def lying(_: object, around: list[list[pipeline.Slice]], strength: float) -> list[np.ndarray]:
+        ((item,),) = around
         hu = item.hu.copy()
         if item.position == middle:
             hu[56:72, 56:72] += 1500
-        return hu
+        return [hu]
 
     source = pairs / "p1" / "quarter"
     files = sorted(pydicom.dcmread(file).ImagePositionPatient[2] for file in source.glob("*.dcm"))
     middle = float(files[1])
-    monkeypatch.setattr(pipeline, "denoise_slice", lying)
+    monkeypatch.setattr(pipeline, "denoise_slices", lying)
     monkeypatch.setattr(drift, "FLOOR", 0.0)  # weights that never were trained answer faintly, and everywhere
     monkeypatch.setattr(drift, "TIMES", 1.0)
     arguments = ["denoise", source, tmp_path / "out", "--model", model, "--json"]

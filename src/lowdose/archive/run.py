@@ -125,14 +125,14 @@ def _shared_out(ray: Any, settings: Settings, cluster: str, jobs: int) -> tuple[
     cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
     if gpus and settings.device != "cpu":
         workers = min(jobs or gpus, gpus)
-        return workers, replace(settings, device="cuda", threads=max(1, cpus // (2 * gpus)))
+        return workers, replace(settings, device="cuda", threads=settings.threads or max(1, cpus // (2 * gpus)))
     if settings.device == "cuda":
         raise InvalidSetting("--device cuda: this cluster has no GPU; use --device cpu or auto")
     fitting = int(there.get("memory", WORKER_BYTES) // WORKER_BYTES)
     workers = min(jobs or max(1, min(cpus, fitting)), cpus)
     if cluster == HERE:
         cpus = min(cpus, torch.get_num_threads())
-    return workers, replace(settings, device="cpu", threads=max(1, cpus // workers))
+    return workers, replace(settings, device="cpu", threads=settings.threads or max(1, cpus // workers))
 
 
 def _listed(ray: Any, root: Path) -> Iterator[dict[str, Any]]:

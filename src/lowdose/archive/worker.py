@@ -32,14 +32,14 @@ BACKOFF_S = 2.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What is done to every series. threads: of the processor, for one worker."""
+    """What is done to every series. threads: of the processor, for one worker; 0 = its share."""
 
     model: str | None = None
     strength: float = 1.0
     device: str = "auto"
     engine: str = "auto"
     precision: str = "exact"
-    threads: int = 1
+    threads: int = 0
 
     def ready(self) -> ReadyModel:
         """The model on its engine. Raises what ``models.find`` and ``accelerate`` raise."""
@@ -52,7 +52,7 @@ class Worker:
     """Called with a row of ``series``, ``key`` and ``folders``, gives the series' entry in the ledger as a row."""
 
     def __init__(self, root: str, out: str, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
-        torch.set_num_threads(settings.threads)
+        torch.set_num_threads(max(1, settings.threads))
         memory.keep_for_reuse()
         self._root, self._ledger, self._settings, self._sleep = Path(root), Ledger(Path(out)), settings, sleep
         self._model = settings.ready()
