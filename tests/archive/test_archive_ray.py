@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import small_archive
 
+from lowdose.archive.cluster import shared_out
 from lowdose.archive.ledger import DONE, Ledger
-from lowdose.archive.run import _shared_out, denoise_archive
+from lowdose.archive.run import denoise_archive
 from lowdose.archive.worker import Settings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.dicom.series import DicomSource
@@ -113,4 +114,4 @@ def test_what_cannot_work_is_said_before_anything_starts(settings: Settings, tmp
         denoise_archive(tmp_path / "empty", tmp_path / "out", settings, "local", 2, False, print)
     if not ray.cluster_resources().get("GPU"):
         with pytest.raises(InvalidSetting, match="no GPU"):
-            _shared_out(ray, Settings(device="cuda"), "local", 1)
+            shared_out(ray, Settings(device="cuda"), "local", 1)

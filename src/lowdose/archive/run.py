@@ -5,18 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import lowdose
+from lowdose.archive.cluster import connected, shared_out
 from lowdose.archive.finding import Found, in_folder, places
 from lowdose.archive.ledger import DONE, QUARANTINED, Entry, Ledger, key_of
 from lowdose.archive.worker import Settings, Worker
@@ -24,14 +20,9 @@ from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.infer.models import ReadyModel
 from lowdose.io.replace import replace_file
 
-HERE = "local"
-STORE_BYTES = 256 << 20
-"""Of shared memory on this machine; what goes through it are names."""
 MOST_BLOCKS = 4096
 """A block of series is handed out at a time, and done again, but for what is in the ledger, when its worker dies."""
 TELL_EVERY_S = 10.0
-WORKER_BYTES = 2 << 30
-"""Memory that a worker is counted with when their number is chosen: RED-CNN takes half of it, and Ray some."""
 
 Say = Callable[[str], None]
 
@@ -64,8 +55,8 @@ def denoise_archive(
     ledger = Ledger(out)
     model = settings.ready()  # a wrong name is to be told before anything starts
     ledger.open(_identity(settings, model))
-    with _ray(cluster) as ray:
-        workers, settings = _shared_out(ray, settings, cluster, jobs)
+    with connected(cluster) as ray:
+        workers, settings = shared_out(ray, settings, cluster, jobs)
         try:
             found = Found.of(_listed(ray, root))
             todo = _todo(found, ledger, again, say)
@@ -85,54 +76,6 @@ def _identity(settings: Settings, model: ReadyModel) -> dict[str, object]:
         "strength": settings.strength,
         "precision": settings.precision,
     }
-
-
-@contextmanager
-def _ray(cluster: str) -> Iterator[Any]:
-    """Ray on this machine alone, quiet and without a dashboard, or a cluster that is there."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InvalidSetting("--ray: Ray is not installed; pip install 'lowdose[ray]'") from error
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    started = not ray.is_initialized()
-    if started and cluster == HERE:
-        ray.init(include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-    elif started:
-        try:
-            ray.init(address=cluster, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InvalidSetting(f"--ray {cluster}: no Ray cluster answers there ({error})") from error
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    for name in ("ray.data", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield ray
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _shared_out(ray: Any, settings: Settings, cluster: str, jobs: int) -> tuple[int, Settings]:
-    """How many workers there are, and with how many threads each; GPUs first where there are some."""
-    there = ray.cluster_resources()
-    cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
-    if gpus and settings.device != "cpu":
-        workers = min(jobs or gpus, gpus)
-        return workers, replace(settings, device="cuda", threads=settings.threads or max(1, cpus // (2 * gpus)))
-    if settings.device == "cuda":
-        raise InvalidSetting("--device cuda: this cluster has no GPU; use --device cpu or auto")
-    fitting = int(there.get("memory", WORKER_BYTES) // WORKER_BYTES)
-    workers = min(jobs or max(1, min(cpus, fitting)), cpus)
-    if cluster == HERE:
-        cpus = min(cpus, torch.get_num_threads())
-    return workers, replace(settings, device="cpu", threads=settings.threads or max(1, cpus // workers))
 
 
 def _listed(ray: Any, root: Path) -> Iterator[dict[str, Any]]:

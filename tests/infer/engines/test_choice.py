@@ -81,11 +81,19 @@ def test_every_engine_that_is_here_is_exact(name: str, context: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
-def test_the_shipped_models_are_exact_on_the_fastest_engine(name: str) -> None:
-    model = accelerate(models.find(name, torch.device("cpu")), "auto", EXACT, lambda _: None)
-    hu = gate.built_in()[..., 32:160, 64:224]
-    right = choice._in_float64(models.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
-    assert float(np.abs(model.denoiser.denoise(hu).numpy() - right).max()) <= gate.EXACT_HU
+def test_the_shipped_models_are_right_on_every_engine(name: str) -> None:
+    denoiser = models.find(name, torch.device("cpu")).denoiser
+    assert isinstance(denoiser, Denoiser)
+    hu = gate.built_in()[..., 32:160, 64:192]
+    right = choice._in_float64(denoiser, hu)
+    for engine in CPU.values():
+        if engine.missing():
+            continue
+        exact = Accelerated(denoiser, engine, EXACT).denoise(hu).numpy()
+        assert not gate.Difference.between(right, exact).fault(EXACT), engine.name
+    if not CPU["winograd"].missing():
+        fast = Accelerated(denoiser, CPU["winograd"], FAST).denoise(hu).numpy()
+        assert not gate.Difference.between(right, fast).fault(FAST)
 
 
 def test_the_fastest_engine_that_is_right_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
