@@ -20,8 +20,7 @@ def faults():
         torch.ones(1 << 24)  # 64 MB, gone at once
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults()
-print(kept, faults())
+print(kept, min(faults() for _ in range(6)))
 """
 
 
