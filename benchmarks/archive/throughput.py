@@ -83,7 +83,7 @@ def exactly_the_good(scratch: Path, count: int, slices: int) -> tuple[bool, Summ
     ledger = Ledger(scratch / "out")
     done = {entry.series: entry.key for entry in ledger.all() if entry.state == DONE}
     whole = all(ledger.complete(key, uid) == slices for uid, key in done.items())
-    alone = sorted(path.name for path in ledger.series.iterdir()) == sorted(done.values())
+    alone = sorted(path.name for path in ledger.series.glob("*/*")) == sorted(done.values())
     print(f"{len(good)} good and {len(bad)} broken series: {len(done)} done, {summary.quarantined} in quarantine")
     return set(done) == good and whole and alone, summary
 
@@ -97,7 +97,7 @@ def pace(root: Path, out: Path, workers: int) -> float:
 
     denoise_archive(root, out, Settings(threads=1), "local", workers, False, listen)
     ledger = Ledger(out)
-    stamps = sorted((ledger.entries / f"{entry.key}.json").stat().st_mtime for entry in ledger.all())
+    stamps = sorted(ledger.note(entry.key).stat().st_mtime for entry in ledger.all())
     slices = sum(entry.slices for entry in ledger.all()) * (len(stamps) - workers) / len(stamps)
     return slices / (stamps[-1] - stamps[workers - 1])
 

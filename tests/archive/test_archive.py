@@ -96,9 +96,9 @@ def test_good_series_are_done_and_bad_ones_quarantined_with_their_reason(
     for told in ("truncated", "RescaleSlope missing", "header ends early"):
         assert told in reasons
     assert str(archive.root) not in reasons
-    everything = "".join(path.read_text() for path in ledger.entries.iterdir())
+    everything = "".join(path.read_text() for path in ledger.entries.glob("*/*"))
     assert "SECRET" not in everything
-    assert not list(ledger.series.glob(".*"))
+    assert not list(ledger.series.glob("*/.*"))
 
 
 def test_what_is_done_is_not_done_again_and_quarantine_is_tried_on_request(
@@ -138,7 +138,7 @@ def test_a_fault_that_goes_away_is_waited_for_twice_as_long_each_time(
     entry = work(row)
     assert (entry["state"], entry["attempts"], entry["reason"]) == (DONE, 4, "")
     assert slept == [BACKOFF_S, 2 * BACKOFF_S, 4 * BACKOFF_S]
-    assert len(list(ledger.series.iterdir())) == 1
+    assert len(list(ledger.series.glob("*/*"))) == 1
 
 
 def test_a_fault_that_stays_ends_in_quarantine(
@@ -155,7 +155,7 @@ def test_a_fault_that_stays_ends_in_quarantine(
     entry = work(row)
     assert (entry["state"], entry["attempts"]) == (QUARANTINED, ATTEMPTS)
     assert "Input/output error" in entry["reason"]
-    assert not list(ledger.series.iterdir())
+    assert not list(ledger.series.glob("*/*"))
 
 
 def test_faults_of_the_data_and_our_own_are_not_tried_again(
@@ -184,7 +184,7 @@ def test_a_worker_that_died_leaves_nothing_and_nothing_is_done_twice(
     work = a_worker(archive, tmp_path / "out", model, [])
     first, second, third = rows_of(found, archive.good)[:3]
     # In the middle: a hidden folder is there, and the ledger says 'started'.
-    half = ledger.series / f".{first['key']}.partial-1234"
+    half = ledger.output(str(first["key"])).with_name(f".{first['key']}.partial-1234")
     half.mkdir()
     ledger.write(Entry(str(first["key"]), str(first["series"]), ("x",), STARTED, 1))
     entry = work(first)
@@ -222,6 +222,6 @@ def test_torn_notes_count_as_none(tmp_path: Path) -> None:
     ledger = ledger_at(tmp_path / "out")
     ledger.write(Entry("0" * 16, "1.2", ("a",), DONE, 1))
     assert [entry.key for entry in ledger.all()] == ["0" * 16]
-    (ledger.entries / f"{'0' * 16}.json").write_text(json.dumps({"key": 1}))
+    ledger.note("0" * 16).write_text(json.dumps({"key": 1}))
     assert list(ledger.all()) == []
     assert ledger.complete("0" * 16, "1.2") is None

@@ -45,7 +45,7 @@ def test_two_workers_do_exactly_the_good_ones_and_a_second_run_does_nothing(sett
     done = {entry.series: entry for entry in ledger.all() if entry.state == DONE}
     assert set(done) == set(archive.good)
     assert (first.done, first.quarantined, first.slices) == (5, 4, sum(archive.good.values()))
-    assert sorted(path.name for path in ledger.series.iterdir()) == sorted(entry.key for entry in done.values())
+    assert sorted(path.name for path in ledger.series.glob("*/*")) == sorted(entry.key for entry in done.values())
     for uid, entry in done.items():
         assert len(DicomSource(ledger.output(entry.key))) == archive.good[uid]
     assert len((out / "quarantine.csv").read_text().splitlines()) == 1 + 4
@@ -67,7 +67,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(settings: Settings, tmp_
     def kill() -> None:
         """Every worker, as soon as one has a series half done."""
         for _ in range(3000):
-            half = [path for path in ledger.series.glob(".*.partial-*") if len(list(path.glob("*.dcm"))) > 5]
+            half = [path for path in ledger.series.glob("*/.*.partial-*") if len(list(path.glob("*.dcm"))) > 5]
             if half:
                 killed.extend(workers())
                 for pid in killed:
@@ -84,7 +84,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(settings: Settings, tmp_
     entries = list(ledger.all())
     assert {entry.series for entry in entries} == uids
     assert max(entry.attempts for entry in entries) == 2  # one at least was in the middle
-    assert sorted(path.name for path in ledger.series.iterdir()) == sorted(entry.key for entry in entries)
+    assert sorted(path.name for path in ledger.series.glob("*/*")) == sorted(entry.key for entry in entries)
     for entry in entries:
         assert len(DicomSource(ledger.output(entry.key))) == slices
 

@@ -14,6 +14,7 @@ from lowdose.io.replace import replace_file
 
 STARTED, DONE, QUARANTINED = "started", "done", "quarantined"
 KEY_LENGTH = 16
+SHELVES = [f"{number:02x}" for number in range(256)]
 
 
 def key_of(series: str, folder: str) -> str:
@@ -39,7 +40,9 @@ class Entry:
 
 
 class Ledger:
-    """The folder of an archive's results: ledger/KEY.json and series/KEY/ for each series, settings.json for all.
+    """The folder of an archive's results: ledger/KE/KEY.json and series/KE/KEY/ for each series, settings.json for all.
+
+    KE: the first two letters of KEY, for file systems that do not like a million names in one folder.
 
     Reading and writing raise OutputRefused where the file system refuses.
     """
@@ -54,8 +57,9 @@ class Ledger:
             if not noted.is_file():
                 if self.out.exists() and any(self.out.iterdir()):
                     raise OutputRefused(f"{self.out}: holds something else; choose a new folder for the results")
-                self.entries.mkdir(parents=True)
-                self.series.mkdir()
+                for shelf in SHELVES:
+                    (self.entries / shelf).mkdir(parents=True)
+                    (self.series / shelf).mkdir(parents=True)
                 replace_file(noted, json.dumps(settings, indent=2).encode())
             before = json.loads(noted.read_text())
         except (OSError, ValueError) as error:
@@ -68,25 +72,29 @@ class Ledger:
             )
 
     def output(self, key: str) -> Path:
-        return self.series / key
+        return self.series / key[:2] / key
+
+    def note(self, key: str) -> Path:
+        return self.entries / key[:2] / f"{key}.json"
 
     def read(self, key: str) -> Entry | None:
         """None where nothing was noted yet, or the note is torn."""
         try:
-            found = json.loads((self.entries / f"{key}.json").read_text())
+            found = json.loads(self.note(key).read_text())
             return Entry(**{**found, "folders": tuple(found["folders"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write(self, entry: Entry) -> None:
-        replace_file(self.entries / f"{entry.key}.json", json.dumps(asdict(entry), indent=2).encode())
+        replace_file(self.note(entry.key), json.dumps(asdict(entry), indent=2).encode())
 
     def all(self) -> Iterator[Entry]:
         """Every entry, one at a time, in the order of the keys."""
-        for path in sorted(self.entries.glob("*.json")):
-            entry = self.read(path.stem)
-            if entry:
-                yield entry
+        for shelf in SHELVES:
+            for path in sorted((self.entries / shelf).glob("*.json")):
+                entry = self.read(path.stem)
+                if entry:
+                    yield entry
 
     def complete(self, key: str, series: str) -> int | None:
         """Number of slices of a result that is there whole, though nobody may have noted it; None where it is not.
@@ -101,7 +109,7 @@ class Ledger:
 
     def clear(self, key: str = "") -> int:
         """Removes what workers that died left half-made, of one series or of all; returns how many there were."""
-        left = list(self.series.glob(f".{key}*.partial-*"))
+        left = list(self.series.glob(f"{key[:2] or '*'}/.{key}*.partial-*"))
         for path in left:
             shutil.rmtree(path, ignore_errors=True)
         return len(left)
