@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowdose import checkpoint, weights
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.infer import facts
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
+from lowdose.models import checkpoint, model_info
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import segment
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.train.conduct import MODEL
+from lowdose.phantom.patient import digital_patient
+from lowdose.training.runner import MODEL
+from lowdose.weights import files
 
 ZOO = Path(__file__).resolve().parents[1] / "src/lowdose/zoo"
 MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
@@ -31,7 +31,7 @@ MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
 def main() -> None:
     run, name = Path(sys.argv[1]), sys.argv[2]
     source = run / MODEL
-    kind = facts.KINDS[weights.read(source).header["format"]]
+    kind = model_info.KINDS[files.read(source).header["format"]]
     save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):
@@ -64,7 +64,7 @@ def _denoiser(source: Path) -> tuple[Save, Change]:
 
 def _anatomy(source: Path) -> tuple[Save, Change]:
     network, body = anatomy.load(source), _body()
-    training = json.loads(weights.read(source).header["training"])
+    training = json.loads(files.read(source).header["training"])
 
     def named(with_network: anatomy.Anatomy) -> np.ndarray:
         return np.stack([segment(with_network, hu, (0.74, 0.74)) for hu in body])
@@ -77,19 +77,19 @@ def _anatomy(source: Path) -> tuple[Save, Change]:
 
 
 def _autoencoder(source: Path) -> tuple[Save, Change]:
-    whole, hu = guided.load(source), torch.from_numpy(_body())[:, None]
+    whole, hu = autoencoder_file.load(source), torch.from_numpy(_body())[:, None]
     image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
-    length = float(json.loads(weights.read(source).header["autoencoder"])["word_length"])
+    length = float(json.loads(files.read(source).header["autoencoder"])["word_length"])
 
-    def read(by: guided.Guided) -> torch.Tensor:
+    def read(by: autoencoder_file.Guided) -> torch.Tensor:
         return torch.cat([layer.flatten() for layer in by.autoencoder.quantise(by.autoencoder.encode(image)).indices])
 
     words = read(whole)
     return (
         lambda path, dtype: path.write_bytes(
-            guided.packed(whole.autoencoder, whole.vocabulary, length, whole.training, dtype)
+            autoencoder_file.packed(whole.autoencoder, whole.vocabulary, length, whole.training, dtype)
         ),
-        lambda path: float((read(guided.load(path)) != words).float().mean()),
+        lambda path: float((read(autoencoder_file.load(path)) != words).float().mean()),
     )
 
 

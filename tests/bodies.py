@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import Scans, acquire
 from lowdose.physics.kernels import B30
-from lowdose.physics.phantom.patient import digital_patient
 from lowdose.physics.scanner import Scanner
 from lowdose.volume import Volume
 

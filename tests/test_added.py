@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowdose import added, checkpoint, weights
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.models import checkpoint
+from lowdose.weights import files, user_models
 
 SOUND = {"kind": "denoiser", "sha256": "0" * 64}
 
@@ -27,15 +28,15 @@ def test_the_folder_is_where_the_environment_says(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", "/somewhere")
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     monkeypatch.setenv("LOWDOSE_MODELS", str(tmp_path))
-    assert added.folder() == tmp_path
-    assert added.path("a").parent == added.card("a").parent == tmp_path
+    assert user_models.folder() == tmp_path
+    assert user_models.path("a").parent == user_models.card("a").parent == tmp_path
     monkeypatch.setenv("LOWDOSE_MODELS", "~/mine")
-    assert added.folder() == Path("/somewhere/mine")
+    assert user_models.folder() == Path("/somewhere/mine")
     monkeypatch.setenv("LOWDOSE_MODELS", "")
-    assert added.folder() == Path("/data/lowdose/models")
+    assert user_models.folder() == Path("/data/lowdose/models")
     for unset in ("", "relative/data"):
         monkeypatch.setenv("XDG_DATA_HOME", unset)
-        assert added.folder() == Path("/somewhere/.local/share/lowdose/models")
+        assert user_models.folder() == Path("/somewhere/.local/share/lowdose/models")
 
 
 def test_without_a_home_nothing_is_added_and_shipped_models_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +46,9 @@ def test_without_a_home_nothing_is_added_and_shipped_models_work(monkeypatch: py
     monkeypatch.delenv("LOWDOSE_MODELS", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    assert added.names() == {}
+    assert user_models.names() == {}
     with pytest.raises(InvalidSetting, match="set LOWDOSE_MODELS"):
-        added.folder()
+        user_models.folder()
     assert checkpoint.load("leda_red_cnn").name == "leda_red_cnn"
     with pytest.raises(IncompatibleCheckpoint, match=r"of your own \(none\)"):
         checkpoint.load("unnet")
@@ -56,21 +57,21 @@ def test_without_a_home_nothing_is_added_and_shipped_models_work(monkeypatch: py
 @given(st.text(string.ascii_letters + string.digits + "_-./ äß\n\x1b", max_size=70))
 def test_a_name_is_one_part_of_a_path_and_no_option(text: str) -> None:
     kept = set(string.ascii_lowercase + string.digits + "_-")
-    assert added.is_name(text) == (0 < len(text) <= 64 and set(text) <= kept and text[0] not in "_-")
+    assert user_models.is_name(text) == (0 < len(text) <= 64 and set(text) <= kept and text[0] not in "_-")
 
 
 def test_no_folder_and_an_empty_one_hold_nothing(models: Path) -> None:
-    assert added.names() == {}
+    assert user_models.names() == {}
     models.rmdir()
-    assert added.names() == {}
+    assert user_models.names() == {}
     models.write_text("a file in the way")
-    assert added.names() == {}
+    assert user_models.names() == {}
 
 
 def test_names_are_those_of_a_kind(models: Path) -> None:
     (models / "index.json").write_text(json.dumps({"a": SOUND, "b": SOUND | {"kind": "anatomy"}}))
-    assert set(added.names()) == {"a", "b"}
-    assert added.names("denoiser") == {"a": "0" * 64}
+    assert set(user_models.names()) == {"a", "b"}
+    assert user_models.names("denoiser") == {"a": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -92,13 +93,13 @@ def test_names_are_those_of_a_kind(models: Path) -> None:
 def test_a_damaged_index_is_told_and_hinders_only_what_needs_it(models: Path, content: bytes) -> None:
     (models / "index.json").write_bytes(content)
     with pytest.raises(IncompatibleCheckpoint, match=r"index\.json: the index .* is damaged .*; remove it"):
-        added.names()
+        user_models.names()
     with pytest.raises(IncompatibleCheckpoint, match="remove it"):
         checkpoint.load("a")
-    assert checkpoint.load("leda_red_cnn").sha256 == weights.shipped()["leda_red_cnn"]
+    assert checkpoint.load("leda_red_cnn").sha256 == files.shipped()["leda_red_cnn"]
 
 
 def test_an_index_that_cannot_be_read(models: Path) -> None:
     (models / "index.json").mkdir()
     with pytest.raises(IncompatibleCheckpoint, match=r"index\.json: cannot be read .*make it readable"):
-        added.names()
+        user_models.names()

@@ -10,12 +10,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from lowdose import checkpoint, weights
-from lowdose.checkpoint import FORMAT, Domain
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import FORMAT, Domain
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
+from lowdose.weights import files
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_shipped_checksum_is_checked_at_every_load(
     saved: tuple[Path, Denoiser, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _, sha256 = saved
-    monkeypatch.setattr(weights.resources, "files", lambda _: path.parent)
+    monkeypatch.setattr(files.resources, "files", lambda _: path.parent)
     (path.parent / "index.json").write_text(json.dumps({"model": {"kind": "denoiser", "sha256": sha256}}))
     assert checkpoint.load("model").name == "model"
     data = bytearray(path.read_bytes())
@@ -168,7 +169,7 @@ def test_truncated_and_missing(saved: tuple[Path, Denoiser, str], tmp_path: Path
         checkpoint.load(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(weights.shipped("denoiser")))
+@pytest.mark.parametrize("name", sorted(files.shipped("denoiser")))
 def test_every_shipped_model_loads_and_is_described(name: str) -> None:
     model = checkpoint.load(name)
     assert model.domain != replace(model.domain, noise_sd=None)

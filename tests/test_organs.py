@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lowdose.anatomical_labels import LABELS, NAMES
 from lowdose.batch import UNKNOWN
-from lowdose.labels import LABELS, NAMES
-from lowdose.organs import CLASSES, INDEX, ORGANS, TISSUES, classes_of
+from lowdose.organ_classes import CLASSES, INDEX, ORGANS, TISSUES, classes_of
 
 EVERYTHING = (*TISSUES, *ORGANS)
 

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from lowdose import checkpoint
 from lowdose.cli.cases import open_cases
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.infer import models
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
-from lowdose.metrics.ssim import ssim
-from lowdose.metrics.tissue import tissue_bias
+from lowdose.metrics.hu_bias import tissue_bias
+from lowdose.metrics.structural_similarity import ssim
+from lowdose.models import checkpoint, load
 
 PAIRS = Path(__file__).resolve().parents[2] / "shared/ct/pairs/mayo-2016"
 NEEDS_PAIRS = pytest.mark.skipif(not PAIRS.is_dir(), reason="real pairs are not here")
@@ -26,7 +25,7 @@ NEEDS_PAIRS = pytest.mark.skipif(not PAIRS.is_dir(), reason="real pairs are not 
     ("series", "gain_psnr", "gain_ssim"), [("L143-3mm-D45f", 4.5, 0.02), ("L143-3mm-B30f", 3.5, 0.04)]
 )
 def test_gain_and_hu_on_a_patient_never_seen(series: str, gain_psnr: float, gain_ssim: float) -> None:
-    model = models.find(checkpoint.DEFAULT_MODEL, torch.device("cpu"))
+    model = load.find(checkpoint.DEFAULT_MODEL, torch.device("cpu"))
     with ExitStack() as stack:
         (case,) = open_cases(stack, [], [], PAIRS / series)
         low, full = (source.read(2) for source in (case.low, case.full))

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
+from lowdose.weights import files
 
 
 def small(seed: int = 0) -> nn.Sequential:
@@ -30,11 +30,11 @@ def write(folder: Path, content: bytes, name: str = "a.safetensors") -> Path:
 def test_what_is_packed_comes_back_whatever_its_layout(tmp_path: Path) -> None:
     network = small()
     network[0].weight.data = network[0].weight.data.contiguous(memory_format=torch.channels_last)
-    content = weights.packed(network, {"said": "this"})
-    found = weights.read(write(tmp_path, content))
+    content = files.packed(network, {"said": "this"})
+    found = files.read(write(tmp_path, content))
     assert (found.header, found.sha256) == ({"said": "this"}, hashlib.sha256(content).hexdigest())
     other = small(1)
-    weights.fill(other, found.tensors, "a", "the network")
+    files.fill(other, found.tensors, "a", "the network")
     for name, value in network.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
     assert next(other.parameters()).requires_grad
@@ -43,11 +43,11 @@ def test_what_is_packed_comes_back_whatever_its_layout(tmp_path: Path) -> None:
 def test_half_precision_leaves_counts_alone_and_is_loaded_as_float32(tmp_path: Path) -> None:
     network = small()
     network[1].num_batches_tracked.fill_(70_001)  # more than float16 holds
-    found = weights.read(write(tmp_path, weights.packed(network, {}, torch.float16)))
+    found = files.read(write(tmp_path, files.packed(network, {}, torch.float16)))
     assert found.tensors["0.weight"].dtype == torch.float16
     with torch.device("meta"):
         other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
-    weights.fill(other, found.tensors, "a", "the network")
+    files.fill(other, found.tensors, "a", "the network")
     assert int(other[1].num_batches_tracked) == 70_001
     assert other[0].weight.dtype == torch.float32
     assert torch.equal(other[0].weight, network[0].weight.half().float())
@@ -58,7 +58,7 @@ def test_half_precision_leaves_counts_alone_and_is_loaded_as_float32(tmp_path: P
 def test_a_foreign_type_of_number_becomes_the_networks_own(kind: torch.dtype) -> None:
     network = small()
     tensors = {name: value.to(kind) for name, value in network.state_dict().items()}
-    weights.fill(network, tensors, "a", "the network")
+    files.fill(network, tensors, "a", "the network")
     assert {value.dtype for value in network.parameters()} == {torch.float32}
     assert network(torch.randn(2, 1, 5, 5)).isfinite().all()
 
@@ -73,7 +73,7 @@ def test_weights_of_another_network_are_refused(change: str) -> None:
     else:
         tensors["0.bias"] = torch.zeros(4)
     with pytest.raises(IncompatibleCheckpoint, match=r"b\.safetensors: the weights do not fit the little network"):
-        weights.fill(small(), tensors, "b.safetensors", "the little network")
+        files.fill(small(), tensors, "b.safetensors", "the little network")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -82,7 +82,7 @@ def test_a_failed_training_is_refused_and_the_network_left_alone(value: float) -
     tensors["1.running_var"] = torch.full((3,), value)
     before = {name: kept.clone() for name, kept in network.state_dict().items()}
     with pytest.raises(IncompatibleCheckpoint, match=r"b: weights '1\.running_var' hold NaN or infinity"):
-        weights.fill(network, tensors, "b", "the network")
+        files.fill(network, tensors, "b", "the network")
     assert all(torch.equal(kept, before[name]) for name, kept in network.state_dict().items())
 
 
@@ -91,69 +91,69 @@ def test_only_safetensors_files_that_are_there_are_read(tmp_path: Path) -> None:
     write(tmp_path, b"PK", "model.pt")
     for name in ("gone.safetensors", "folder.safetensors", "model.pt"):
         with pytest.raises(IncompatibleCheckpoint, match=rf"{name}: only \.safetensors files are loaded"):
-            weights.read(tmp_path / name)
-    for content in (b"", b"\x00" * 40, b"\xff" * 7, weights.packed(small(), {})[:-1]):
+            files.read(tmp_path / name)
+    for content in (b"", b"\x00" * 40, b"\xff" * 7, files.packed(small(), {})[:-1]):
         with pytest.raises(IncompatibleCheckpoint, match="copy it again"):
-            weights.read(write(tmp_path, content))
+            files.read(write(tmp_path, content))
 
 
 def test_a_file_without_a_header_has_an_empty_one(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, tmp_path / "plain.safetensors")
-    assert weights.read(tmp_path / "plain.safetensors").header == {}
+    assert files.read(tmp_path / "plain.safetensors").header == {}
 
 
 def test_one_other_bit_is_another_file(tmp_path: Path) -> None:
-    content = bytearray(weights.packed(small(), {}))
+    content = bytearray(files.packed(small(), {}))
     expected = hashlib.sha256(content).hexdigest()
-    assert weights.read(write(tmp_path, bytes(content)), expected).sha256 == expected
+    assert files.read(write(tmp_path, bytes(content)), expected).sha256 == expected
     content[-1] ^= 1
     with pytest.raises(IncompatibleCheckpoint, match=f"not {expected[:16]}.*reinstall"):
-        weights.read(write(tmp_path, bytes(content)), expected)
+        files.read(write(tmp_path, bytes(content)), expected)
 
 
 def test_every_shipped_file_has_the_checksum_and_a_known_kind() -> None:
-    assert weights.shipped()
-    for name, sha256 in weights.shipped().items():
-        assert weights.read_shipped(name).sha256 == sha256
-    kinds = [weights.shipped(kind) for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary")]
-    assert {name for names in kinds for name in names} == set(weights.shipped())
-    assert sum(map(len, kinds)) == len(weights.shipped())
-    assert not weights.shipped("recipe")
+    assert files.shipped()
+    for name, sha256 in files.shipped().items():
+        assert files.read_shipped(name).sha256 == sha256
+    kinds = [files.shipped(kind) for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary")]
+    assert {name for names in kinds for name in names} == set(files.shipped())
+    assert sum(map(len, kinds)) == len(files.shipped())
+    assert not files.shipped("recipe")
 
 
 def test_every_shipped_file_has_a_card() -> None:
-    for name in weights.shipped():
-        assert weights.shipped_card(name).startswith(f"# Model card: `{name}`")
+    for name in files.shipped():
+        assert files.shipped_card(name).startswith(f"# Model card: `{name}`")
 
 
 def test_an_added_file_is_read_by_name_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOWDOSE_MODELS", str(tmp_path))
     with pytest.raises(IncompatibleCheckpoint, match=r"no 'a' among the added models \(none\)"):
-        weights.read_added("a")
-    content = weights.packed(small(), {"said": "this"})
+        files.read_added("a")
+    content = files.packed(small(), {"said": "this"})
     sha256 = hashlib.sha256(content).hexdigest()
     (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "denoiser", "sha256": sha256}}))
     with pytest.raises(IncompatibleCheckpoint, match=r"a\.safetensors: the file of the added model 'a' is gone"):
-        weights.read_added("a")
-    found = weights.read(write(tmp_path, content))
-    assert (found.size, weights.read_added("a").header) == (len(content), {"said": "this"})
-    write(tmp_path, weights.packed(small(1), {}))
+        files.read_added("a")
+    found = files.read(write(tmp_path, content))
+    assert (found.size, files.read_added("a").header) == (len(content), {"said": "this"})
+    write(tmp_path, files.packed(small(1), {}))
     with pytest.raises(
         IncompatibleCheckpoint, match=r"SHA-256 .* was replaced: 'lowdose models remove a', then add it"
     ):
-        weights.read_added("a")
-    assert "a" not in weights.shipped()
+        files.read_added("a")
+    assert "a" not in files.shipped()
 
 
 def test_what_is_not_shipped_names_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=r"no 'fest' among the shipped files \(.*fast"):
-        weights.read_shipped("fest")
-    monkeypatch.setattr(weights.resources, "files", lambda _: tmp_path)
-    assert weights.shipped() == {}
+        files.read_shipped("fest")
+    monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
+    assert files.shipped() == {}
     with pytest.raises(IncompatibleCheckpoint, match=r"\(none\)"):
-        weights.read_shipped("fast")
-    sha256 = hashlib.sha256(write(tmp_path, weights.packed(small(), {})).read_bytes()).hexdigest()
+        files.read_shipped("fast")
+    sha256 = hashlib.sha256(write(tmp_path, files.packed(small(), {})).read_bytes()).hexdigest()
     (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "anatomy", "sha256": sha256}}))
-    assert weights.shipped("anatomy") == {"a": sha256}
-    assert weights.shipped("denoiser") == {}
-    assert weights.read_shipped("a").sha256 == sha256
+    assert files.shipped("anatomy") == {"a": sha256}
+    assert files.shipped("denoiser") == {}
+    assert files.read_shipped("a").sha256 == sha256

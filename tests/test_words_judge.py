@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from lowdose.anatomical_labels import LABELS
 from lowdose.errors import InvalidSetting, NothingToRead
-from lowdose.labels import LABELS
-from lowdose.organs import ORGANS
+from lowdose.organ_classes import ORGANS
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = ROOT / "benchmarks/words"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from lowdose.physics.phantom.lesions import KINDS
-from lowdose.volume import Geometry, Volume
+from lowdose.image import Geometry
+from lowdose.phantom.lesions import KINDS
+from lowdose.volume import Volume
 
 ZOO = Path(__file__).resolve().parents[1] / "benchmarks/zoo"
 NAMES = (

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowdose.language import guided
-from lowdose.language.guided import Guided
+from lowdose.language import autoencoder_file
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
@@ -61,7 +61,7 @@ def write(path: Path, layers: int = 2) -> Path:
     torch.manual_seed(5)
     table = nn.functional.normalize(torch.randn(WORDS, CHANNELS), dim=1)
     words = Vocabulary(tuple(f"word{n}" for n in range(WORDS)), table, "made for a test")
-    path.write_bytes(guided.packed(Autoencoder("small", words.embeddings, layers), words, 0.0, {}))
+    path.write_bytes(autoencoder_file.packed(Autoencoder("small", words.embeddings, layers), words, 0.0, {}))
     return path
 
 

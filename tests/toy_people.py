@@ -7,17 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from lowdose.data import digital
-from lowdose.labels import LABELS
-from lowdose.physics.phantom.frame import Build
-from lowdose.physics.phantom.patient import Patient
-from lowdose.train import anatomy as training
-from lowdose.volume import Geometry, Volume
+from lowdose.anatomical_labels import LABELS
+from lowdose.data.labelled import phantoms
+from lowdose.image import Geometry
+from lowdose.phantom.body_coordinates import Build
+from lowdose.phantom.patient import Patient
+from lowdose.training import anatomy_run as training
+from lowdose.volume import Volume
 
 SIZE = 160
 
 
-def person(number: int, slices: int = digital.SLICES) -> Patient:
+def person(number: int, slices: int = phantoms.SLICES) -> Patient:
     """A body of fat with a liver whose place the number says."""
     rng = np.random.default_rng(number)
     hu, labels = np.full((slices, SIZE, SIZE), -1000, np.float32), np.zeros((slices, SIZE, SIZE), np.uint8)
@@ -36,6 +37,6 @@ def person(number: int, slices: int = digital.SLICES) -> Patient:
 def instead_of_digital_patients() -> Iterator[None]:
     """For a fixture: while it lasts, trainings are on these people."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(digital, "training_patient", person)
+        patched.setattr(phantoms, "training_patient", person)
         patched.setattr(training, "unseen_patient", lambda number: person(1000 + number, 2))
         yield

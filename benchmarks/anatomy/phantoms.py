@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.metrics.dice import Overlap
+from lowdose.metrics.label_overlap import Overlap
 from lowdose.metrics.statistics import summary
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import segment
-from lowdose.organs import CLASSES, INDEX, ORGANS, classes_of
+from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
+from lowdose.phantom.contrast_phases import PHASES
+from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.physics.phantom.phases import PHASES
 from lowdose.physics.scanner import FITTED
 
 FIRST_SEED = 900

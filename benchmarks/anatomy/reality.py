@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from lowdose.batch import UNKNOWN
-from lowdose.data.labelled_scans import labelled_slices
-from lowdose.metrics.noise import noise_level
+from lowdose.data.labelled.scans import labelled_slices
+from lowdose.metrics.noise_estimate import noise_level
+from lowdose.metrics.noise_power import MIN_ROI, detrended_sds
 from lowdose.metrics.rois import corners_within, squares
-from lowdose.metrics.spectrum import MIN_ROI, detrended_sds
-from lowdose.organs import CLASSES, classes_of
+from lowdose.organ_classes import CLASSES, classes_of
+from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.phantom.patient import digital_patient
 from lowdose.physics.scanner import FITTED
 
 REGION = (30.0, 80.0)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.batch import UNKNOWN
-from lowdose.data.labelled_scans import labelled_slices
-from lowdose.metrics.dice import Overlap
+from lowdose.data.labelled.scans import labelled_slices
+from lowdose.metrics.label_overlap import Overlap
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import segment
-from lowdose.organs import CLASSES
+from lowdose.organ_classes import CLASSES
 
 
 def main() -> None:

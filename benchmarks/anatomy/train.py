@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lowdose.cli.training import report
-from lowdose.data.labelled_scans import labelled_slices
+from lowdose.data.labelled.scans import labelled_slices
 from lowdose.recipes.anatomy import RECIPE
-from lowdose.train.anatomy import train_anatomy
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.loop import STATE
+from lowdose.training.anatomy_run import train_anatomy
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.trainer import STATE
 
 WITHIN = 8
 """Slices of the lower part; the upper starts three further on."""

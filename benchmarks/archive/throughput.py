@@ -24,16 +24,17 @@ from pydicom import dcmread
 from lowdose.archive.ledger import DONE, Ledger
 from lowdose.archive.run import Summary, denoise_archive
 from lowdose.archive.worker import Settings
-from lowdose.infer.engines import gate
-from lowdose.io.dicom.fresh import write_series
-from lowdose.volume import Geometry, Volume
+from lowdose.image import Geometry
+from lowdose.infer.engines import accuracy_check
+from lowdose.io.dicom.new_series import write_series
+from lowdose.volume import Volume
 
 BROKEN_EVERY = 20
 
 
 def write(folder: Path, seed: int, slices: int, side: int) -> str:
     """One series; returns its UID."""
-    image = np.tile(gate.built_in()[0, 0].numpy(), (2, 2))[:side, :side]
+    image = np.tile(accuracy_check.built_in()[0, 0].numpy(), (2, 2))[:side, :side]
     noise = np.random.default_rng(seed).normal(0, 5, (slices, side, side))
     volume = Volume((image + noise).astype(np.float32), Geometry((3.0, 0.75, 0.75)))
     write_series(volume, folder, description="archive")

@@ -15,10 +15,10 @@ import torch
 
 from lowdose.cli.cases import open_cases
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.infer.classical import CLASSICAL
-from lowdose.infer.models import ReadyModel
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
+from lowdose.models.classical import CLASSICAL
+from lowdose.models.load import ReadyModel
 
 STRENGTHS = {
     "nlm": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),

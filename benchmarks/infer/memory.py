@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowdose.io.dicom.fresh import write_series
+from lowdose.io.dicom.new_series import write_series
 from lowdose.physics import phantom
 from lowdose.volume import Volume
 

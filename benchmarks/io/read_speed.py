@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from lowdose.io.dicom.fresh import write_series
+from lowdose.image import Geometry
+from lowdose.io.dicom.new_series import write_series
 from lowdose.io.dicom.series import DicomSource
-from lowdose.volume import Geometry, Volume
+from lowdose.volume import Volume
 
 
 def make_series(folder: Path, slices: int) -> None:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from phrases import PHRASES
 from safetensors.torch import save
 
-from lowdose import weights
 from lowdose.language.vocabulary import DEFAULT
+from lowdose.weights import files
 
-ZOO = Path(weights.__file__).parent / "zoo"
+ZOO = Path(files.__file__).parent / "zoo"
 MOST_BYTES = 8_000_000
 
 

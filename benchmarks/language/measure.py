@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from phrases import PHRASES
 from slices import Slice, phantoms, real
 
-from lowdose.language import relevance, scene, spelling, vocabulary, word_table
+from lowdose.language import relevance, slice_terms, spelling, vocabulary, word_table
 
 
 class Table(NamedTuple):
@@ -96,11 +96,11 @@ def scorer(
     table: Table, contrast: float = 0.0, sharpness: float = relevance.SHARPNESS
 ) -> Callable[[Slice], NDArray[np.float32]]:
     """The formula of ``AnatomyRelevance`` on any table; contrast: so much of the mean over all terms is taken off."""
-    order = [list(PHRASES).index(term) for term in scene.TERMS]
+    order = [list(PHRASES).index(term) for term in slice_terms.TERMS]
     cosines = (table.rows @ table.terms[order].T) * np.float32(sharpness / relevance.SHARPNESS)
 
     def scored(one: Slice) -> NDArray[np.float32]:
-        raw = relevance.soft_maximum(cosines, scene.term_weights(one.classes, one.pixel_mm))
+        raw = relevance.soft_maximum(cosines, slice_terms.term_weights(one.classes, one.pixel_mm))
         return relevance.min_max(raw - contrast * cosines.mean(1))
 
     return scored
@@ -143,7 +143,7 @@ def shipped_section(slices: list[Slice]) -> list[str]:
         rows = np.array([known.get(word, -1) if word else -1 for word in spelling.whole_words(tokens)])
 
         def scored(one: Slice, rows: NDArray[np.int64] = rows) -> NDArray[np.float32]:
-            weights = scene.term_weights(one.classes, one.pixel_mm)
+            weights = slice_terms.term_weights(one.classes, one.pixel_mm)
             raw = relevance.soft_maximum(word_table.shipped().cosines, weights)
             return relevance.min_max(np.where(rows >= 0, raw[rows], raw.min()))
 
@@ -156,7 +156,7 @@ def examples(slices: list[Slice]) -> list[str]:
     tokens = vocabulary.load().tokens
     lines = ["| slice | best words, those that do not fit in brackets |", "|---|---|"]
     for one in slices:
-        raw = relevance.soft_maximum(word_table.shipped().cosines, scene.term_weights(one.classes, one.pixel_mm))
+        raw = relevance.soft_maximum(word_table.shipped().cosines, slice_terms.term_weights(one.classes, one.pixel_mm))
         allowed = fitting.stems(one.areas())
         best = [tokens[row] for row in np.argsort(-raw, kind="stable")[:12]]
         told = " ".join(word if fitting.fits(word, allowed) else f"({word})" for word in best)

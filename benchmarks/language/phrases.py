@@ -1,4 +1,4 @@
-"""The terms of ``lowdose.language.scene`` in words: how each is put to the sentence encoder.
+"""The terms of ``lowdose.language.slice_terms`` in words: how each is put to the sentence encoder.
 
 A term is the mean direction of its phrases. Two phrases, where possible the noun and the adjective or the common word,
 keep the name itself from being the only word close to it.

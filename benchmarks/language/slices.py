@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose import organs
-from lowdose.io.open import open_source
-from lowdose.physics.phantom.patient import REGIONS, digital_patient
+from lowdose import organ_classes
+from lowdose.io.open_series import open_source
+from lowdose.phantom.patient import REGIONS, digital_patient
 
 
 class Slice(NamedTuple):
@@ -25,9 +25,10 @@ class Slice(NamedTuple):
 
     def areas(self) -> dict[str, float]:
         """mm2 by class."""
-        count = np.bincount(self.classes.ravel(), minlength=len(organs.CLASSES))
+        count = np.bincount(self.classes.ravel(), minlength=len(organ_classes.CLASSES))
         return {
-            name: float(n) * self.pixel_mm[0] * self.pixel_mm[1] for name, n in zip(organs.CLASSES, count, strict=True)
+            name: float(n) * self.pixel_mm[0] * self.pixel_mm[1]
+            for name, n in zip(organ_classes.CLASSES, count, strict=True)
         }
 
 
@@ -38,7 +39,7 @@ def phantoms(first_seed: int = 100, each: int = 6) -> list[Slice]:
         for k in range(each):
             seed, height = first_seed + number * each + k, low + (high - low) * (k + 0.5) / each
             person = digital_patient(seed, region=(height, height), slices=1, size=256, pixel_mm=1.48)
-            classes = organs.classes_of(person.labels[0])
+            classes = organ_classes.classes_of(person.labels[0])
             found.append(Slice(f"{region} {seed}, {height:+.0f} mm", region, classes, (1.48, 1.48)))
     return found
 
@@ -50,8 +51,8 @@ def real(folder: Path) -> list[Slice]:
     with ExitStack() as stack:
         source = stack.enter_context(open_source(folder / "dicom"))
         for k in range(len(source)):
-            hu, classes, rest = source.read(k).hu, organs.classes_of(labels[k]), labels[k] == 0
-            classes[rest & (hu > -300)] = organs.INDEX["skeletal_muscle"]
-            classes[rest & (hu > -200) & (hu < -30)] = organs.INDEX["subcutaneous_fat"]
+            hu, classes, rest = source.read(k).hu, organ_classes.classes_of(labels[k]), labels[k] == 0
+            classes[rest & (hu > -300)] = organ_classes.INDEX["skeletal_muscle"]
+            classes[rest & (hu > -200) & (hu < -30)] = organ_classes.INDEX["subcutaneous_fat"]
             found.append(Slice(f"real {k}", "abdomen", classes, source.planes[k].pixel_mm or (1.0, 1.0)))
     return found

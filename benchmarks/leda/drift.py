@@ -30,12 +30,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from lowdose.infer import models, pipeline
-from lowdose.io.open import open_source
-from lowdose.language import drift, explanation, guided
+from lowdose.image import HU, Mask, Slice
+from lowdose.infer import pipeline
+from lowdose.io.open_series import open_source
+from lowdose.language import autoencoder_file, drift, explanation
+from lowdose.models import load
 from lowdose.networks import anatomy, segmentation
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.volume import HU, Mask, Slice
+from lowdose.phantom.patient import digital_patient
 
 CPU = torch.device("cpu")
 SHARE = 0.05
@@ -59,7 +60,7 @@ def scans(paths: Sequence[Path], each: int, seeds: Sequence[int], rng: np.random
             yield f"digital {seed}", blurred.astype(np.float32), (0.74, 0.74)
 
 
-def measured(scan: Scan, ae: guided.Guided, rng: np.random.Generator) -> Iterator[Row]:
+def measured(scan: Scan, ae: autoencoder_file.Guided, rng: np.random.Generator) -> Iterator[Row]:
     name, hu, spacing = scan
     pixel, net = float(np.sqrt(spacing[0] * spacing[1])), anatomy.load()
     organs = segmentation.segment(net, hu, spacing)
@@ -69,7 +70,7 @@ def measured(scan: Scan, ae: guided.Guided, rng: np.random.Generator) -> Iterato
     item = Slice(given, np.ones(hu.shape, bool), 0.0, spacing)
     results: dict[tuple[str, str], tuple[HU, Mask]] = {}
     for method in ("fast", "gaussian"):
-        made = pipeline.denoise_slice(models.find(method, CPU), item, 1.0)
+        made = pipeline.denoise_slice(load.find(method, CPU), item, 1.0)
         results["honest", method] = made, np.zeros(hu.shape, bool)
     clean = results["honest", "fast"][0]
     for kind, names, change in (
@@ -134,7 +135,7 @@ def main() -> None:
             print(f"\n{path.stem}\n\n{cells.table(HEADS, rates(json.loads(path.read_text())))}")
         return
     rng, rows = np.random.default_rng(0), list[Row]()
-    autoencoder = guided.load(asked.autoencoder, CPU)
+    autoencoder = autoencoder_file.load(asked.autoencoder, CPU)
     for scan in scans(asked.real, asked.each, asked.seeds, rng):
         rows += measured(scan, autoencoder, rng)
         asked.out.write_text(json.dumps(rows))

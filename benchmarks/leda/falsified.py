@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lowdose.organs import INDEX
-from lowdose.volume import HU, Mask
+from lowdose.image import HU, Mask
+from lowdose.organ_classes import INDEX
 
 FAT, SOLID = -100.0, 40.0
 SPOTS = ("liver", "spleen", "kidney", "lung, solid", "lung, faint")

@@ -32,16 +32,16 @@ from token_counts import TokenCounts
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.data.digital import SLICES, DigitalPatients
-from lowdose.data.normal import NormalSlice, normal_slices
+from lowdose.data.labelled.phantoms import SLICES, DigitalPatients
+from lowdose.data.normal_dose import NormalSlice, normal_slices
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.language import guided
-from lowdose.metrics.frechet import frechet_distance
+from lowdose.language import autoencoder_file
+from lowdose.metrics.feature_distance import frechet_distance
 from lowdose.metrics.statistics import FEWEST_PATIENTS, summary
 from lowdose.networks.autoencoder import Autoencoder, reconstructed
 from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.find import find
-from lowdose.train.autoencoder_start import split
+from lowdose.networks.features.registry import find
+from lowdose.training.leda_autoencoder.init import split
 
 RESAMPLES = 200
 
@@ -130,7 +130,7 @@ def add_digital(autoencoder: Autoencoder, words: TokenCounts, given: argparse.Na
 
 def measure(source: str, given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Everything about one autoencoder."""
-    found = guided.load(source, given.device)
+    found = autoencoder_file.load(source, given.device)
     name, _, weights = given.features.partition(":")
     features = find(name, weights or None).to(given.device)
     words = TokenCounts(found.autoencoder)

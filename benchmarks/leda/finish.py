@@ -19,20 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lowdose import weights
-from lowdose.data.digital import DigitalPatients
-from lowdose.data.normal import normal_slices
-from lowdose.data.segmented import SegmentedSlices
-from lowdose.data.worded import WordedCrops, worded_batches
+from lowdose.data.labelled.candidate_tokens import WordedCrops, worded_batches
+from lowdose.data.labelled.phantoms import DigitalPatients
+from lowdose.data.labelled.segmentation_cache import SegmentedSlices
+from lowdose.data.normal_dose import normal_slices
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
 from lowdose.networks import anatomy
 from lowdose.networks.autoencoder import Autoencoder
-from lowdose.networks.features.find import find
+from lowdose.networks.features.registry import find
 from lowdose.objectives.perceptual import Perceptual
-from lowdose.train.autoencoder import SEGMENTED
-from lowdose.train.autoencoder_start import split
-from lowdose.train.conduct import MODEL
+from lowdose.training.leda_autoencoder.init import split
+from lowdose.training.leda_autoencoder.run import SEGMENTED
+from lowdose.training.runner import MODEL
+from lowdose.weights import files
 
 BATCH, SIDE, RATE, PERCEPTUAL = 4, 256, 4e-4, 0.002
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--patients", type=int, default=120)
     given = parser.parse_args()
-    found = guided.load(given.run / MODEL)
+    found = autoencoder_file.load(given.run / MODEL)
     with ExitStack() as stack:
         items, _ = normal_slices(stack, [given.normal])
         held_out = int(str(found.training["validation_patients"]))
@@ -55,8 +55,8 @@ def main() -> None:
         go_on(found.autoencoder, crops, given.steps)
     length = float(str(found.training["word_length"]))
     training = {**found.training, "shortened_to": given.length, "decoder_steps": given.steps}
-    given.out.write_bytes(guided.packed(found.autoencoder, found.vocabulary, length, training))
-    print(weights.read(given.out).sha256)
+    given.out.write_bytes(autoencoder_file.packed(found.autoencoder, found.vocabulary, length, training))
+    print(files.read(given.out).sha256)
 
 
 def _no_words(*_: object) -> list[NDArray[np.int64]]:

@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.optim import AdamW
 
 from lowdose.batch import Batch
-from lowdose.language import guided, vocabulary
+from lowdose.language import autoencoder_file, vocabulary
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import Denoiser, channels_last
@@ -35,8 +35,8 @@ from lowdose.networks.pyramid_quantiser import positions
 from lowdose.objectives.base import Objective
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.train.autoencoder_recipe import AutoencoderNumbers
-from lowdose.train.backbones import Backbone, backbone
+from lowdose.training.denoisers import Backbone, backbone
+from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers
 
 LAMBDA = 0.5
 
@@ -132,9 +132,9 @@ def check_same(steps: Mapping[str, Step]) -> None:
 
 def teacher(given: argparse.Namespace) -> Autoencoder:
     if given.autoencoder:
-        return guided.load(given.autoencoder, given.device).autoencoder
+        return autoencoder_file.load(given.autoencoder, given.device).autoencoder
     numbers = AutoencoderNumbers()
-    table = guided.codebook(vocabulary.load(), numbers.word_length)
+    table = autoencoder_file.codebook(vocabulary.load(), numbers.word_length)
     made = Autoencoder(given.size, table, numbers.layers, numbers.sharpness)
     channels_last(made)
     return made.to(given.device).eval().requires_grad_(False)

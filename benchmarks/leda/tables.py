@@ -23,13 +23,13 @@ import cells
 import paper
 import torch
 
-from lowdose.data.splitting import find_split
-from lowdose.evaluate.images import FULL, LOW, Evaluation, evaluate
-from lowdose.infer import models
-from lowdose.infer.models import ReadyModel
+from lowdose.data.splits.published import find_split
+from lowdose.evaluation.images import FULL, LOW, Evaluation, evaluate
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs
 from lowdose.metrics.profiles import PROFILES
 from lowdose.metrics.statistics import paired_difference
+from lowdose.models import load
+from lowdose.models.load import ReadyModel
 from lowdose.report.page import table_csv
 
 ROWS = {
@@ -69,7 +69,7 @@ def runs(out: Path) -> list[Run]:
 
 
 def ready(chosen: Sequence[Run], device: torch.device) -> list[ReadyModel]:
-    return [replace(models.find(str(run.folder / "model.safetensors"), device), name=run.title) for run in chosen]
+    return [replace(load.find(str(run.folder / "model.safetensors"), device), name=run.title) for run in chosen]
 
 
 def by_kernel(cases: Sequence[PairedSeries], split: str | None) -> dict[str, list[PairedSeries]]:

@@ -24,14 +24,15 @@ import words_figures
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from lowdose.evaluate import words
+from lowdose.evaluation import words
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.infer import models, pipeline
+from lowdose.image import AIR, HU, Mask, Slice
+from lowdose.infer import pipeline
 from lowdose.io import pairing
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
 from lowdose.language.explanation import explain, vocabulary_of
+from lowdose.models import load
 from lowdose.report import overlay
-from lowdose.volume import AIR, HU, Mask, Slice
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "words"))
 import judge
@@ -91,7 +92,7 @@ def digital(folder: Path, count: int) -> Iterator[Item]:
 
 def pairs(folder: Path, denoisers: list[str]) -> Iterator[Item]:
     """Every slice of the real pairs at full dose, at low dose, and denoised by each model."""
-    ready = [models.find(name, torch.device("cpu")) for name in denoisers]
+    ready = [load.find(name, torch.device("cpu")) for name in denoisers]
     for low_path in sorted(folder.glob("mayo-2016/*/quarter")):
         with ExitStack() as stack:
             (series,) = pairing.open_pairs(stack, [(low_path.parent.name, low_path, low_path.parent / "full")])
@@ -104,14 +105,14 @@ def pairs(folder: Path, denoisers: list[str]) -> Iterator[Item]:
                     yield Path(given).stem, name, partial(_denoised, model, low, valid)
 
 
-def _denoised(model: models.ReadyModel, low: Slice, valid: Mask) -> HU:
+def _denoised(model: load.ReadyModel, low: Slice, valid: Mask) -> HU:
     return np.where(valid, pipeline.denoise_slice(model, low, 1.0), AIR)
 
 
 def read(autoencoder: str, shared: str, patients: str, out: str, *denoisers: str) -> None:
     """One line a slice: its tokens, layer by layer. Goes on where an earlier call ended."""
     torch.set_num_threads(1)
-    model = guided.load(autoencoder)
+    model = autoencoder_file.load(autoencoder)
     known = vocabulary_of(model)
     path = Path(out)
     if not path.exists():
@@ -138,7 +139,7 @@ def judged(found: str, out: str) -> None:
 
 def draw(autoencoder: str, shared: str, out: str) -> None:
     """Layers 1 and 2 on the middle slices of the first two series of each region: none chosen by how well it does."""
-    model = guided.load(autoencoder)
+    model = autoencoder_file.load(autoencoder)
     names = list(judge.load_facts())
     series: dict[str, list[str]] = {}
     for name in names:

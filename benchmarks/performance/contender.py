@@ -16,9 +16,9 @@ import timed
 import torch
 
 from lowdose import memory
-from lowdose.infer.engines import gate
+from lowdose.infer.engines import accuracy_check
 from lowdose.infer.engines.accelerated import Accelerated
-from lowdose.infer.engines.choice import CPU, GPU
+from lowdose.infer.engines.select_engine import CPU, GPU
 from lowdose.networks.denoiser import Denoiser, channels_last
 
 PLAIN = ("eager", "eager channels_last", "compile")
@@ -51,7 +51,7 @@ def main() -> None:
         memory.keep_for_reuse()
         engine, precision = asked.engine.split()
         model = Accelerated(denoiser, {**CPU, **GPU}[engine], precision)
-    small = gate.built_in().to(asked.device)
+    small = accuracy_check.built_in().to(asked.device)
     whole = small.repeat(asked.batch, 1, 2, 2)
     out = sys.stdout.buffer
     out.write(model.denoise(small).cpu().numpy().astype(np.float32).tobytes())

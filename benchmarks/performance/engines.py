@@ -24,13 +24,13 @@ import timed
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowdose.infer.engines import gate
-from lowdose.infer.engines.choice import CPU, GPU, _in_float64
-from lowdose.infer.engines.gate import Difference
+from lowdose.infer.engines import accuracy_check
+from lowdose.infer.engines.accuracy_check import Difference
+from lowdose.infer.engines.select_engine import CPU, GPU, _in_float64
 from lowdose.networks.denoiser import MARGIN
 
 HERE = Path(__file__).parent
-SIDE = 2 * gate.SIDE
+SIDE = 2 * accuracy_check.SIDE
 
 
 class Contender:
@@ -46,10 +46,10 @@ class Contender:
             stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout
-        pixels = self._process.stdout.read(4 * gate.SIDE**2)
-        if len(pixels) < 4 * gate.SIDE**2:
+        pixels = self._process.stdout.read(4 * accuracy_check.SIDE**2)
+        if len(pixels) < 4 * accuracy_check.SIDE**2:
             raise RuntimeError(f"{engine} cannot run {network} here; 'contender.py {network} \"{engine}\"' says why")
-        self.image = np.frombuffer(pixels, np.float32).reshape(1, 1, gate.SIDE, gate.SIDE)
+        self.image = np.frombuffer(pixels, np.float32).reshape(1, 1, accuracy_check.SIDE, accuracy_check.SIDE)
 
     def turn(self) -> None:
         assert self._process.stdin
@@ -92,7 +92,7 @@ def contenders(device: str) -> list[str]:
 
 
 def compare(network: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
-    right = _in_float64(timed.denoiser(network), gate.built_in())
+    right = _in_float64(timed.denoiser(network), accuracy_check.built_in())
     work, there = gigaflop(network), list[Contender]()
     for engine in contenders(asked.device):
         try:

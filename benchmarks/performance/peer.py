@@ -27,12 +27,12 @@ import torch
 from torch import nn
 
 from lowdose import memory
-from lowdose.checkpoint import Domain
 from lowdose.infer import pipeline
-from lowdose.infer.engines.choice import accelerate
-from lowdose.infer.models import ReadyModel
-from lowdose.infer.prepare import prepare
-from lowdose.io.open import open_sink, open_source
+from lowdose.infer.engines.select_engine import accelerate
+from lowdose.infer.series_setup import prepare
+from lowdose.io.open_series import open_sink, open_source
+from lowdose.models.checkpoint import Domain
+from lowdose.models.load import ReadyModel
 
 
 def ours(model: ReadyModel, series: Path, out: Path) -> float:

@@ -28,8 +28,8 @@ import timed
 import torch
 from engines import Contender
 
-from lowdose import checkpoint
-from lowdose.checkpoint import Domain
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
 
 RUN = """
 import sys

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from lowdose import checkpoint
 from lowdose.hounsfield import Scale
+from lowdose.models import checkpoint
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
 
 NAMES = ("red_cnn", "esau_net", "fast")
 

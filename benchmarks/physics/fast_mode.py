@@ -22,16 +22,16 @@ import numpy as np
 from reality import regions
 from scipy.ndimage import gaussian_filter
 
-from lowdose.data.noise_bank import SHIFT, NoiseBank
-from lowdose.data.noise_build import Exposed, fill
-from lowdose.data.noise_plan import Plan, prepare
-from lowdose.data.normal import NormalSlice, normal_slices
-from lowdose.metrics.noise_map import map_correlation, noise_map
-from lowdose.metrics.spectrum import Spectrum, difference_nps, f_av, f_av_2d, radial
-from lowdose.physics.dose import DoseSimulator, generator
+from lowdose.data.noise_bank.bank import SHIFT, NoiseBank
+from lowdose.data.noise_bank.build import Exposed, fill
+from lowdose.data.noise_bank.plan import Plan, prepare
+from lowdose.data.normal_dose import NormalSlice, normal_slices
+from lowdose.image import mean_side
+from lowdose.metrics.local_noise import map_correlation, noise_map
+from lowdose.metrics.noise_power import Spectrum, difference_nps, f_av, f_av_2d, radial
+from lowdose.physics.dose_simulator import DoseSimulator, generator
 from lowdose.physics.kernels import B30, D45
 from lowdose.physics.scanner import Scanner
-from lowdose.volume import mean_side
 
 DOSES = (0.05, 0.1, 0.25, 0.5, 0.8)
 SHOWN = (0.05, 0.25, 0.8)

@@ -20,8 +20,8 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.optimize import least_squares
 
 from lowdose.io.pairing import find_pairs, open_pairs
-from lowdose.metrics.noise_map import noise_map
-from lowdose.physics.dose import UPSAMPLING, projector
+from lowdose.metrics.local_noise import noise_map
+from lowdose.physics.dose_simulator import UPSAMPLING, projector
 from lowdose.physics.geometry import Grid
 from lowdose.physics.kernels import Kernel, named
 from lowdose.physics.scanner import Scanner

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lowdose.data.noise_bank import NoiseBank
+from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.patches import Augmentation, Patches, batches
 from lowdose.data.simulated import Doses, SimulatedSlice, SimulatedSlices
 

@@ -21,7 +21,7 @@ import torch
 from lowdose.physics.backprojection import shadow_table
 from lowdose.physics.backprojection_cpu import BackProjectionCPU
 from lowdose.physics.backprojection_torch import BackProjectionTorch
-from lowdose.physics.dose import DoseSimulator
+from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.geometry import Grid, ParallelBeam
 from lowdose.physics.joseph import ray_table
 from lowdose.physics.joseph_cpu import JosephCPU

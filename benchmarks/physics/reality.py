@@ -21,10 +21,10 @@ import numpy as np
 from scipy.ndimage import binary_erosion, binary_fill_holes, binary_opening, gaussian_filter, label
 
 from lowdose.io.pairing import find_pairs, open_pairs
-from lowdose.metrics.noise import soft_tissue
-from lowdose.metrics.noise_map import map_correlation, noise_map
-from lowdose.metrics.spectrum import difference_nps, f_av, f_av_2d, radial
-from lowdose.simulate.calibration import calibrate, scan_of
+from lowdose.metrics.local_noise import map_correlation, noise_map
+from lowdose.metrics.noise_estimate import soft_tissue
+from lowdose.metrics.noise_power import difference_nps, f_av, f_av_2d, radial
+from lowdose.simulation.calibration import calibrate, scan_of
 
 FITTED_ON = {"L096-3mm-D45f": 1, "L143-3mm-B30f": 2}
 """Series that the scanner was fitted to, and every how many slices of them (benchmarks/physics/fit_scanner.py)."""

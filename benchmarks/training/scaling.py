@@ -18,8 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lowdose.io.dicom.fresh import write_series
-from lowdose.physics.phantom.patient import digital_patient
+from lowdose.io.dicom.new_series import write_series
+from lowdose.phantom.patient import digital_patient
 
 ROWS = ("throughput/patches_per_second", "throughput/slices_per_second", "throughput/data_wait_percent")
 

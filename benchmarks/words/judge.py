@@ -14,9 +14,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from lowdose.errors import InvalidSetting, NothingToRead
-from lowdose.io.open import open_source
-from lowdose.organs import CLASSES
-from lowdose.volume import Slice
+from lowdose.image import Slice
+from lowdose.io.open_series import open_source
+from lowdose.organ_classes import CLASSES
 
 HERE = Path(__file__).parent
 COUNT, ENOUGH = 10, 7

@@ -20,15 +20,15 @@ import scans
 import tables
 from tables import Row
 
-from lowdose.evaluate.images import for_case
-from lowdose.infer.models import ReadyModel
+from lowdose.evaluation.images import for_case
+from lowdose.image import AIR, HU
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs
 from lowdose.metrics.fidelity import psnr
-from lowdose.metrics.noise import noise_level
+from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.profiles import PROFILES, measure
 from lowdose.metrics.statistics import paired_difference
-from lowdose.volume import AIR, HU
+from lowdose.models.load import ReadyModel
 
 STRENGTHS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
 LOW = "low dose"

@@ -15,16 +15,17 @@ import spots
 from numpy.typing import NDArray
 
 from lowdose.errors import LowDoseError
+from lowdose.image import HU, Acquisition, Geometry, Mask, mean_side
 from lowdose.networks import anatomy, segmentation
-from lowdose.organs import INDEX, classes_of
+from lowdose.organ_classes import INDEX, classes_of
+from lowdose.phantom.lesions import put
+from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import STORED
-from lowdose.physics.counts import measure
-from lowdose.physics.dose import Expected, expect, generator, reconstruct
-from lowdose.physics.phantom.lesions import put
-from lowdose.physics.phantom.patient import digital_patient
+from lowdose.physics.dose_simulator import Expected, expect, generator, reconstruct
+from lowdose.physics.photon_counts import measure
 from lowdose.physics.scanner import FITTED
-from lowdose.simulate.calibration import Calibration, Scan, calibrate
-from lowdose.volume import HU, Acquisition, Geometry, Mask, Volume, mean_side
+from lowdose.simulation.calibration import Calibration, Scan, calibrate
+from lowdose.volume import Volume
 
 LEAST_CM2 = {"liver": 40.0, "lung": 80.0}
 QUARTER, SEED = 0.25, 0

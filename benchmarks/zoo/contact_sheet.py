@@ -22,11 +22,11 @@ import tables
 from tables import Row
 
 from lowdose.errors import LowDoseError
-from lowdose.infer.models import ReadyModel
+from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.metrics.noise import noise_level
-from lowdose.metrics.tissue import tissue_masks, tissue_means
-from lowdose.volume import HU, Slice
+from lowdose.metrics.hu_bias import tissue_masks, tissue_means
+from lowdose.metrics.noise_estimate import noise_level
+from lowdose.models.load import ReadyModel
 
 METAL_HU, LEAST_METAL_PX = 2500.0, 20
 LEAST_LUNG = 0.1

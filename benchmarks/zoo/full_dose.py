@@ -25,13 +25,13 @@ from scipy.ndimage import binary_erosion
 from tables import Row
 
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.infer.models import ReadyModel
+from lowdose.image import AIR, HU, Mask, Slice
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.pairing import find_pairs, open_pairs
 from lowdose.metrics.fidelity import psnr
-from lowdose.metrics.noise import noise_level, soft_tissue
-from lowdose.metrics.tissue import TISSUES, tissue_means
-from lowdose.volume import AIR, HU, Mask, Slice
+from lowdose.metrics.hu_bias import TISSUES, tissue_means
+from lowdose.metrics.noise_estimate import noise_level, soft_tissue
+from lowdose.models.load import ReadyModel
 
 DOSES = (0.05, 0.1, 0.25, 0.5, 0.7, 1.0)
 QUARTER = 0.25

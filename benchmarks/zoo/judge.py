@@ -17,16 +17,16 @@ import numpy as np
 import torch
 
 from lowdose.cli.cases import open_cases
-from lowdose.data.normal import normal_slices
-from lowdose.data.recast import recast
+from lowdose.data.normal_dose import normal_slices
+from lowdose.data.transforms.kernel_conversion import recast
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.infer import models
+from lowdose.image import HU, Slice, mean_side
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
-from lowdose.metrics.ssim import ssim
+from lowdose.metrics.structural_similarity import ssim
+from lowdose.models import load
 from lowdose.physics.kernels import B30, D45
-from lowdose.simulate.calibration import calibrate_slices
-from lowdose.volume import HU, Slice, mean_side
+from lowdose.simulation.calibration import calibrate_slices
 
 Pairs = list[tuple[HU, HU, float]]
 
@@ -42,11 +42,11 @@ def main() -> None:
     print("| model | " + " | ".join(f"{name} (n = {len(pairs)})" for name, pairs in groups.items()) + " |")
     print("|---" * (len(groups) + 1) + "|")
     for name in names:
-        model = models.find(name, torch.device("cpu"))
+        model = load.find(name, torch.device("cpu"))
         print(f"| {model.name} | " + " | ".join(row(model, pairs) for pairs in groups.values()) + " |", flush=True)
 
 
-def row(model: models.ReadyModel, pairs: Pairs) -> str:
+def row(model: load.ReadyModel, pairs: Pairs) -> str:
     gains, gained, ratios = [], [], []
     for low, full, pixel in pairs:
         clean, kept = (apply(model, hu, pixel) for hu in (low, full))
@@ -58,7 +58,7 @@ def row(model: models.ReadyModel, pairs: Pairs) -> str:
     return f"{np.mean(gains):+.2f} dB, {np.mean(gained):+.3f}, left {np.median(ratios):.2f}"
 
 
-def apply(model: models.ReadyModel, hu: HU, pixel_mm: float) -> HU:
+def apply(model: load.ReadyModel, hu: HU, pixel_mm: float) -> HU:
     return denoise_slice(model, Slice(hu, np.ones(hu.shape, bool), None, (pixel_mm, pixel_mm)), 1.0)
 
 

@@ -31,9 +31,9 @@ import tables
 from lesion_tables import FULL, LOW
 from tables import Row
 
-from lowdose.infer.models import ReadyModel
+from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.volume import HU, Slice
+from lowdose.models.load import ReadyModel
 
 DISCS_MM = (5.0, 10.0)
 

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from lowdose.data.series import Series, all_series
 from lowdose.device import choose_device
-from lowdose.evaluate.images import distinct
-from lowdose.infer import models
-from lowdose.infer.classical import CLASSICAL
-from lowdose.infer.models import ReadyModel
+from lowdose.evaluation.images import distinct
+from lowdose.image import Slice
 from lowdose.io.dicom.patients import patients
 from lowdose.io.layouts import dose_in
-from lowdose.simulate.calibration import Scan
-from lowdose.volume import Slice
+from lowdose.models import load
+from lowdose.models.classical import CLASSICAL
+from lowdose.models.load import ReadyModel
+from lowdose.simulation.calibration import Scan
 
 
 class Found(NamedTuple):
@@ -33,7 +33,7 @@ def ready(names: Sequence[str], classical: bool = True) -> list[ReadyModel]:
     """Models by name or path, each once, and after them the classical filters."""
     device = choose_device("auto")
     asked = dict.fromkeys([*names, *(CLASSICAL if classical else ())])
-    return distinct([models.find(name, device) for name in asked])
+    return distinct([load.find(name, device) for name in asked])
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from scipy.ndimage import binary_fill_holes, binary_opening, find_objects, gaussian_filter, label
 
 from lowdose.hounsfield import SOFT_TISSUE, Window
+from lowdose.image import HU, Mask
 from lowdose.report.figures import BACKGROUND, INK, png
-from lowdose.volume import HU, Mask
 
 SOFT, LUNG = SOFT_TISSUE, Window(-1350.0, 150.0)
 ENHANCED = 5.0

@@ -19,15 +19,15 @@ import scans
 import tables
 import torch
 
-from lowdose.checkpoint import Domain
 from lowdose.device import choose_device
 from lowdose.hounsfield import Scale
-from lowdose.infer.models import ReadyModel
+from lowdose.image import Slice
 from lowdose.infer.pipeline import denoise_slice
+from lowdose.models.checkpoint import Domain
+from lowdose.models.load import ReadyModel
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser, channels_last
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.spec import Spec
-from lowdose.volume import Slice
+from lowdose.phantom.patient import digital_patient
 
 BESIDE = "RED-CNN, 96 channels"
 NOISE_HU = 25.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.signal import fftconvolve
 
-from lowdose.volume import HU, Mask
+from lowdose.image import HU, Mask
 
 Real = NDArray[np.floating]
 

@@ -20,12 +20,12 @@ import pydicom
 from pydicom.misc import is_dicom
 from pydicom.uid import JPEG2000Lossless
 
-from lowdose.io.dicom.fresh import write_series
+from lowdose.io.dicom.new_series import write_series
+from lowdose.phantom.contrast_phases import PHASES
+from lowdose.phantom.patient import HIGHEST, LOWEST, digital_patient
 from lowdose.physics.acquisition import acquire
 from lowdose.physics.geometry import FanBeam
 from lowdose.physics.kernels import Kernel
-from lowdose.physics.phantom.patient import HIGHEST, LOWEST, digital_patient
-from lowdose.physics.phantom.phases import PHASES
 from lowdose.physics.scanner import Scanner
 
 FIRST_SEED = 500_000

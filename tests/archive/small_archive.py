@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from pydicom import dcmread
 
-from lowdose import checkpoint
-from lowdose.checkpoint import Domain
 from lowdose.hounsfield import Scale
-from lowdose.io.dicom import fresh
+from lowdose.image import Geometry
+from lowdose.io.dicom import new_series
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
-from lowdose.volume import Geometry, Volume
+from lowdose.volume import Volume
 
 
 def model(path: Path) -> Path:
@@ -42,7 +43,7 @@ def series(folder: Path, seed: int, slices: int = 3) -> str:
     disc = np.where(y**2 + x**2 < 26**2, 50.0, -1000.0)
     hu = disc + np.random.default_rng(seed).normal(0, 20.0, (slices, 64, 64))
     volume = Volume(hu.astype(np.float32), Geometry((3.0, 3.0, 3.0)))
-    fresh.write_series(volume, folder, description="archive", patient=f"SECRET-{seed}")
+    new_series.write_series(volume, folder, description="archive", patient=f"SECRET-{seed}")
     return str(dcmread(next(folder.iterdir()), stop_before_pixels=True).SeriesInstanceUID)
 
 

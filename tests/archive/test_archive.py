@@ -12,7 +12,7 @@ import torch
 from small_archive import Archive
 
 from lowdose.archive import worker as worker_module
-from lowdose.archive.finding import Found, in_folder, places
+from lowdose.archive.find_series import Found, in_folder, places
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Entry, Ledger, key_of
 from lowdose.archive.run import _todo
 from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, Settings, Worker

@@ -7,13 +7,13 @@ import torch
 
 import tiny_guided
 from bodies import scan
-from lowdose import checkpoint
-from lowdose.checkpoint import Domain
 from lowdose.hounsfield import Scale
-from lowdose.io.dicom import fresh
-from lowdose.io.dicom.pedigree import new_uid
+from lowdose.io.dicom import new_series
+from lowdose.io.dicom.derivation import new_uid
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for patient in (1, 2):
         made, study = scan(patient, slices=3), new_uid()
         for name, volume in (("quarter", made.low), ("full", made.full)):
-            fresh.write_series(
+            new_series.write_series(
                 volume, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
             )
     return root

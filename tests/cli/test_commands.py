@@ -17,11 +17,12 @@ import pydicom
 import pytest
 import torch
 
-from lowdose import checkpoint, cli
+from lowdose import cli
 from lowdose.errors import InvalidSetting
-from lowdose.evaluate import images as evaluation
+from lowdose.evaluation import images as evaluation
 from lowdose.infer import pipeline
 from lowdose.metrics import profiles
+from lowdose.models import checkpoint
 
 
 def run(*arguments: object) -> int:

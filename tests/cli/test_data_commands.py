@@ -11,10 +11,10 @@ import pytest
 
 from bodies import scan
 from lowdose import cli
-from lowdose.data import download as downloading
-from lowdose.data import imaging_data_commons
-from lowdose.io.dicom import fresh
-from lowdose.io.dicom.pedigree import new_uid
+from lowdose.data.download import fetch as downloading
+from lowdose.data.download import imaging_data_commons
+from lowdose.io.dicom import new_series
+from lowdose.io.dicom.derivation import new_uid
 
 QUICK = ["--set", "steps=2", "--set", "batch=1", "--set", "patch=32", "--set", "warmup=1"]
 
@@ -32,7 +32,7 @@ def mayo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         study = new_uid()
         for name, volume in (("quarter", made.low), ("full", made.full)):
             folder = root / f"{name}_1mm" / case / f"{name}_1mm"
-            fresh.write_series(volume, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
+            new_series.write_series(volume, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
     return root.parent
 
 

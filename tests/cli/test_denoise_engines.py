@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from lowdose import cli
-from lowdose.infer.engines.choice import CPU
+from lowdose.infer.engines.select_engine import CPU
 
 
 def stored(folder: Path) -> np.ndarray:

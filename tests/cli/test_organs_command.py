@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import save_file
 
 from lowdose import cli
+from lowdose.anatomical_labels import LABELS
 from lowdose.io.label_map import write_labels
-from lowdose.io.open import open_source, read_volume
-from lowdose.labels import LABELS
+from lowdose.io.open_series import open_source
 from lowdose.networks import anatomy, segmentation
-from lowdose.organs import CLASSES, INDEX
+from lowdose.organ_classes import CLASSES, INDEX
+from lowdose.volume import read_volume
 
 
 def run(*arguments: object) -> int:

@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from lowdose import cli
-from lowdose.io.open import open_source
+from lowdose.io.open_series import open_source
 
 
 def run(*arguments: object) -> int:

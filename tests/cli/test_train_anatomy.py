@@ -9,14 +9,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from lowdose import checkpoint, cli
-from lowdose.checkpoint import Domain
+from lowdose import cli
+from lowdose.anatomical_labels import LABELS
 from lowdose.hounsfield import Scale
-from lowdose.labels import LABELS
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
-from lowdose.train import conduct
+from lowdose.training import runner
 from toy_people import SIZE, instead_of_digital_patients
 
 people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients)
@@ -77,7 +78,7 @@ def test_stopped_early_it_says_how_to_go_on(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(conduct, "Stop", Now)
+    monkeypatch.setattr(runner, "Stop", Now)
     assert train("anatomy", "--out", tmp_path / "run", numbers=(*TINY, "steps=3")) == 130
     assert "continue with --resume" in capfd.readouterr().err
 

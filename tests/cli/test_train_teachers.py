@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lowdose import checkpoint, cli
-from lowdose.spec import Spec
+from lowdose import cli
+from lowdose.models import checkpoint
+from lowdose.network_spec import Spec
 
 TINY = ("steps=1", "batch=1", "patch=64", "warmup=1", "validation_patients=0")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.io.dicom.fresh import write_series
-from lowdose.io.dicom.pedigree import new_uid
-from lowdose.volume import Acquisition, Geometry, Volume
+from lowdose.image import Acquisition, Geometry
+from lowdose.io.dicom.derivation import new_uid
+from lowdose.io.dicom.new_series import write_series
+from lowdose.volume import Volume
 
 Scan = Callable[..., np.ndarray]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lowdose.data.noise_build import Exposed
-from lowdose.data.normal import NormalSlice
-from lowdose.physics.dose import DoseSimulator
+from lowdose.data.noise_bank.build import Exposed
+from lowdose.data.normal_dose import NormalSlice
+from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.geometry import FanBeam
 from lowdose.physics.kernels import Kernel
 from lowdose.physics.scanner import Scanner

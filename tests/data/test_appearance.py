@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.appearance import BOWEL, HIGHEST, LOWEST, STIFF, Appearance, coloured_noise
-from lowdose.organs import CLASSES, INDEX
+from lowdose.data.transforms.intensity import BOWEL, HIGHEST, LOWEST, STIFF, Appearance, coloured_noise
+from lowdose.organ_classes import CLASSES, INDEX
 
 PLAIN = Appearance(texture=(1.0, 1.0), oral=0.0)
 QUIET = Appearance(shading_hu=0.0, noise_hu=(1e-3, 1e-3), streaks=0.0)

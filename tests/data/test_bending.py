@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.batch import UNKNOWN
-from lowdose.data.bending import Bending
-from lowdose.volume import AIR
+from lowdose.data.transforms.spatial import Bending
+from lowdose.image import AIR
 
 NONE = {"turn": 0.0, "stretch": 0.0, "reach": (0.0, 0.0), "odd": 0.0}
 """Settings under which nothing but the zoom and the shift is left."""

@@ -10,10 +10,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from lowdose.data.check import check
-from lowdose.data.pack import pack
+from lowdose.data.audit.check import check
+from lowdose.data.pack_writer import pack
 from lowdose.errors import NothingToRead
-from lowdose.io.dicom.pedigree import new_uid
+from lowdose.io.dicom.derivation import new_uid
 
 Scan = Callable[..., np.ndarray]
 

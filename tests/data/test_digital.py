@@ -9,35 +9,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lowdose.data import digital
-from lowdose.data.digital import FIRST_SEED, THICKNESS_MM, VARIETY, DigitalPatients
+from lowdose.anatomical_labels import LABELS
+from lowdose.data.labelled import phantoms
+from lowdose.data.labelled.phantoms import FIRST_SEED, THICKNESS_MM, VARIETY, DigitalPatients
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.io.replace import replace_array
-from lowdose.labels import LABELS
-from lowdose.organs import INDEX
-from lowdose.physics.phantom.patient import HIGHEST, LOWEST, Patient
-from lowdose.physics.phantom.phases import PHASES
+from lowdose.io.atomic_replace import replace_array
+from lowdose.organ_classes import INDEX
+from lowdose.phantom.contrast_phases import PHASES
+from lowdose.phantom.patient import HIGHEST, LOWEST, Patient
 
-SLICES = digital.SLICES
+SLICES = phantoms.SLICES
 
 
 @pytest.fixture(autouse=True)
 def coarse() -> Iterator[None]:
     """Two slices of large pixels instead of many of small ones."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(digital, "SLICES", 2)
-        patched.setattr(digital, "SIZE", 112)
-        patched.setattr(digital, "PIXEL_MM", 4.0)
+        patched.setattr(phantoms, "SLICES", 2)
+        patched.setattr(phantoms, "SIZE", 112)
+        patched.setattr(phantoms, "PIXEL_MM", 4.0)
         yield
 
 
 def test_a_person_is_made_by_number_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digital, "SLICES", 1)
-    one, again = (digital.training_patient(3) for _ in range(2))
+    monkeypatch.setattr(phantoms, "SLICES", 1)
+    one, again = (phantoms.training_patient(3) for _ in range(2))
     np.testing.assert_array_equal(one.volume.hu, again.volume.hu)
     np.testing.assert_array_equal(one.labels, again.labels)
     assert one.volume.hu.shape == one.labels.shape == (1, 112, 112)
-    assert one.volume.geometry.spacing == (digital.SPACING_MM, 4.0, 4.0)
+    assert one.volume.geometry.spacing == (phantoms.SPACING_MM, 4.0, 4.0)
     assert np.isin([LABELS["subcutaneous_fat"], LABELS["skeletal_muscle"]], one.labels).all()
 
 
@@ -49,10 +49,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, number: int, slices: int = SLICES) ->
     def note(*arguments: object, **settings: object) -> Patient:
         raise Asked(arguments, settings)
 
-    monkeypatch.setattr(digital, "SLICES", slices)
-    monkeypatch.setattr(digital, "digital_patient", note)
+    monkeypatch.setattr(phantoms, "SLICES", slices)
+    monkeypatch.setattr(phantoms, "digital_patient", note)
     with pytest.raises(Asked) as found:
-        digital.training_patient(number)
+        phantoms.training_patient(number)
     return found.value.args
 
 
@@ -66,17 +66,17 @@ def test_people_differ_in_all_that_scans_differ_in(monkeypatch: pytest.MonkeyPat
         assert low <= values.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < values.max() <= high
     ends = np.array([found["region"] for found in settings])
-    np.testing.assert_allclose(ends[:, 1] - ends[:, 0], (SLICES - 1) * digital.SPACING_MM)
+    np.testing.assert_allclose(ends[:, 1] - ends[:, 0], (SLICES - 1) * phantoms.SPACING_MM)
     assert LOWEST <= ends.min() < LOWEST + 10
     assert HIGHEST - 10 < ends.max() <= HIGHEST
 
 
 def test_nobody_is_both_trained_and_tested_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
-    monkeypatch.setattr(digital, "digital_patient", lambda seed, **_: seeds.append(seed))
+    monkeypatch.setattr(phantoms, "digital_patient", lambda seed, **_: seeds.append(seed))
     for number in range(50):
-        digital.unseen_patient(number)
-        digital.training_patient(number)
+        phantoms.unseen_patient(number)
+        phantoms.training_patient(number)
     assert len(set(seeds)) == 100
     assert all(seed < FIRST_SEED for seed in seeds[::2])
     assert all(seed >= FIRST_SEED for seed in seeds[1::2])
@@ -90,7 +90,7 @@ class Counted:
 
     def __call__(self, number: int) -> object:
         self.made.append(number)
-        shape = (digital.SLICES, 3, 3)
+        shape = (phantoms.SLICES, 3, 3)
         made = np.full(shape, number + 0.4, np.float32)
         made[1] = -1024.6
         return type("P", (), {"volume": type("V", (), {"hu": made}), "labels": np.full(shape, number, np.uint8)})
@@ -99,7 +99,7 @@ class Counted:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Counted:
     counted = Counted()
-    monkeypatch.setattr(digital, "training_patient", counted)
+    monkeypatch.setattr(phantoms, "training_patient", counted)
     return counted
 
 
@@ -154,7 +154,7 @@ def shown(number: int) -> object:
 def test_rare_organs_are_asked_for_more_often_than_chance_shows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digital, "training_patient", shown)
+    monkeypatch.setattr(phantoms, "training_patient", shown)
     patients = DigitalPatients(tmp_path, 3)
     patients.build(lambda *_: None)
     names = ("outside", "liver", "spleen", "prostate")
@@ -162,7 +162,7 @@ def test_rare_organs_are_asked_for_more_often_than_chance_shows_them(
     np.testing.assert_array_equal(patients.occurring[:, [INDEX[name] for name in names]], expected)
     assert patients.occurring.sum() == expected.sum()
     # Half of the draws are of any slice; the other half of an organ, by its share of the slices, and then a slice.
-    wish = expected.mean(axis=0) ** -digital.RARE_POWER
+    wish = expected.mean(axis=0) ** -phantoms.RARE_POWER
     by_organ = (expected / expected.sum(axis=0)) @ (wish / wish.sum())
     rng = np.random.default_rng(0)
     drawn = np.bincount([patients.draw(rng) for _ in range(6000)], minlength=6) / 6000
@@ -180,7 +180,7 @@ def test_stopped_between_the_two_files_a_patient_is_not_there(
 
     patients = DigitalPatients(tmp_path, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(digital, "replace_array", stop)
+        patched.setattr(phantoms, "replace_array", stop)
         with pytest.raises(KeyboardInterrupt):
             patients.build(lambda *_: None)
     assert [file.name for file in tmp_path.iterdir()] == ["00000-hu.npy"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lowdose.data.download import Remote, download, select
-from lowdose.data.imaging_data_commons import ImagingDataCommons
+from lowdose.data.download.fetch import Remote, download, select
+from lowdose.data.download.imaging_data_commons import ImagingDataCommons
 from lowdose.errors import DownloadFailed, InvalidSetting, OutputRefused
 from lowdose.io.layouts import dose_in
 from lowdose.io.mayo import case_in

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
-from lowdose.data import labelled
-from lowdose.data.appearance import Appearance
-from lowdose.data.bending import Bending
-from lowdose.data.digital import PIXEL_MM
-from lowdose.data.labelled import LabelledSlice, Views, labelled_batches
-from lowdose.labels import LABELS
-from lowdose.organs import CLASSES, INDEX
-from lowdose.volume import AIR
+from lowdose.data.labelled import dataset
+from lowdose.data.labelled.dataset import LabelledSlice, Views, labelled_batches
+from lowdose.data.labelled.phantoms import PIXEL_MM
+from lowdose.data.transforms.intensity import Appearance
+from lowdose.data.transforms.spatial import Bending
+from lowdose.image import AIR
+from lowdose.organ_classes import CLASSES, INDEX
 
 LIVER, SPLEEN, OUTSIDE = INDEX["liver"], INDEX["spleen"], INDEX["outside"]
 STILL = Bending((120.0, 120.0), turn=0.0, stretch=0.0, reach=(0.0, 0.0), odd=0.0)
@@ -33,7 +33,7 @@ def disc(size: int) -> np.ndarray:
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but air around the bodies."""
-    monkeypatch.setattr(labelled, "with_surroundings", lambda hu, *_: hu)
+    monkeypatch.setattr(dataset, "with_surroundings", lambda hu, *_: hu)
 
 
 class Bodies:
@@ -163,7 +163,7 @@ def test_only_digital_patients_get_other_surroundings(monkeypatch: pytest.Monkey
         assert pixel_mm == PIXEL_MM
         return np.where(classes == OUTSIDE, np.float32(2000), hu)
 
-    monkeypatch.setattr(labelled, "with_surroundings", filled)
+    monkeypatch.setattr(dataset, "with_surroundings", filled)
     hu, classes, _ = views()[0]
     assert hu[0, ::2, ::2][classes == OUTSIDE].median() == pytest.approx(2000, abs=1)
     assert hu[0, ::2, ::2][classes == LIVER].median() < 200

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 import stored_labels
+from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
-from lowdose.data.labelled import LabelledSlice
-from lowdose.data.labelled_scans import labelled_slices
+from lowdose.data.labelled.dataset import LabelledSlice
+from lowdose.data.labelled.scans import labelled_slices
 from lowdose.errors import NothingToRead
-from lowdose.io.dicom.fresh import write_series
+from lowdose.image import Acquisition, Geometry
+from lowdose.io.dicom.new_series import write_series
 from lowdose.io.label_map import affine
-from lowdose.labels import LABELS
-from lowdose.organs import CLASSES, INDEX
-from lowdose.volume import Acquisition, Geometry, Volume
+from lowdose.organ_classes import CLASSES, INDEX
+from lowdose.volume import Volume
 
 SHAPE = (3, 8, 6)
 GEOMETRY = Geometry((3.0, 0.8, 0.7), (-20.0, 35.0, -101.5))

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.data.opening import open_training
+from lowdose.data.training_set import open_training
 from lowdose.errors import InvalidSetting, NothingToRead
-from lowdose.io.dicom.pedigree import new_uid
+from lowdose.io.dicom.derivation import new_uid
 from lowdose.io.mayo import case_in, case_key, case_of
 from lowdose.io.pairing import find_pairs, open_pairs, search
 

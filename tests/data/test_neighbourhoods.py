@@ -13,26 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_scanner import exposed, normal, water
 
-from lowdose import checkpoint, recipes
-from lowdose.data.cuttable import SliceCache
-from lowdose.data.neighbourhoods import Stacked, centres, neighbourhoods, stacked
-from lowdose.data.noise_bank import NoiseBank
-from lowdose.data.noise_build import fill
-from lowdose.data.noise_plan import Plan, prepare
-from lowdose.data.normal import NormalSlice
-from lowdose.data.opening import open_training
-from lowdose.data.pack import pack
+from lowdose import recipes
+from lowdose.data.noise_bank.bank import NoiseBank
+from lowdose.data.noise_bank.build import fill
+from lowdose.data.noise_bank.plan import Plan, prepare
+from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.pack_writer import pack
 from lowdose.data.pairs import PairedSlice
+from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import STAND_IN, Augmentation, Patches, alone_at_times
 from lowdose.data.simulated import Doses, SimulatedSlices, exact_pairs, simulated_slices
-from lowdose.io.dicom import fresh
+from lowdose.data.slice_context import Stacked, centres, neighbourhoods, stacked
+from lowdose.data.training_set import open_training
+from lowdose.io.dicom import new_series
 from lowdose.io.neighbours import around, linked
 from lowdose.io.source import Plane
+from lowdose.models import checkpoint
 from lowdose.physics.acquisition import Scans
-from lowdose.train import run
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.pairing import Simulated
-from lowdose.train.recipe import DenoiserNumbers, Recipe
+from lowdose.training import denoiser_run
+from lowdose.training.pairing import Simulated
+from lowdose.training.recipe import DenoiserNumbers, Recipe
+from lowdose.training.runner import MODEL, Options
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,9 @@ def test_pairs_amid_their_neighbours() -> None:
     assert low[:, 0, 0].tolist() == [10, 20, 30]
     assert full[:, 0, 0].tolist() == [11, 21, 31]
     items = [pair(n) for n in range(4)]
-    groups = run.FOLDERS.held_out(items, DenoiserNumbers(), 1, [].append)
+    groups = denoiser_run.FOLDERS.held_out(items, DenoiserNumbers(), 1, [].append)
     assert [[item.key for item in group] for group in groups] == [["0", "1", "2"], ["1", "2", "3"]]
-    assert run.FOLDERS.held_out(items, DenoiserNumbers(), 0, [].append) == [[item] for item in items]
+    assert denoiser_run.FOLDERS.held_out(items, DenoiserNumbers(), 0, [].append) == [[item] for item in items]
 
 
 def test_pairs_to_judge_on_have_noise_of_their_own_at_one_dose() -> None:
@@ -227,7 +228,7 @@ def test_a_run_with_context(tmp_path: Path, bank_slices: int) -> None:
     options = Options(device="cpu", precision="32-true")
     source = Simulated(exposed, "water")
     asked = recipe(bank_slices=bank_slices)
-    assert run.train("unet", asked, slices, tmp_path, options, lambda _: None, lambda *_: None, source)
+    assert denoiser_run.train("unet", asked, slices, tmp_path, options, lambda _: None, lambda *_: None, source)
     model = checkpoint.load(str(tmp_path / MODEL))
     assert model.denoiser.context == 1
     assert model.training["slices"] == (1 if bank_slices else 2)
@@ -238,7 +239,7 @@ def test_a_run_with_context(tmp_path: Path, bank_slices: int) -> None:
 def test_neighbours_are_known_from_folders_and_packs(tmp_path: Path, abdomen: Scans) -> None:
     for patient in ("1", "2"):
         for dose, volume in (("low", abdomen.low), ("full", abdomen.full)):
-            fresh.write_series(volume, tmp_path / "in" / patient / dose, description=dose, patient=patient)
+            new_series.write_series(volume, tmp_path / "in" / patient / dose, description=dose, patient=patient)
     pack([tmp_path / "in"], tmp_path / "out.pack", "folders", "full")
     with ExitStack() as stack:
         for root in (tmp_path / "in", tmp_path / "out.pack"):

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
-from lowdose.data import noise_plan
-from lowdose.data.noise_bank import LEVELS, NoiseBank, mix
-from lowdose.data.noise_build import Exposed, fill
-from lowdose.data.noise_plan import Plan, levels, prepare
-from lowdose.data.normal import NormalSlice
+from lowdose.data.noise_bank import plan as bank_plan
+from lowdose.data.noise_bank.bank import LEVELS, NoiseBank, mix
+from lowdose.data.noise_bank.build import Exposed, fill
+from lowdose.data.noise_bank.plan import Plan, levels, prepare
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.errors import IncompatiblePack, LowDoseError, NotCT, OutputRefused
-from lowdose.physics.dose import generator
+from lowdose.physics.dose_simulator import generator
 
 WHOLE = (slice(0, 96), slice(0, 96))
 INNER = (slice(40, 56), slice(40, 56))
@@ -283,7 +283,7 @@ def test_slices_that_cannot_be_simulated_are_left_out_with_the_reason(tmp_path: 
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise_plan.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    monkeypatch.setattr(bank_plan.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OutputRefused, match="bank_slices"):
         prepare(tmp_path / "bank", plan([normal(0)]))
     assert not list((tmp_path / "bank").iterdir())

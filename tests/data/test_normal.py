@@ -13,10 +13,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from lowdose.data.normal import NormalSlice, normal_slices
-from lowdose.data.pack import pack
+from lowdose.data.normal_dose import NormalSlice, normal_slices
+from lowdose.data.pack_writer import pack
 from lowdose.errors import IncompatiblePack, NothingToRead
-from lowdose.io.dicom.pedigree import new_uid
+from lowdose.io.dicom.derivation import new_uid
 
 Scan = Callable[..., np.ndarray]
 

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lowdose.data.cuttable import SliceCache
-from lowdose.data.opening import open_training
-from lowdose.data.pack import pack
+from lowdose.data.pack.reader import Pack
+from lowdose.data.pack_writer import pack
 from lowdose.data.pairs import fingerprint
+from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import Augmentation, Patches
-from lowdose.data.store import Pack
+from lowdose.data.training_set import open_training
 from lowdose.errors import IncompatiblePack, InvalidSetting, NothingToRead, OutputRefused
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.recast import LEAST, hann, recast
+from lowdose.data.transforms.kernel_conversion import LEAST, hann, recast
 
 
 def waves(side: int, pixel: float, fy: float, fx: float) -> np.ndarray:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.data import segmented
-from lowdose.data.normal import NormalSlice
-from lowdose.data.segmented import SegmentedSlices
+from lowdose.data.labelled import segmentation_cache
+from lowdose.data.labelled.segmentation_cache import SegmentedSlices
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.errors import OutputRefused
-from lowdose.io.replace import replace_array
+from lowdose.io.atomic_replace import replace_array
 
 
 def normal(number: int, patient: int = 1, read: Callable[[], np.ndarray] | None = None) -> NormalSlice:
@@ -67,7 +67,7 @@ def test_an_interrupted_build_goes_on_and_segments_nothing_twice(
         replace_array(path, array)
 
     with monkeypatch.context() as patched:
-        patched.setattr(segmented, "replace_array", stop)
+        patched.setattr(segmentation_cache, "replace_array", stop)
         with pytest.raises(KeyboardInterrupt):
             slices.build(segmenter, quiet)
     names = {file.name for file in tmp_path.iterdir()}

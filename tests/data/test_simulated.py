@@ -16,21 +16,22 @@ from hypothesis import strategies as st
 from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
 from bodies import scan
-from lowdose import checkpoint, cli, recipes
-from lowdose.data.noise_bank import NoiseBank
-from lowdose.data.noise_build import Exposed, fill
-from lowdose.data.noise_plan import Plan, prepare
-from lowdose.data.normal import NormalSlice
-from lowdose.data.opening import open_training
+from lowdose import cli, recipes
+from lowdose.data.noise_bank.bank import NoiseBank
+from lowdose.data.noise_bank.build import Exposed, fill
+from lowdose.data.noise_bank.plan import Plan, prepare
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.data.patches import Augmentation, Patches, batches
 from lowdose.data.simulated import ASSESSED, Doses, SimulatedSlice, SimulatedSlices, exact_pairs, simulated_slices
+from lowdose.data.training_set import open_training
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
-from lowdose.io.dicom import fresh
-from lowdose.train import conduct, run
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.loop import STATE
-from lowdose.train.pairing import Simulated
-from lowdose.train.recipe import DenoiserNumbers, Recipe
+from lowdose.io.dicom import new_series
+from lowdose.models import checkpoint
+from lowdose.training import denoiser_run, runner
+from lowdose.training.pairing import Simulated
+from lowdose.training.recipe import DenoiserNumbers, Recipe
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.trainer import STATE
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
 EXACT = Options(device="cpu", precision="32-true")
@@ -175,7 +176,7 @@ def go(
 ) -> bool:
     say = [].append if said is None else said.append
     source = Simulated(exposed, "water", bank)
-    return run.train(
+    return denoiser_run.train(
         "unet", small(**changes), simulated_slices(slices)[0], folder, options, say, lambda *_: None, source
     )
 
@@ -191,7 +192,7 @@ def test_a_run_that_needs_the_dose(tmp_path: Path) -> None:
         recipe, network=replace(recipe.network, settings={"width": 4}), numbers=replace(recipe.numbers, **tiny)
     )
     found, source = simulated_slices(people())[0], Simulated(exposed, "water", None)
-    assert run.train("noise_free", recipe, found, tmp_path / "run", EXACT, print, lambda *_: None, source)
+    assert denoiser_run.train("noise_free", recipe, found, tmp_path / "run", EXACT, print, lambda *_: None, source)
     model = checkpoint.load(str(tmp_path / "run" / MODEL))
     assert model.denoiser.noise_free
     assert model.training["recipe"] == "noise_free"
@@ -211,7 +212,7 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
         def __exit__(self, *_: object) -> None: ...
 
     with monkeypatch.context() as patched:
-        patched.setattr(conduct, "Stop", Early)
+        patched.setattr(runner, "Stop", Early)
         assert not go(tmp_path / "parts", people())
     (tmp_path / "parts" / "noise-bank" / "built-0.jsonl").unlink()
     assert go(tmp_path / "parts", people(), replace(EXACT, resume=True))
@@ -262,7 +263,7 @@ def test_series_that_cannot_be_calibrated(tmp_path: Path) -> None:
     said: list[str] = []
     source = Simulated(rule, "water")
     data = simulated_slices(people())[0]
-    assert run.train("unet", small(), data, tmp_path, EXACT, said.append, lambda *_: None, source)
+    assert denoiser_run.train("unet", small(), data, tmp_path, EXACT, said.append, lambda *_: None, source)
     assert "warning: series2: no noise to measure (2 left out)" in said
     assert "warning: series3: no noise to measure (left out of validation)" in said
 
@@ -279,7 +280,7 @@ def test_impossible_numbers(wrong: dict[str, str]) -> None:
 def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for patient in (1, 2):
         folder = tmp_path / "in" / f"p{patient}" / "full"
-        fresh.write_series(scan(patient, 1, 96, 4.0).full, folder, description="full", patient=f"SECRET-{patient}")
+        new_series.write_series(scan(patient, 1, 96, 4.0).full, folder, description="full", patient=f"SECRET-{patient}")
     quick = ["--set", "steps=2", "--set", "batch=1", "--set", "patch=32", "--set", "warmup=1"]
 
     def train(name: str, *more: object) -> int:

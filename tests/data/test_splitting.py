@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.data.opening import open_training
-from lowdose.data.pack import pack
+from lowdose.data.pack_writer import pack
 from lowdose.data.pairs import PairedSlice, split_by_patient
-from lowdose.data.splitting import Split, apply_split, find_split, leaks, splits
+from lowdose.data.splits.published import Split, apply_split, find_split, leaks, splits
+from lowdose.data.training_set import open_training
 from lowdose.errors import InvalidSetting
 from lowdose.io.mayo import CASE
 

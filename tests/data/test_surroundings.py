@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.surroundings import KEPT, with_surroundings
-from lowdose.organs import INDEX
-from lowdose.volume import AIR
+from lowdose.data.transforms.background import KEPT, with_surroundings
+from lowdose.image import AIR
+from lowdose.organ_classes import INDEX
 
 PIXEL = 4.0
 

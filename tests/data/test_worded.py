@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowdose.data import digital
-from lowdose.data.digital import DigitalPatients
-from lowdose.data.normal import NormalSlice
-from lowdose.data.segmented import SegmentedSlices
-from lowdose.data.worded import Item, WordedCrops, worded_batches
+from lowdose.data.labelled import phantoms
+from lowdose.data.labelled.candidate_tokens import Item, WordedCrops, worded_batches
+from lowdose.data.labelled.phantoms import DigitalPatients
+from lowdose.data.labelled.segmentation_cache import SegmentedSlices
+from lowdose.data.normal_dose import NormalSlice
+from lowdose.image import AIR
 from lowdose.language.relevance import candidate_pools, min_max
-from lowdose.organs import INDEX
-from lowdose.volume import AIR
+from lowdose.organ_classes import INDEX
 from toy_people import instead_of_digital_patients
 
 people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients)
@@ -63,7 +63,7 @@ def crops(folder: Path, seed: int = 0, share: float = 0.0, side: int = SIDE, **m
 @pytest.fixture(autouse=True)
 def few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(digital, "SLICES", 2)
+        patched.setattr(phantoms, "SLICES", 2)
         yield
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowdose.image import Acquisition, Geometry, Slice
 from lowdose.io.arrays import planes
 from lowdose.io.pairing import PairedSeries
-from lowdose.organs import INDEX
-from lowdose.volume import Acquisition, Geometry, Slice
+from lowdose.organ_classes import INDEX
 
 LIVER, SPLEEN = INDEX["liver"], INDEX["spleen"]
 GEOMETRY = Geometry((5.0, 2.0, 2.0), (0.0, 0.0, 30.0))  # voxels of 20 mm3
@@ -53,6 +53,6 @@ def by_threshold(network: object, hu: np.ndarray, pixel_mm: object) -> np.ndarra
 
 def artist() -> Any:
     """The anatomy segmenter; ``by_threshold`` is to be put in the place of its network."""
-    from lowdose.evaluate.segmenters import SliceBySlice
+    from lowdose.evaluation.segmenters import SliceBySlice
 
     return SliceBySlice(SimpleNamespace(), "thresholds", "", torch.device("cpu"))  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from small_cases import Series, case
 
-from lowdose.evaluate import images
-from lowdose.infer.models import ReadyModel
+from lowdose.evaluation import images
 from lowdose.metrics.profiles import PROFILES
+from lowdose.models.load import ReadyModel
 
 
 def model(context: int, name: str = "positions") -> ReadyModel:

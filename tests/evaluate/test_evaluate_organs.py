@@ -12,15 +12,15 @@ import pytest
 import torch
 from small_cases import GEOMETRY, LIVER, SPLEEN, Series, artist, by_threshold, case
 
+from lowdose.anatomical_labels import LABELS
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.evaluate.images import FULL, LOW
-from lowdose.evaluate.organs import Judgement, judge
-from lowdose.evaluate.tally import Row
-from lowdose.infer.models import ReadyModel
+from lowdose.evaluation.images import FULL, LOW
+from lowdose.evaluation.organ_statistics import Row
+from lowdose.evaluation.organs import Judgement, judge
 from lowdose.io.label_map import open_labels, write_labels
-from lowdose.labels import LABELS
+from lowdose.models.load import ReadyModel
 from lowdose.networks import segmentation
-from lowdose.organs import INDEX
+from lowdose.organ_classes import INDEX
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import save_file
 from small_cases import GEOMETRY, Series, artist, by_threshold, case
 
+from lowdose.anatomical_labels import LABELS, NAMES
 from lowdose.errors import GeometryMismatch, IncompatibleCheckpoint, InvalidSetting
-from lowdose.evaluate import segmenters
-from lowdose.evaluate.organs import judge
-from lowdose.labels import LABELS, NAMES
+from lowdose.evaluation import segmenters
+from lowdose.evaluation.organs import judge
 from lowdose.networks import anatomy, segmentation
-from lowdose.organs import CLASSES, INDEX, ORGANS
+from lowdose.organ_classes import CLASSES, INDEX, ORGANS
 
 CPU = torch.device("cpu")
 

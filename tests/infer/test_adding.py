@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowdose import added, checkpoint, weights
-from lowdose.checkpoint import Domain
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, LowDoseError, OutputRefused
 from lowdose.hounsfield import Scale
-from lowdose.infer import adding, models
+from lowdose.models import checkpoint, install, load
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
+from lowdose.weights import files, user_models
 
 UNET = Spec("unet", {"width": 4, "levels": 2})
 
@@ -51,7 +51,7 @@ def everything_in(folder: Path) -> list[str]:
 
 
 def test_an_added_model_is_the_same_under_its_name(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert adding.add(run) == "my_run"
+    assert install.add(run) == "my_run"
     assert everything_in(folder) == ["index.json", "my_run.safetensors"]
     before = checkpoint.load(str(run))
     run.unlink()
@@ -60,81 +60,81 @@ def test_an_added_model_is_the_same_under_its_name(run: Path, folder: Path, monk
     assert (found.name, found.sha256, found.domain) == ("my_run", before.sha256, before.domain)
     hu = torch.randn(1, 1, 30, 30) * 100
     assert torch.equal(found.denoiser.denoise(hu), before.denoiser.denoise(hu))
-    assert models.find("my_run", torch.device("cpu")).sha256 == before.sha256
+    assert load.find("my_run", torch.device("cpu")).sha256 == before.sha256
     with pytest.raises(IncompatibleCheckpoint, match=r"no model 'mine'.*fast.*\(my_run\).*Classical filters"):
-        models.find("mine", torch.device("cpu"))
+        load.find("mine", torch.device("cpu"))
 
 
 def test_the_checksum_is_checked_at_every_load(run: Path, folder: Path) -> None:
-    adding.add(run, "a")
-    (folder / "a.safetensors").write_bytes(weights.packed(denoiser(1).network, weights.read(run).header))
+    install.add(run, "a")
+    (folder / "a.safetensors").write_bytes(files.packed(denoiser(1).network, files.read(run).header))
     with pytest.raises(IncompatibleCheckpoint, match=r"a\.safetensors: SHA-256 .* 'lowdose models remove a', then add"):
         checkpoint.load("a")
     (folder / "a.safetensors").unlink()
     with pytest.raises(IncompatibleCheckpoint, match="of the added model 'a' is gone"):
         checkpoint.load("a")
-    assert adding.add(run, "a") == "a"  # the same content again mends it
-    assert checkpoint.load("a").sha256 == weights.read(run).sha256
+    assert install.add(run, "a") == "a"  # the same content again mends it
+    assert checkpoint.load("a").sha256 == files.read(run).sha256
 
 
 def test_a_name_with_other_content_is_kept(run: Path, tmp_path: Path, folder: Path) -> None:
-    adding.add(run, "a")
+    install.add(run, "a")
     index = (folder / "index.json").read_bytes()
     other = write(tmp_path / "b.safetensors", denoiser(1))
     with pytest.raises(
         InvalidSetting, match=r"'a': .* other content; give another --name, .*'lowdose models remove a'"
     ):
-        adding.add(other, "a")
+        install.add(other, "a")
     assert (folder / "index.json").read_bytes() == index
     assert everything_in(folder) == ["a.safetensors", "index.json"]
-    adding.add(other)
-    adding.remove("a")
-    adding.add(other, "a")
-    assert set(added.names("denoiser")) == {"a", "b"}
+    install.add(other)
+    install.remove("a")
+    install.add(other, "a")
+    assert set(user_models.names("denoiser")) == {"a", "b"}
 
 
 def test_a_model_of_several_slices(tmp_path: Path) -> None:
     spec = Spec("unet", {"width": 4, "levels": 2, "slices": 3})
-    adding.add(write(tmp_path / "three.safetensors", denoiser(0, spec, context=1)))
+    install.add(write(tmp_path / "three.safetensors", denoiser(0, spec, context=1)))
     assert checkpoint.load("three").denoiser.context == 1
 
 
 @pytest.mark.parametrize("beside", ["model.md", "card.md"])
 def test_a_card_goes_along_and_away_again(run: Path, folder: Path, beside: str) -> None:
     run.with_name(beside).write_bytes(b"# mine\xff")
-    adding.add(run, "a")
+    install.add(run, "a")
     assert (folder / "a.md").read_bytes() == b"# mine\xff"
     run.with_name(beside).unlink()
-    adding.add(run, "a")
+    install.add(run, "a")
     assert (folder / "a.md").exists()
-    adding.remove("a")
+    install.remove("a")
     assert everything_in(folder) == ["index.json"]
-    assert added.names() == {}
+    assert user_models.names() == {}
     (folder / "a.md").write_text("of a model whose index was lost")
-    adding.add(run, "a")
+    install.add(run, "a")
     assert not (folder / "a.md").exists()
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a b", "../a", "a.b", "ä", "a" * 65])
 def test_names_that_cannot_be_had(run: Path, folder: Path, name: str) -> None:
     with pytest.raises(InvalidSetting, match=r"cannot name a model: .*give another --name"):
-        adding.add(run, name)
+        install.add(run, name)
     assert not folder.parent.exists()
 
 
 @pytest.mark.parametrize("name", ["fast", "anatomy", "words", "nlm", "gaussian"])
 def test_what_comes_with_lowdose_keeps_its_name(run: Path, folder: Path, name: str) -> None:
     with pytest.raises(InvalidSetting, match=f"'{name}': a model that comes with lowdose"):
-        adding.add(run, name)
+        install.add(run, name)
     with pytest.raises(InvalidSetting, match=f"'{name}' comes with lowdose: only added models"):
-        adding.remove(name)
+        install.remove(name)
     assert not folder.parent.exists()
 
 
 def test_a_folder_that_is_no_name_proposes_one(tmp_path: Path) -> None:
     path = write(tmp_path / "My Run (2)" / "model.safetensors", denoiser())
     with pytest.raises(InvalidSetting, match=r"'My Run \(2\)' cannot name a model.*--name my_run_2$"):
-        adding.add(path)
+        install.add(path)
 
 
 def bad(case: str, run: Path) -> Path:
@@ -154,9 +154,9 @@ def bad(case: str, run: Path) -> Path:
             torch.nn.init.normal_(value, std=1.5 * value[0].numel() ** -0.5 if value.ndim == 4 else 1.0)
         write(path, made)
     elif case == "shapes":
-        header = weights.read(run).header
+        header = files.read(run).header
         other = Denoiser(Spec("unet", {"width": 5, "levels": 2}), Scale())
-        path.write_bytes(weights.packed(other.network, header))
+        path.write_bytes(files.packed(other.network, header))
     elif case == "anatomy":
         return Path(checkpoint.__file__).parent / "zoo" / "anatomy.safetensors"
     return path
@@ -177,13 +177,13 @@ def bad(case: str, run: Path) -> Path:
 )
 def test_a_bad_file_leaves_nothing_behind(run: Path, folder: Path, case: str, reason: str) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=reason):
-        adding.add(bad(case, run), "a")
+        install.add(bad(case, run), "a")
     assert not folder.parent.exists()
 
 
 def test_every_shipped_denoiser_could_be_added() -> None:
-    for name in weights.shipped("denoiser"):
-        adding.try_out(checkpoint.load(name), name)
+    for name in files.shipped("denoiser"):
+        install.try_out(checkpoint.load(name), name)
 
 
 def test_an_index_that_cannot_be_written_leaves_nothing_behind(
@@ -195,9 +195,9 @@ def test_an_index_that_cannot_be_written_leaves_nothing_behind(
         raise OutputRefused("no space left")
 
     with monkeypatch.context() as failing:
-        failing.setattr(adding, "_write", full)
+        failing.setattr(install, "_write", full)
         with pytest.raises(OutputRefused, match="set LOWDOSE_MODELS to a folder that you can write"):
-            adding.add(run, "a")
+            install.add(run, "a")
     assert not folder.parent.exists()
 
 
@@ -205,31 +205,31 @@ def test_a_folder_that_cannot_be_made(run: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "file").touch()
     monkeypatch.setenv("LOWDOSE_MODELS", str(tmp_path / "file" / "models"))
     with pytest.raises(OutputRefused, match=r"file/models: cannot be written .*; set LOWDOSE_MODELS"):
-        adding.add(run, "a")
+        install.add(run, "a")
 
 
 def test_a_damaged_index_is_never_written_over(run: Path, folder: Path) -> None:
-    adding.add(run, "a")
+    install.add(run, "a")
     (folder / "index.json").write_text("{")
-    for change in (lambda: adding.add(run, "b"), lambda: adding.remove("a")):
+    for change in (lambda: install.add(run, "b"), lambda: install.remove("a")):
         with pytest.raises(LowDoseError, match="is damaged"):
             change()
     assert (folder / "index.json").read_text() == "{"
-    assert checkpoint.load(str(run)).sha256 == weights.read(run).sha256  # a path needs no index
+    assert checkpoint.load(str(run)).sha256 == files.read(run).sha256  # a path needs no index
     assert everything_in(folder) == ["a.safetensors", "index.json"]
     (folder / "index.json").unlink()  # the way out that the message tells
-    assert adding.add(folder / "a.safetensors") == "a"
+    assert install.add(folder / "a.safetensors") == "a"
     assert checkpoint.load("a").name == "a"
 
 
 def test_what_was_not_added_cannot_be_removed(run: Path, folder: Path) -> None:
-    adding.add(run, "a")
+    install.add(run, "a")
     with pytest.raises(InvalidSetting, match=r"no added model 'b': .* these are there: a"):
-        adding.remove("b")
-    assert set(added.names()) == {"a"}
+        install.remove("b")
+    assert set(user_models.names()) == {"a"}
 
 
 def test_models_added_at_the_same_time_are_all_kept(run: Path, folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(lambda n: adding.add(run, f"m{n}"), range(8))) == [f"m{n}" for n in range(8)]
+        assert sorted(pool.map(lambda n: install.add(run, f"m{n}"), range(8))) == [f"m{n}" for n in range(8)]
     assert len(json.loads((folder / "index.json").read_text())) == 8

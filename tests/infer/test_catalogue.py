@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lowdose import added, checkpoint, weights
-from lowdose.checkpoint import Domain
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
-from lowdose.infer import adding, catalogue, facts
-from lowdose.infer.classical import CLASSICAL
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
+from lowdose.models import catalogue, checkpoint, install, model_info
+from lowdose.models.checkpoint import Domain
+from lowdose.models.classical import CLASSICAL
+from lowdose.network_spec import Spec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
+from lowdose.weights import files, user_models
 
 
 @pytest.fixture(autouse=True)
@@ -38,30 +38,33 @@ def file(tmp_path: Path) -> Path:
 def test_every_name_is_listed_with_its_kind() -> None:
     entries, problems = catalogue.entries()
     found = {entry.name: entry for entry in entries}
-    assert set(found) == {*weights.shipped(), *CLASSICAL}
+    assert set(found) == {*files.shipped(), *CLASSICAL}
     assert problems == []
     for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary"):
-        for name, sha256 in weights.shipped(kind).items():
+        for name, sha256 in files.shipped(kind).items():
             entry = found[name]
-            assert entry.facts is not None
-            assert (entry.origin, entry.facts.kind, entry.facts.sha256) == ("shipped", kind, sha256)
-            assert entry.facts.precision == ("int8" if kind == "vocabulary" else "float16")
+            assert entry.info is not None
+            assert (entry.origin, entry.info.kind, entry.facts.sha256) == ("shipped", kind, sha256)
+            assert entry.info.precision == ("int8" if kind == "vocabulary" else "float16")
             assert entry.card.startswith(f"# Model card: `{name}`")
     assert all(found[name].origin == "classical" and "L096" in found[name].card for name in CLASSICAL)
 
 
 def test_parameters_are_those_of_the_network() -> None:
-    networks: dict[str, torch.nn.Module] = {"anatomy": anatomy.load(), guided.DEFAULT: guided.load().autoencoder}
-    networks |= {name: checkpoint.load(name).denoiser for name in weights.shipped("denoiser")}
+    networks: dict[str, torch.nn.Module] = {
+        "anatomy": anatomy.load(),
+        autoencoder_file.DEFAULT: autoencoder_file.load().autoencoder,
+    }
+    networks |= {name: checkpoint.load(name).denoiser for name in files.shipped("denoiser")}
     for name, network in networks.items():
-        stated = catalogue.find(name).facts
+        stated = catalogue.find(name).info
         assert stated is not None
         assert stated.parameters == sum(p.numel() for p in network.parameters()), name
 
 
 def test_a_file_says_what_was_saved(file: Path) -> None:
     entry = catalogue.find(str(file))
-    assert entry.facts == facts.Facts(
+    assert entry.info == model_info.Facts(
         kind="denoiser",
         network="unet",
         settings={"width": 4, "levels": 2},
@@ -71,7 +74,7 @@ def test_a_file_says_what_was_saved(file: Path) -> None:
         training={"step": 3},
         precision="float16",
         size=file.stat().st_size,
-        sha256=weights.read(file).sha256,
+        sha256=files.read(file).sha256,
         rest={},
     )
     assert (entry.name, entry.origin, entry.card) == (str(file), "file", "")
@@ -80,36 +83,36 @@ def test_a_file_says_what_was_saved(file: Path) -> None:
 
 
 def test_what_else_a_header_holds_is_told(file: Path) -> None:
-    found = weights.read(file)
+    found = files.read(file)
     more = {"note": "[not JSON", "number": "3", "list": "[1, 2]", "context": "0"}
     save_file(found.tensors, file, {**found.header, **more})
-    stated = catalogue.find(str(file)).facts
+    stated = catalogue.find(str(file)).info
     assert stated is not None
     assert stated.rest == {"note": "[not JSON", "number": "3", "list": [1, 2], "context": "0"}
 
 
 def test_an_added_model_is_one_of_them(file: Path, folder: Path) -> None:
     (file.parent / "card.md").write_text("# mine")
-    adding.add(file, "a")
+    install.add(file, "a")
     (folder / "card.md").write_text("of no model")
-    adding.add(folder / "a.safetensors", "b")
+    install.add(folder / "a.safetensors", "b")
     (folder / "b.md").unlink()
     entries, problems = catalogue.entries()
     own = {entry.name: entry for entry in entries if entry.origin == "added"}
     assert {name: entry.card for name, entry in own.items()} == {"a": "# mine", "b": ""}
-    assert own["a"].facts == catalogue.find("a").facts == catalogue.find(str(file)).facts
+    assert own["a"].info == catalogue.find("a").facts == catalogue.find(str(file)).facts
     assert problems == []
 
 
 def test_one_damaged_model_hides_no_other(file: Path, folder: Path) -> None:
-    adding.add(file, "a")
-    adding.add(file, "b")
-    with added.path("a").open("ab") as end:
+    install.add(file, "a")
+    install.add(file, "b")
+    with user_models.path("a").open("ab") as end:
         end.write(b"x")
     entries, problems = catalogue.entries()
     found = {entry.name: entry for entry in entries}
-    assert found["a"].facts is None
-    assert found["b"].facts is not None
+    assert found["a"].info is None
+    assert found["b"].info is not None
     assert problems == [found["a"].problem]
     assert "lowdose models remove a" in problems[0]
     with pytest.raises(IncompatibleCheckpoint, match="SHA-256"):
@@ -120,23 +123,23 @@ def test_a_damaged_index_hides_nothing_shipped(folder: Path) -> None:
     folder.mkdir()
     (folder / "index.json").write_text("{")
     entries, problems = catalogue.entries()
-    assert {entry.name for entry in entries} == {*weights.shipped(), *CLASSICAL}
+    assert {entry.name for entry in entries} == {*files.shipped(), *CLASSICAL}
     assert len(problems) == 1
     assert "is damaged" in problems[0]
     assert catalogue.find("fast").origin == "shipped"
 
 
 def test_an_added_name_that_a_later_version_ships(file: Path, folder: Path) -> None:
-    adding.add(file, "a")
+    install.add(file, "a")
     (folder / "a.safetensors").rename(folder / "fast.safetensors")
     index = json.loads((folder / "index.json").read_text())
     (folder / "index.json").write_text(json.dumps({"fast": index["a"]}))
     _, problems = catalogue.entries()
     assert "'fast' is hidden" in problems[0]
     assert catalogue.find("fast").origin == "shipped"
-    assert checkpoint.load("fast").sha256 == weights.shipped()["fast"]
-    adding.remove("fast")
-    assert added.names() == {}
+    assert checkpoint.load("fast").sha256 == files.shipped()["fast"]
+    install.remove("fast")
+    assert user_models.names() == {}
     assert catalogue.find("fast").origin == "shipped"
 
 
@@ -154,14 +157,14 @@ def test_an_added_name_that_a_later_version_ships(file: Path, folder: Path) -> N
     ],
 )
 def test_a_damaged_description(file: Path, header: dict[str, str]) -> None:
-    found = weights.read(file)
+    found = files.read(file)
     save_file(found.tensors, file, {**found.header, **header})
     with pytest.raises(IncompatibleCheckpoint, match=r"mine\.safetensors: its description is damaged"):
-        facts.of(weights.read(file), str(file))
+        model_info.of(files.read(file), str(file))
 
 
 def test_nothing_of_ours_and_nothing_at_all(file: Path, tmp_path: Path) -> None:
-    found = weights.read(file)
+    found = files.read(file)
     found.tensors["out.weight"].fill_(float("nan"))
     save_file(found.tensors, tmp_path / "nan.safetensors", found.header)
     with pytest.raises(IncompatibleCheckpoint, match="hold NaN"):

@@ -12,18 +12,19 @@ import torch
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from bodies import body, scan
-from lowdose.checkpoint import Domain
 from lowdose.device import choose_device
 from lowdose.errors import CannotDecode, IncompatibleCheckpoint, InvalidSetting, OutputRefused
 from lowdose.hounsfield import Scale
-from lowdose.infer import domain, models, pipeline
-from lowdose.infer.classical import CLASSICAL
-from lowdose.infer.domain import Measured
-from lowdose.infer.models import ReadyModel
+from lowdose.image import Acquisition, Geometry, Slice
+from lowdose.infer import pipeline
 from lowdose.io.source import Plane
+from lowdose.models import load, training_domain
+from lowdose.models.checkpoint import Domain
+from lowdose.models.classical import CLASSICAL
+from lowdose.models.load import ReadyModel
+from lowdose.models.training_domain import Measured
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
-from lowdose.spec import Spec
-from lowdose.volume import Acquisition, Geometry, Slice
 
 
 def a_model() -> ReadyModel:
@@ -70,7 +71,7 @@ class MemorySink:
 @pytest.mark.parametrize("name", ["network", *CLASSICAL])
 def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
     item = a_slice()
-    model = a_model() if name == "network" else models.find(name, torch.device("cpu"))
+    model = a_model() if name == "network" else load.find(name, torch.device("cpu"))
     out = pipeline.denoise_slice(model, item, 1.0)
     assert np.array_equal(out[:9], item.hu[:9])
     assert np.array_equal(out[60, 60:64], item.hu[60, 60:64])
@@ -82,7 +83,7 @@ def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
 def test_classical_filters_remove_noise_and_keep_the_mean(name: str) -> None:
     truth, noisy = body(3, size=512, pixel_mm=0.74).hu[0], scan(3, size=512, pixel_mm=0.74).low.hu[0]
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (0.74, 0.74))
-    out = pipeline.denoise_slice(models.find(name, torch.device("cpu")), item, 1.0)
+    out = pipeline.denoise_slice(load.find(name, torch.device("cpu")), item, 1.0)
     # Away from edges, which the scan itself blurs.
     inside = (np.abs(truth) < 300) & (maximum_filter(truth, 9) - minimum_filter(truth, 9) < 60)
     before, after = (np.sqrt(np.mean((image - truth)[inside] ** 2)) for image in (noisy, out))
@@ -134,7 +135,7 @@ def test_measured_noise_follows_the_dose() -> None:
     scans = scan(3, size=512, pixel_mm=0.74)
     for volume in (scans.full, scans.low):
         slices = [Slice(hu, np.ones(hu.shape, bool), 0.0, (0.74, 0.74)) for hu in volume.hu]
-        found.append(domain.measure(MemorySource(slices)))  # type: ignore[arg-type]
+        found.append(training_domain.measure(MemorySource(slices)))  # type: ignore[arg-type]
     assert found[1].noise_sd / found[0].noise_sd == pytest.approx(2.0, rel=0.15)  # type: ignore[operator]
     assert found[0].pixel_mm == pytest.approx(0.74)
     assert found[0].thickness_mm == 3.0
@@ -142,15 +143,15 @@ def test_measured_noise_follows_the_dose() -> None:
 
 def test_outside_the_training_range_there_is_a_warning_for_each_quantity() -> None:
     trained = Domain(noise_sd=(10, 40), noise_f_av=(0.2, 0.4), pixel_mm=(0.7, 0.8), thickness_mm=(3, 3))
-    assert domain.outside(Measured(30, 0.3, 0.75, 3.0), trained) == []
-    assert domain.outside(Measured(41, 0.3, 0.75, 3.0), trained) == []
-    assert len(domain.outside(Measured(80, 0.6, 0.4, 1.0), trained)) == 4
-    (text,) = domain.outside(Measured(30, 0.3, 0.75, 5.0), trained)
+    assert training_domain.outside(Measured(30, 0.3, 0.75, 3.0), trained) == []
+    assert training_domain.outside(Measured(41, 0.3, 0.75, 3.0), trained) == []
+    assert len(training_domain.outside(Measured(80, 0.6, 0.4, 1.0), trained)) == 4
+    (text,) = training_domain.outside(Measured(30, 0.3, 0.75, 5.0), trained)
     assert "5 mm" in text
     assert "3-3 mm" in text
-    (text,) = domain.outside(Measured(None, 0.3, 0.75, 3.0), trained)
+    (text,) = training_domain.outside(Measured(None, 0.3, 0.75, 3.0), trained)
     assert "not known" in text
-    assert domain.outside(Measured(80, 0.6, 0.4, 1.0), Domain()) == []
+    assert training_domain.outside(Measured(80, 0.6, 0.4, 1.0), Domain()) == []
 
 
 def test_devices_and_names() -> None:
@@ -161,7 +162,7 @@ def test_devices_and_names() -> None:
         with pytest.raises(InvalidSetting, match="no CUDA"):
             choose_device("cuda")
     with pytest.raises(IncompatibleCheckpoint, match="nlm, tv, gaussian"):
-        models.find("no-such-model", torch.device("cpu"))
+        load.find("no-such-model", torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,7 @@ def test_slices_of_one_size_are_batched_and_the_batch_changes_nothing() -> None:
 
 def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
     # The shipped network on a small body, and every step of a single slice written out.
-    model, item = models.find("leda_esau_net", torch.device("cpu")), a_slice(1)
+    model, item = load.find("leda_esau_net", torch.device("cpu")), a_slice(1)
     denoiser = model.denoiser
     assert isinstance(denoiser, Denoiser)
     assert denoiser.context == 0
@@ -340,6 +341,6 @@ def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
 def test_classical_filters_look_at_one_slice(name: str) -> None:
-    model, item = models.find(name, torch.device("cpu")), a_slice()
+    model, item = load.find(name, torch.device("cpu")), a_slice()
     others = [a_slice(1), item, a_slice(2)]
     assert np.array_equal(pipeline.denoise_slice(model, item, 1.0), pipeline.denoise_slice(model, item, 1.0, others))

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from lowdose.errors import InvalidSetting
-from lowdose.infer import total_segmentator
+from lowdose.evaluation import total_segmentator
+from lowdose.image import Geometry
 from lowdose.io.label_map import affine
-from lowdose.volume import Geometry
 
 GEOMETRY = Geometry((3.0, 0.8, 0.7), (-20.0, 35.0, -101.5))
 SHAPE = (3, 5, 4)

@@ -11,8 +11,8 @@ import pytest
 from synthetic_series import anatomy, make_series
 
 from lowdose.errors import CannotDecode, NothingToRead, UnsafeArchive
-from lowdose.io import archive
-from lowdose.io.open import open_source
+from lowdose.io import zip_files
+from lowdose.io.open_series import open_source
 
 
 def read(path: Path) -> int:
@@ -79,11 +79,11 @@ def bomb(path: Path) -> Path:
 
 def test_bombs_are_stopped_by_what_they_unpack_to(tmp_path, monkeypatch):
     path = bomb(tmp_path / "a.zip")
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
     with pytest.raises(UnsafeArchive, match="200 times"):
         read(path)
-    monkeypatch.setattr(archive, "MAX_BYTES", 2 << 20)
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 40)
+    monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 40)
     with pytest.raises(UnsafeArchive, match="more than"):
         read(path)
 
@@ -92,13 +92,13 @@ def test_a_lie_about_the_size_does_not_help(tmp_path, monkeypatch):
     path = bomb(tmp_path / "a.zip")
     data = path.read_bytes().replace((5 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     path.write_bytes(data)
-    monkeypatch.setattr(archive, "MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
     with pytest.raises((UnsafeArchive, CannotDecode)):
         read(path)
 
 
 def test_too_many_entries(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(zip_files, "MAX_ENTRIES", 2)
     with pytest.raises(UnsafeArchive, match="3 entries"):
         read(zipped(tmp_path))
 

@@ -12,7 +12,8 @@ import pytest
 from synthetic_series import anatomy
 
 from lowdose.errors import CannotDecode, NotCT, OutputRefused
-from lowdose.io.open import open_sink, open_source, read_volume
+from lowdose.io.open_series import open_sink, open_source
+from lowdose.volume import read_volume
 
 
 def volume() -> np.ndarray:

@@ -11,9 +11,9 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from synthetic_series import make_bare, make_enhanced, make_series
 
 from lowdose.errors import CannotDecode, LowDoseError
-from lowdose.io.dicom import catalog
+from lowdose.io.dicom import series_catalog
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import open_sink
+from lowdose.io.open_series import open_sink
 
 KINDS = {
     "explicit": lambda folder: make_series(folder, 1)[0],
@@ -52,9 +52,9 @@ def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, monkeypatch:
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(catalog, "read_header", refuse)
+    monkeypatch.setattr(series_catalog, "read_header", refuse)
     with pytest.raises(CannotDecode, match=r"locked\.dcm: cannot be opened \(Permission denied\)"):
-        catalog.scan(tmp_path)
+        series_catalog.scan(tmp_path)
 
 
 def test_a_pipe_in_the_folder_is_passed_by(tmp_path: Path) -> None:

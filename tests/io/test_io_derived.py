@@ -23,9 +23,9 @@ from synthetic_series import anatomy, make_bare, make_enhanced, make_series, pix
 
 from lowdose.errors import OutputRefused
 from lowdose.io.dicom import derived
+from lowdose.io.dicom.rescale import changed_pixels, to_hu, to_stored
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.dicom.stored import changed_pixels, to_hu, to_stored
-from lowdose.io.open import open_sink
+from lowdose.io.open_series import open_sink
 from lowdose.io.provenance import denoised
 
 

@@ -21,7 +21,8 @@ from synthetic_series import anatomy, header, make_bare, make_enhanced, make_ser
 
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, MixedSeries, NotCT, NothingToRead
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import open_source, read_volume
+from lowdose.io.open_series import open_source
+from lowdose.volume import read_volume
 
 
 def hu_of(source: DicomSource) -> np.ndarray:

@@ -10,10 +10,10 @@ import pytest
 from synthetic_series import anatomy
 
 from lowdose.errors import OutputRefused
-from lowdose.io.dicom.fresh import write_series
+from lowdose.image import Acquisition, Geometry
+from lowdose.io.dicom.new_series import write_series
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import read_volume
-from lowdose.volume import Acquisition, Geometry, Volume
+from lowdose.volume import Volume, read_volume
 
 
 def phantom(direction=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))) -> Volume:

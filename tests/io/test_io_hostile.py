@@ -27,12 +27,12 @@ from lowdose.errors import (
     NothingToRead,
     UnsafeArchive,
 )
-from lowdose.io import archive
+from lowdose.io import zip_files
 from lowdose.io.dicom import deflated
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import open_sink, open_source
-from lowdose.io.tree import folders
-from lowdose.io.wording import reason
+from lowdose.io.folder_tree import folders
+from lowdose.io.messages import reason
+from lowdose.io.open_series import open_sink, open_source
 
 
 def told(path, *args) -> str:
@@ -138,11 +138,11 @@ def test_deflated_bombs_and_cuts(tmp_path, monkeypatch):
     assert at is not None
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     path.write_bytes(whole[:at] + packer.compress(bytes(20 << 20)) + packer.flush())
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
     with pytest.raises(UnsafeArchive, match="200 times"):
         DicomSource(path)
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 40)
-    monkeypatch.setattr(archive, "MAX_BYTES", 2 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 40)
+    monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
     with pytest.raises(UnsafeArchive, match="more than"):
         DicomSource(path)
 
@@ -173,7 +173,7 @@ def test_other_members_of_an_npz(tmp_path, provenance, monkeypatch):
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()
     np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["junk"], 0)
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
     assert "200 times" in told(tmp_path / "bomb.npz")
 
 
@@ -188,7 +188,7 @@ def test_absurd_nifti(tmp_path, monkeypatch):
     (tmp_path / "b.nii").write_bytes(data)
     assert "1000000000 bytes before the image" in told(tmp_path / "b.nii")
     nib.Nifti1Image(np.zeros((256, 256, 40), "i2"), np.eye(4)).to_filename(tmp_path / "c.nii.gz")
-    monkeypatch.setattr(archive, "RATIO_FROM", 1 << 20)
+    monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
     assert "200 times" in told(tmp_path / "c.nii.gz")
 
 

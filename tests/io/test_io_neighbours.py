@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_series import SHARED, make_enhanced, make_series
 
+from lowdose.image import AXIAL, Slice
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.neighbours import around, linked, windows
-from lowdose.io.open import open_source
+from lowdose.io.open_series import open_source
 from lowdose.io.pairing import find_pairs
 from lowdose.io.source import Plane
-from lowdose.volume import AXIAL, Slice
 
 AXES = AXIAL[1:]
 PLANE = Plane((4, 4), (0.7, 0.7), (0.0, 0.0, 0.0), AXES, 0.0)

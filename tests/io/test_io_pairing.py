@@ -11,7 +11,7 @@ from synthetic_series import make_series
 from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.io.dicom.patients import is_generic, patients
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import open_source
+from lowdose.io.open_series import open_source
 from lowdose.io.pairing import find_pairs, pair_slices, unpaired
 
 

@@ -13,7 +13,7 @@ from synthetic_series import SHARED, pixels
 from lowdose.errors import CannotDecode, MixedSeries, NotCT
 from lowdose.io.dicom.patients import patients
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.open import open_sink
+from lowdose.io.open_series import open_sink
 from lowdose.io.pairing import find_pairs, pair_slices
 
 ODD = SHARED / "oddities"

@@ -17,10 +17,10 @@ from synthetic_series import SHARED
 
 import stored_labels
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.image import Geometry
 from lowdose.io.arrays import planes
 from lowdose.io.label_map import affine, check_on_grid, labels_on, open_labels, write_labels
-from lowdose.io.open import open_source
-from lowdose.volume import Geometry
+from lowdose.io.open_series import open_source
 
 EXAMPLE = SHARED / "normal-dose/totalsegmentator-abdomen-siemens"
 SHAPE = (4, 6, 5)

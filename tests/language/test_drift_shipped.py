@@ -10,19 +10,20 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lowdose import weights
-from lowdose.infer import models, pipeline
-from lowdose.language import drift, explanation, guided
+from lowdose.image import HU, Mask, Slice
+from lowdose.infer import pipeline
+from lowdose.language import autoencoder_file, drift, explanation
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.explanation import Explanation
-from lowdose.language.guided import Guided
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.volume import HU, Mask, Slice
+from lowdose.models import load
+from lowdose.phantom.patient import digital_patient
+from lowdose.weights import files
 
 CPU = torch.device("cpu")
 PIXEL = 0.9
 
 pytestmark = pytest.mark.skipif(
-    guided.DEFAULT not in weights.shipped("autoencoder"), reason="no autoencoder among the shipped weights"
+    autoencoder_file.DEFAULT not in files.shipped("autoencoder"), reason="no autoencoder among the shipped weights"
 )
 
 
@@ -42,9 +43,9 @@ def case() -> Case:
     white = ndimage.gaussian_filter(rng.normal(size=person.volume.hu[0].shape), 0.7)
     noisy = (person.volume.hu[0] + 25 * white / white.std()).astype(np.float32)
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (PIXEL, PIXEL))
-    autoencoder = guided.load(guided.DEFAULT, CPU)
+    autoencoder = autoencoder_file.load(autoencoder_file.DEFAULT, CPU)
     organs = {name: person.labels[0] == label for label, name in person.names.items()}
-    denoised = pipeline.denoise_slice(models.find("fast", CPU), item, 1.0)
+    denoised = pipeline.denoise_slice(load.find("fast", CPU), item, 1.0)
     return Case(autoencoder, organs, denoised, explanation.explain(autoencoder, noisy))
 
 

@@ -11,15 +11,15 @@ import torch
 import tiny_guided
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.language import explanation, guided
+from lowdose.language import autoencoder_file, explanation
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.explanation import explain
-from lowdose.language.guided import Guided
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Guided:
     """Stride 16, two layers: regions of 4 x 4 cells, then cells."""
-    return guided.load(tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors"))
+    return autoencoder_file.load(tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors"))
 
 
 def image(rows: int, columns: int) -> np.ndarray:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
 from lowdose.language import vocabulary as vocabularies
-from lowdose.language.guided import Guided
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
+from lowdose.weights import files
 from tiny_reading import CHANNELS, WORDS, vocabulary, with_a_tiny_size
 
 tiny = pytest.fixture(autouse=True, name="tiny")(with_a_tiny_size)
@@ -25,7 +25,7 @@ SAID = {"recipe": "leda_autoencoder", "step": 7}
 
 def made(words: Vocabulary, length: float = 0.0, learned: bool = False, layers: int = 2) -> Autoencoder:
     torch.manual_seed(3)
-    return Autoencoder("tiny", guided.codebook(words, length), layers, 5.0, learned)
+    return Autoencoder("tiny", autoencoder_file.codebook(words, length), layers, 5.0, learned)
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -49,13 +49,13 @@ def same(found: Guided, network: Autoencoder) -> None:
 def test_the_shipped_words_are_named_by_their_hash(tmp_path: Path) -> None:
     words = vocabularies.load()
     network = made(words, 0.45)
-    path = written(tmp_path, guided.packed(network, words, 0.45, SAID))
+    path = written(tmp_path, autoencoder_file.packed(network, words, 0.45, SAID))
     assert path.stat().st_size < 500_000  # the table alone takes 15 MB
-    found = guided.load(path)
+    found = autoencoder_file.load(path)
     same(found, network)
     assert found.vocabulary is not None
     assert found.vocabulary.sha256 == words.sha256
-    assert (found.name, found.sha256) == (str(path), weights.read(path).sha256)
+    assert (found.name, found.sha256) == (str(path), files.read(path).sha256)
     assert float(found.autoencoder.codebook.square().sum(1).mean().sqrt()) == pytest.approx(0.45)
 
 
@@ -63,14 +63,14 @@ def test_the_shipped_words_are_named_by_their_hash(tmp_path: Path) -> None:
 def test_own_words_travel_along_to_the_last_bit(tmp_path: Path, kind: torch.dtype) -> None:
     words = vocabulary()
     network = made(words)
-    path = written(tmp_path, guided.packed(network, words, 0.0, SAID, kind))
-    found = guided.load(str(path))
+    path = written(tmp_path, autoencoder_file.packed(network, words, 0.0, SAID, kind))
+    found = autoencoder_file.load(str(path))
     assert found.vocabulary is not None
     assert found.vocabulary.tokens == WORDS
     assert torch.equal(found.vocabulary.embeddings, words.embeddings)
     assert found.vocabulary.sha256 == words.sha256
     assert found.vocabulary.provenance == words.provenance
-    assert weights.read(path).tensors["to_words.weight"].dtype == kind
+    assert files.read(path).tensors["to_words.weight"].dtype == kind
     if kind == torch.float16:
         network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
     same(found, network)
@@ -80,7 +80,7 @@ def test_a_learned_codebook_has_no_words(tmp_path: Path) -> None:
     network = made(vocabulary(), learned=True, layers=1)
     with torch.no_grad():
         network.quantiser.codebook.add_(torch.randn(len(WORDS), CHANNELS))
-    found = guided.load(written(tmp_path, guided.packed(network, None, 0.0, SAID)))
+    found = autoencoder_file.load(written(tmp_path, autoencoder_file.packed(network, None, 0.0, SAID)))
     assert found.vocabulary is None
     assert found.autoencoder.quantiser.learned
     same(found, network)
@@ -89,10 +89,10 @@ def test_a_learned_codebook_has_no_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "wanted"), [(0.45, 0.45), (3.0, 3.0)])
 def test_words_are_made_longer_by_one_factor(length: float, wanted: float) -> None:
     words = Vocabulary(("a", "b"), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), "here")
-    found = guided.codebook(words, length)
+    found = autoencoder_file.codebook(words, length)
     assert float(found.square().sum(1).mean().sqrt()) == pytest.approx(wanted)
     torch.testing.assert_close(found / found[0, 0], words.embeddings / 3)
-    assert torch.equal(guided.codebook(words, 0.0), words.embeddings)
+    assert torch.equal(autoencoder_file.codebook(words, 0.0), words.embeddings)
 
 
 def test_a_vocabulary_with_other_tokens_than_the_shipped_one_has_now(tmp_path: Path) -> None:
@@ -100,15 +100,15 @@ def test_a_vocabulary_with_other_tokens_than_the_shipped_one_has_now(tmp_path: P
     fewer = Vocabulary(shipped.tokens[5:], shipped.embeddings[5:], "cut")
     assert fewer.sha256 != shipped.sha256
     network = made(fewer, 0.45)
-    found = guided.load(written(tmp_path, guided.packed(network, fewer, 0.45, SAID)))
+    found = autoencoder_file.load(written(tmp_path, autoencoder_file.packed(network, fewer, 0.45, SAID)))
     assert found.vocabulary is not None
     assert found.vocabulary.tokens == fewer.tokens
     same(found, network)
 
 
 def edited(change: Callable[[dict[str, str], dict[str, torch.Tensor]], None], folder: Path, words: Vocabulary) -> Path:
-    path = written(folder, guided.packed(made(words), words, 0.0, SAID))
-    found = weights.read(path)
+    path = written(folder, autoencoder_file.packed(made(words), words, 0.0, SAID))
+    found = files.read(path)
     header, tensors = dict(found.header), dict(found.tensors)
     change(header, tensors)
     save_file(tensors, path, header)
@@ -135,8 +135,8 @@ OWN = {
     "torn words": (lambda h, _: h.update(tokens='["liver", "ki'), "own words are damaged"),
     "no words": (lambda h, _: h.pop("tokens"), "own words are damaged"),
     "a word less": (lambda h, _: h.update(tokens=json.dumps(WORDS[:-1])), "own words are damaged.*11 tokens"),
-    "no table": (lambda _, t: t.pop(guided.WORDS), "table of words of SHA-256 None"),
-    "NaN words": (lambda _, t: t[guided.WORDS].fill_(torch.nan), "own words are damaged.*NaN"),
+    "no table": (lambda _, t: t.pop(autoencoder_file.WORDS), "table of words of SHA-256 None"),
+    "NaN words": (lambda _, t: t[autoencoder_file.WORDS].fill_(torch.nan), "own words are damaged.*NaN"),
     "NaN weights": (lambda _, t: t["to_words.bias"].fill_(torch.nan), "'to_words.bias' hold NaN"),
     "missing weights": (lambda _, t: t.pop("from_words.bias"), "weights do not fit"),
     "more weights": (lambda _, t: t.update(other=torch.zeros(3)), "weights do not fit"),
@@ -149,24 +149,24 @@ def test_files_that_cannot_be_used_are_named(what: str, tmp_path: Path) -> None:
     change, told = OWN[what]
     path = edited(change, tmp_path, vocabulary())
     with pytest.raises(IncompatibleCheckpoint, match=rf"(?s){path}.*{told}"):
-        guided.load(path)
+        autoencoder_file.load(path)
 
 
 def test_words_that_are_no_longer_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(vocabularies, "load", lambda: vocabulary(1))
-        path = written(tmp_path, guided.packed(made(vocabulary(1)), vocabulary(1), 0.0, SAID))
-        assert guided.load(path).vocabulary is not None
+        path = written(tmp_path, autoencoder_file.packed(made(vocabulary(1)), vocabulary(1), 0.0, SAID))
+        assert autoencoder_file.load(path).vocabulary is not None
     with pytest.raises(IncompatibleCheckpoint, match="tokens would be other words; train it anew"):
-        guided.load(path)
+        autoencoder_file.load(path)
 
 
 def test_names_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleCheckpoint, match="no autoencoder 'nothing': neither a file nor a shipped one"):
-        guided.load("nothing")
+        autoencoder_file.load("nothing")
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(IncompatibleCheckpoint, match=r"torn\.safetensors: not a readable"):
-        guided.load(tmp_path / "torn.safetensors")
+        autoencoder_file.load(tmp_path / "torn.safetensors")
     (tmp_path / "model.pt").write_bytes(b"pickle")
     with pytest.raises(IncompatibleCheckpoint, match=r"only \.safetensors"):
-        guided.load(tmp_path / "model.pt")
+        autoencoder_file.load(tmp_path / "model.pt")

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lowdose import organs
+from lowdose import organ_classes
 from lowdose.errors import InvalidSetting
-from lowdose.language import relevance, scene, vocabulary, word_table
+from lowdose.language import relevance, slice_terms, vocabulary, word_table
 from lowdose.language.relevance import AnatomyRelevance, candidate_pools, min_max
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.anatomy import Anatomy
-from lowdose.physics.phantom.patient import digital_patient
+from lowdose.phantom.patient import digital_patient
 
 # Hundredths, so that an added constant cannot push two different scores onto one number.
 RAW = arrays(np.float64, st.integers(1, 40), elements=st.integers(-100, 100).map(lambda n: n / 100))
@@ -116,7 +116,7 @@ PLACES = MappingProxyType(
 def test_words_for_a_person(shipped: AnatomyRelevance, region: str, seed: int) -> None:
     height, there, elsewhere = PLACES[region]
     person = digital_patient(seed, region=(height, height), slices=1, size=128, pixel_mm=3.0)
-    classes = organs.classes_of(person.labels[0])
+    classes = organ_classes.classes_of(person.labels[0])
     assert there <= set(best(shipped, classes, (3.0, 3.0), 15))
     assert not elsewhere & set(best(shipped, classes, (3.0, 3.0), 30))
     sizes = [len(pool) for pool in candidate_pools(shipped.scores_of(classes, (3.0, 3.0)))]
@@ -125,8 +125,8 @@ def test_words_for_a_person(shipped: AnatomyRelevance, region: str, seed: int) -
 
 def test_a_wrong_spot_of_the_network_names_nothing(shipped: AnatomyRelevance) -> None:
     person = digital_patient(5, region=(20.0, 20.0), slices=1, size=128, pixel_mm=3.0)
-    classes = organs.classes_of(person.labels[0])
-    classes[:5, :4] = organs.INDEX["urinary_bladder"]  # 180 mm2
+    classes = organ_classes.classes_of(person.labels[0])
+    classes[:5, :4] = organ_classes.INDEX["urinary_bladder"]  # 180 mm2
     assert "bladder" not in best(shipped, classes, (3.0, 3.0), 15)
 
 
@@ -154,7 +154,7 @@ def test_other_vocabularies_by_the_word_they_spell(shipped: AnatomyRelevance) ->
     tokens = ("liver</w>", "Liver</w>", "liver", "kidney</w>", "zzxq</w>", "hepatic</w>", "!</w>")
     other = AnatomyRelevance(shipped.network, Vocabulary(tokens, torch.eye(7), "a CLIP"))
     assert other.matched == 4
-    classes = np.full((40, 40), organs.INDEX["liver"], np.uint8)
+    classes = np.full((40, 40), organ_classes.INDEX["liver"], np.uint8)
     scores = other.scores_of(classes, (1.0, 1.0))
     known = dict(zip(word_table.shipped().tokens, shipped.scores_of(classes, (1.0, 1.0)), strict=True))
     # The lowest is the table's lowest, so the scale is that of the shipped words, up to the best word there is.
@@ -185,6 +185,6 @@ def test_every_term_is_closest_to_words_of_its_own() -> None:
         "chest",
         "pelvis",
     ):
-        column = cosines[:, scene.TERMS.index(term)]
+        column = cosines[:, slice_terms.TERMS.index(term)]
         assert column[rows[term]] >= np.sort(column)[-3], term
     assert not cosines.flags.writeable

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lowdose import weights
 from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, NothingToRead
 from lowdose.language import vocabulary
 from lowdose.language.vocabulary import Vocabulary
+from lowdose.weights import files
 
 TOKENS = ["liver</w>", "kid", "ney</w>", "ct</w>", "<|endoftext|>"]
 
@@ -179,12 +179,12 @@ def test_what_is_missing_is_named_with_what_to_put_where(tmp_path: Path, monkeyp
 def test_the_shipped_table() -> None:
     words = vocabulary.load()
     rows = words.embeddings
-    assert list(weights.shipped("vocabulary")) == ["words"]
+    assert list(files.shipped("vocabulary")) == ["words"]
     assert rows.shape == (len(words), 384)
     assert len(words) > 10_000
     assert words.readable.all()
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(words)))
-    assert (Path(weights.__file__).parent / "zoo/words.safetensors").stat().st_size < 8_000_000
+    assert (Path(files.__file__).parent / "zoo/words.safetensors").stat().st_size < 8_000_000
     organs = {"liver", "kidney", "spleen", "pancreas", "aorta", "lesion", "ct", "tomography", "hepatic", "abdomen"}
     assert organs <= set(words.tokens)
     assert np.isfinite(rows.numpy()).all()

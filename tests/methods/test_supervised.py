@@ -8,9 +8,9 @@ from torch import Tensor
 from lowdose.batch import Batch
 from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import NoiseFree, Supervised, noise_sd
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
 
 
 def images(sd: float, count: int = 2, side: int = 64) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.dice import Overlap, dice
+from lowdose.metrics.label_overlap import Overlap, dice
 
 CLASSES = 4
 MAPS = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)).flatmap(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from lowdose.errors import GeometryMismatch
-from lowdose.metrics.frechet import frechet_distance
+from lowdose.metrics.feature_distance import frechet_distance
 
 
 def cloud(seed: int, rows: int = 60, channels: int = 5) -> np.ndarray:

@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import GeometryMismatch
-from lowdose.metrics.fsim import (
-    filter_bank,
-    fsim,
-    gradient_magnitude,
-    phase_congruency,
-    similarity,
-)
+from lowdose.metrics.feature_similarity import filter_bank, fsim, gradient_magnitude, phase_congruency, similarity
 
 Array = NDArray[np.float64]
 

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.metrics.noise import noise_level
+from lowdose.metrics.hu_bias import tissue_bias
+from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.profiles import PROFILES, measure
-from lowdose.metrics.ssim import ssim
-from lowdose.metrics.tissue import tissue_bias
-from lowdose.metrics.vif import vif
+from lowdose.metrics.structural_similarity import ssim
+from lowdose.metrics.visual_information import vif
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 TABLE = SHARED / "reference" / "metric-values.csv"

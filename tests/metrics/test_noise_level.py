@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.noise import NoiseLevel, mode, noise_level, surviving_share
+from lowdose.metrics.noise_estimate import NoiseLevel, mode, noise_level, surviving_share
 
 Textured = Callable[..., tuple[np.ndarray, float]]
 PIXEL = 0.75

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.noise_map import map_correlation, noise_map
+from lowdose.metrics.local_noise import map_correlation, noise_map
 
 
 def test_it_is_the_formula_where_there_is_no_edge() -> None:

@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from lowdose.metrics.noise import noise_level
-from lowdose.metrics.noise_map import noise_map
+from lowdose.metrics.local_noise import noise_map
+from lowdose.metrics.noise_estimate import noise_level
+from lowdose.metrics.noise_power import detrended_sds, difference_nps, ensemble_nps, f_av, f_av_2d, f_peak, nps, radial
 from lowdose.metrics.rois import corners_within, squares
-from lowdose.metrics.spectrum import detrended_sds, difference_nps, ensemble_nps, f_av, f_av_2d, f_peak, nps, radial
-from lowdose.metrics.task import Ttf, ttf
+from lowdose.metrics.task_transfer import Ttf, ttf
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "ct"
 SIMULATED = SHARED / "phantoms" / "ct-recon-simulated"

@@ -12,8 +12,8 @@ from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.metrics.fidelity import psnr, rmse
 from lowdose.metrics.profiles import METRICS, PROFILES, Profile, linear_voi, measure
-from lowdose.metrics.ssim import ssim
-from lowdose.metrics.vif import vif
+from lowdose.metrics.structural_similarity import ssim
+from lowdose.metrics.visual_information import vif
 
 Array = NDArray[np.float32]
 

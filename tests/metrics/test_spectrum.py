@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.spectrum import (
+from lowdose.metrics.noise_power import (
     Spectrum,
     detrend,
     detrended_sds,

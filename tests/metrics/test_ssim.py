@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.ssim import SSIM_FLAVOURS, SsimFlavour, ssim
+from lowdose.metrics.structural_similarity import SSIM_FLAVOURS, SsimFlavour, ssim
 
 FLAVOURS: list[SsimFlavour] = list(SSIM_FLAVOURS)
 

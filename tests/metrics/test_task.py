@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.task import Ttf, falls_to, ttf
+from lowdose.metrics.task_transfer import Ttf, falls_to, ttf
 
 Array = NDArray[np.float64]
 FINE = 9

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import GeometryMismatch
-from lowdose.metrics.tissue import TISSUES, tissue_bias, tissue_masks, tissue_means
+from lowdose.metrics.hu_bias import TISSUES, tissue_bias, tissue_masks, tissue_means
 
 
 def test_regions_are_pure_and_apart(body: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import convolve2d
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.vif import vif
+from lowdose.metrics.visual_information import vif
 
 Array = NDArray[np.float64]
 

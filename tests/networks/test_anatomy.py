@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lowdose import checkpoint, weights
-from lowdose.checkpoint import Domain
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import OBJECTIVE, Scale
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks import anatomy
 from lowdose.networks.anatomy import FORMAT, MULTIPLE, WIDTHS, Anatomy
 from lowdose.networks.denoiser import Denoiser
-from lowdose.organs import CLASSES
-from lowdose.spec import Spec
+from lowdose.organ_classes import CLASSES
+from lowdose.weights import files
 
 
 def network(seed: int = 0) -> Anatomy:
@@ -120,7 +121,7 @@ def test_what_is_saved_comes_back_ready_for_use(dtype: torch.dtype, tmp_path: Pa
 
 
 def test_a_file_says_how_it_was_trained(tmp_path: Path) -> None:
-    header = weights.read(save(tmp_path, network())).header
+    header = files.read(save(tmp_path, network())).header
     assert header["format"] == FORMAT
     assert tuple(json.loads(header["classes"])) == CLASSES
     assert json.loads(header["training"]) == {"steps": 3}
@@ -139,7 +140,7 @@ def test_a_file_says_how_it_was_trained(tmp_path: Path) -> None:
 )
 def test_a_foreign_description_is_refused(header: dict[str, str], reason: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
-    path.write_bytes(weights.packed(network(), header))
+    path.write_bytes(files.packed(network(), header))
     with pytest.raises(IncompatibleCheckpoint, match=rf"odd\.safetensors: .*{reason}"):
         anatomy.load(path)
 
@@ -170,11 +171,11 @@ def test_no_denoiser_is_made_of_it(tmp_path: Path) -> None:
         "format": checkpoint.FORMAT, "network": json.dumps({"name": "anatomy", "settings": {}}),
         "scale": json.dumps(Scale().to_dict()), "domain": "{}", "training": "{}",
     }  # fmt: skip
-    (tmp_path / "a.safetensors").write_bytes(weights.packed(network(), described))
+    (tmp_path / "a.safetensors").write_bytes(files.packed(network(), described))
     with pytest.raises(IncompatibleCheckpoint, match="'anatomy' is not known"):
         checkpoint.load(str(tmp_path / "a.safetensors"))
 
 
-@pytest.mark.skipif(not weights.shipped("anatomy"), reason="no anatomy network is shipped yet")
+@pytest.mark.skipif(not files.shipped("anatomy"), reason="no anatomy network is shipped yet")
 def test_the_shipped_one_loads() -> None:
     assert anatomy.load()(slices())[0, :, 0, 0].argmax() == 0  # the corner is air

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lowdose.network_spec import Spec
 from lowdose.networks.cpce import CPCE
-from lowdose.spec import Spec
 
 
 def test_parameter_count_and_no_bias() -> None:

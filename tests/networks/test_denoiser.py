@@ -5,8 +5,8 @@ import torch
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
-from lowdose.spec import Spec
 
 SMALL = Spec("unet", {"width": 4, "levels": 3})
 

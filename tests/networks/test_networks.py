@@ -6,8 +6,8 @@ from torch.nn import functional
 
 import lowdose.networks  # noqa: F401
 from lowdose.errors import IncompatibleCheckpoint
+from lowdose.network_spec import NETWORKS, Spec
 from lowdose.networks.esau_net import ChannelAttention
-from lowdose.spec import NETWORKS, Spec
 
 SMALL = {
     "cpce": {"channels": 8},

@@ -13,7 +13,7 @@ from torch.nn import functional
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.segmentation import WORKING_MM, segment
-from lowdose.organs import CLASSES
+from lowdose.organ_classes import CLASSES
 
 MIDDLE = 0.0
 ABOVE, BELOW = 7, 3

@@ -5,7 +5,7 @@ import torch
 
 import lowdose.networks  # noqa: F401
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.spec import Spec
+from lowdose.network_spec import Spec
 
 SMALL = {"width": 4, "levels": 3}
 

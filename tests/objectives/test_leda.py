@@ -13,12 +13,12 @@ from lowdose.batch import Batch
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.supervised import Supervised
+from lowdose.network_spec import Spec
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
-from lowdose.train.backbones import BACKBONES
+from lowdose.training.denoisers import BACKBONES
 from tiny_guided import CHANNELS, WORDS, Tiny, hash_of
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.find import find
+from lowdose.networks.features.registry import find
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
 from tiny_guided import hash_of

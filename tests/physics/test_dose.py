@@ -13,11 +13,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.errors import GeometryMismatch, InvalidSetting, LowDoseError, NotCT
-from lowdose.physics.dose import DoseSimulator, field, generator
+from lowdose.image import HU
+from lowdose.physics.dose_simulator import DoseSimulator, field, generator
 from lowdose.physics.geometry import FanBeam, Grid
 from lowdose.physics.kernels import B30, D45
 from lowdose.physics.scanner import Scanner
-from lowdose.volume import HU
 
 COARSE = Scanner(fan=FanBeam(360, 240, 3.94))
 """A third of the default's views and detectors over the same field."""

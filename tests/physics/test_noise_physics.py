@@ -10,11 +10,11 @@ import torch
 from scipy.stats import ks_2samp
 
 from lowdose.errors import InvalidSetting
-from lowdose.metrics.spectrum import f_av, f_av_2d, nps, radial
-from lowdose.physics.counts import measure
+from lowdose.metrics.noise_power import f_av, f_av_2d, nps, radial
 from lowdose.physics.fbp import FBP
 from lowdose.physics.geometry import Beam, FanBeam, Grid, ParallelBeam
 from lowdose.physics.kernels import B30, D45, RAMP, SHEPP_LOGAN, Kernel
+from lowdose.physics.photon_counts import measure
 from lowdose.physics.scanner import WATER
 
 CENTRE = Grid((64, 64), (0.4, 0.4))

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowdose.evaluate.images import FULL, LOW
-from lowdose.evaluate.organs import Judgement
-from lowdose.evaluate.tally import Row, Sample
+from lowdose.evaluation.images import FULL, LOW
+from lowdose.evaluation.organ_statistics import Row, Sample
+from lowdose.evaluation.organs import Judgement
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.report import organs, outlines
 

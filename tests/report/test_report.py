@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowdose.evaluate.images import FULL, LOW, Evaluation, Row, Sample
+from lowdose.evaluation.images import FULL, LOW, Evaluation, Row, Sample
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.profiles import PROFILES
 from lowdose.report import figures, page

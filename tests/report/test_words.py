@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 import tiny_guided
-from lowdose.evaluate import words
-from lowdose.evaluate.images import FULL, LOW
-from lowdose.evaluate.words import Reading
+from lowdose.evaluation import words
+from lowdose.evaluation.images import FULL, LOW
+from lowdose.evaluation.words import Reading
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.language import drift, guided
-from lowdose.language.guided import Guided
+from lowdose.language import autoencoder_file, drift
+from lowdose.language.autoencoder_file import Guided
 from lowdose.report import overlay, words_page
 from lowdose.report import words as report
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Guided:
-    return guided.load(tiny_guided.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors"))
+    return autoencoder_file.load(tiny_guided.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lowdose.errors import InvalidSetting, NotCT
+from lowdose.image import Acquisition
+from lowdose.phantom.test_objects import water
 from lowdose.physics.acquisition import acquire
 from lowdose.physics.kernels import B30, D45, Kernel, matching, named
-from lowdose.physics.phantom.quality import water
 from lowdose.physics.scanner import FITTED, Scanner
-from lowdose.simulate.calibration import Scan, calibrate, sampled
-from lowdose.volume import Acquisition
+from lowdose.simulation.calibration import Scan, calibrate, sampled
 
 BODY = water(size=320, pixel_mm=0.9, slices=3).volume
 SCANNED = acquire(BODY, Scanner(), Kernel("hann", 0.9), mas=60, dose=0.25, seed=3).full

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lowdose.errors import InvalidSetting
-from lowdose.simulate.phantoms import PHANTOMS, build
+from lowdose.simulation.phantoms import PHANTOMS, build
 
 
 @pytest.mark.parametrize("name", sorted(PHANTOMS))

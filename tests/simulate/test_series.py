@@ -9,16 +9,17 @@ import pydicom
 import pytest
 
 from lowdose.errors import InvalidSetting, NotCT
-from lowdose.io.dicom.fresh import write_series
-from lowdose.io.open import open_sink, open_source
+from lowdose.image import Acquisition
+from lowdose.io.dicom.new_series import write_series
+from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import simulated
-from lowdose.physics.dose import DoseSimulator
+from lowdose.phantom.test_objects import water
+from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.kernels import B30
-from lowdose.physics.phantom.quality import water
 from lowdose.physics.scanner import Scanner
-from lowdose.simulate.calibration import Calibration
-from lowdose.simulate.series import shares, simulate_series
-from lowdose.volume import Acquisition, Volume
+from lowdose.simulation.calibration import Calibration
+from lowdose.simulation.series import shares, simulate_series
+from lowdose.volume import Volume
 
 SIMULATOR = DoseSimulator(Scanner(), B30)
 

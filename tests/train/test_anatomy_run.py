@@ -14,24 +14,26 @@ import torch
 from safetensors.torch import load_file
 from test_run import EXACT, StopAfter, assert_same
 
-from lowdose import checkpoint, recipes, weights
+from lowdose import recipes
 from lowdose.batch import UNKNOWN, LabelledBatch
-from lowdose.checkpoint import Domain
-from lowdose.data.labelled import LabelledSlice
+from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused
 from lowdose.hounsfield import Scale
 from lowdose.methods.segmentation import Segmentation
+from lowdose.models import checkpoint
+from lowdose.models.checkpoint import Domain
+from lowdose.network_spec import Spec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.segmentation import segment
-from lowdose.organs import CLASSES, INDEX, ORGANS, classes_of
-from lowdose.spec import Spec
-from lowdose.train import anatomy as training
-from lowdose.train import conduct
-from lowdose.train.anatomy import BANK, train_anatomy, validation
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.loop import STATE
-from lowdose.train.recipe import AnatomyNumbers, AnatomyRecipe
+from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
+from lowdose.training import anatomy_run as training
+from lowdose.training import runner
+from lowdose.training.anatomy_run import BANK, train_anatomy, validation
+from lowdose.training.recipe import AnatomyNumbers, AnatomyRecipe
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.trainer import STATE
+from lowdose.weights import files
 from toy_people import SIZE, instead_of_digital_patients, person
 
 TINY = AnatomyNumbers(
@@ -73,7 +75,7 @@ def test_every_recipe_trains_saves_loads_and_segments(name: str, tmp_path: Path)
     assert said == ["digital patients: 1/1"]
     found = segment(anatomy.load(run / MODEL), person(3).volume.hu[0], (1.0, 1.0))
     assert found.shape == (SIZE, SIZE)
-    stated = json.loads(weights.read(run / MODEL).header["training"])
+    stated = json.loads(files.read(run / MODEL).header["training"])
     assert (stated["recipe"], stated["step"], stated["size"]) == (name, 2, 64)
     assert recipe.paper
     rows = {row["name"]: float(row["value"]) for row in csv.DictReader((run / "log.csv").open())}
@@ -105,15 +107,15 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, slices = small(ema=0.9), [real()]
     assert go(recipe, tmp_path / "whole", slices=slices)
-    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "Stop", StopAfter(3))
     assert not go(recipe, tmp_path / "parts", slices=slices)
-    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
     assert go(recipe, tmp_path / "parts", replace(EXACT, resume=True), slices)
     whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 4
     for key in ("modules", "ema", "optimisers"):
         assert_same(whole[key], parts[key])
-    one, two = (weights.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
+    one, two = (files.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
     assert one.header == two.header
     assert all(torch.equal(value, two.tensors[name]) for name, value in one.tensors.items())
     # The averaged weights are what is written, with the statistics that belong to them.
@@ -143,7 +145,7 @@ def test_digital_patients_are_kept_where_they_are_asked_for(tmp_path: Path, monk
     once = small(steps=1, batch=1, validation_patients=0)
     go(once, tmp_path / "one", bank=tmp_path / "bank")
     assert not (tmp_path / "one" / BANK).exists()
-    monkeypatch.setattr("lowdose.data.digital.training_patient", None)  # none is made again
+    monkeypatch.setattr("lowdose.data.labelled.phantoms.training_patient", None)  # none is made again
     go(once, tmp_path / "two", bank=tmp_path / "bank")
     one, two = (load_file(tmp_path / name / MODEL) for name in ("one", "two"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
@@ -163,8 +165,8 @@ def test_it_goes_on_from_weights(tmp_path: Path) -> None:
             continue
         torch.testing.assert_close(value, start[name], atol=1e-6, rtol=0)
         assert value.ndim < 4 or not torch.allclose(value, fresh[name], atol=1e-3)
-    stated = json.loads(weights.read(tmp_path / "run" / MODEL).header["training"])
-    assert stated["start"] == weights.read(begun).sha256
+    stated = json.loads(files.read(tmp_path / "run" / MODEL).header["training"])
+    assert stated["start"] == files.read(begun).sha256
 
 
 def test_weights_of_another_kind_are_no_start(tmp_path: Path) -> None:

@@ -14,25 +14,26 @@ import torch
 from test_run import EXACT, StopAfter, assert_same
 from torch import Tensor
 
-from lowdose import recipes, weights
+from lowdose import recipes
 from lowdose.batch import WordedBatch
-from lowdose.data import digital
-from lowdose.data.normal import NormalSlice
+from lowdose.data.labelled import phantoms
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
-from lowdose.language import guided, relevance
+from lowdose.language import autoencoder_file, relevance
 from lowdose.language.clip import ClipRelevance
 from lowdose.methods import token_use
 from lowdose.methods.autoencoder import GuidedAutoencoder
 from lowdose.methods.base import Turn
 from lowdose.networks import anatomy
-from lowdose.train import autoencoder as training
-from lowdose.train import conduct
-from lowdose.train.autoencoder import BANK, SEGMENTED, train_autoencoder
-from lowdose.train.autoencoder_feed import choosing, spaced
-from lowdose.train.autoencoder_recipe import AutoencoderNumbers, AutoencoderRecipe
-from lowdose.train.autoencoder_start import split
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.loop import STATE
+from lowdose.training import runner
+from lowdose.training.leda_autoencoder import run as training
+from lowdose.training.leda_autoencoder.data import choosing, spaced
+from lowdose.training.leda_autoencoder.init import split
+from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers, AutoencoderRecipe
+from lowdose.training.leda_autoencoder.run import BANK, SEGMENTED, train_autoencoder
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.trainer import STATE
+from lowdose.weights import files
 from tiny_guided import hash_of
 from tiny_reading import WORDS, vocabulary, with_a_tiny_size
 from toy_people import instead_of_digital_patients, person
@@ -49,7 +50,7 @@ NUMBERS = AutoencoderNumbers(
 @pytest.fixture(autouse=True)
 def few() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(digital, "SLICES", 1)
+        patched.setattr(phantoms, "SLICES", 1)
         yield
 
 
@@ -119,13 +120,13 @@ def test_it_trains_logs_saves_and_loads(tmp_path: Path) -> None:
         "leda_autoencoder", recipe(), REAL, run, EXACT, said.append, lambda *_: None, words=vocabulary()
     )
     assert said == ["slices segmented: 2/2", "digital patients: 1/1"]
-    found = guided.load(run / MODEL)
+    found = autoencoder_file.load(run / MODEL)
     assert found.vocabulary is not None
     assert found.vocabulary.sha256 == vocabulary().sha256
     assert {"recipe": "leda_autoencoder", "step": 3, "size": "tiny", "slices": 2, "sharpness": 4.0}.items() <= dict(
         found.training
     ).items()
-    assert str(tmp_path) not in json.dumps(weights.read(run / MODEL).header)
+    assert str(tmp_path) not in json.dumps(files.read(run / MODEL).header)
     rows = {row["name"]: float(row["value"]) for row in csv.DictReader((run / "log.csv").open())}
     terms = {f"autoencoder/{name}" for name in (
         "reconstruction", "perceptual", "commitment", "adversarial", "semantic"
@@ -161,7 +162,7 @@ def test_each_turn_moves_its_player_alone_and_the_frozen_stays(tmp_path: Path, m
     kept = [name for module in state["modules"].values() for name in module]
     assert not [name for name in [*kept, *state["ema"]] if "codebook" in name or "features" in name]
     assert int(state["modules"]["spread"]["steps"]) == 6
-    assert not [name for name in weights.read(tmp_path / MODEL).tensors if name.startswith("quantiser")]
+    assert not [name for name in files.read(tmp_path / MODEL).tensors if name.startswith("quantiser")]
 
 
 def test_at_the_first_word_memories_of_the_optimiser_and_the_average_are_void(
@@ -175,7 +176,7 @@ def test_at_the_first_word_memories_of_the_optimiser_and_the_average_are_void(
     for name, now in state["modules"]["autoencoder"].items():
         wanted = decay * seen.afresh[name] + (1 - decay) * now
         torch.testing.assert_close(state["ema"][name], wanted, rtol=1e-4, atol=1e-6)
-    written = weights.read(tmp_path / MODEL).tensors
+    written = files.read(tmp_path / MODEL).tensors
     assert all(torch.equal(written[name], value) for name, value in state["ema"].items())
 
 
@@ -184,15 +185,15 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, monkeypatch: p
     chosen = recipe(steps=8, soft_steps=4, adversarial_start=6)
     assert go(tmp_path / "whole", chosen)
     for number, after in enumerate((3, 2, 1)):
-        monkeypatch.setattr(conduct, "Stop", StopAfter(after))
+        monkeypatch.setattr(runner, "Stop", StopAfter(after))
         assert not go(tmp_path / "parts", chosen, replace(EXACT, resume=number > 0))
-    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
     assert go(tmp_path / "parts", chosen, replace(EXACT, resume=True))
     whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 8
     for key in ("modules", "ema", "optimisers"):
         assert_same(whole[key], parts[key])
-    one, two = (weights.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
+    one, two = (files.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
     assert one.header == two.header
     assert all(torch.equal(value, two.tensors[name]) for name, value in one.tensors.items())
     logs = [
@@ -250,7 +251,7 @@ STILL = {"steps": 1, "learning_rate": 1e-12, "final_learning_rate": 0.0, "digita
 def test_it_goes_on_from_weights(tmp_path: Path) -> None:
     go(tmp_path / "first", recipe(digital_share=0, learning_rate=1e-2))
     go(tmp_path / "second", recipe(**STILL), start=tmp_path / "first" / MODEL)
-    one, two = (weights.read(tmp_path / name / MODEL) for name in ("first", "second"))
+    one, two = (files.read(tmp_path / name / MODEL) for name in ("first", "second"))
     for name, value in one.tensors.items():
         torch.testing.assert_close(two.tensors[name], value, rtol=0, atol=1e-6)
     assert json.loads(two.header["training"])["start"] == one.sha256
@@ -277,7 +278,7 @@ def test_weights_of_another_autoencoder_are_no_start(tmp_path: Path) -> None:
 def test_a_plain_vqgan_learns_its_codebook(tmp_path: Path) -> None:
     chosen = recipe(learned_tokens=20, layers=1, digital_share=0, soft_steps=0, learning_rate=1e-2)
     go(tmp_path / "run", chosen)
-    found = guided.load(tmp_path / "run" / MODEL)
+    found = autoencoder_file.load(tmp_path / "run" / MODEL)
     assert found.vocabulary is None
     assert found.autoencoder.codebook.shape == (20, 6)
     rows = {row["name"] for row in csv.DictReader((tmp_path / "run" / "log.csv").open())}
@@ -327,8 +328,8 @@ def test_words_by_a_clip_model_which_is_known_by_its_content(tmp_path: Path, mon
     monkeypatch.setattr(training, "load_clip", lambda _: Loaded("loaded"))
     monkeypatch.setattr(training, "ClipRelevance", Judge)
     assert go(tmp_path / "run", recipe(), clip=str(tmp_path / "model"))
-    assert guided.load(tmp_path / "run" / MODEL).training["clip_model"] == "1234"
-    assert str(tmp_path) not in json.dumps(weights.read(tmp_path / "run" / MODEL).header)
+    assert autoencoder_file.load(tmp_path / "run" / MODEL).training["clip_model"] == "1234"
+    assert str(tmp_path) not in json.dumps(files.read(tmp_path / "run" / MODEL).header)
     pools = choosing(Judge(None, "loaded"), 3)(np.full((9, 9), -400.0), np.zeros((9, 9), np.uint8), None)
     assert pools[0].tolist() == [4]
     assert pools[-1].tolist() == [4, 3, 5]

@@ -9,8 +9,8 @@ import pytest
 from lowdose import recipes
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
-from lowdose.spec import NETWORKS, Spec
-from lowdose.train.backbones import BACKBONES, OPTIONAL, POSITIVE, backbone
+from lowdose.network_spec import NETWORKS, Spec
+from lowdose.training.denoisers import BACKBONES, OPTIONAL, POSITIVE, backbone
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.cuttable import SliceCache
 from lowdose.data.pairs import PairedSlice, split_by_patient
+from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import Augmentation, Look, Patches, batches, look_at
-from lowdose.data.recast import recast
+from lowdose.data.transforms.kernel_conversion import recast
 from lowdose.errors import InvalidSetting
 
 PLAIN = Augmentation(gain_low=1.0, gain_high=1.0, share=0.0)

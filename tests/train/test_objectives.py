@@ -6,10 +6,10 @@ import torch
 from lowdose.batch import Batch
 from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import Supervised
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 from lowdose.objectives.pixel import MSE
-from lowdose.spec import Spec
 
 
 class Bias(Objective):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowdose.data.normal import NormalSlice
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import positions
-from lowdose.train.reconstruction import MOST, reconstruction
+from lowdose.training.leda_autoencoder.validation import MOST, reconstruction
 from tiny_reading import vocabulary, with_a_tiny_size
 
 tiny = pytest.fixture(autouse=True, name="tiny")(with_a_tiny_size)

@@ -15,18 +15,19 @@ import torch
 from safetensors.torch import load_file
 
 from bodies import scan
-from lowdose import checkpoint, recipes
+from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
+from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
-from lowdose.train import conduct, run
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.logbook import Logbook
-from lowdose.train.loop import STATE
-from lowdose.train.optim import EMA, rate
-from lowdose.train.recipe import DenoiserNumbers, Recipe
-from lowdose.train.stop import Stop
+from lowdose.training import denoiser_run, runner
+from lowdose.training.graceful_stop import Stop
+from lowdose.training.recipe import DenoiserNumbers, Recipe
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.schedule import EMA, rate
+from lowdose.training.trainer import STATE
+from lowdose.training.training_log import Logbook
 from tiny_guided import loaded
 
 TINY = DenoiserNumbers(
@@ -57,7 +58,7 @@ def small(**changes: object) -> Recipe:
 
 
 def go(recipe: Recipe, folder: Path, options: Options = EXACT) -> bool:
-    return run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
+    return denoiser_run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
 
 
 DENOISERS = [name for name in recipes.names() if isinstance(recipes.find(name), Recipe)]
@@ -67,7 +68,7 @@ DENOISERS = [name for name in recipes.names() if isinstance(recipes.find(name), 
 def test_every_recipe_trains_saves_loads_and_denoises(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guided, "load", lambda _: loaded())
+    monkeypatch.setattr(autoencoder_file, "load", lambda _: loaded())
     recipe = recipes.find(name)
     tiny = {
         key: value for key, value in asdict(replace(TINY, steps=2)).items() if value != getattr(DenoiserNumbers(), key)
@@ -75,9 +76,9 @@ def test_every_recipe_trains_saves_loads_and_denoises(
     recipe = replace(recipe, numbers=replace(recipe.numbers, **tiny))
     if recipe.needs_dose:  # trained in tests/data/test_simulated.py
         with pytest.raises(InvalidSetting, match="--pairing simulated"):
-            run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
+            denoiser_run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
         return
-    assert run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
+    assert denoiser_run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
     model = checkpoint.load(str(tmp_path / "run" / MODEL))
     hu = torch.from_numpy(items()[0].read()[0])[None, None]
     out = model.denoiser.denoise(hu)
@@ -101,9 +102,9 @@ def test_run_folder_holds_log_validation_and_description(tmp_path: Path) -> None
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert go(small(), tmp_path / "whole")
-    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "Stop", StopAfter(3))
     assert not go(small(), tmp_path / "parts")
-    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
     assert go(small(), tmp_path / "parts", replace(EXACT, resume=True))
     whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 6
@@ -177,7 +178,9 @@ def test_other_data_are_another_run(tmp_path: Path) -> None:
     go(small(steps=2), tmp_path)
     other = items()[:2]
     with pytest.raises(InvalidSetting, match="data was"):
-        run.train("unet", small(steps=2), other, tmp_path, replace(EXACT, resume=True), lambda _: None, lambda *_: None)
+        denoiser_run.train(
+            "unet", small(steps=2), other, tmp_path, replace(EXACT, resume=True), lambda _: None, lambda *_: None
+        )
 
 
 def test_divergence_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
@@ -300,7 +303,7 @@ def saved(path: Path, recipe: Recipe) -> tuple[Path, dict[str, torch.Tensor]]:
 
 
 def begin(recipe: Recipe, folder: Path, start: Path, options: Options = EXACT) -> bool:
-    return run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
+    return denoiser_run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
 
 
 def test_goes_on_from_weights_and_says_so(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from lowdose.batch import Batch
 from lowdose.errors import InvalidSetting
 from lowdose.methods.base import Method, Turn
-from lowdose.train import conduct
-from lowdose.train.conduct import MODEL
-from lowdose.train.loop import STATE, Hooks, Trainer
-from lowdose.train.numbers import Numbers
-from lowdose.train.pace import Pace
+from lowdose.training import runner
+from lowdose.training.hyperparameters import Numbers
+from lowdose.training.runner import MODEL
+from lowdose.training.throughput import Pace
+from lowdose.training.trainer import STATE, Hooks, Trainer
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -55,9 +55,9 @@ def test_a_batch_in_parts_is_the_same_update(tmp_path: Path) -> None:
 
 def test_parts_resume_with_the_same_parts_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert go(small(accumulate=2), tmp_path / "whole")
-    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "Stop", StopAfter(3))
     assert not go(small(accumulate=2), tmp_path / "parts")
-    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
     with pytest.raises(InvalidSetting, match="accumulate was 2, now 1"):
         go(small(), tmp_path / "parts", replace(EXACT, resume=True))
     assert go(small(accumulate=2), tmp_path / "parts", replace(EXACT, resume=True))
@@ -65,12 +65,12 @@ def test_parts_resume_with_the_same_parts_only(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_run_from_before_there_were_parts_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conduct, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "Stop", StopAfter(3))
     assert not go(small(), tmp_path)
     state = torch.load(tmp_path / STATE, weights_only=True)
     del state["run"]["accumulate"]
     torch.save(state, tmp_path / STATE)
-    monkeypatch.setattr(conduct, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
     assert go(small(), tmp_path, replace(EXACT, resume=True))
 
 
@@ -142,7 +142,7 @@ def test_the_log_says_how_fast_and_what_is_waited_for(tmp_path: Path) -> None:
 
 def test_pace_counts_patches_of_all_processes_and_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("lowdose.train.pace.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("lowdose.training.throughput.time.perf_counter", lambda: now[0])
     pace = Pace(processes=3)
 
     def given() -> Iterator[tuple[Tensor, ...]]:

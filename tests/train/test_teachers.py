@@ -12,16 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from bodies import scan
-from lowdose import checkpoint, recipes
+from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import InvalidSetting
-from lowdose.language import guided
-from lowdose.language.guided import Guided
-from lowdose.train import run
-from lowdose.train.backbones import backbone
-from lowdose.train.conduct import MODEL, Options
-from lowdose.train.loop import STATE
-from lowdose.train.recipe import Recipe, Teacher
+from lowdose.language import autoencoder_file
+from lowdose.language.autoencoder_file import Guided
+from lowdose.models import checkpoint
+from lowdose.training import denoiser_run
+from lowdose.training.denoisers import backbone
+from lowdose.training.recipe import Recipe, Teacher
+from lowdose.training.runner import MODEL, Options
+from lowdose.training.trainer import STATE
 from tiny_guided import hash_of, loaded
 
 EXACT = Options(device="cpu", precision="32-true")
@@ -41,7 +42,7 @@ def teachers(monkeypatch: pytest.MonkeyPatch) -> list[Guided]:
         found.append(loaded(int(name == "other")))
         return found[-1]
 
-    monkeypatch.setattr(guided, "load", load)
+    monkeypatch.setattr(autoencoder_file, "load", load)
     return found
 
 
@@ -61,7 +62,7 @@ def small(name: str, network: str = "unet:width=4,levels=2", **changes: float) -
 
 
 def go(recipe: Recipe, folder: Path, options: Options = EXACT, start: Path | None = None) -> bool:
-    return run.train("test", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
+    return denoiser_run.train("test", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_any_network_learns_and_the_autoencoder_does_not(network: str, tmp_path:
     assert set(state["modules"]) == {"denoiser"}
     assert set(state["modules"]["denoiser"]) == {f"network.{key}" for key in load_file(tmp_path / MODEL)}
     described = json.loads((tmp_path / "run.json").read_text())
-    assert described["autoencoder"] == guided.DEFAULT
+    assert described["autoencoder"] == autoencoder_file.DEFAULT
     assert described["settings"]["autoencoder"] == teacher.sha256
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lowdose.errors import OutputRefused
-from lowdose.io.replace import replace_file
+from lowdose.io.atomic_replace import replace_file
 
 STARTED, DONE, QUARANTINED = "started", "done", "quarantined"
 KEY_LENGTH = 16

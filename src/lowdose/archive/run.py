@@ -13,12 +13,12 @@ from typing import Any
 
 import lowdose
 from lowdose.archive.cluster import connected, shared_out
-from lowdose.archive.finding import Found, in_folder, places
+from lowdose.archive.find_series import Found, in_folder, places
 from lowdose.archive.ledger import DONE, QUARANTINED, Entry, Ledger, key_of
 from lowdose.archive.worker import Settings, Worker
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
-from lowdose.infer.models import ReadyModel
-from lowdose.io.replace import replace_file
+from lowdose.io.atomic_replace import replace_file
+from lowdose.models.load import ReadyModel
 
 MOST_BLOCKS = 4096
 """A block of series is handed out at a time, and done again, but for what is in the ledger, when its worker dies."""

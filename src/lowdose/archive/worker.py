@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
-from lowdose import checkpoint, memory
+from lowdose import memory
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Entry, Ledger
 from lowdose.device import choose_device
 from lowdose.errors import LowDoseError, OutputRefused
-from lowdose.infer import models, pipeline
-from lowdose.infer.engines.choice import accelerate
-from lowdose.infer.models import ReadyModel
-from lowdose.infer.prepare import manifest, prepare
+from lowdose.infer import pipeline
+from lowdose.infer.engines.select_engine import accelerate
+from lowdose.infer.series_setup import manifest, prepare
 from lowdose.io.dicom.derived import DicomSink
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.wording import printable, reason
+from lowdose.io.messages import printable, reason
+from lowdose.models import checkpoint, load
+from lowdose.models.load import ReadyModel
 
 ATTEMPTS = 4
 """Times that a series is begun before it is put into quarantine, deaths of the worker included."""
@@ -44,7 +45,7 @@ class Settings:
     def ready(self) -> ReadyModel:
         """The model on its engine. Raises what ``models.find`` and ``accelerate`` raise."""
         pipeline.check_strength(self.strength)
-        found = models.find(self.model or checkpoint.DEFAULT_MODEL, choose_device(self.device))
+        found = load.find(self.model or checkpoint.DEFAULT_MODEL, choose_device(self.device))
         return accelerate(found, self.engine, self.precision, lambda _: None)
 
 

@@ -14,15 +14,15 @@ from collections.abc import Sequence
 import typer
 
 import lowdose
-from lowdose.cli.data import data_app
-from lowdose.cli.demo import demo
-from lowdose.cli.denoise import denoise
-from lowdose.cli.evaluate import evaluate
-from lowdose.cli.explain import explain
-from lowdose.cli.models import models_app
-from lowdose.cli.simulate import simulate
+from lowdose.cli.data_command import data_app
+from lowdose.cli.demo_command import demo
+from lowdose.cli.denoise_command import denoise
+from lowdose.cli.evaluate_command import evaluate
+from lowdose.cli.explain_command import explain
+from lowdose.cli.models_command import models_app
+from lowdose.cli.simulate_command import simulate
 from lowdose.cli.terminal import INTERRUPTED
-from lowdose.cli.train import train
+from lowdose.cli.train_command import train
 from lowdose.errors import LowDoseError
 
 OK, OUR_FAULT, USER_INPUT = 0, 1, 2

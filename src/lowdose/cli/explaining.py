@@ -7,18 +7,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from lowdose.evaluate.words import Reading
-    from lowdose.infer.models import ReadyModel
+    from lowdose.evaluation.words import Reading
+    from lowdose.image import HU, Slice
     from lowdose.io.source import Sink
-    from lowdose.language.guided import Guided
-    from lowdose.volume import HU, Slice
+    from lowdose.language.autoencoder_file import Guided
+    from lowdose.models.load import ReadyModel
 
 INPUT = "input"
 
 
 def explaining(wanted: bool, autoencoder: str | None, slices: int, model: ReadyModel) -> Words | None:
     """What reads along, or None. Raises InvalidSetting for settings of --explain without it, and what it cannot use."""
-    from lowdose.cli.explain import check_slices, ready_autoencoder
+    from lowdose.cli.explain_command import check_slices, ready_autoencoder
     from lowdose.errors import InvalidSetting
 
     check_slices(slices)
@@ -42,14 +42,14 @@ class Words:
 
     def watch(self, sink: Sink, count: int) -> Sink:
         """``sink`` for a series of ``count`` slices, and the words of some of them."""
-        from lowdose.evaluate import words
+        from lowdose.evaluation import words
 
         chosen = words.spread(count, self.slices)
         return _Watched(sink, self, frozenset(chosen), chosen[len(chosen) // 2])
 
     def take(self, index: int, original: Slice, hu: HU, middle: bool) -> None:
         """One slice before and after."""
-        from lowdose.evaluate import words
+        from lowdose.evaluation import words
         from lowdose.report import words as report
 
         place = words.Place("", index, original.position, original.pixel_mm, original.aspect)

@@ -9,13 +9,13 @@ from lowdose.cli.terminal import say, say_all
 from lowdose.cli.training import Asked, report
 
 if TYPE_CHECKING:
-    from lowdose.train.recipe import AnatomyRecipe
+    from lowdose.training.recipe import AnatomyRecipe
 
 
 def train(asked: Asked, recipe: AnatomyRecipe) -> bool:
     """True when complete, False when stopped by a signal."""
-    from lowdose.data.labelled_scans import labelled_slices
-    from lowdose.train.anatomy import train_anatomy
+    from lowdose.data.labelled.scans import labelled_slices
+    from lowdose.training.anatomy_run import train_anatomy
 
     asked.only("bank", "start")
     recipe = replace(recipe, numbers=recipe.numbers.changed(asked.numbers()))

@@ -10,14 +10,14 @@ from lowdose.cli.terminal import say, say_all
 from lowdose.cli.training import Asked, report
 
 if TYPE_CHECKING:
-    from lowdose.train.autoencoder_recipe import AutoencoderRecipe
+    from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 
 
 def train(asked: Asked, recipe: AutoencoderRecipe) -> bool:
     """True when complete, False when stopped by a signal."""
-    from lowdose.data.normal import normal_slices
+    from lowdose.data.normal_dose import normal_slices
     from lowdose.language import vocabulary
-    from lowdose.train.autoencoder import train_autoencoder
+    from lowdose.training.leda_autoencoder.run import train_autoencoder
 
     asked.only("bank", "start", "features", "size", "vocabulary", "clip")
     recipe = replace(

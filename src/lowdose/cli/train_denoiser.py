@@ -13,8 +13,8 @@ from lowdose.cli.training import Asked, report
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lowdose.train.pairing import Simulated
-    from lowdose.train.recipe import Recipe
+    from lowdose.training.pairing import Simulated
+    from lowdose.training.recipe import Recipe
 
 CALIBRATION = "fit to the kernel, else own noise: 1"
 """By which rule ``lowdose.simulate`` chooses scanners; counted up when that changes."""
@@ -22,9 +22,9 @@ CALIBRATION = "fit to the kernel, else own noise: 1"
 
 def train(asked: Asked, recipe: Recipe) -> bool:
     """True when complete, False when stopped by a signal."""
-    from lowdose.data.opening import open_training
+    from lowdose.data.training_set import open_training
     from lowdose.errors import InvalidSetting
-    from lowdose.train import run
+    from lowdose.training import denoiser_run
 
     recipe = _chosen(recipe, asked)
     pairing = asked.pairing or "folders"
@@ -41,14 +41,16 @@ def train(asked: Asked, recipe: Recipe) -> bool:
             recipe = replace(recipe, numbers=replace(numbers, validation_patients=opened.validation_patients))
         kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
         say(f"{len(items)} {kind}, {len({item.patient for item in items})} patient(s)")
-        source = run.FOLDERS if pairing == "folders" else _simulated(asked.options.device, asked.bank)
+        source = denoiser_run.FOLDERS if pairing == "folders" else _simulated(asked.options.device, asked.bank)
         progress = report(recipe.numbers.steps)
-        return run.train(asked.recipe, recipe, items, asked.out, asked.options, say, progress, source, asked.start)
+        return denoiser_run.train(
+            asked.recipe, recipe, items, asked.out, asked.options, say, progress, source, asked.start
+        )
 
 
 def _chosen(recipe: Recipe, asked: Asked) -> Recipe:
     """With the network and the teacher of the command line, where the recipe leaves them open."""
-    from lowdose.train.backbones import backbone
+    from lowdose.training.denoisers import backbone
 
     taken = ["split", "pairing", "bank", "start"]
     taken += ["network"] if recipe.any_network else []
@@ -66,7 +68,7 @@ def _chosen(recipe: Recipe, asked: Asked) -> Recipe:
 def _of_pairing(given: dict[str, str], pairing: str) -> dict[str, str]:
     """The same. Raises InvalidSetting for a number that is of the other pairing."""
     from lowdose.errors import InvalidSetting
-    from lowdose.train.recipe import OF_PAIRING
+    from lowdose.training.recipe import OF_PAIRING
 
     for name, value in given.items():
         if OF_PAIRING.get(name, pairing) != pairing:
@@ -76,7 +78,7 @@ def _of_pairing(given: dict[str, str], pairing: str) -> dict[str, str]:
 
 def _simulated(device: str, bank: Path | None) -> Simulated:
     from lowdose.device import choose_device
-    from lowdose.simulate.calibration import calibrate_slices
-    from lowdose.train.pairing import Simulated
+    from lowdose.simulation.calibration import calibrate_slices
+    from lowdose.training.pairing import Simulated
 
     return Simulated(partial(calibrate_slices, device=str(choose_device(device))), CALIBRATION, bank)

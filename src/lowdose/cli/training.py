@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lowdose.cli.terminal import say
 
 if TYPE_CHECKING:
-    from lowdose.train.conduct import Options
+    from lowdose.training.runner import Options
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from lowdose.data.neighbourhoods import Stacked, stacked, stacked_in
-from lowdose.data.store import Pack
-from lowdose.data.table import Stored
+from lowdose.data.pack.index import Stored
+from lowdose.data.pack.reader import Pack
+from lowdose.data.slice_context import Stacked, stacked, stacked_in
 from lowdose.errors import InvalidSetting
+from lowdose.image import AIR, HU, mean_side
 from lowdose.io.pairing import PairedSeries
-from lowdose.volume import AIR, HU, mean_side
 
 Reader = Callable[[], tuple[HU, HU]]
 

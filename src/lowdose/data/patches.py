@@ -10,10 +10,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import Batch
-from lowdose.data.cuttable import Cuttable, Slices, Window
-from lowdose.data.recast import recast
+from lowdose.data.patch_source import Cuttable, Slices, Window
+from lowdose.data.transforms.kernel_conversion import recast
 from lowdose.errors import InvalidSetting
-from lowdose.volume import HU
+from lowdose.image import HU
 
 MARGIN = 8
 STAND_IN = 0.05

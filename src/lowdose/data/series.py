@@ -10,22 +10,22 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lowdose.data.store import is_pack
+from lowdose.data.pack.reader import is_pack
 from lowdose.errors import LowDoseError, NothingToRead
-from lowdose.io.archive import extract
+from lowdose.image import Acquisition, Slice
 from lowdose.io.dicom.grid import in_order
 from lowdose.io.dicom.header import File, read_header
 from lowdose.io.dicom.image import Image
-from lowdose.io.dicom.opening import LeftOut
-from lowdose.io.dicom.quiet import quiet
+from lowdose.io.dicom.open_file import LeftOut
+from lowdose.io.dicom.pydicom_warnings import quiet
 from lowdose.io.dicom.series import DicomSource
+from lowdose.io.folder_tree import folders
 from lowdose.io.layouts import ENDINGS
 from lowdose.io.mayo import case_key, case_of, is_projection
-from lowdose.io.open import open_source
+from lowdose.io.messages import printable, reason
+from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane
-from lowdose.io.tree import folders
-from lowdose.io.wording import printable, reason
-from lowdose.volume import Acquisition, Slice
+from lowdose.io.zip_files import extract
 
 SHOWN = 5
 """How many unreadable files of one folder are named; the rest are counted."""

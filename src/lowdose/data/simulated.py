@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowdose.data.cuttable import Cut, Window, tissue
-from lowdose.data.neighbourhoods import centres, neighbourhoods
-from lowdose.data.noise_bank import NoiseBank, NoisySlice
-from lowdose.data.noise_build import Exposed
-from lowdose.data.noise_plan import FULL
-from lowdose.data.normal import NormalSlice
+from lowdose.data.noise_bank.bank import NoiseBank, NoisySlice
+from lowdose.data.noise_bank.build import Exposed
+from lowdose.data.noise_bank.plan import FULL
+from lowdose.data.normal_dose import NormalSlice
 from lowdose.data.pairs import PairedSlice
+from lowdose.data.patch_source import Cut, Window, tissue
+from lowdose.data.slice_context import centres, neighbourhoods
 from lowdose.errors import LowDoseError, NothingToRead
-from lowdose.io.wording import reason
-from lowdose.volume import HU, mean_side
+from lowdose.image import HU, mean_side
+from lowdose.io.messages import reason
 
 ASSESSED = (0.05, 0.1, 0.25, 0.5)
 """Dose fractions of the pairs on which a model is judged."""

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from lowdose.errors import InvalidSetting
-from lowdose.infer import dose
-from lowdose.infer.models import HUDenoiser, ReadyModel
-from lowdose.infer.stages import in_order, read_ahead, write_behind
+from lowdose.image import HU, Slice
+from lowdose.infer.prefetch import in_order, read_ahead, write_behind
 from lowdose.io.neighbours import windows
 from lowdose.io.source import Sink, Source
-from lowdose.volume import HU, Slice
+from lowdose.models import noise_retention
+from lowdose.models.load import HUDenoiser, ReadyModel
 
 GPU_BATCH = 4
 """Slices of one size that a GPU gets at a time; a CPU is fastest with one, which its caches hold better."""
@@ -86,7 +86,7 @@ def denoise_slices(model: ReadyModel, around: Sequence[Sequence[Slice]], strengt
 
 
 def _mixed(model: ReadyModel, item: Slice, hu: HU, clean: HU, strength: float) -> HU:
-    strength *= 1 - dose.kept(model, item)
+    strength *= 1 - noise_retention.kept(model, item)
     mixed = clean if strength == 1.0 else hu + np.float32(strength) * (clean - hu)
     return np.where(item.valid, mixed, item.hu)
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import NotCT, OutputRefused
+from lowdose.image import HU, Acquisition, Geometry, Slice
 from lowdose.io.atomic import AtomicFiles, refusing
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.dicom.pixels import MAX_PIXELS
-from lowdose.io.dicom.stored import Stored, changed_pixels, to_hu, to_stored
+from lowdose.io.dicom.rescale import Stored, changed_pixels, to_hu, to_stored
 from lowdose.io.source import Plane
-from lowdose.volume import HU, Acquisition, Geometry, Slice
 
 AIR = -300.0
 """HU. A CT image of anything holds values below this: there is air around it, or in it."""

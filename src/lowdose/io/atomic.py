@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lowdose.errors import OutputRefused
-from lowdose.io.wording import reason
+from lowdose.io.messages import reason
 
 WRITING_ONLY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """What goes wrong in no reading."""

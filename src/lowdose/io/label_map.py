@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.anatomical_labels import NAMES
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.image import Geometry
 from lowdose.io.nifti import TO_MM, read_header, unpack
 from lowdose.io.source import Plane, Source
-from lowdose.labels import NAMES
-from lowdose.volume import Geometry
 
 Labels = NDArray[np.uint8]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting
+from lowdose.io.folder_tree import folders
 from lowdose.io.mayo import case_in
-from lowdose.io.tree import folders
 
 LOW = r"(?:quarter|low)(?:[ _-]?dose)?|ldct|ld|qd"
 FULL = r"(?:full|normal|high)(?:[ _-]?dose)?|ndct|fd"

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from lowdose.io.dicom.patients import patient_keys
-from lowdose.io.dicom.quiet import quiet
+from lowdose.io.dicom.pydicom_warnings import quiet
 
 CASE = re.compile(r"(?<![0-9A-Z])[CLN]\d{3}(?![0-9A-Z])", re.IGNORECASE)
 PROJECTION_GROUP = 0x7031

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from lowdose.image import Slice
 from lowdose.io.dicom.grid import SAME_PLACE, SELECTED, normal
 from lowdose.io.source import Plane, Source
-from lowdose.volume import Slice
 
 FARTHEST = 1.5
 """Times the usual step between slices; farther away a slice is no neighbour: one is missing between."""

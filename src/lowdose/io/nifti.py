@@ -15,10 +15,10 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
-from lowdose.io.archive import CHUNK, MAX_BYTES, Budget
+from lowdose.image import Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
 from lowdose.io.provenance import Provenance
-from lowdose.volume import Geometry, Vector
+from lowdose.io.zip_files import CHUNK, MAX_BYTES, Budget
 
 TO_MM = {"meter": 1000.0, "micron": 0.001}
 MAX_OFFSET = 16 << 20

@@ -14,10 +14,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
-from lowdose.io.archive import CHUNK, Budget
+from lowdose.image import AXIAL, Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
-from lowdose.io.wording import reason
-from lowdose.volume import AXIAL, Geometry, Vector
+from lowdose.io.messages import reason
+from lowdose.io.zip_files import CHUNK, Budget
 
 HU_MEMBER = "hu.npy"
 UNREADABLE = (

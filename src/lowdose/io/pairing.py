@@ -13,7 +13,7 @@ from lowdose.errors import GeometryMismatch, NothingToRead
 from lowdose.io.dicom.patients import patients, strangers
 from lowdose.io.layouts import FoundPair, Search
 from lowdose.io.mayo import case_key, case_of
-from lowdose.io.open import open_source
+from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane, Source
 
 RECOGNISED = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from lowdose.volume import HU, Acquisition, Geometry, Slice, Vector
+from lowdose.image import HU, Acquisition, Geometry, Slice, Vector
 
 
 @dataclass(frozen=True, slots=True)

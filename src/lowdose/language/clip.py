@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.image import AIR, HU
 from lowdose.language import spelling
 from lowdose.language.clip_model import ClipModel, load_clip
 from lowdose.language.relevance import Scores, min_max
 from lowdose.language.text_cache import cached, default_folder
 from lowdose.language.vocabulary import Vocabulary
-from lowdose.volume import AIR, HU
 
 PROMPT = "A CT of {token}"
 """Of LEDA's authors."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.language.model_folder import find_folder
 from lowdose.networks.features import hub, settings
-from lowdose.networks.features.look import OPENAI_CLIP, Normal
+from lowdose.networks.features.input_transform import OPENAI_CLIP, Normal
 
 _TOKENIZER = "tokenizer.json (or vocab.json and merges.txt)"
 FILES = (

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.language.guided import Guided
+from lowdose.image import AIR, HU
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.relevance import Relevance
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.pyramid_quantiser import Quantised
-from lowdose.volume import AIR, HU
 
 Span = tuple[int, int]
 WORD_LAYERS = 2

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
-from lowdose.language import scene, word_table
+from lowdose.image import HU
+from lowdose.language import slice_terms, word_table
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.segmentation import segment
-from lowdose.volume import HU
 
 Scores = NDArray[np.float32]
 
@@ -107,7 +107,7 @@ class AnatomyRelevance:
 
     def scores_of(self, classes: NDArray[np.uint8], pixel_mm: tuple[float, float] | None) -> Scores:
         """The same from numbers of ``organs.CLASSES`` (y, x), such as the labels of a digital patient."""
-        raw = soft_maximum(self._cosines, scene.term_weights(classes, pixel_mm))
+        raw = soft_maximum(self._cosines, slice_terms.term_weights(classes, pixel_mm))
         return min_max(np.where(self._row >= 0, raw[self._row], raw.min()))
 
 

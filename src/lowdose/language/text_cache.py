@@ -12,9 +12,9 @@ from pathlib import Path
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint, OutputRefused
-from lowdose.io.replace import replace_file
+from lowdose.io.atomic_replace import replace_file
+from lowdose.weights import files
 
 _TENSOR = "texts"
 
@@ -47,7 +47,7 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        found = weights.read(path)
+        found = files.read(path)
     except IncompatibleCheckpoint:
         return None
     table = found.tensors.get(_TENSOR)

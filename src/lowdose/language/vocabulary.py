@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint, NothingToRead
 from lowdose.language import spelling, token_table
 from lowdose.language.model_folder import find_folder
+from lowdose.weights import files
 
 DEFAULT = "words"
 OWN = (
@@ -77,8 +77,8 @@ def load(source: str | Path | None = None, *, fetch: bool = False) -> Vocabulary
     DownloadFailed for a hub name that was to be fetched and cannot.
     """
     given = str(source or DEFAULT)
-    if given in weights.shipped("vocabulary"):
-        found = weights.read_shipped(given)
+    if given in files.shipped("vocabulary"):
+        found = files.read_shipped(given)
         return Vocabulary(_named(found, given), directions(found, given), f"shipped table '{given}'")
     if given.endswith(".safetensors"):
         return _own(Path(given))
@@ -86,7 +86,7 @@ def load(source: str | Path | None = None, *, fetch: bool = False) -> Vocabulary
     return Vocabulary(*token_table.read(folder), f"token table of {given}")
 
 
-def directions(found: weights.Weights, named: str, tensor: str = "embeddings") -> Tensor:
+def directions(found: files.Weights, named: str, tensor: str = "embeddings") -> Tensor:
     """A table of a file as float32. Integers are directions, stored short: each row is made of length 1."""
     table = found.tensors.get(tensor)
     if table is None:
@@ -97,11 +97,11 @@ def directions(found: weights.Weights, named: str, tensor: str = "embeddings") -
 def _own(path: Path) -> Vocabulary:
     if not path.is_file():
         raise NothingToRead(f"{path}: no such file; {OWN}")
-    found = weights.read(path)
+    found = files.read(path)
     return Vocabulary(_named(found, str(path)), directions(found, str(path)), str(path))
 
 
-def _named(found: weights.Weights, named: str) -> tuple[str, ...]:
+def _named(found: files.Weights, named: str) -> tuple[str, ...]:
     """The tokens in a file's header, or in the text file beside it."""
     beside = Path(named).with_suffix(".txt")
     if "tokens" not in found.header and not beside.is_file():

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.language import vocabulary
-from lowdose.language.scene import TERMS
+from lowdose.language.slice_terms import TERMS
+from lowdose.weights import files
 
 
 class WordTable(NamedTuple):
@@ -26,7 +26,7 @@ class WordTable(NamedTuple):
 def shipped() -> WordTable:
     """Of the shipped vocabulary, read once. Raises IncompatibleCheckpoint when it was built for other terms."""
     words = vocabulary.load()
-    found = weights.read_shipped(vocabulary.DEFAULT)
+    found = files.read_shipped(vocabulary.DEFAULT)
     named = json.loads(found.header.get("terms", "[]"))
     missing = [term for term in TERMS if term not in named]
     if missing:

@@ -13,10 +13,10 @@ from typing import Literal
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import SOFT_TISSUE, Window
+from lowdose.metrics.feature_similarity import fsim
 from lowdose.metrics.fidelity import Image, Image64, psnr, rmse
-from lowdose.metrics.fsim import fsim
-from lowdose.metrics.ssim import SSIM_FLAVOURS, SsimFlavour, ssim
-from lowdose.metrics.vif import vif
+from lowdose.metrics.structural_similarity import SSIM_FLAVOURS, SsimFlavour, ssim
+from lowdose.metrics.visual_information import vif
 
 METRICS = ("rmse", "psnr", "ssim", "fsim", "vif")
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
+from lowdose.image import Mask
 from lowdose.metrics.fidelity import Image, Image64
-from lowdose.volume import Mask
 
 Corners = NDArray[np.intp]
 

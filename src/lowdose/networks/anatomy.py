@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.denoiser import channels_last
-from lowdose.organs import CLASSES
+from lowdose.organ_classes import CLASSES
+from lowdose.weights import files
 
 FORMAT = "lowdose-anatomy-1"
 MULTIPLE = 32
@@ -108,7 +108,7 @@ def _shown(image: Tensor) -> Tensor:
 def packed(network: Anatomy, training: Mapping[str, object], dtype: torch.dtype = torch.float32) -> bytes:
     """A weights file that ``load`` reads: weights, classes, and how they were trained."""
     header = {"format": FORMAT, "classes": json.dumps(CLASSES), "training": json.dumps(training)}
-    return weights.packed(network, header, dtype)
+    return files.packed(network, header, dtype)
 
 
 def load(path: Path | None = None) -> Anatomy:
@@ -122,7 +122,7 @@ def read(path: Path | None = None) -> tuple[Anatomy, str]:
     Eval mode, no gradients. Raises IncompatibleCheckpoint when the file is damaged, of another kind, or has other
     classes.
     """
-    found = weights.read_shipped("anatomy") if path is None else weights.read(path)
+    found = files.read_shipped("anatomy") if path is None else files.read(path)
     named = str(path or "anatomy")
     if found.header.get("format") != FORMAT:
         raise IncompatibleCheckpoint(
@@ -133,6 +133,6 @@ def read(path: Path | None = None) -> tuple[Anatomy, str]:
         raise IncompatibleCheckpoint(f"{named}: was trained on other classes; train it anew with this version")
     with torch.device("meta"):
         made = Anatomy()
-    weights.fill(made, found.tensors, named, "the anatomy network")
+    files.fill(made, found.tensors, named, "the anatomy network")
     channels_last(made)
     return made.eval().requires_grad_(False), found.sha256

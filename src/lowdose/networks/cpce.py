@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowdose.network_spec import network
 from lowdose.networks.full_precision import full_precision
-from lowdose.spec import network
 
 DEPTH = 4
 

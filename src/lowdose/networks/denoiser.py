@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
-from lowdose.spec import Spec
+from lowdose.network_spec import Spec
 
 MARGIN = 8
 """Pixels of mirrored image around the real one: convolutions pad with zeros, and what that does stays in here."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowdose.network_spec import network
 from lowdose.networks.full_precision import full_precision
-from lowdose.spec import network
 
 SLOPE = 0.01
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowdose.spec import network
+from lowdose.network_spec import network
 
 
 @network("red_cnn")

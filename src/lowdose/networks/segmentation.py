@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.hounsfield import OBJECTIVE
+from lowdose.image import HU
 from lowdose.networks.anatomy import Anatomy
-from lowdose.volume import HU
 
 WORKING_MM = 1.0
 """Pixel the network sees: slices are resampled to it, so that an organ has one size whatever the field of view."""

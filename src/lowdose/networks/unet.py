@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.spec import network
+from lowdose.network_spec import network
 
 
 def _pair(inside: int, outside: int) -> nn.Sequential:

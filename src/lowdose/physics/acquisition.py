@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowdose.physics.counts import check_dose, measure
-from lowdose.physics.dose import expect, generator, reconstruct
+from lowdose.physics.dose_simulator import expect, generator, reconstruct
 from lowdose.physics.kernels import Kernel
+from lowdose.physics.photon_counts import check_dose, measure
 from lowdose.physics.scanner import Scanner
 from lowdose.volume import Volume
 

@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 
 from lowdose.errors import InvalidSetting
-from lowdose.train.autoencoder_recipe import AutoencoderRecipe
-from lowdose.train.recipe import AnatomyRecipe, Recipe
+from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
+from lowdose.training.recipe import AnatomyRecipe, Recipe
 
 AnyRecipe = Recipe | AnatomyRecipe | AutoencoderRecipe
 

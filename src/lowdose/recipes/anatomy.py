@@ -1,6 +1,6 @@
 """The anatomy network: our own, by domain randomisation as in SynthSeg (Billot et al., Medical Image Analysis 2023)."""
 
-from lowdose.train.recipe import AnatomyNumbers, AnatomyRecipe
+from lowdose.training.recipe import AnatomyNumbers, AnatomyRecipe
 
 RECIPE = AnatomyRecipe(
     paper="none: the project's own; domain randomisation as in Billot et al., SynthSeg, Medical Image Analysis 2023",

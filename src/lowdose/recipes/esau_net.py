@@ -2,8 +2,8 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.train.backbones import BACKBONES
-from lowdose.train.recipe import DenoiserNumbers, Recipe
+from lowdose.training.denoisers import BACKBONES
+from lowdose.training.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",

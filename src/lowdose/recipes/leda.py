@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lowdose.language import guided
+from lowdose.language import autoencoder_file
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.train.backbones import BACKBONES
-from lowdose.train.numbers import LARGE, Limits
-from lowdose.train.recipe import DenoiserNumbers, Recipe, Teacher, supervised
+from lowdose.training.denoisers import BACKBONES
+from lowdose.training.hyperparameters import LARGE, Limits
+from lowdose.training.recipe import DenoiserNumbers, Recipe, Teacher, supervised
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def _method(denoiser: Denoiser, numbers: LedaNumbers, autoencoder: str) -> Super
     """With the weight 0 LEDA is not computed at all, so that the training is that of MSE to the last bit."""
     if numbers.leda_weight == 0:
         return Supervised(denoiser, MSE())
-    found = guided.load(autoencoder)
+    found = autoencoder_file.load(autoencoder)
     leda = Leda(found.autoencoder, numbers.continuous, numbers.discrete, found.sha256)
     return supervised(denoiser, MSE() + numbers.leda_weight * leda, numbers.patch)
 
@@ -47,6 +47,6 @@ RECIPE = Recipe(
     # 'patch' goes up to 496 there, since augmentation needs a margin. It does not say how many steps, nor how large a
     # batch: those here are ours.
     numbers=LedaNumbers(steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6),
-    teacher=Teacher("autoencoder", guided.DEFAULT),
+    teacher=Teacher("autoencoder", autoencoder_file.DEFAULT),
     any_network=True,
 )

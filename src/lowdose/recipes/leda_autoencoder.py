@@ -1,6 +1,6 @@
 """LEDA's language-guided CT autoencoder (Chen et al. 2024, section 2.1): the teacher of the recipe ``leda``."""
 
-from lowdose.train.autoencoder_recipe import AutoencoderNumbers, AutoencoderRecipe
+from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers, AutoencoderRecipe
 
 RECIPE = AutoencoderRecipe(
     paper="Chen et al., Low-dose CT denoising with language-engaged dual-space alignment, arXiv 2403.06128",

@@ -2,8 +2,8 @@
 
 from lowdose.methods.supervised import NoiseFree
 from lowdose.objectives.pixel import MSE
-from lowdose.train.backbones import BACKBONES
-from lowdose.train.recipe import DenoiserNumbers, Recipe
+from lowdose.training.denoisers import BACKBONES
+from lowdose.training.recipe import DenoiserNumbers, Recipe
 
 RECIPE = Recipe(
     paper="Moran et al., Noisier2Noise, CVPR 2020, with simulated doses; the project's own weighting",

@@ -6,15 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lowdose import weights
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.features.find import find
+from lowdose.networks.features.registry import find
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
-from lowdose.train.backbones import BACKBONES
-from lowdose.train.numbers import LARGE, Limits
-from lowdose.train.recipe import DenoiserNumbers, Recipe, Teacher, supervised
+from lowdose.training.denoisers import BACKBONES
+from lowdose.training.hyperparameters import LARGE, Limits
+from lowdose.training.recipe import DenoiserNumbers, Recipe, Teacher, supervised
+from lowdose.weights import files
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def _method(denoiser: Denoiser, numbers: PerceptualNumbers, features: str) -> Su
         return Supervised(denoiser, MSE())
     name, _, given = features.partition(":")
     seen = find(name, given or None)
-    source = f"{seen.name} {hashlib.sha256(weights.packed(seen, {})).hexdigest()}"
+    source = f"{seen.name} {hashlib.sha256(files.packed(seen, {})).hexdigest()}"
     return supervised(denoiser, MSE() + numbers.perceptual_weight * Perceptual(seen, source), numbers.patch)
 
 

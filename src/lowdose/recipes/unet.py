@@ -2,8 +2,8 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.train.backbones import BACKBONES
-from lowdose.train.recipe import Recipe
+from lowdose.training.denoisers import BACKBONES
+from lowdose.training.recipe import Recipe
 
 RECIPE = Recipe(
     paper="none: the project's own CPU-sized baseline",

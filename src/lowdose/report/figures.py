@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowdose.evaluate.images import FULL, Sample
+from lowdose.evaluation.images import FULL, Sample
 from lowdose.hounsfield import Window
-from lowdose.volume import HU
+from lowdose.image import HU
 
 DIFFERENCE_HU = 100.0
 BACKGROUND, INK = "#101418", "#e6e9ec"

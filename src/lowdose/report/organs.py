@@ -13,9 +13,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
-from lowdose.evaluate.images import FULL
-from lowdose.evaluate.organs import Judgement
-from lowdose.evaluate.tally import SPECK_ML
+from lowdose.evaluation.images import FULL
+from lowdose.evaluation.organ_statistics import SPECK_ML
+from lowdose.evaluation.organs import Judgement
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary
 from lowdose.report import outlines

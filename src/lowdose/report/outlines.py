@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lowdose.evaluate.images import FULL
-from lowdose.evaluate.tally import Sample
+from lowdose.evaluation.images import FULL
+from lowdose.evaluation.organ_statistics import Sample
 from lowdose.hounsfield import Window
+from lowdose.image import HU
 from lowdose.report.figures import INK, png
-from lowdose.volume import HU
 
 BODY_HU = -300.0
 MARGIN = 6

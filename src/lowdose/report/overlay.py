@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 
-from lowdose.evaluate.words import Reading
+from lowdose.evaluation.words import Reading
 from lowdose.hounsfield import Window
+from lowdose.image import HU
 from lowdose.language.explanation import Explanation, Layer, Span
 from lowdose.report.figures import INK, png
-from lowdose.volume import HU
 
 COARSE, CHANGED, FLAGGED = "#6fd3ff", "#e9b44c", "#ff5d5d"
 PANEL = 6.4

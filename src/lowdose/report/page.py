@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
-from lowdose.evaluate.images import FULL, LOW, Evaluation
-from lowdose.evaluate.words import Reading
+from lowdose.evaluation.images import FULL, LOW, Evaluation
+from lowdose.evaluation.words import Reading
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary, paired_difference
 from lowdose.report import figures, words, words_page

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 import lowdose
-from lowdose.evaluate.images import FULL
-from lowdose.evaluate.words import Reading
+from lowdose.evaluation.images import FULL
+from lowdose.evaluation.words import Reading
 from lowdose.language import drift, explanation
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.explanation import WORD_LAYERS, Explanation, Layer
-from lowdose.language.guided import Guided
 
 DEFINITIONS = {
     "distance": "Euclidean distance of the layer's residual to its word, in the units of the codebook",

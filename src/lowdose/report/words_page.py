@@ -9,12 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
-from lowdose.evaluate.images import FULL
-from lowdose.evaluate.words import Reading
+from lowdose.evaluation.images import FULL
+from lowdose.evaluation.words import Reading
 from lowdose.hounsfield import Window
 from lowdose.language import drift, explanation
+from lowdose.language.autoencoder_file import Guided
 from lowdose.language.explanation import Explanation
-from lowdose.language.guided import Guided
 from lowdose.report import overlay
 from lowdose.report.words import DEFINITIONS, changes, compared, named, where_of
 

@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowdose.checkpoint import Domain
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
-from lowdose.infer import models
-from lowdose.infer.engines import choice, gate, own_slice, record
+from lowdose.image import Acquisition, Slice
+from lowdose.infer.engines import accuracy_check, engine_cache, select_engine, series_accuracy
 from lowdose.infer.engines.accelerated import SHAPES, Accelerated
 from lowdose.infer.engines.base import EXACT, FAST, Run, Work
-from lowdose.infer.engines.choice import CPU, accelerate
 from lowdose.infer.engines.eager import Eager
-from lowdose.infer.models import ReadyModel
+from lowdose.infer.engines.select_engine import CPU, accelerate
 from lowdose.io.source import Plane
+from lowdose.models import load
+from lowdose.models.checkpoint import Domain
+from lowdose.models.load import ReadyModel
+from lowdose.network_spec import Spec
 from lowdose.networks.denoiser import Denoiser
-from lowdose.spec import Spec
-from lowdose.volume import Acquisition, Slice
 
 
 class Off(Eager):
@@ -47,7 +47,7 @@ def noise(units: Tensor) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def own_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv(record.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setenv(engine_cache.FOLDER, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -60,7 +60,7 @@ def a_model(context: int = 0) -> ReadyModel:
 
 
 def engines(monkeypatch: pytest.MonkeyPatch, *made: Off) -> None:
-    monkeypatch.setattr(choice, "CPU", {**{one.name: one for one in made}, "torch": Eager()})
+    monkeypatch.setattr(select_engine, "CPU", {**{one.name: one for one in made}, "torch": Eager()})
 
 
 @pytest.mark.parametrize("name", sorted(CPU))
@@ -73,35 +73,35 @@ def test_every_engine_that_is_here_is_exact(name: str, context: int) -> None:
     made = accelerate(model, name, EXACT, said.append)
     assert (made.engine, made.precision) == (name, EXACT)
     assert not [text for text in said if "warning" in text]
-    hu = gate.built_in(2 * context + 1)[..., :100, :120]
+    hu = accuracy_check.built_in(2 * context + 1)[..., :100, :120]
     precise = Denoiser(model.denoiser.spec, model.denoiser.scale, context).double().eval()
     precise.network.load_state_dict(model.denoiser.network.state_dict())
     right = precise.denoise(hu.double())
-    assert float((made.denoiser.denoise(hu) - right).abs().max()) <= gate.EXACT_HU
+    assert float((made.denoiser.denoise(hu) - right).abs().max()) <= accuracy_check.EXACT_HU
 
 
 @pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
 def test_the_shipped_models_are_right_on_every_engine(name: str) -> None:
-    denoiser = models.find(name, torch.device("cpu")).denoiser
+    denoiser = load.find(name, torch.device("cpu")).denoiser
     assert isinstance(denoiser, Denoiser)
-    hu = gate.built_in()[..., 32:160, 64:192]
-    right = choice._in_float64(denoiser, hu)
+    hu = accuracy_check.built_in()[..., 32:160, 64:192]
+    right = select_engine._in_float64(denoiser, hu)
     for engine in CPU.values():
         if engine.missing():
             continue
         exact = Accelerated(denoiser, engine, EXACT).denoise(hu).numpy()
-        assert not gate.Difference.between(right, exact).fault(EXACT), engine.name
+        assert not accuracy_check.Difference.between(right, exact).fault(EXACT), engine.name
     if not CPU["winograd"].missing():
         fast = Accelerated(denoiser, CPU["winograd"], FAST).denoise(hu).numpy()
-        assert not gate.Difference.between(right, fast).fault(FAST)
+        assert not accuracy_check.Difference.between(right, fast).fault(FAST)
 
 
 def test_the_fastest_engine_that_is_right_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     engines(monkeypatch, Off("wrong", 5.0, 5.0), Off("rough", 0.5, 0.5), Off("fine", 0.0, 0.9))
     times = {"wrong": 0.001, "rough": 0.002, "fine": 0.003, "torch": 0.004}
-    measure = choice._measure
+    measure = select_engine._measure
     monkeypatch.setattr(
-        choice, "_measure", lambda *given: choice.replace(measure(*given), seconds=times[given[1].name])
+        select_engine, "_measure", lambda *given: select_engine.replace(measure(*given), seconds=times[given[1].name])
     )
     assert accelerate(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
     made = accelerate(a_model(), "auto", FAST, lambda _: None)
@@ -161,7 +161,7 @@ def test_what_was_measured_is_remembered_until_weights_or_versions_change(
 
 
 def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(record.FOLDER, "/proc/no-such-place")
+    monkeypatch.setenv(engine_cache.FOLDER, "/proc/no-such-place")
     engines(monkeypatch)
     for _ in range(2):
         said: list[str] = []
@@ -178,8 +178,8 @@ def test_wrong_names_and_absent_engines_are_refused_with_a_way_out(monkeypatch: 
         with pytest.raises(InvalidSetting, match=told):
             accelerate(a_model(), engine, precision)
     with pytest.raises(InvalidSetting, match="nlm is no network"):
-        accelerate(models.find("nlm", torch.device("cpu")), "torch", EXACT)
-    classical = models.find("nlm", torch.device("cpu"))
+        accelerate(load.find("nlm", torch.device("cpu")), "torch", EXACT)
+    classical = load.find("nlm", torch.device("cpu"))
     assert accelerate(classical, "auto", FAST) is classical
     monkeypatch.setattr("lowdose.infer.engines.openvino.find_spec", lambda _: None)
     with pytest.raises(InvalidSetting, match=r"pip install 'lowdose\[engines\]'"):
@@ -224,27 +224,29 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
             return lambda units: right(units) + bad * noise(units) * (units > 1.2)
 
     engines(monkeypatch, Rough("rough", 0.0, 0.0))
-    measure = choice._measure
+    measure = select_engine._measure
     monkeypatch.setattr(
-        choice, "_measure", lambda *given: choice.replace(measure(*given), seconds=0.1 + (given[1].name == "torch"))
+        select_engine,
+        "_measure",
+        lambda *given: select_engine.replace(measure(*given), seconds=0.1 + (given[1].name == "torch")),
     )
     model = accelerate(a_model(), "auto", FAST, lambda _: None)
     assert (model.engine, model.precision) == ("rough", FAST)
-    plain = gate.built_in()[0, 0].numpy()[:64, :64]
+    plain = accuracy_check.built_in()[0, 0].numpy()[:64, :64]
     bright, padded = np.full_like(plain, 1500.0), plain.copy()
     padded[:8] = -3024.0
-    same, told = own_slice.checked(model, Series(plain, padded, plain))  # type: ignore[arg-type]
+    same, told = series_accuracy.checked(model, Series(plain, padded, plain))  # type: ignore[arg-type]
     assert same is model
     assert told == []
     for series, place in ((Series(bright, plain), 1), (Series(plain, plain, bright, plain), 3)):
-        other, told = own_slice.checked(model, series)  # type: ignore[arg-type]
+        other, told = series_accuracy.checked(model, series)  # type: ignore[arg-type]
         assert other.precision == EXACT
         assert f"slice {place} " in told[0]
         assert "rms" in told[0]
     exact = accelerate(a_model(), "auto", EXACT, lambda _: None)
-    assert own_slice.checked(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
+    assert series_accuracy.checked(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
     nothing = np.full_like(plain, -3024.0)
-    assert own_slice.checked(model, Series(nothing))[0] is model  # type: ignore[arg-type]
+    assert series_accuracy.checked(model, Series(nothing))[0] is model  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -252,11 +254,11 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
 def test_cuda_passes_the_gate(name: str, precision: str) -> None:
     said: list[str] = []
-    model = accelerate(models.find(name, torch.device("cuda")), "cuda", precision, said.append)
+    model = accelerate(load.find(name, torch.device("cuda")), "cuda", precision, said.append)
     assert (model.engine, model.precision) == ("cuda", precision), said
     for side in (256, 192):  # a second shape is captured anew
-        hu = gate.built_in()[..., :side, :side]
-        right = choice._in_float64(models.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+        hu = accuracy_check.built_in()[..., :side, :side]
+        right = select_engine._in_float64(load.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
         for _ in range(2):
             found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
-            assert not gate.Difference.between(right, found).fault(precision)
+            assert not accuracy_check.Difference.between(right, found).fault(precision)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowdose.infer.engines import gate
-from lowdose.infer.engines.gate import Difference
-from lowdose.metrics.noise import noise_level
+from lowdose.infer.engines import accuracy_check
+from lowdose.infer.engines.accuracy_check import Difference
+from lowdose.metrics.noise_estimate import noise_level
 
 
 def test_the_four_numbers_are_those_of_their_definitions() -> None:
@@ -49,12 +49,12 @@ def test_limits_are_those_that_were_agreed(apart: Difference, exact: str, fast: 
 
 
 def test_the_built_in_slice_is_a_noisy_trunk_and_always_the_same() -> None:
-    slices = gate.built_in(3)
-    assert slices.shape == (1, 3, gate.SIDE, gate.SIDE)
+    slices = accuracy_check.built_in(3)
+    assert slices.shape == (1, 3, accuracy_check.SIDE, accuracy_check.SIDE)
     assert slices.dtype == torch.float32
-    assert torch.equal(slices, gate.built_in(3))
-    assert torch.equal(slices[:, :1], gate.built_in())
-    hu = gate.built_in()[0, 0].numpy()
+    assert torch.equal(slices, accuracy_check.built_in(3))
+    assert torch.equal(slices[:, :1], accuracy_check.built_in())
+    hu = accuracy_check.built_in()[0, 0].numpy()
     for low, high in ((-1100, -950), (-900, -780), (-150, -50), (0, 90), (600, 1000)):
         assert ((hu > low) & (hu < high)).mean() > 0.002
     level = noise_level(hu, np.ones(hu.shape, bool), 1.0)

@@ -9,7 +9,7 @@ import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.infer.engines.graph import ATEN, exported
 from lowdose.infer.engines.winograd.library import library
 from lowdose.infer.engines.winograd.rewrite import rewrite
-from lowdose.spec import Spec
+from lowdose.network_spec import Spec
 
 TILES = {3: 4, 5: 4}
 DENOISERS = {

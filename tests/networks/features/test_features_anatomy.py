@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.features import anatomy
 from lowdose.networks.features.anatomy import LAYERS, AnatomyFeatures
 from lowdose.networks.features.base import Frozen
+from lowdose.weights import files
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_random_weights_are_named_and_the_same_each_time() -> None:
 
 
 def test_the_shipped_network_or_the_word_that_there_is_none() -> None:
-    if "anatomy" in weights.shipped():
+    if "anatomy" in files.shipped():
         shipped = anatomy.load()
         assert shipped.name == "anatomy"
         assert all(value.isfinite().all() for value in shipped(images(1, 40, 50)).values())

@@ -15,7 +15,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import backbones
 from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.find import find
+from lowdose.networks.features.registry import find
 
 pytest.importorskip("transformers")
 

@@ -15,7 +15,7 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs
 from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.look import MEANS_OF_255
+from lowdose.networks.features.input_transform import MEANS_OF_255
 
 SHALLOW = ["relu1_2", "relu2_1"]
 """Three convolutions: enough to be wrong in, little to write to disk."""

@@ -9,16 +9,16 @@ import torch
 from feature_checks import images
 from safetensors.torch import save_file
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs
-from lowdose.networks.features.find import NAMES, find
+from lowdose.networks.features.registry import NAMES, find
+from lowdose.weights import files
 
 
 def test_importing_every_network_and_the_finder_leaves_the_heavy_libraries_alone() -> None:
     program = (
-        "import sys, lowdose.networks, lowdose.networks.features.find, lowdose.networks.features.lpips; "
+        "import sys, lowdose.networks, lowdose.networks.features.registry, lowdose.networks.features.lpips; "
         "print([name for name in ('transformers', 'huggingface_hub', 'torchvision', 'timm') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
@@ -66,7 +66,7 @@ def test_layers_and_window_reach_the_network() -> None:
 
 
 def test_anatomy_is_the_shipped_one_has_windows_of_its_own_and_takes_a_file(tmp_path: Path) -> None:
-    if "anatomy" in weights.shipped():
+    if "anatomy" in files.shipped():
         assert find("anatomy")(images(1, 33, 40))["full"].shape == (1, 16, 33, 40)
     else:
         with pytest.raises(IncompatibleCheckpoint, match="anatomy"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Window
-from lowdose.networks.features.look import IMAGENET, MEANS_OF_255, Look, Normal
+from lowdose.networks.features.input_transform import IMAGENET, MEANS_OF_255, Look, Normal
 
 AS_IT_IS = Normal((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -7,7 +7,7 @@ import pytest
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.networks.features import settings
-from lowdose.networks.features.look import IMAGENET
+from lowdose.networks.features.input_transform import IMAGENET
 
 
 def seen(folder: Path, **stated: object) -> tuple[list[float], list[float], int]:

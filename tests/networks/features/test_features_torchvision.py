@@ -9,7 +9,7 @@ from tiny_models import save
 
 PROGRAM = """
 import importlib.util, sys, torch
-from lowdose.networks.features.find import find
+from lowdose.networks.features.registry import find
 maps = find("dinov2", sys.argv[1])(torch.zeros(1, 1, 28, 28))
 print(sorted(maps), importlib.util.find_spec("torchvision"))
 """

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lowdose.anatomical_labels import LABELS
 from lowdose.errors import InvalidSetting
-from lowdose.labels import LABELS
-from lowdose.physics.phantom.lesions import KINDS, insert_lesion
-from lowdose.physics.phantom.patient import digital_patient
-from lowdose.volume import Acquisition, Geometry, Volume
+from lowdose.image import Acquisition, Geometry
+from lowdose.phantom.lesions import KINDS, insert_lesion
+from lowdose.phantom.patient import digital_patient
+from lowdose.volume import Volume
 
 RNG = np.random.default_rng(0)
 

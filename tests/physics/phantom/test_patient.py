@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from lowdose.anatomical_labels import LABELS, NAMES
 from lowdose.errors import InvalidSetting
-from lowdose.labels import LABELS, NAMES
-from lowdose.physics.phantom.frame import Build
-from lowdose.physics.phantom.patient import HIGHEST, Patient, digital_patient
-from lowdose.physics.phantom.phases import PHASES, enhancement
+from lowdose.phantom.body_coordinates import Build
+from lowdose.phantom.contrast_phases import PHASES, enhancement
+from lowdose.phantom.patient import HIGHEST, Patient, digital_patient
 
 COARSE = {"size": 160, "pixel_mm": 3.0, "thickness_mm": 1.5}
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.errors import InvalidSetting
-from lowdose.physics.phantom import quality
-from lowdose.physics.phantom.discs import bar, disc
+from lowdose.phantom import test_objects
+from lowdose.phantom.pixel_coverage import bar, disc
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,15 +41,15 @@ def test_bar_is_exact() -> None:
 
 def test_total_attenuation_of_water_is_the_closed_form() -> None:
     for diameter in (200.0, 320.0):
-        phantom = quality.water(diameter, slices=2)
+        phantom = test_objects.water(diameter, slices=2)
         pixels = phantom.volume.hu[1].astype(np.float64) + 1000.0
         assert pixels.sum() * 0.74**2 / 1000.0 == pytest.approx(np.pi / 4 * diameter**2, rel=5e-4)
         assert phantom.volume.hu.shape == (2, 512, 512)
 
 
 PHANTOMS = {
-    "water": quality.water, "contrast": quality.contrast, "low contrast": quality.low_contrast,
-    **{f"acr {k}": (lambda k=k, **s: quality.acr(k, **s)) for k in (1, 2)},
+    "water": test_objects.water, "contrast": test_objects.contrast, "low contrast": test_objects.low_contrast,
+    **{f"acr {k}": (lambda k=k, **s: test_objects.acr(k, **s)) for k in (1, 2)},
 }  # fmt: skip
 
 
@@ -67,14 +67,14 @@ def test_inserts_have_the_stated_hu_and_place(name: str, pixel: float) -> None:
 
 
 def test_the_disc_at_twelve_is_in_front() -> None:
-    first = quality.contrast().inserts[0]
+    first = test_objects.contrast().inserts[0]
     assert first.name == "air"
     assert first.centre[0] < -50
     assert abs(first.centre[1]) < 1e-6
 
 
 def test_line_pairs_lose_contrast_with_frequency() -> None:
-    phantom = quality.line_pairs(size=512, pixel_mm=0.42)
+    phantom = test_objects.line_pairs(size=512, pixel_mm=0.42)
     hu = phantom.volume.hu[0]
     depth = []
     for group in phantom.inserts:
@@ -86,7 +86,7 @@ def test_line_pairs_lose_contrast_with_frequency() -> None:
 
 
 def test_beads_of_the_uniform_module() -> None:
-    phantom = quality.acr(3)
+    phantom = test_objects.acr(3)
     hu = phantom.volume.hu[0].astype(np.float64)
     extra = hu[np.hypot(*np.mgrid[-255.5:256, -255.5:256]) * 0.42 < 90].sum() * 0.42**2
     assert extra == pytest.approx(2 * 2000 * np.pi * 0.14**2, rel=5e-3)
@@ -95,13 +95,13 @@ def test_beads_of_the_uniform_module() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: quality.water(500.0), "500"),
-        (lambda: quality.water(-1.0), "-1"),
-        (lambda: quality.water(slices=0), "0 slices"),
-        (lambda: quality.contrast(pixel_mm=0.1), "51"),
-        (lambda: quality.acr(5), "module 5"),
-        (lambda: quality.line_pairs((0.0,)), "0.0 line pairs"),
-        (lambda: quality.water(pixel_mm=float("nan")), "nan"),
+        (lambda: test_objects.water(500.0), "500"),
+        (lambda: test_objects.water(-1.0), "-1"),
+        (lambda: test_objects.water(slices=0), "0 slices"),
+        (lambda: test_objects.contrast(pixel_mm=0.1), "51"),
+        (lambda: test_objects.acr(5), "module 5"),
+        (lambda: test_objects.line_pairs((0.0,)), "0.0 line pairs"),
+        (lambda: test_objects.water(pixel_mm=float("nan")), "nan"),
     ],
 )
 def test_phantoms_that_cannot_be(call, named: str) -> None:

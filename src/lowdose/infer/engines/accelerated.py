@@ -8,7 +8,7 @@ from threading import Lock
 from torch import Tensor
 
 from lowdose.hounsfield import Scale
-from lowdose.infer.engines import gate, record
+from lowdose.infer.engines import accuracy_check, engine_cache
 from lowdose.infer.engines.base import Engine, Run, Work
 from lowdose.infer.engines.graph import Shape
 from lowdose.networks.denoiser import Denoiser
@@ -61,7 +61,7 @@ class Accelerated:
         return self._runs[shape](units)
 
     def _work(self, shape: Shape) -> Work:
-        key = record.fingerprint(
+        key = engine_cache.fingerprint(
             self.plain.network,
             engine=self.engine.name,
             version=self.engine.version,
@@ -69,5 +69,5 @@ class Accelerated:
             shape=shape,
             spec=repr(self.plain.spec),
         )
-        sample = self.plain.scale.encode(gate.built_in(2 * self.context + 1))
-        return Work(self.plain.network, shape, self.precision, sample, record.folder(key))
+        sample = self.plain.scale.encode(accuracy_check.built_in(2 * self.context + 1))
+        return Work(self.plain.network, shape, self.precision, sample, engine_cache.folder(key))

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lowdose.errors import CannotDecode
-from lowdose.io.archive import CHUNK, Budget
-from lowdose.io.dicom.walk import SYNTAX, Unusual, element
+from lowdose.io.dicom.fast_header import SYNTAX, Unusual, element
+from lowdose.io.zip_files import CHUNK, Budget
 
 MAX_BYTES = 1 << 30
 WAY_OUT = "write it uncompressed first, for example with 'dcmconv +te'"

@@ -12,19 +12,19 @@ from typing import Any, Self
 import numpy as np
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
+from lowdose.image import HU, Slice
 from lowdose.io.atomic import AtomicFolder, refusing
+from lowdose.io.dicom.derivation import Pedigree, derive, derive_frames
 from lowdose.io.dicom.frames import FrameStore
 from lowdose.io.dicom.image import Image
-from lowdose.io.dicom.opening import read_data
+from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
-from lowdose.io.dicom.pedigree import Pedigree, derive, derive_frames
-from lowdose.io.dicom.quiet import quiet
+from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.dicom.rescale import Stored, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
-from lowdose.io.dicom.stored import Stored, changed_pixels, to_stored
+from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
-from lowdose.io.wording import reason, system_reason
-from lowdose.volume import HU, Slice
 
 
 class DicomSink:

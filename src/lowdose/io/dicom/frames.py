@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lowdose.io.dicom.image import Image
-from lowdose.io.dicom.stored import Stored
+from lowdose.io.dicom.rescale import Stored
 
 
 class FrameStore:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.image import Geometry, Vector
 from lowdose.io.dicom.image import Image
 from lowdose.io.source import Plane
-from lowdose.volume import Geometry, Vector
 
 SAME_PLACE = 1e-2
 """mm. Slices nearer than this are duplicates."""

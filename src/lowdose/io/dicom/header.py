@@ -10,13 +10,13 @@ from typing import BinaryIO
 from pydicom.uid import UID
 
 from lowdose.errors import CannotDecode, LowDoseError, NotCT
+from lowdose.image import Acquisition
 from lowdose.io.dicom.image import Image, image
 from lowdose.io.dicom.multiframe import frames
-from lowdose.io.dicom.opening import META, Encoding, LeftOut, is_ct_class, open_header
+from lowdose.io.dicom.open_file import META, Encoding, LeftOut, is_ct_class, open_header
 from lowdose.io.dicom.patients import patient_keys
 from lowdose.io.dicom.pixels import MAX_PIXELS, PixelFormat, check_decodable, check_encapsulated, check_native, locate
 from lowdose.io.dicom.values import Values, number, text
-from lowdose.volume import Acquisition
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from lowdose.errors import NotCT
+from lowdose.image import Vector
 from lowdose.io.dicom.pixels import PixelFormat
 from lowdose.io.dicom.values import Values, number, numbers, text
 from lowdose.io.source import Plane
-from lowdose.volume import Vector
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
 HU_TYPES = {"", "HU", "HU_MOD"}

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lowdose.io.dicom.stored import Stored
-from lowdose.volume import HU, Mask
+from lowdose.image import HU, Mask
+from lowdose.io.dicom.rescale import Stored
 
 AIR = -950.0
 """HU. A declared padding value above this also occurs in tissue, so only regions at the image border are padding."""

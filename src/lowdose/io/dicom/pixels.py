@@ -14,8 +14,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
 from lowdose.io.dicom.deflated import plain_file
-from lowdose.io.dicom.quiet import quiet
-from lowdose.io.dicom.stored import Stored
+from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.dicom.rescale import Stored
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 MAX_PIXELS = 1 << 26

@@ -10,14 +10,14 @@ from typing import Self
 import numpy as np
 
 from lowdose.errors import NothingToRead
-from lowdose.io.dicom.catalog import Catalog, choose, read_headers, scan
+from lowdose.image import Slice
 from lowdose.io.dicom.grid import in_order, lay_out
 from lowdose.io.dicom.image import Image
 from lowdose.io.dicom.padding import declared, valid_mask
 from lowdose.io.dicom.pixels import read_stored
-from lowdose.io.dicom.stored import Stored, to_hu
+from lowdose.io.dicom.rescale import Stored, to_hu
+from lowdose.io.dicom.series_catalog import Catalog, choose, read_headers, scan
 from lowdose.io.source import Plane
-from lowdose.volume import Slice
 
 COARSE_STEP = 2.0
 """HU between neighbouring stored values from which a user is warned."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lowdose.hounsfield import Window
 from lowdose.networks.features import hub
 from lowdose.networks.features.base import Frozen, choose, pad_far
-from lowdose.networks.features.look import IMAGENET, OPENAI_CLIP, WHOLE, Look
+from lowdose.networks.features.input_transform import IMAGENET, OPENAI_CLIP, WHOLE, Look
 
 FAMILIES = {
     family.name: family

@@ -13,7 +13,7 @@ from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Window
 from lowdose.networks.features import files
 from lowdose.networks.features.base import Frozen, choose, seeded
-from lowdose.networks.features.look import IMAGENET, WHOLE, Look, Normal
+from lowdose.networks.features.input_transform import IMAGENET, WHOLE, Look, Normal
 
 
 class _Conv(NamedTuple):

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowdose import weights
 from lowdose.errors import IncompatibleCheckpoint
+from lowdose.weights import files
 
 PICKLED = (".pth", ".pt")
 
@@ -23,7 +23,7 @@ def read(path: Path, recipe: str) -> Mapping[str, object]:
     if not path.is_file():
         raise IncompatibleCheckpoint(f"{path}: no such file; {recipe}")
     if path.suffix == ".safetensors":
-        return weights.read(path).tensors
+        return files.read(path).tensors
     if path.suffix not in PICKLED:
         raise IncompatibleCheckpoint(f"{path}: weights are read from .safetensors, .pth or .pt; {recipe}")
     try:
@@ -62,4 +62,4 @@ def fill(network: nn.Module, path: Path, recipe: str) -> None:
     Raises IncompatibleCheckpoint as ``read`` does, when one is absent or of another shape, and for NaN or infinity.
     """
     shapes = {name: value.shape for name, value in network.state_dict().items()}
-    weights.fill(network, pick(read(path, recipe), shapes, path, recipe), str(path), "the network")
+    files.fill(network, pick(read(path, recipe), shapes, path, recipe), str(path), "the network")

@@ -20,7 +20,7 @@ from torch import nn
 
 from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, InvalidSetting
 from lowdose.networks.features import settings
-from lowdose.networks.features.look import Normal
+from lowdose.networks.features.input_transform import Normal
 
 CONFIG, WEIGHTS, SEEN = "config.json", "model.safetensors", "preprocessor_config.json"
 _FILES = (CONFIG, SEEN, WEIGHTS, "model.safetensors.index.json", "model-*.safetensors")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs, files
-from lowdose.networks.features.look import WHOLE
+from lowdose.networks.features.input_transform import WHOLE
 
 BACKBONES = ("vgg16", "alexnet")
 _TINY = 1e-10

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.networks.features.look import Normal
+from lowdose.networks.features.input_transform import Normal
 
 
 def read(path: Path) -> dict[str, Any]:

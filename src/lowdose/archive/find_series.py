@@ -1,0 +1,84 @@
+"""Which series an archive holds: headers are read folder by folder, and only names of folders are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lowdose.archive.ledger import key_of
+from lowdose.errors import LowDoseError
+from lowdose.io.dicom.header import read_header
+from lowdose.io.dicom.open_file import LeftOut
+from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.folder_tree import folders
+from lowdose.io.messages import printable, reason
+
+OTHERS = (".zip", ".nii", ".nii.gz", ".npy", ".npz")
+"""Input that the single command takes and an archive does not."""
+
+
+@dataclass
+class Series:
+    """One series: its UID, and the folders, relative to the archive, in which files of it lie."""
+
+    uid: str
+    folders: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return key_of(self.uid, self.folders[0])
+
+
+def places(root: Path) -> Iterator[dict[str, str]]:
+    """Every folder below ``root``, itself included, that holds files, as a row for ``in_folder``."""
+    for folder, _, files in folders(root):
+        if files:
+            yield {"root": str(root), "folder": str(folder.relative_to(root))}
+
+
+def in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
+    """A row a series that has files directly in the folder, and one for what could not be read or is of other kinds.
+
+    A file that may be a slice and cannot be read puts nothing in quarantine here: whoever opens a series out of this
+    folder meets it again, and refuses to leave out what may be a slice of the body.
+    """
+    folder = Path(row["root"]) / row["folder"]
+    found, faults, others = set[str](), list[str](), 0
+    with quiet():
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            others += path.name.lower().endswith(OTHERS)
+            try:
+                found.add(read_header(path).series)
+            except LeftOut:
+                continue
+            except (LowDoseError, OSError) as error:
+                faults.append(printable(reason(error).replace(f"{row['root']}/", "")))
+    place = row["folder"]
+    rows: list[dict[str, Any]] = [{"series": uid, "folder": place, "fault": "", "others": 0} for uid in sorted(found)]
+    fault = faults[0] if faults and not found else ""
+    return [*rows, {"series": "", "folder": place, "fault": fault, "others": others}] if fault or others else rows
+
+
+@dataclass
+class Found:
+    """What an archive holds. faults: folder -> why nothing in it could be read. others: files of other kinds."""
+
+    series: dict[str, Series] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+    @classmethod
+    def of(cls, rows: Iterable[dict[str, Any]]) -> Found:
+        """From the rows of all folders, in any order. A series without a UID is one for each folder."""
+        found = cls()
+        for row in sorted(rows, key=lambda row: (row["series"], row["folder"])):
+            if row["fault"] or row["others"]:
+                found.others += row["others"]
+                if row["fault"]:
+                    found.faults[row["folder"]] = row["fault"]
+                continue
+            name = row["series"] or f"without UID in {row['folder']}"
+            found.series.setdefault(name, Series(row["series"])).folders.append(row["folder"])
+        return found

@@ -1,0 +1,192 @@
+"""``lowdose data``: get, pack and check the data of a training; published splits and what leaks between them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lowdose.cli.terminal import console, say, say_all
+
+if TYPE_CHECKING:
+    from lowdose.data.audit.check import Check
+    from lowdose.data.audit.duplicates import SeriesFacts
+
+data_app = typer.Typer(help="Get, pack and check data; published splits and what leaks between them.")
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A line that counts while it is not known how many there will be; only where someone looks."""
+    with console.status(f"{what}: 0") as status:
+        yield lambda done: status.update(f"{what}: {done}")
+
+
+@data_app.command()
+def pack(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of DICOM, NIfTI or NumPy series.")],
+    out: Annotated[Path, typer.Argument(help="New folder, for example thorax.pack.")],
+    pairing: Annotated[
+        str, typer.Option(help="folders: pairs of low- and full-dose folders; none: every CT slice by itself.")
+    ] = "folders",
+    dose: Annotated[str, typer.Option(help="With --pairing none, what the slices are: full or low.")] = "full",
+) -> None:
+    """Pack slices into mapped NumPy files, for training at the speed of memory. Takes 0.5 MiB a slice of 512 x 512."""
+    from lowdose.data import pack_writer as packing
+
+    with counting("slices packed") as advance:
+        made = packing.pack(folders, out, pairing, dose, advance)
+    say_all("warning", made.warnings)
+    kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
+    size = f"{made.bytes / 2**20:.0f} MiB" if made.bytes < 2**30 else f"{made.bytes / 2**30:.1f} GiB"
+    say(f"{made.slices} {kind}, {made.series} series, {made.patients} patient(s), {size}")
+    say(str(out))
+
+
+@data_app.command()
+def check(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of series, or packs.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this JSON file.")] = None,
+) -> None:
+    """List every CT series; find repeats, patients on two sides of a split, and what cannot be read.
+
+    A side is one DIR, or a folder named train, val or test below it. Every slice is read.
+    """
+    from lowdose.data.audit import check as checking
+    from lowdose.io.atomic_replace import replace_file
+
+    with counting("slices read") as advance:
+        found = checking.check(folders, advance)
+    if json_file is not None:
+        replace_file(json_file, json.dumps(found.to_dict(), indent=1).encode())
+    Console(highlight=False, width=max(console.width, 120)).print(_table(found))
+    for title, lines in _warnings(found):
+        say_all(title, lines)
+    patients = len({series.patient for series in found.series})
+    slices = sum(series.slices for series in found.series)
+    say(f"{slices} slices, {len(found.series)} series, {patients} patient(s)")
+
+
+def _warnings(found: Check) -> list[tuple[str, list[str]]]:
+    return [
+        ("duplicate", found.duplicates),
+        ("near-duplicate", found.near_duplicates),
+        ("leak", found.leaks),
+        ("unreadable", found.unreadable),
+    ]
+
+
+def _table(found: Check) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("patient", justify="right")
+    for name in ("slices", "matrix", "pixel mm", "thick mm", "step mm", "kVp", "mAs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("kernel", "manufacturer"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("series", overflow="fold")
+    common = os.path.commonpath([facts.place for facts in found.series])
+    for facts in found.series:
+        table.add_row(*_row(facts), os.path.relpath(facts.place, common) if facts.place != common else facts.place)
+    return table
+
+
+def _row(facts: SeriesFacts) -> Sequence[str]:
+    name = f"{facts.patient}" + (f" {facts.case}" if facts.case else "")
+    pixel = None if facts.pixel_mm is None else facts.pixel_mm[0]
+    mas = "?" if facts.mas is None else "-".join(dict.fromkeys(f"{value:.0f}" for value in facts.mas))
+    size = f"{facts.matrix[1]}x{facts.matrix[0]}"
+    numbers = [_number(value) for value in (pixel, facts.thickness_mm, facts.spacing_mm, facts.kvp)]
+    return [name, f"{facts.slices}", size, *numbers, mas, facts.kernel or "?", facts.manufacturer or "?"]
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4g}"
+
+
+@data_app.command()
+def splits(name: Annotated[str | None, typer.Argument(help="Show the cases of this one.")] = None) -> None:
+    """List the published splits, or the cases of one."""
+    from lowdose.data.splits.published import find_split
+    from lowdose.data.splits.published import splits as known
+
+    if name is None:
+        for split in known().values():
+            counts = [
+                _count(split.train, "training"),
+                _count(split.validation, "validation"),
+                _count(split.test, "test"),
+            ]
+            typer.echo(f"{split.name:<22} {', '.join(filter(None, counts))}\n{'':<22} {split.paper}")
+        return
+    split = find_split(name)
+    typer.echo(f"{split.name}\n{split.paper}\n{split.collection}\nlists from {split.source}")
+    if split.note:
+        typer.echo(split.note)
+    for side, cases in (("train", split.train), ("validation", split.validation), ("test", split.test)):
+        if cases is None:
+            typer.echo(f"{side}: not published; every case that is not held out")
+        elif cases:
+            typer.echo(f"{side} ({len(cases)}): {' '.join(sorted(cases))}")
+
+
+def _count(cases: frozenset[str] | None, name: str) -> str:
+    return f"{len(cases)} {name}" if cases else ""
+
+
+@data_app.command()
+def leakage(
+    one: Annotated[str | None, typer.Argument(help="A split.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Another; without it, all others.")] = None,
+) -> None:
+    """Tell which cases one published split trains or validates on and another tests on; without names, all of them."""
+    from itertools import combinations
+
+    from lowdose.data.splits.published import find_split, leaks
+    from lowdose.data.splits.published import splits as known
+
+    if one is None:
+        pairs = list(combinations(known().values(), 2))
+    elif other is None:
+        pairs = [(find_split(one), split) for split in known().values() if split.name != one]
+    else:
+        pairs = [(find_split(one), find_split(other))]
+    found = [leak for a, b in pairs for leak in leaks(a, b)]
+    for leak in found:
+        typer.echo(str(leak))
+    if not found:
+        typer.echo("no leak: nothing that one trains or validates on is tested on by the other")
+
+
+@data_app.command()
+def download(
+    collection: Annotated[str, typer.Argument(help="For example LDCT-and-Projection-data, rider_pilot or c4kc_kits.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the patients; what is there already is not fetched again.")],
+    patients: Annotated[
+        list[str] | None,
+        typer.Option("--patients", metavar="ID", help="Only this patient; may be given several times."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and its size.")] = False,
+) -> None:
+    """Fetch the CT images of a public collection from the Imaging Data Commons (needs the extra 'download')."""
+    from lowdose.data.download import fetch as downloading
+    from lowdose.data.download import imaging_data_commons
+
+    client = imaging_data_commons.ImagingDataCommons(collection, out)
+    names = [name for text in patients or [] for name in text.split(",") if name]
+    wanted = downloading.select(client, collection, names)
+    size = sum(series.megabytes for series in wanted) / 1000
+    say(f"{len(wanted)} CT series of {len({s.patient for s in wanted})} patient(s), {size:.1f} GB")
+    if dry_run:
+        return
+    with counting(f"series of {len(wanted)} there") as advance:
+        done = downloading.download(client, collection, out, names, advance)
+    say(f"{len(done.series) - done.present} series fetched, {done.present} were there\n{out}")
+    if doi := next((series.doi for series in done.series if series.doi), ""):
+        say(f"cite the collection: doi {doi}")

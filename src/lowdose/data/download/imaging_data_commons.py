@@ -1,0 +1,92 @@
+"""The NCI Imaging Data Commons, through its own client idc-index (an optional extra).
+
+The client's index comes with it, so only a transfer needs the network; that a transfer failed it says in its log only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+
+from lowdose.data.download.fetch import Remote, by_hand
+from lowdose.errors import DownloadFailed
+
+CT_IMAGES = [str(uid) for uid in (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)]
+INSTALL = "pip install 'lowdose[download]'"
+
+
+class ImagingDataCommons:
+    """A ``data.download.Client``. Raises DownloadFailed when idc-index is not installed or cannot be started."""
+
+    def __init__(self, collection: str, out: Path) -> None:
+        try:
+            module = importlib.import_module("idc_index")
+        except ImportError as error:
+            raise DownloadFailed(
+                f"downloading needs the client idc-index: {INSTALL}. {by_hand(collection, out)}"
+            ) from error
+        try:
+            with _log():
+                self._client: Any = module.IDCClient()
+        except Exception as error:  # whatever its data base or the missing network raise
+            raise DownloadFailed(f"idc-index cannot be started ({error}). {by_hand(collection, out)}") from error
+
+    def collections(self) -> Sequence[str]:
+        return sorted(self._client.index["collection_id"].unique())
+
+    def ct_series(self, collection: str) -> Sequence[Remote]:
+        index = self._client.index
+        rows = index[(index["collection_id"] == collection) & index["SOPClassUID"].isin(CT_IMAGES)]
+        found = [_remote(row) for row in rows.to_dict("records")]
+        return sorted(found, key=lambda series: (series.patient, series.study, series.number, series.uid))
+
+    def fetch(self, uids: Sequence[str], folder: Path) -> str:
+        with _log() as lines:
+            try:
+                self._client.download_from_selection(
+                    str(folder), seriesInstanceUID=list(uids), dirTemplate="%SeriesInstanceUID", show_progress_bar=False
+                )
+            except Exception as error:  # its own checks (disk space, names) raise whatever they like
+                lines.append(str(error))
+        return lines[0] if lines else ""
+
+
+def _remote(row: Mapping[str, Any]) -> Remote:
+    number = str(row["SeriesNumber"])
+    return Remote(
+        str(row["PatientID"]),
+        str(row["StudyInstanceUID"]),
+        str(row["SeriesInstanceUID"]),
+        int(number) if number.isdecimal() else 0,
+        str(row["SeriesDescription"] or ""),
+        int(row["instanceCount"]),
+        float(row["series_size_MB"]),
+        str(row["source_DOI"] or ""),
+    )
+
+
+@contextmanager
+def _log() -> Iterator[list[str]]:
+    """Why things failed, in the client's words: what its errors end with. Nothing of it is printed."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                said = [line for line in record.getMessage().splitlines() if line.strip()]
+                lines.extend(line.rpartition('": ')[2] for line in said[-1:])
+
+    logger, handler = logging.getLogger("idc_index"), Keep()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

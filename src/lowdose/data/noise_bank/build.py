@@ -1,0 +1,146 @@
+"""Building a noise bank: slice by slice, each written whole before it counts, so that an interrupted build goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from scipy.ndimage import gaussian_filter
+
+from lowdose.data.noise_bank.bank import NoiseBank
+from lowdose.data.noise_bank.plan import FULL, Plan, array_name
+from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.pack.index import Stored, whole_hu
+from lowdose.errors import GeometryMismatch, IncompatiblePack, LowDoseError, NotCT
+from lowdose.image import HU
+from lowdose.io.atomic import refusing
+from lowdose.io.messages import reason
+from lowdose.physics.dose_simulator import DoseSimulator, check_hu, generator
+
+SMOOTH_PX = 8.0
+"""Gaussian under which most of the noise averages out and the bias of the logarithm does not."""
+SEED = 0
+"""One for all runs, so that they can share a bank."""
+
+
+class Exposed(NamedTuple):
+    """How a slice was scanned. exposure: mAs times mm of slice."""
+
+    simulator: DoseSimulator
+    exposure: float
+
+
+Calibrate = Callable[[Sequence[NormalSlice]], Sequence[Exposed]]
+"""Slices of one series -> how each was scanned. May raise LowDoseError: the series is left out."""
+
+
+def fill(
+    folder: Path,
+    slices: Sequence[NormalSlice],
+    calibrate: Calibrate,
+    share: tuple[int, int] = (0, 1),
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Builds what is missing of ``slices`` in the bank at ``folder``, all cores at each slice.
+
+    share: (number, of how many) of the processes that build together. advance gets (slices done, slices to do). A slice
+    that cannot be used is noted as left out. Raises IncompatiblePack when the bank's images are not those of
+    the slices, OutputRefused when the disk is full.
+    """
+    bank = NoiseBank(folder)
+    _check_images(bank, [item for item in slices if item.key in bank.built])
+    mine = [item for place, item in enumerate(slices) if place * share[1] // len(slices) == share[0]]
+    missing = {item.key for item in mine if not bank.known(item.key)}
+    total = len(missing)
+    with refusing(folder), (folder / f"built-{share[0]}.jsonl").open("a", encoding="utf-8") as log:
+        log.write("\n" * bool(missing))  # ends a line that was torn
+        for line in _built(bank, slices, missing, calibrate):
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            missing.discard(str(line["key"]))
+            advance(total - len(missing), total)
+
+
+def _built(
+    bank: NoiseBank, slices: Sequence[NormalSlice], missing: set[str], calibrate: Calibrate
+) -> Iterator[dict[str, object]]:
+    """A line for each missing slice, once its images are written."""
+    series: dict[str, list[NormalSlice]] = {}
+    for item in slices:
+        series.setdefault(item.series, []).append(item)
+    for items in series.values():
+        wanted = [place for place, item in enumerate(items) if item.key in missing]
+        if not wanted:
+            continue
+        try:
+            scans = calibrate(items)  # all of them, so that a build that goes on finds what it found before
+        except (LowDoseError, OSError) as error:
+            for place in wanted:
+                yield {"key": items[place].key, "left_out": _why(error)}
+            continue
+        for place in wanted:
+            yield _build(bank, items[place], scans[place])
+
+
+def _build(bank: NoiseBank, item: NormalSlice, scan: Exposed) -> dict[str, object]:
+    try:
+        planes, scales = _stored(simulated(item, scan, bank.plan))
+    except (LowDoseError, OSError) as error:
+        return {"key": item.key, "left_out": f"{item.series}: {_why(error)}"}
+    size = bank.plan.slices[item.key]
+    with (bank.folder / array_name(size)).open("r+b") as file:
+        npy.read_magic(file)
+        npy.read_array_header_1_0(file)
+        file.seek(bank.plan.rows[item.key] * planes.nbytes, 1)
+        file.write(planes.tobytes())
+    simulator = scan.simulator
+    physics = {"kernel": str(simulator.kernel), "scanner": repr(simulator.scanner), "exposure": scan.exposure}
+    return {"key": item.key, "scales": scales, **physics}
+
+
+def _why(error: LowDoseError | OSError) -> str:
+    return str(error) if isinstance(error, LowDoseError) else reason(error)
+
+
+def simulated(item: NormalSlice, scan: Exposed, plan: Plan) -> Sequence[HU]:
+    """The planes of one slice, (y, x) HU: full dose; for each level its bias, and exact realisations less that.
+
+    Raises NotCT or GeometryMismatch for what cannot be simulated.
+    """
+    hu, pixel_mm = item.read(), item.pixel_mm
+    if pixel_mm is None:
+        raise NotCT("no pixel size is stated, so no rays can be drawn")
+    if hu.shape != plan.slices[item.key]:
+        raise GeometryMismatch(f"holds {hu.shape} pixels where its header states {plan.slices[item.key]}")
+    check_hu(hu)
+    expected = scan.simulator.expected(hu, pixel_mm, scan.exposure)
+    planes = [hu]
+    for dose in plan.doses:
+        noise = [
+            scan.simulator.noise(expected, dose, generator(SEED, f"{item.key} {dose:g} {number}"))
+            for number in range(plan.realisations)
+        ]
+        bias = gaussian_filter(np.mean(noise, axis=0), SMOOTH_PX)
+        planes += [bias, *(image - bias for image in noise)]
+    return planes
+
+
+def _stored(found: Sequence[HU]) -> tuple[Stored, list[float]]:
+    """(planes, y, x) int16 and the HU of one unit of each plane: 1 of the first, else as fine as its values allow."""
+    scales = [1.0, *(max(float(np.abs(image).max()) / 32767, 1e-6) for image in found[1:])]
+    return np.stack([whole_hu(image / np.float32(s)) for image, s in zip(found, scales, strict=True)]), scales
+
+
+def _check_images(bank: NoiseBank, built: Sequence[NormalSlice]) -> None:
+    """The first and the last slice tell whether the keys still stand for the same images."""
+    for item in (*built[:1], *built[-1:]):
+        window = (slice(None), slice(None))
+        if not np.array_equal(bank[item.key].planes[FULL][window], whole_hu(item.read())):
+            raise IncompatiblePack(
+                f"{bank.folder}: the image it holds for {item.series} is not the one there now; remove the folder, it "
+                "is built again"
+            )

@@ -1,0 +1,206 @@
+"""Writing a pack: series after series, slice after slice, so that memory does not grow with the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from numpy.lib import format as npy
+
+from lowdose.data.pack.index import (
+    SeriesRow,
+    SliceRow,
+    Stored,
+    array_name,
+    pixel_hash,
+    short_hash,
+    whole_hu,
+    write_table,
+)
+from lowdose.data.pack.reader import is_pack
+from lowdose.data.pairs import PairedSlice, paired_slices
+from lowdose.data.series import Series, all_series
+from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead, OutputRefused
+from lowdose.image import HU, Acquisition
+from lowdose.io.atomic import new_folder
+from lowdose.io.dicom.patients import patients
+from lowdose.io.messages import reason
+from lowdose.io.pairing import open_pairs, search
+from lowdose.io.source import Plane
+
+PAIRINGS = ("folders", "none")
+SHOWN = 3
+Images = Mapping[str, HU]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a new pack holds, and what was left out of it and why."""
+
+    slices: int
+    series: int
+    patients: int
+    bytes: int
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    """One series on its way in. place: for messages. read: number of a slice -> its images by dose, (y, x) HU."""
+
+    place: str
+    uid: str
+    acquisition: Acquisition
+    keys: frozenset[str]
+    case: str | None
+    planes: Sequence[Plane]
+    read: Callable[[int], Images]
+
+
+def pack(
+    roots: Sequence[Path], out: Path, pairing: str, dose: str, advance: Callable[[int], None] = lambda _: None
+) -> Contents:
+    """Packs what lies below the roots into the new folder ``out``, which appears whole or not at all.
+
+    pairing: 'folders' packs pairs as ``io.pairing.search`` finds them, 'none' every CT slice, as of dose ``dose``
+    ('full' or 'low'). advance gets the number of slices so far. What cannot be read is left out and told of. Raises
+    NothingToRead when nothing is left, OutputRefused, InvalidSetting.
+    """
+    _check(roots, out, pairing, dose)
+    warnings: list[str] = []
+    with new_folder(out) as folder:
+        writer = Writer(folder)
+        for root in roots:
+            incoming = _pairs(root, warnings) if pairing == "folders" else _singles(root, dose, warnings)
+            for series in incoming:
+                warnings += writer.take(series, advance)
+        if not writer.slices:
+            told = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
+            raise NothingToRead(f"{', '.join(map(str, roots))}: no slice to pack{told}")
+        count = writer.finish()
+        size = sum(file.stat().st_size for file in folder.iterdir())
+    return Contents(len(writer.slices), len(writer.series), count, size, warnings)
+
+
+def _check(roots: Sequence[Path], out: Path, pairing: str, dose: str) -> None:
+    if pairing not in PAIRINGS:
+        raise InvalidSetting(f"--pairing {pairing}: must be one of {', '.join(PAIRINGS)}")
+    if dose not in ("full", "low"):
+        raise InvalidSetting(f"--dose {dose}: must be full or low")
+    for root in roots:
+        if is_pack(root):
+            raise InvalidSetting(f"{root}: is a pack already; commands that take --data take several packs")
+        if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+            raise OutputRefused(f"{out}: lies inside the input folder {root}; choose a place outside it")
+
+
+class Writer:
+    """Fills a folder with the arrays of a pack; ``finish`` completes them and writes the table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.series: list[SeriesRow] = []
+        self.slices: list[SliceRow] = []
+        self._folder = folder
+        self._counts: dict[str, int] = {}
+        self._seen: set[str] = set()
+
+    def take(self, incoming: _Incoming, advance: Callable[[int], None]) -> list[str]:
+        """Adds one series; a sentence for what was left out of it."""
+        told: list[str] = []
+        before, repeated = len(self.slices), 0
+        for index, plane in enumerate(incoming.planes):
+            try:
+                images = {role: whole_hu(hu) for role, hu in incoming.read(index).items()}
+            except (LowDoseError, OSError) as error:
+                told.append(f"{error if isinstance(error, LowDoseError) else reason(error)} (left out)")
+                continue
+            repeated += not self._add(incoming, index, plane, images)
+            advance(len(self.slices))
+        if repeated:
+            told.append(f"{incoming.place}: {repeated} slices are in the pack already (left out)")
+        if len(self.slices) > before:
+            made = incoming.acquisition
+            facts = (made.thickness_mm, made.kernel, made.kvp, made.manufacturer)
+            uid = short_hash(incoming.uid or self.slices[before].key)
+            self.series.append(SeriesRow(0, incoming.case, uid, *facts, tuple(sorted(incoming.keys))))
+        return told
+
+    def _add(self, incoming: _Incoming, index: int, plane: Plane, images: Mapping[str, Stored]) -> bool:
+        """Whether the slice was new."""
+        hashes = {role: pixel_hash(image) for role, image in images.items()}
+        place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
+        key = short_hash(f"{incoming.uid} {place} {sorted(hashes.items())}")
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        shape = next(iter(images.values())).shape
+        size = (shape[0], shape[1])
+        rows = [self._append(array_name(role, size), image) for role, image in images.items()]
+        facts = (key, size, plane.position, plane.pixel_mm, plane.mas)
+        self.slices.append(SliceRow(len(self.series), rows[0], *facts, hashes.get("low"), hashes.get("full")))
+        return True
+
+    def _append(self, name: str, image: Stored) -> int:
+        """Puts an image behind those of its array; its row."""
+        row = self._counts.get(name, 0)
+        with (self._folder / name).open("ab") as file:
+            if row == 0:
+                npy.write_array_header_1_0(file, _header(0, image.shape))
+            file.write(image.astype("<i2", copy=False).tobytes())
+        self._counts[name] = row + 1
+        return row
+
+    def finish(self) -> int:
+        """Completes the arrays' headers, numbers the patients, writes the table; the number of patients."""
+        for name, count in self._counts.items():
+            with (self._folder / name).open("r+b") as file:
+                kind = npy.read_magic(file)
+                shape, _, _ = npy.read_array_header_1_0(file)
+                end = file.tell()
+                file.seek(0)
+                npy.write_array_header_1_0(file, _header(count, shape[1:]))  # NumPy leaves room for a longer count
+                if kind != (1, 0) or file.tell() != end:
+                    raise AssertionError(f"the header of {name} changed its length")
+        numbers = patients(self.series)
+        rows = [replace(row, patient=number + 1) for row, number in zip(self.series, numbers, strict=True)]
+        write_table(self._folder, rows, self.slices)
+        return len(set(numbers))
+
+
+def _header(count: int, shape: Sequence[int]) -> dict[str, object]:
+    return {"descr": "<i2", "fortran_order": False, "shape": (count, *shape)}
+
+
+def _singles(root: Path, dose: str, warnings: list[str]) -> Iterator[_Incoming]:
+    for series in all_series(root, warnings):
+        read, keys = partial(_single, series, dose), series.patient_keys
+        yield _Incoming(str(series.place), series.uid, series.acquisition, keys, series.case, series.planes, read)
+
+
+def _single(series: Series, dose: str, index: int) -> Images:
+    return {dose: series.read(index).in_air}
+
+
+def _pairs(root: Path, warnings: list[str]) -> Iterator[_Incoming]:
+    found = search(root)
+    warnings += found.warnings
+    for pair in found.pairs:
+        with ExitStack() as stack:
+            try:
+                (series,) = open_pairs(stack, [(pair.name, pair.low, pair.full)])
+            except LowDoseError as error:
+                warnings.append(f"{error} (left out)")
+                continue
+            warnings += [f"{pair.name}: {text}" for text in series.warnings]
+            planes = [series.full.planes[j] for _, j in series.pairs]
+            uid, made = str(series.full.uids.get("series", "")), series.full.acquisition
+            read = partial(_pair, paired_slices(series))
+            yield _Incoming(pair.name, uid, made, series.patient_keys, series.case, planes, read)
+
+
+def _pair(items: Sequence[PairedSlice], index: int) -> Images:
+    low, full = items[index].read()
+    return {"low": low, "full": full}

@@ -1,0 +1,40 @@
+"""Stored numbers and HU: the affine rescale, and the way back that keeps every untouched pixel bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowdose.errors import OutputRefused
+from lowdose.image import HU, Mask
+
+Stored = NDArray[Any]
+
+
+def to_hu(stored: Stored, slope: float, intercept: float) -> HU:
+    """stored * slope + intercept, any shape, as float32 HU."""
+    if slope == 1.0:
+        return np.add(stored, np.float32(intercept), dtype=np.float32, casting="unsafe")
+    hu = np.multiply(stored, np.float32(slope), dtype=np.float32, casting="unsafe")
+    hu += np.float32(intercept)
+    return hu
+
+
+def changed_pixels(hu: HU, original: HU, valid: Mask) -> Mask:
+    """Where a result differs from what was read; never where nothing was reconstructed.
+
+    Raises OutputRefused when the result has another shape or holds NaN or infinity.
+    """
+    if hu.shape != original.shape:
+        raise OutputRefused(f"a result of shape {hu.shape} cannot replace a slice of shape {original.shape}")
+    if not np.isfinite(hu).all():
+        raise OutputRefused("the result holds NaN or infinity; nothing was written")
+    return np.asarray((hu != original) & valid)
+
+
+def to_stored(hu: HU, slope: float, intercept: float, low: int, high: int) -> NDArray[np.int64]:
+    """Nearest stored integer of each HU, clamped to [low, high]."""
+    exact = (hu.astype(np.float64) - intercept) / slope
+    return np.clip(np.rint(exact), low, high).astype(np.int64)

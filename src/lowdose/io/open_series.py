@@ -1,0 +1,78 @@
+"""Any supported input as a Source, and the Sink that fits it."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
+from lowdose.io.dicom.derived import DicomSink
+from lowdose.io.dicom.series import DicomSource
+from lowdose.io.messages import printable, reason
+from lowdose.io.nifti import NiftiSink, NiftiSource
+from lowdose.io.numpy_files import NumpySink, NumpySource
+from lowdose.io.provenance import Provenance
+from lowdose.io.source import Sink, Source
+from lowdose.io.zip_files import extract
+
+
+@contextmanager
+def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
+    """A series from a DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz; unpacked copies go with the block.
+
+    Raises any of the input errors of ``lowdose.errors``.
+    """
+    with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
+        unpacked = Path(folder) / path.name
+
+        def legible(text: str) -> str:
+            return printable(text.replace(str(unpacked), str(path)))
+
+        try:
+            source = _open(path, series, unpacked)
+            source.skipped = [legible(line) for line in source.skipped]
+            yield source
+        except LowDoseError as error:
+            if legible(str(error)) == str(error):
+                raise
+            raise type(error)(legible(str(error))) from error
+
+
+def _open(path: Path, series: str | None, unpacked: Path) -> Source:
+    """``unpacked``: where to unpack what is packed, in a folder that is there."""
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise NothingToRead(f"{path}: no such file or folder") from error
+    except (OSError, ValueError) as error:
+        raise CannotDecode(f"{path}: cannot be opened ({reason(error)})") from error
+    name = path.name.lower()
+    if not path.is_dir() and name.endswith((".nii", ".nii.gz", ".npy", ".npz")):
+        if series is not None:
+            raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
+        kind = NiftiSource if ".nii" in name[-7:] else NumpySource
+        return kind(path, unpacked.parent)
+    if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
+        unpacked.mkdir()
+        extract(path, unpacked)
+        return DicomSource(unpacked, series)
+    return DicomSource(path, series)
+
+
+def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
+    """Where the results for a source go: a new folder for DICOM, else a new file of the source's kind.
+
+    Raises OutputRefused before any work when the place is taken or of the wrong kind.
+    """
+    if isinstance(source, DicomSource):
+        if output.name.lower().endswith((".nii", ".nii.gz", ".npy", ".npz", ".zip", ".dcm")):
+            raise OutputRefused(f"{output}: the result of DICOM is a DICOM folder; give the name of a new folder")
+        return DicomSink(source, output, provenance)
+    if isinstance(source, NiftiSource):
+        return NiftiSink(source, output, provenance)
+    if isinstance(source, NumpySource):
+        return NumpySink(source, output)
+    raise OutputRefused(f"{output}: no writer for a {type(source).__name__}")

@@ -1,0 +1,55 @@
+"""Every feature network by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import Window
+from lowdose.networks.features import anatomy, backbones, convs
+from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.input_transform import WHOLE
+
+RANDOM = "-random"
+NAMES = (
+    "anatomy",
+    *convs.PLANS,
+    *backbones.FAMILIES,
+    f"anatomy{RANDOM}",
+    *(f"{name}{RANDOM}" for name in convs.PLANS),
+)
+
+
+def find(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    window: Window | None = None,
+    fetch: bool = False,
+) -> Frozen:
+    """Frozen features by name: 'anatomy', which is shipped, or one of ``NAMES`` with weights the user has.
+
+    weights: for 'anatomy' a file of the recipe, or None; for VGG and AlexNet a .safetensors or .pth file; for
+    'dinov2', 'clip', 'resnet' a folder or a hub name. '<name>-random' is a seeded stand-in that must be asked for and
+    keeps its name in every result. layers: None is the usual choice of each. window: what natural-image networks are
+    shown, None is all of [-1000, 2000] HU; 'anatomy' has windows of its own. fetch: whether a hub name may be
+    downloaded. Raises InvalidSetting for an unknown name or layer, or an argument the name has no use for, and
+    IncompatibleCheckpoint or DownloadFailed, with what to put where, when there are no usable weights.
+    """
+    if name not in NAMES:
+        raise InvalidSetting(f"features '{name}' are not known; known are {', '.join(NAMES)}")
+    family = name.removesuffix(RANDOM)
+    if name != family and weights is not None:
+        raise InvalidSetting(f"features '{name}' are random and take no weights ({weights}); '{family}' takes them")
+    if family == "anatomy" and window is not None:
+        raise InvalidSetting(f"features '{name}' have windows of their own and take none ({window})")
+    if family in backbones.FAMILIES:
+        return backbones.load(name, weights, layers, window or WHOLE, fetch=fetch)
+    path = None if weights is None else Path(weights)
+    if family == "anatomy":
+        return anatomy.load(path, layers) if name == family else anatomy.stand_in(layers)
+    if name == family:
+        return convs.load(name, path, layers, window or WHOLE)
+    return convs.stand_in(family, layers, window or WHOLE)

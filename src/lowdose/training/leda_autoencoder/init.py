@@ -1,0 +1,109 @@
+"""What a training of LEDA's autoencoder begins from: its scans, its first weights, and whether they fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.pairs import split_by_patient
+from lowdose.errors import InvalidSetting
+from lowdose.language import autoencoder_file
+from lowdose.language.vocabulary import Vocabulary
+from lowdose.networks.autoencoder import Autoencoder
+from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers, AutoencoderRecipe
+
+
+def split(items: Sequence[NormalSlice], held_out: int) -> tuple[list[NormalSlice], list[NormalSlice]]:
+    """As ``split_by_patient``; digital patients can stand alone, so there may be none to split."""
+    return split_by_patient(items, held_out) if items else ([], [])
+
+
+def fresh(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder:
+    """Untrained, with the words or, if the numbers say so, with a codebook to be learned in their place."""
+    numbers = recipe.numbers
+    codebook = autoencoder_file.codebook(words, numbers.word_length)
+    if numbers.learned_tokens:
+        codebook = torch.randn(numbers.learned_tokens, codebook.shape[1]) * codebook.square().mean().sqrt()
+    return Autoencoder(recipe.size, codebook, numbers.layers, numbers.sharpness, learned=numbers.learned_tokens > 0)
+
+
+def go_on(made: Autoencoder, start: Path) -> str:
+    """Takes over weights; returns their SHA-256. Raises InvalidSetting when they are of another autoencoder.
+
+    Words are no weights, so that those of another vocabulary would fit in without a word.
+    """
+    found = autoencoder_file.load(start)
+    old: dict[str, Tensor] = found.autoencoder.state_dict()
+    fits = {name: value.shape for name, value in old.items()} == {n: v.shape for n, v in made.state_dict().items()}
+    same = made.quantiser.learned or (fits and _same_words(found.autoencoder, made))
+    if not fits or not same:
+        raise InvalidSetting(
+            f"{start}: is an autoencoder of size '{found.autoencoder.size}' with "
+            f"{'other words' if fits else 'other weights'}; start from one of the same recipe"
+        )
+    if made.quantiser.learned and found.autoencoder.sharpness != made.sharpness:
+        raise InvalidSetting(
+            f"{start}: its codebook was learned with sharpness={found.autoencoder.sharpness:g}, now it is "
+            f"{made.sharpness:g}; set the same"
+        )
+    made.load_state_dict(old)
+    return found.sha256
+
+
+def _same_words(one: Autoencoder, other: Autoencoder) -> bool:
+    mine, theirs = one.codebook, other.codebook
+    return mine.shape == theirs.shape and torch.allclose(mine, theirs, rtol=1e-5, atol=1e-6 * float(mine.abs().max()))
+
+
+def check_sizes(
+    numbers: AutoencoderNumbers,
+    made: Autoencoder,
+    least: int,
+    learn: Sequence[NormalSlice],
+    check: Sequence[NormalSlice],
+) -> None:
+    """Raises InvalidSetting unless there is something to train on, and all of it of a size that ``made`` can take.
+
+    least: pixels a side that the losses need.
+    """
+    if not learn and not (numbers.digital_share and numbers.patients):
+        raise InvalidSetting(
+            "nothing to train on: give scans of normal dose with --data, or digital patients (digital_share, patients)"
+        )
+    if not numbers.side and numbers.digital_share:
+        raise InvalidSetting("side=0 (whole slices): is for real slices; set digital_share=0, or a side")
+    stride, least = made.stride, max(least, made.smallest)
+    if numbers.side and (numbers.side % stride or numbers.side < least):
+        raise InvalidSetting(f"side={numbers.side}: must be a multiple of {stride}, at least {least}, or 0")
+    if not numbers.side:
+        _check_whole(numbers, stride, least, learn)
+    for item in check:
+        if min(item.shape) < made.smallest:
+            raise InvalidSetting(
+                f"{item.series}: slices of {_by(item.shape)} pixels cannot be judged on, the autoencoder needs "
+                f"{made.smallest} a side; leave that patient out, or --set validation_patients=0"
+            )
+
+
+def _check_whole(numbers: AutoencoderNumbers, stride: int, least: int, learn: Sequence[NormalSlice]) -> None:
+    """Slices that are trained on as they are."""
+    shapes = sorted({item.shape for item in learn})
+    for shape in shapes:
+        if min(shape) < least or any(length % stride for length in shape):
+            raise InvalidSetting(
+                f"side=0 (whole slices): a slice has {_by(shape)} pixels; sides must be multiples of {stride}, at "
+                f"least {least}; leave it out, or set a side"
+            )
+    if len(shapes) > 1 and numbers.batch > 1:
+        raise InvalidSetting(
+            f"side=0 (whole slices): there are slices of {_by(shapes[0])} and of {_by(shapes[-1])} pixels, which make "
+            "no batch; set batch=1, or a side"
+        )
+
+
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} x {shape[1]}"

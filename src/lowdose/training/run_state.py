@@ -1,0 +1,75 @@
+"""The full state of a run on disk, so that a resumed run equals one that was never interrupted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.io.atomic_replace import replace_file
+from lowdose.training.schedule import EMA
+
+
+def save_state(
+    path: Path, step: int, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: object
+) -> None:
+    """Write atomically: a run stopped while saving keeps the state before."""
+    rng = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+    state = {
+        "step": step,
+        "modules": {name: module.state_dict() for name, module in saved.items()},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+        "ema": ema.weights,
+        "rng": rng,
+        "run": run,
+    }
+    data = io.BytesIO()
+    torch.save(state, data)
+    replace_file(path, data.getvalue())
+
+
+def load_state(
+    path: Path, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: Mapping[str, object]
+) -> int:
+    """Put the state back in place; returns the number of steps done.
+
+    Raises InvalidSetting when the run was started with other numbers, naming them.
+    """
+    state = _read(path)
+    old = {"accumulate": 1, **state["run"]}  # before there was accumulation
+    if old != run:
+        names = [
+            f"{key} was {old.get(key)}, now {value}"
+            for key, value in run.items()
+            if key not in old or old[key] != value
+        ]
+        raise InvalidSetting(f"{path.parent}: cannot resume with other settings ({'; '.join(names)}); start a new run")
+    for name, module in saved.items():
+        module.load_state_dict(state["modules"][name])
+    for name, optimiser in optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+    for name, value in state["ema"].items():
+        ema.weights[name].copy_(value)
+    torch.set_rng_state(state["rng"]["cpu"])
+    if torch.cuda.is_available() and state["rng"]["cuda"]:
+        torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+    return int(state["step"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise InvalidSetting(f"{path.parent}: nothing to resume here (no {path.name}); leave out --resume to start")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"step", "modules", "optimisers", "ema", "rng", "run"} - set(state)
+        if missing:
+            raise KeyError(*missing)
+    except Exception as error:  # a damaged file can fail in any way, and never by our fault
+        raise IncompatibleCheckpoint(f"{path}: damaged training state; start the run again in a new folder") from error
+    return state

@@ -1,0 +1,43 @@
+"""The written course of a run: log.csv and TensorBoard, both continued, not doubled, when a run resumes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from lowdose.io.atomic_replace import replace_file
+
+COLUMNS = ("step", "name", "value")
+
+
+class Logbook:
+    """Long-format rows (step, name, value); rows at or after ``first`` of an earlier, interrupted try are dropped."""
+
+    def __init__(self, run: Path, first: int) -> None:
+        path = run / "log.csv"
+        kept: list[list[str]] = []
+        if first > 0 and path.exists():
+            with path.open(newline="") as file:
+                rows = list(csv.reader(file))[1:]
+            # The last line may be torn: the run may have ended while writing it.
+            kept = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) < first]
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        replace_file(path, text.getvalue().encode())
+        self._file = path.open("a", newline="")
+        self._csv = csv.writer(self._file)
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._csv.writerow((step, name, f"{value:.9g}"))
+            self._board.add_scalar(name, value, step)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()

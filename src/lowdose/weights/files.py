@@ -1,0 +1,120 @@
+"""Our weights on disk: safetensors files with a text header, and nothing else: a pickle can run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from lowdose.errors import IncompatibleCheckpoint
+from lowdose.weights import user_models
+
+REINSTALL = "the shipped weights are damaged, reinstall"
+
+
+class Weights(NamedTuple):
+    """header: text by key; tensors: by name; sha256 and size in bytes: of the file."""
+
+    header: dict[str, str]
+    tensors: dict[str, Tensor]
+    sha256: str
+    size: int
+
+
+def shipped(kind: str | None = None) -> dict[str, str]:
+    """Names of the files inside the package, each with the SHA-256 it must have; all, or those of one kind.
+
+    Kinds: 'denoiser', 'anatomy', 'autoencoder', 'vocabulary'.
+    """
+    index = resources.files("lowdose.zoo").joinpath("index.json")
+    entries = json.loads(index.read_text()) if index.is_file() else {}
+    return {name: entry["sha256"] for name, entry in entries.items() if kind in (None, entry["kind"])}
+
+
+def read(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> Weights:
+    """The whole file. ``expected``: the SHA-256 it must have; ``remedy``: what to do when it has another.
+
+    Raises IncompatibleCheckpoint for a file of another kind, one that cannot be read, or is not what was expected.
+    """
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise IncompatibleCheckpoint(
+            f"{path}: only .safetensors files are loaded, since a pickled checkpoint can run code; "
+            "'lowdose train' writes model.safetensors into its run folder"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IncompatibleCheckpoint(f"{path}: cannot be read ({error.strerror})") from error
+    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    del content
+    if expected is not None and sha256 != expected:
+        raise IncompatibleCheckpoint(f"{path}: SHA-256 is {sha256[:16]}..., not {expected[:16]}...: {remedy}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise IncompatibleCheckpoint(f"{path}: not a readable safetensors file ({error}); copy it again") from error
+    return Weights(header, tensors, sha256, size)
+
+
+def read_shipped(name: str) -> Weights:
+    """A file of the package by name, checked against its SHA-256. Raises IncompatibleCheckpoint when there is none."""
+    known = shipped()
+    if name not in known:
+        raise IncompatibleCheckpoint(f"no '{name}' among the shipped files ({', '.join(sorted(known)) or 'none'})")
+    with resources.as_file(resources.files("lowdose.zoo").joinpath(f"{name}.safetensors")) as path:
+        return read(path, known[name])
+
+
+def shipped_card(name: str) -> str:
+    """The model card of a file of the package, Markdown."""
+    return resources.files("lowdose.zoo").joinpath(f"{name}.md").read_text(encoding="utf-8")
+
+
+def read_added(name: str) -> Weights:
+    """A file that the user added, by name, checked likewise. Raises IncompatibleCheckpoint when there is none."""
+    known, path = user_models.names(), user_models.path(name)
+    anew = f"'lowdose models remove {name}', then add it anew"
+    if name not in known:
+        raise IncompatibleCheckpoint(f"no '{name}' among the added models ({', '.join(sorted(known)) or 'none'})")
+    if not path.exists():
+        raise IncompatibleCheckpoint(f"{path}: the file of the added model '{name}' is gone: {anew}")
+    return read(path, known[name], f"the added model is damaged or was replaced: {anew}")
+
+
+def packed(
+    network: nn.Module,
+    header: Mapping[str, str],
+    dtype: torch.dtype = torch.float32,
+    extra: Mapping[str, Tensor] | None = None,
+) -> bytes:
+    """The content of a weights file. float16 halves it; loaded weights are float32 again either way.
+
+    extra: tensors that go along, of other names than the weights, kept as they are.
+    """
+    state = network.state_dict().items()
+    # Counts of batches seen are whole numbers and stay so.
+    kept = {name: value.detach().cpu() for name, value in state}
+    stored = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in kept.items()}
+    stored |= {name: value.detach().cpu() for name, value in (extra or {}).items()}
+    return bytes(safetensors_bytes({name: value.contiguous() for name, value in stored.items()}, dict(header)))
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str, what: str) -> None:
+    """Put weights into a network, as float32. Raises IncompatibleCheckpoint for other shapes, NaN or infinity."""
+    wanted = network.state_dict()
+    if {name: v.shape for name, v in wanted.items()} != {name: v.shape for name, v in tensors.items()}:
+        raise IncompatibleCheckpoint(f"{path}: the weights do not fit {what} the file names")
+    broken = [name for name, value in tensors.items() if not bool(value.float().isfinite().all())]
+    if broken:
+        raise IncompatibleCheckpoint(f"{path}: weights '{broken[0]}' hold NaN or infinity: that training failed")
+    network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()}, assign=True)
