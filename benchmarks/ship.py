@@ -18,9 +18,9 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint, model_info
 from lowdose.networks import anatomy
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 from lowdose.phantom.patient import digital_patient
-from lowdose.training.runner import MODEL
+from lowdose.training.runner import MODEL_FILE
 from lowdose.weights import files
 
 ZOO = Path(__file__).resolve().parents[1] / "src/lowdose/zoo"
@@ -30,8 +30,8 @@ MOST = {"denoiser": 0.5, "anatomy": 0.001, "autoencoder": 0.01}
 
 def main() -> None:
     run, name = Path(sys.argv[1]), sys.argv[2]
-    source = run / MODEL
-    kind = model_info.KINDS[files.read(source).header["format"]]
+    source = run / MODEL_FILE
+    kind = model_info.KINDS[files.read_weights(source).header["format"]]
     save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):
@@ -54,42 +54,42 @@ Save, Change = Callable[[Path, torch.dtype], object], Callable[[Path], float]
 
 
 def _denoiser(source: Path) -> tuple[Save, Change]:
-    model, hu = checkpoint.load(str(source)), torch.from_numpy(_body())[:, None]
+    model, hu = checkpoint.load_denoiser(str(source)), torch.from_numpy(_body())[:, None]
     whole = model.denoiser.denoise(hu)
     return (
-        lambda path, dtype: checkpoint.save(path, model.denoiser, model.domain, model.training, dtype),
-        lambda path: float((checkpoint.load(str(path)).denoiser.denoise(hu) - whole).abs().max()),
+        lambda path, dtype: checkpoint.save_denoiser(path, model.denoiser, model.domain, model.training, dtype),
+        lambda path: float((checkpoint.load_denoiser(str(path)).denoiser.denoise(hu) - whole).abs().max()),
     )
 
 
 def _anatomy(source: Path) -> tuple[Save, Change]:
-    network, body = anatomy.load(source), _body()
-    training = json.loads(files.read(source).header["training"])
+    network, body = anatomy.load_anatomy(source), _body()
+    training = json.loads(files.read_weights(source).header["training"])
 
     def named(with_network: anatomy.Anatomy) -> np.ndarray:
-        return np.stack([segment(with_network, hu, (0.74, 0.74)) for hu in body])
+        return np.stack([segment_slice(with_network, hu, (0.74, 0.74)) for hu in body])
 
     whole = named(network)
     return (
-        lambda path, dtype: path.write_bytes(anatomy.packed(network, training, dtype)),
-        lambda path: float((named(anatomy.load(path)) != whole).mean()),
+        lambda path, dtype: path.write_bytes(anatomy.serialise_anatomy(network, training, dtype)),
+        lambda path: float((named(anatomy.load_anatomy(path)) != whole).mean()),
     )
 
 
 def _autoencoder(source: Path) -> tuple[Save, Change]:
-    whole, hu = autoencoder_file.load(source), torch.from_numpy(_body())[:, None]
+    whole, hu = autoencoder_file.load_autoencoder(source), torch.from_numpy(_body())[:, None]
     image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
-    length = float(json.loads(files.read(source).header["autoencoder"])["word_length"])
+    length = float(json.loads(files.read_weights(source).header["autoencoder"])["word_length"])
 
-    def read(by: autoencoder_file.Guided) -> torch.Tensor:
+    def read(by: autoencoder_file.LanguageGuidedAutoencoder) -> torch.Tensor:
         return torch.cat([layer.flatten() for layer in by.autoencoder.quantise(by.autoencoder.encode(image)).indices])
 
     words = read(whole)
     return (
         lambda path, dtype: path.write_bytes(
-            autoencoder_file.packed(whole.autoencoder, whole.vocabulary, length, whole.training, dtype)
+            autoencoder_file.serialise_autoencoder(whole.autoencoder, whole.vocabulary, length, whole.training, dtype)
         ),
-        lambda path: float((read(autoencoder_file.load(path)) != words).float().mean()),
+        lambda path: float((read(autoencoder_file.load_autoencoder(path)) != words).float().mean()),
     )
 
 

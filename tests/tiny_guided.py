@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.language import autoencoder_file
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
@@ -50,10 +50,10 @@ class Tiny(nn.Module):
         return self.quantiser(latents, pools)
 
 
-def loaded(seed: int = 0) -> Guided:
-    """As ``guided.load`` would give it."""
+def loaded(seed: int = 0) -> LanguageGuidedAutoencoder:
+    """As ``autoencoder_file.load_autoencoder`` would give it."""
     tiny = Tiny(seed)
-    return Guided(f"tiny-{seed}", hash_of(tiny), tiny, None, {})  # type: ignore[arg-type]
+    return LanguageGuidedAutoencoder(f"tiny-{seed}", hash_of(tiny), tiny, None, {})  # type: ignore[arg-type]
 
 
 def write(path: Path, layers: int = 2) -> Path:
@@ -61,7 +61,9 @@ def write(path: Path, layers: int = 2) -> Path:
     torch.manual_seed(5)
     table = nn.functional.normalize(torch.randn(WORDS, CHANNELS), dim=1)
     words = Vocabulary(tuple(f"word{n}" for n in range(WORDS)), table, "made for a test")
-    path.write_bytes(autoencoder_file.packed(Autoencoder("small", words.embeddings, layers), words, 0.0, {}))
+    path.write_bytes(
+        autoencoder_file.serialise_autoencoder(Autoencoder("small", words.embeddings, layers), words, 0.0, {})
+    )
     return path
 
 

@@ -38,5 +38,5 @@ def instead_of_digital_patients() -> Iterator[None]:
     """For a fixture: while it lasts, trainings are on these people."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(phantoms, "training_patient", person)
-        patched.setattr(training, "unseen_patient", lambda number: person(1000 + number, 2))
+        patched.setattr(training, "validation_patient", lambda number: person(1000 + number, 2))
         yield

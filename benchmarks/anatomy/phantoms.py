@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.metrics.label_overlap import Overlap
-from lowdose.metrics.statistics import summary
+from lowdose.metrics.statistics import summarise
 from lowdose.networks import anatomy
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.contrast_phases import PHASES
 from lowdose.phantom.patient import digital_patient
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=6)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    network = anatomy.load(given.weights)
+    network = anatomy.load_anatomy(given.weights)
     found = {"full dose": [], "quarter dose": []}
     seconds: list[float] = []
     for number in range(given.patients):
@@ -63,7 +63,7 @@ def judged(network: anatomy.Anatomy, seed: int, seconds: list[float]) -> dict[st
         overlap = Overlap(len(CLASSES))
         for hu, labels in zip(volume.hu, patient.labels, strict=True):
             start = time.perf_counter()
-            named = segment(network, hu, volume.geometry.spacing[1:])
+            named = segment_slice(network, hu, volume.geometry.spacing[1:])
             seconds.append(time.perf_counter() - start)
             overlap.add(named, classes_of(labels))
         result[dose] = overlap.dice()
@@ -83,7 +83,7 @@ def report(tables: dict[str, NDArray[np.float64]], seconds: list[float]) -> None
         print(f"| {CLASSES[organ]} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
     for dose, table in tables.items():
         means = np.nanmean(table[:, _organs()], axis=1)
-        told = summary(means.tolist(), list(range(len(means))), seed=0)
+        told = summarise(means.tolist(), list(range(len(means))), seed=0)
         interval = "" if told.interval is None else f" [{told.interval[0]:.3f}, {told.interval[1]:.3f}]"
         print(f"{dose}: mean over organs and patients {told.mean:.3f}{interval}")
     print(f"{np.median(seconds):.3f} s a slice (median)")

@@ -23,7 +23,7 @@ from lowdose.batch import UNKNOWN
 from lowdose.data.labelled.scans import labelled_slices
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.noise_power import MIN_ROI, detrended_sds
-from lowdose.metrics.rois import corners_within, squares
+from lowdose.metrics.rois import corners_within, cut_squares
 from lowdose.organ_classes import CLASSES, classes_of
 from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
@@ -53,7 +53,7 @@ def looks(slices: Iterator[Labelled]) -> dict[int, Look]:
                 continue
             size = MIN_ROI
             corners = corners_within(inside, size, size // 2)
-            sd = float(np.median(detrended_sds(squares(hu, corners, size)))) if len(corners) else np.nan
+            sd = float(np.median(detrended_sds(cut_squares(hu, corners, size)))) if len(corners) else np.nan
             level = noise_level(hu, inside, pixel)
             f_av = np.nan if level is None else level.f_av
             found.setdefault(int(number), []).append((float(hu[inside].mean()), int(inside.sum()), sd, f_av))

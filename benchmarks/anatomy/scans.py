@@ -2,7 +2,7 @@
 
     python benchmarks/anatomy/scans.py LABELLED [--weights FILE] [--from 0] [--to 20] [--noise 40]
 
-LABELLED: folders as ``data.labelled_scans`` reads them. --from, --to: slices judged, by number, lowest first.
+LABELLED: folders as ``data.labelled.scans`` reads them. --from, --to: slices judged, by number, lowest first.
 --noise: SD in HU of white noise that is added first. Dice over all of these slices, of the annotated classes.
 """
 
@@ -17,7 +17,7 @@ from lowdose.batch import UNKNOWN
 from lowdose.data.labelled.scans import labelled_slices
 from lowdose.metrics.label_overlap import Overlap
 from lowdose.networks import anatomy
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--to", dest="last", type=int)
     parser.add_argument("--noise", type=float, default=0.0, help="SD in HU of white noise that is added")
     given = parser.parse_args()
-    network = anatomy.load(given.weights)
+    network = anatomy.load_anatomy(given.weights)
     found, warnings = labelled_slices([given.labelled])
     for text in warnings:
         print("warning:", text)
@@ -37,7 +37,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for item in found[given.first : given.last]:
         hu = item.hu + rng.normal(0, given.noise, item.hu.shape) if given.noise else item.hu
-        named = segment(network, hu.astype(np.float32), item.pixel_mm)
+        named = segment_slice(network, hu.astype(np.float32), item.pixel_mm)
         named[~item.annotated[named]] = UNKNOWN
         overlap.add(named, item.classes)
     scores = overlap.dice()

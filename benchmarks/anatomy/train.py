@@ -17,8 +17,8 @@ from lowdose.cli.training import report
 from lowdose.data.labelled.scans import labelled_slices
 from lowdose.recipes.anatomy import RECIPE
 from lowdose.training.anatomy_run import train_anatomy
-from lowdose.training.runner import MODEL, Options
-from lowdose.training.trainer import STATE
+from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.trainer import STATE_FILE
 
 WITHIN = 8
 """Slices of the lower part; the upper starts three further on."""
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     given = parser.parse_args()
     changes = SETTINGS[given.stage] | dict(text.split("=") for text in given.set)
-    recipe = replace(RECIPE, numbers=RECIPE.numbers.changed(changes))
+    recipe = replace(RECIPE, hyperparameters=RECIPE.hyperparameters.with_values(changes))
     real = []
     if given.stage in ("within", "shipped"):
         if given.labelled is None:
@@ -51,9 +51,9 @@ def main() -> None:
         found, _ = labelled_slices([given.labelled])
         real = found[:WITHIN] if given.stage == "within" else found
     before, run = BEFORE[given.stage], given.out / given.stage
-    start = None if before is None else given.out / before / MODEL
-    options = Options(given.device, given.devices, resume=(run / STATE).exists())
-    train_anatomy("anatomy", recipe, real, run, options, print, report(recipe.numbers.steps), given.bank, start)
+    start = None if before is None else given.out / before / MODEL_FILE
+    options = RunOptions(given.device, given.devices, resume=(run / STATE_FILE).exists())
+    train_anatomy("anatomy", recipe, real, run, options, print, report(recipe.hyperparameters.steps), given.bank, start)
 
 
 if __name__ == "__main__":

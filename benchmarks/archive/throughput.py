@@ -22,11 +22,11 @@ import numpy as np
 from pydicom import dcmread
 
 from lowdose.archive.ledger import DONE, Ledger
-from lowdose.archive.run import Summary, denoise_archive
-from lowdose.archive.worker import Settings
+from lowdose.archive.run import ArchiveSummary, denoise_archive
+from lowdose.archive.worker import ArchiveSettings
 from lowdose.image import Geometry
 from lowdose.infer.engines import accuracy_check
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.volume import Volume
 
 BROKEN_EVERY = 20
@@ -34,10 +34,10 @@ BROKEN_EVERY = 20
 
 def write(folder: Path, seed: int, slices: int, side: int) -> str:
     """One series; returns its UID."""
-    image = np.tile(accuracy_check.built_in()[0, 0].numpy(), (2, 2))[:side, :side]
+    image = np.tile(accuracy_check.reference_slice()[0, 0].numpy(), (2, 2))[:side, :side]
     noise = np.random.default_rng(seed).normal(0, 5, (slices, side, side))
     volume = Volume((image + noise).astype(np.float32), Geometry((3.0, 0.75, 0.75)))
-    write_series(volume, folder, description="archive")
+    write_new_series(volume, folder, description="archive")
     return str(dcmread(folder / "00001.dcm", stop_before_pixels=True).SeriesInstanceUID)
 
 
@@ -78,9 +78,9 @@ def build(root: Path, count: int, slices: int) -> tuple[set[str], set[str]]:
     return good, bad
 
 
-def exactly_the_good(scratch: Path, count: int, slices: int) -> tuple[bool, Summary]:
+def exactly_the_good(scratch: Path, count: int, slices: int) -> tuple[bool, ArchiveSummary]:
     good, bad = build(scratch / "in", count, slices)
-    summary = denoise_archive(scratch / "in", scratch / "out", Settings(), "local", 2, False, print)
+    summary = denoise_archive(scratch / "in", scratch / "out", ArchiveSettings(), "local", 2, False, print)
     ledger = Ledger(scratch / "out")
     done = {entry.series: entry.key for entry in ledger.all() if entry.state == DONE}
     whole = all(ledger.complete(key, uid) == slices for uid, key in done.items())
@@ -96,7 +96,7 @@ def pace(root: Path, out: Path, workers: int) -> float:
     def listen(_: str) -> None:
         times.append(time.monotonic())
 
-    denoise_archive(root, out, Settings(threads=1), "local", workers, False, listen)
+    denoise_archive(root, out, ArchiveSettings(threads=1), "local", workers, False, listen)
     ledger = Ledger(out)
     stamps = sorted(ledger.note(entry.key).stat().st_mtime for entry in ledger.all())
     slices = sum(entry.slices for entry in ledger.all()) * (len(stamps) - workers) / len(stamps)

@@ -18,7 +18,7 @@ from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
 from lowdose.models.classical import CLASSICAL
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 STRENGTHS = {
     "nlm": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
@@ -34,7 +34,7 @@ def main() -> None:
         for name, strengths in STRENGTHS.items():
             scores = {}
             for strength in strengths:
-                model = ReadyModel(name, "", replace(CLASSICAL[name], strength=strength), None, torch.device("cpu"))
+                model = LoadedModel(name, "", replace(CLASSICAL[name], strength=strength), None, torch.device("cpu"))
                 values = [psnr(SOFT_TISSUE.apply(denoise_slice(model, low, 1.0)), full, 1.0) for low, full in pairs]
                 scores[strength] = float(np.mean(values))
             best = max(scores, key=scores.__getitem__)

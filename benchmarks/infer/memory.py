@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.physics import phantom
 from lowdose.volume import Volume
 
@@ -30,7 +30,7 @@ print(code, peak.split()[1])
 def series(folder: Path, count: int) -> None:
     body = phantom.with_noise(phantom.abdomen(4, 0), 20.0, 0.25, 0)
     hu = np.concatenate([body.hu] * -(-count // 4))[:count]
-    write_series(Volume(hu, body.geometry, body.acquisition), folder, description="memory")
+    write_new_series(Volume(hu, body.geometry, body.acquisition), folder, description="memory")
 
 
 def peak(folder: Path, out: Path, *options: str) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from pydicom import dcmread
 
 from lowdose.image import Geometry
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.dicom.series import DicomSource
 from lowdose.volume import Volume
 
@@ -31,7 +31,7 @@ def make_series(folder: Path, slices: int) -> None:
     image = np.where(radius < 180, 40.0, -1000.0) + rng.normal(0, 15, (512, 512))
     image = np.where(radius > 256, -1024.0, np.maximum(image, -1024.0))
     stack = np.broadcast_to(image.astype(np.float32), (slices, 512, 512))
-    write_series(Volume(stack, Geometry((1.0, 0.7, 0.7))), folder, description="read speed")
+    write_new_series(Volume(stack, Geometry((1.0, 0.7, 0.7))), folder, description="read speed")
 
 
 def by_pydicom(folder: Path) -> None:

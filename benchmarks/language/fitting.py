@@ -75,7 +75,7 @@ PLACE: Mapping[str, tuple[str, ...]] = {
 
 
 def stems(area_mm2: Mapping[str, float], smallest: float = 100.0) -> tuple[str, ...]:
-    """Everything a fitting word may start with, of a slice with these areas by class of ``organs.CLASSES``."""
+    """Everything a fitting word may start with, of a slice with these areas by class of ``organ_classes.CLASSES``."""
     found = list(EVERYWHERE)
     for name, area in area_mm2.items():
         found += STRUCTURES.get(name, ()) if area > 0 else ()

@@ -3,7 +3,7 @@
     python benchmarks/language/measure.py WORDNET [SERIES]
 
 WORDNET: folder of WordNet 3.0's database (Debian: wordnet-base, usr/share/wordnet). SERIES: a real series with labels
-(``slices.real``). See ``encoder`` for what else must be installed. The rules are those of ``judge`` and ``fitting``.
+(``slices.real``). See ``encoder`` for what else must be installed. The rules are those of ``evaluate_organs`` and ``fitting``.
 """
 
 from __future__ import annotations
@@ -133,18 +133,18 @@ def _row(name: str, got: Yielded) -> str:
 def shipped_section(slices: list[Slice]) -> list[str]:
     """The shipped file itself, and two other vocabularies through it."""
     others = {
-        "shipped": vocabulary.load().tokens,
+        "shipped": vocabulary.load_vocabulary().tokens,
         "MiniLM's 30,522 word pieces": tuple(word_pieces()),
         "CLIP's whole words": tuple(f"{word}</w>" for word in clip_words()),
     }
-    known = {word: row for row, word in enumerate(word_table.shipped().tokens)}
+    known = {word: row for row, word in enumerate(word_table.shipped_word_table().tokens)}
     lines = ["| vocabulary | known tokens | fitting of 10 | of 30 | overlap | pools |", "|---|---|---|---|---|---|"]
     for name, tokens in others.items():
         rows = np.array([known.get(word, -1) if word else -1 for word in spelling.whole_words(tokens)])
 
         def scored(one: Slice, rows: NDArray[np.int64] = rows) -> NDArray[np.float32]:
             weights = slice_terms.term_weights(one.classes, one.pixel_mm)
-            raw = relevance.soft_maximum(word_table.shipped().cosines, weights)
+            raw = relevance.soft_maximum(word_table.shipped_word_table().cosines, weights)
             return relevance.min_max(np.where(rows >= 0, raw[rows], raw.min()))
 
         row = _row(name, yielded([spelling.bare(token) for token in tokens], scored, slices))
@@ -153,10 +153,12 @@ def shipped_section(slices: list[Slice]) -> list[str]:
 
 
 def examples(slices: list[Slice]) -> list[str]:
-    tokens = vocabulary.load().tokens
+    tokens = vocabulary.load_vocabulary().tokens
     lines = ["| slice | best words, those that do not fit in brackets |", "|---|---|"]
     for one in slices:
-        raw = relevance.soft_maximum(word_table.shipped().cosines, slice_terms.term_weights(one.classes, one.pixel_mm))
+        raw = relevance.soft_maximum(
+            word_table.shipped_word_table().cosines, slice_terms.term_weights(one.classes, one.pixel_mm)
+        )
         allowed = fitting.stems(one.areas())
         best = [tokens[row] for row in np.argsort(-raw, kind="stable")[:12]]
         told = " ".join(word if fitting.fits(word, allowed) else f"({word})" for word in best)
@@ -165,7 +167,7 @@ def examples(slices: list[Slice]) -> list[str]:
 
 
 def geometry() -> str:
-    rows = vocabulary.load().embeddings.numpy()
+    rows = vocabulary.load_vocabulary().embeddings.numpy()
     apart = [2 - 2 * (rows[k : k + 1000] @ rows.T) for k in range(0, len(rows), 1000)]
     nearest = np.quantile(np.concatenate([np.sort(part, axis=1)[:, 1] for part in apart]), (0.05, 0.5, 0.95))
     flat = np.median(np.concatenate([np.exp(-part).sum(1) for part in apart]))

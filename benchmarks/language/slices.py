@@ -16,7 +16,7 @@ from lowdose.phantom.patient import REGIONS, digital_patient
 
 
 class Slice(NamedTuple):
-    """classes: (y, x) numbers of ``organs.CLASSES``."""
+    """classes: (y, x) numbers of ``organ_classes.CLASSES``."""
 
     name: str
     region: str

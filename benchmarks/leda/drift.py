@@ -60,17 +60,17 @@ def scans(paths: Sequence[Path], each: int, seeds: Sequence[int], rng: np.random
             yield f"digital {seed}", blurred.astype(np.float32), (0.74, 0.74)
 
 
-def measured(scan: Scan, ae: autoencoder_file.Guided, rng: np.random.Generator) -> Iterator[Row]:
+def measured(scan: Scan, ae: autoencoder_file.LanguageGuidedAutoencoder, rng: np.random.Generator) -> Iterator[Row]:
     name, hu, spacing = scan
-    pixel, net = float(np.sqrt(spacing[0] * spacing[1])), anatomy.load()
-    organs = segmentation.segment(net, hu, spacing)
+    pixel, net = float(np.sqrt(spacing[0] * spacing[1])), anatomy.load_anatomy()
+    organs = segmentation.segment_slice(net, hu, spacing)
     sd = float(rng.uniform(15, 40))
     near = ndimage.binary_dilation(organs > 0, iterations=5)
     given = (hu + falsified.noise(hu.shape, pixel, sd, rng) * np.where(near, 1, 0.3)).astype(np.float32)
     item = Slice(given, np.ones(hu.shape, bool), 0.0, spacing)
     results: dict[tuple[str, str], tuple[HU, Mask]] = {}
     for method in ("fast", "gaussian"):
-        made = pipeline.denoise_slice(load.find(method, CPU), item, 1.0)
+        made = pipeline.denoise_slice(load.load_by_name(method, CPU), item, 1.0)
         results["honest", method] = made, np.zeros(hu.shape, bool)
     clean = results["honest", "fast"][0]
     for kind, names, change in (
@@ -80,9 +80,9 @@ def measured(scan: Scan, ae: autoencoder_file.Guided, rng: np.random.Generator) 
         tried = ((what, change(clean, organs, what, pixel, rng)) for what in rng.permutation(names))
         fitting = [(str(what), made) for what, made in tried if made is not None]
         results |= {(kind, what): made for what, made in fitting[:2]}
-    before = explanation.explain(ae, given)
+    before = explanation.explain_slice(ae, given)
     for (kind, what), (image, mask) in results.items():
-        found = drift.measure(before, explanation.explain(ae, image))
+        found = drift.measure_drift(before, explanation.explain_slice(ae, image))
         share = [[float(mask[slice(*r), slice(*c)].mean()) for c in found.columns] for r in found.rows]
         score = found.score.astype(float).round(4).tolist()
         moved = found.moved.tolist()
@@ -95,8 +95,8 @@ def rates(rows: Sequence[Row]) -> Iterator[list[str]]:
     for kind, what in sorted(kinds, key=lambda pair: ("honest", "pasted", "erased").index(pair[0])):
         some = [row for row in rows if row["kind"] == kind and what in ("all", row["what"])]
         score, share = (np.array([row[key] for row in some]) for key in ("score", "share"))
-        usual = np.quantile(score, drift.USUAL, axis=(1, 2))
-        flagged = score > np.array([drift.limit(u) for u in usual])[:, None, None]
+        usual = np.quantile(score, drift.USUAL_CHANGE, axis=(1, 2))
+        flagged = score > np.array([drift.drift_limit(u) for u in usual])[:, None, None]
         place = share >= np.minimum(SHARE, share.max((1, 2), keepdims=True))
         place &= share > 0
         top = score.max((1, 2), where=place if kind != "honest" else True, initial=0)
@@ -135,7 +135,7 @@ def main() -> None:
             print(f"\n{path.stem}\n\n{cells.table(HEADS, rates(json.loads(path.read_text())))}")
         return
     rng, rows = np.random.default_rng(0), list[Row]()
-    autoencoder = autoencoder_file.load(asked.autoencoder, CPU)
+    autoencoder = autoencoder_file.load_autoencoder(asked.autoencoder, CPU)
     for scan in scans(asked.real, asked.each, asked.seeds, rng):
         rows += measured(scan, autoencoder, rng)
         asked.out.write_text(json.dumps(rows))

@@ -32,16 +32,16 @@ from token_counts import TokenCounts
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.data.labelled.phantoms import SLICES, DigitalPatients
-from lowdose.data.normal_dose import NormalSlice, normal_slices
+from lowdose.data.labelled.phantoms import SLICES, PhantomDataset
+from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file
 from lowdose.metrics.feature_distance import frechet_distance
-from lowdose.metrics.statistics import FEWEST_PATIENTS, summary
-from lowdose.networks.autoencoder import Autoencoder, reconstructed
-from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.registry import find
-from lowdose.training.leda_autoencoder.init import split
+from lowdose.metrics.statistics import FEWEST_PATIENTS, summarise
+from lowdose.networks.autoencoder import Autoencoder, reconstruct
+from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.registry import load_features
+from lowdose.training.leda_autoencoder.init import split_patients
 
 RESAMPLES = 200
 
@@ -61,7 +61,7 @@ def unit(hu: NDArray[np.float32], device: str) -> Tensor:
     return OBJECTIVE.encode(found.clamp(OBJECTIVE.low, OBJECTIVE.high))
 
 
-def pooled(features: Frozen, image: Tensor, tile: int) -> NDArray[np.float64]:
+def pooled(features: FrozenFeatures, image: Tensor, tile: int) -> NDArray[np.float64]:
     """(tiles, C): the deepest map averaged over each tile, which the network sees by itself; 0 = the whole image."""
     parts = image
     if tile:
@@ -98,22 +98,22 @@ def distance(looks: Sequence[Look]) -> dict[str, Any]:
 
 
 def measured(looks: Sequence[Look]) -> dict[str, Any]:
-    found = summary([look.psnr for look in looks], [look.patient for look in looks], seed=0)
+    found = summarise([look.psnr for look in looks], [look.patient for look in looks], seed=0)
     return {"psnr": asdict(found), "frechet": distance(looks), "lowest_psnr": min(look.psnr for look in looks)}
 
 
 @torch.no_grad()
 def looked(
-    items: Sequence[NormalSlice],
+    items: Sequence[NormalDoseSlice],
     autoencoder: Autoencoder,
-    features: Frozen,
+    features: FrozenFeatures,
     words: TokenCounts,
     given: argparse.Namespace,
 ) -> Iterator[Look]:
     for item in items:
         hu = item.read()
         image = unit(hu[: given.crop, : given.crop] if given.crop else hu, given.device)
-        made, tokens = reconstructed(autoencoder, image)
+        made, tokens = reconstruct(autoencoder, image)
         words.add(tokens)
         psnr = float(-10.0 * torch.log10((made - image).square().mean()))
         yield Look(item.patient, psnr, pooled(features, image, given.tile), pooled(features, made, given.tile))
@@ -121,24 +121,24 @@ def looked(
 
 @torch.no_grad()
 def add_digital(autoencoder: Autoencoder, words: TokenCounts, given: argparse.Namespace) -> None:
-    patients = DigitalPatients(given.digital, max(1, -(-given.digital_slices // SLICES)))
+    patients = PhantomDataset(given.digital, max(1, -(-given.digital_slices // SLICES)))
     patients.build(lambda done, total: None)
     for index in range(min(given.digital_slices, len(patients))):
         image = unit(np.asarray(patients[index][0], np.float32), given.device)
-        words.add(reconstructed(autoencoder, image)[1])
+        words.add(reconstruct(autoencoder, image)[1])
 
 
 def measure(source: str, given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Everything about one autoencoder."""
-    found = autoencoder_file.load(source, given.device)
+    found = autoencoder_file.load_autoencoder(source, given.device)
     name, _, weights = given.features.partition(":")
-    features = find(name, weights or None).to(given.device)
+    features = load_features(name, weights or None).to(given.device)
     words = TokenCounts(found.autoencoder)
     with ExitStack() as stack:
-        items, warnings = normal_slices(stack, given.data)
+        items, warnings = normal_dose_slices(stack, given.data)
         for text in warnings:
             say(f"warning: {text}")
-        _, check = split(items, given.held_out)
+        _, check = split_patients(items, given.held_out)
         held = {item.key for item in check}
         chosen = [
             items[int(i)] for i in np.linspace(0, len(items) - 1, min(given.slices or len(items), len(items))).round()

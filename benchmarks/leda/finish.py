@@ -19,19 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lowdose.data.labelled.candidate_tokens import WordedCrops, worded_batches
-from lowdose.data.labelled.phantoms import DigitalPatients
-from lowdose.data.labelled.segmentation_cache import SegmentedSlices
-from lowdose.data.normal_dose import normal_slices
+from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, candidate_token_batches
+from lowdose.data.labelled.phantoms import PhantomDataset
+from lowdose.data.labelled.segmentation_cache import SegmentationCache
+from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file
 from lowdose.networks import anatomy
 from lowdose.networks.autoencoder import Autoencoder
-from lowdose.networks.features.registry import find
+from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
-from lowdose.training.leda_autoencoder.init import split
+from lowdose.training.leda_autoencoder.init import split_patients
 from lowdose.training.leda_autoencoder.run import SEGMENTED
-from lowdose.training.runner import MODEL
+from lowdose.training.runner import MODEL_FILE
 from lowdose.weights import files
 
 BATCH, SIDE, RATE, PERCEPTUAL = 4, 256, 4e-4, 0.002
@@ -45,18 +45,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--patients", type=int, default=120)
     given = parser.parse_args()
-    found = autoencoder_file.load(given.run / MODEL)
+    found = autoencoder_file.load_autoencoder(given.run / MODEL_FILE)
     with ExitStack() as stack:
-        items, _ = normal_slices(stack, [given.normal])
+        items, _ = normal_dose_slices(stack, [given.normal])
         held_out = int(str(found.training["validation_patients"]))
-        real = SegmentedSlices(given.run / SEGMENTED, split(items, held_out)[0], anatomy.read()[1])
-        crops = WordedCrops(real, DigitalPatients(given.digital, given.patients), 0.25, SIDE, _no_words, 77)
+        real = SegmentationCache(given.run / SEGMENTED, split_patients(items, held_out)[0], anatomy.read_anatomy()[1])
+        crops = CandidateTokenCrops(real, PhantomDataset(given.digital, given.patients), 0.25, SIDE, _no_words, 77)
         shorten(found.autoencoder, crops, given.length)
         go_on(found.autoencoder, crops, given.steps)
     length = float(str(found.training["word_length"]))
     training = {**found.training, "shortened_to": given.length, "decoder_steps": given.steps}
-    given.out.write_bytes(autoencoder_file.packed(found.autoencoder, found.vocabulary, length, training))
-    print(files.read(given.out).sha256)
+    given.out.write_bytes(autoencoder_file.serialise_autoencoder(found.autoencoder, found.vocabulary, length, training))
+    print(files.read_weights(given.out).sha256)
 
 
 def _no_words(*_: object) -> list[NDArray[np.int64]]:
@@ -64,11 +64,11 @@ def _no_words(*_: object) -> list[NDArray[np.int64]]:
 
 
 @torch.no_grad()
-def shorten(network: Autoencoder, crops: WordedCrops, length: float) -> None:
+def shorten(network: Autoencoder, crops: CandidateTokenCrops, length: float) -> None:
     """Divides ``to_words`` by the number that gives latents ``length`` times the length of words."""
     squares = [
         network.encode(OBJECTIVE.encode(batch.hu.clamp(-1000, 2000))).square().sum(1).mean()
-        for batch in worded_batches(crops, BATCH, 100_000, 100_010)
+        for batch in candidate_token_batches(crops, BATCH, 100_000, 100_010)
     ]
     now = float(torch.stack(squares).mean().sqrt())
     factor = length * float(network.codebook.square().sum(1).mean().sqrt()) / now
@@ -78,14 +78,14 @@ def shorten(network: Autoencoder, crops: WordedCrops, length: float) -> None:
     print(f"latents of length {now:.3f} multiplied by {factor:.4f}", flush=True)
 
 
-def go_on(network: Autoencoder, crops: WordedCrops, steps: int) -> None:
+def go_on(network: Autoencoder, crops: CandidateTokenCrops, steps: int) -> None:
     """Trains the decoder for what is seen; its average over the last steps is kept."""
     parts = nn.ModuleList([network.from_words, network.decoder]).requires_grad_(True)
     optimiser = torch.optim.AdamW(parts.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps + 1, pct_start=0.05)
     average = torch.optim.swa_utils.AveragedModel(parts, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
-    perceptual, seen = Perceptual(find("anatomy")), []
-    for step, batch in enumerate(worded_batches(crops, BATCH, 0, steps)):
+    perceptual, seen = Perceptual(load_features("anatomy")), []
+    for step, batch in enumerate(candidate_token_batches(crops, BATCH, 0, steps)):
         image = OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():

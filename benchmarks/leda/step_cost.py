@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.language import autoencoder_file, vocabulary
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.autoencoder import Autoencoder
@@ -35,8 +35,8 @@ from lowdose.networks.pyramid_quantiser import positions
 from lowdose.objectives.base import Objective
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import Backbone, backbone
-from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers
+from lowdose.training.denoisers import DenoiserChoice, parse_denoiser
+from lowdose.training.leda_autoencoder.recipe import AutoencoderHyperparameters
 
 LAMBDA = 0.5
 
@@ -74,7 +74,9 @@ class Direct(Objective):
 class Step:
     """One method with its optimiser; called, it trains on the batch once."""
 
-    def __init__(self, chosen: Backbone, objective: Objective, batch: Batch, bf16: bool, plain: bool) -> None:
+    def __init__(
+        self, chosen: DenoiserChoice, objective: Objective, batch: PairedBatch, bf16: bool, plain: bool
+    ) -> None:
         torch.manual_seed(0)
         denoiser = Denoiser(chosen.network, chosen.scale)
         if not plain:
@@ -88,7 +90,7 @@ class Step:
         """The loss."""
         kind = self.batch.low.device.type
         with torch.autocast(kind, torch.bfloat16) if self.bf16 else nullcontext():
-            terms = next(iter(self.method.turns(self.batch))).terms
+            terms = next(iter(self.method.updates(self.batch))).terms
         self.optimiser.zero_grad()
         total = torch.stack(list(terms.values())).sum()
         torch.autograd.backward(total, inputs=self.parameters)
@@ -132,10 +134,10 @@ def check_same(steps: Mapping[str, Step]) -> None:
 
 def teacher(given: argparse.Namespace) -> Autoencoder:
     if given.autoencoder:
-        return autoencoder_file.load(given.autoencoder, given.device).autoencoder
-    numbers = AutoencoderNumbers()
-    table = autoencoder_file.codebook(vocabulary.load(), numbers.word_length)
-    made = Autoencoder(given.size, table, numbers.layers, numbers.sharpness)
+        return autoencoder_file.load_autoencoder(given.autoencoder, given.device).autoencoder
+    hyperparameters = AutoencoderHyperparameters()
+    table = autoencoder_file.scaled_codebook(vocabulary.load_vocabulary(), hyperparameters.word_length)
+    made = Autoencoder(given.size, table, hyperparameters.layers, hyperparameters.sharpness)
     channels_last(made)
     return made.to(given.device).eval().requires_grad_(False)
 
@@ -145,11 +147,11 @@ def compare(name: str, bf16: bool, autoencoder: Autoencoder, given: argparse.Nam
     random = torch.Generator().manual_seed(0)
     full = torch.rand(given.batch, 1, given.side, given.side, generator=random) * 400 - 200
     noise = 30 * torch.randn(full.shape, generator=random)
-    batch = Batch((full + noise).to(given.device), full.to(given.device))
+    batch = PairedBatch((full + noise).to(given.device), full.to(given.device))
     objectives: dict[str, Objective] = {"MSE": MSE(), "LEDA": MSE() + LAMBDA * Leda(autoencoder)}
     if given.direct:
         objectives["LEDA, direct"] = MSE() + LAMBDA * Direct(autoencoder)
-    chosen = backbone(name)
+    chosen = parse_denoiser(name)
     steps = {label: Step(chosen, terms, batch, bf16, "direct" in label) for label, terms in objectives.items()}
     if given.direct and not bf16:
         check_same(steps)

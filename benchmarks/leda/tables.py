@@ -24,12 +24,12 @@ import paper
 import torch
 
 from lowdose.data.splits.published import find_split
-from lowdose.evaluation.images import FULL, LOW, Evaluation, evaluate
+from lowdose.evaluation.images import FULL, LOW, ImageEvaluation, evaluate_images
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs
 from lowdose.metrics.profiles import PROFILES
 from lowdose.metrics.statistics import paired_difference
 from lowdose.models import load
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 from lowdose.report.page import table_csv
 
 ROWS = {
@@ -62,14 +62,14 @@ def runs(out: Path) -> list[Run]:
         if row in ROWS:
             made = json.loads((file.parent / "run.json").read_text())["network"]
             name = str(made.pop("name"))
-            numbers = ", ".join(f"{key} {value}" for key, value in made.items())
-            title = f"{name} ({numbers}) {ROWS[row]}{f' by {tag}' if dash else ''}"
+            hyperparameters = ", ".join(f"{key} {value}" for key, value in made.items())
+            title = f"{name} ({hyperparameters}) {ROWS[row]}{f' by {tag}' if dash else ''}"
             found.append(Run(file.parent, name, row, tag, title))
     return sorted(found, key=lambda run: (run.folder.parent.name, run.tag, list(ROWS).index(run.row)))
 
 
-def ready(chosen: Sequence[Run], device: torch.device) -> list[ReadyModel]:
-    return [replace(load.find(str(run.folder / "model.safetensors"), device), name=run.title) for run in chosen]
+def ready(chosen: Sequence[Run], device: torch.device) -> list[LoadedModel]:
+    return [replace(load.load_by_name(str(run.folder / "model.safetensors"), device), name=run.title) for run in chosen]
 
 
 def by_kernel(cases: Sequence[PairedSeries], split: str | None) -> dict[str, list[PairedSeries]]:
@@ -83,7 +83,7 @@ def by_kernel(cases: Sequence[PairedSeries], split: str | None) -> dict[str, lis
     return found
 
 
-def line(result: Evaluation, image: str) -> list[str]:
+def line(result: ImageEvaluation, image: str) -> list[str]:
     return [cells.of_summary(result.summary(metric, image), digits) for metric, digits in DIGITS.items()]
 
 
@@ -91,14 +91,14 @@ def published(run: Run) -> list[str]:
     return [str(found.get((run.network, run.row), "–")) for found in (paper.MAYO_2016, paper.MAYO_2020)]
 
 
-def rows_of(result: Evaluation, chosen: Sequence[Run]) -> str:
+def rows_of(result: ImageEvaluation, chosen: Sequence[Run]) -> str:
     """Low dose, every run, full dose (of which only the noise can be told)."""
     lines = [["low dose", *line(result, LOW), "–", "–"]]
     lines += [[run.title, *line(result, run.title), *published(run)] for run in chosen]
     return cells.table(["image", *HEADS, *PAPER], [*lines, ["full dose", *line(result, FULL), "–", "–"]])
 
 
-def differences(result: Evaluation, chosen: Sequence[Run]) -> str:
+def differences(result: ImageEvaluation, chosen: Sequence[Run]) -> str:
     """Every run minus the MSE alone of its network."""
     base = {run.folder.parent: run for run in chosen if run.row == "mse"}
     lines = []
@@ -110,7 +110,7 @@ def differences(result: Evaluation, chosen: Sequence[Run]) -> str:
     return cells.table(["minus MSE alone", *HEADS, *PAPER], lines)
 
 
-def _change(result: Evaluation, run: Run, twin: Run, metric: str) -> str:
+def _change(result: ImageEvaluation, run: Run, twin: Run, metric: str) -> str:
     (after, patients), (before, _) = result.values(metric, run.title), result.values(metric, twin.title)
     if not after or len(after) != len(before):  # noise is not found in every slice
         return "–"
@@ -124,7 +124,7 @@ def _published_change(run: Run) -> Iterator[str]:
         yield " / ".join(f"{a - b:+.{digits}f}" for a, b, digits in pairs) or "–"
 
 
-def fourth(out: Path, result: Evaluation, chosen: Sequence[Run]) -> str:
+def fourth(out: Path, result: ImageEvaluation, chosen: Sequence[Run]) -> str:
     """Autoencoders: how they reconstruct, and what the denoiser trained with each does."""
     lines = []
     for kind, (fid, psnr, ssim) in paper.AUTOENCODERS.items():
@@ -149,14 +149,14 @@ def fourth(out: Path, result: Evaluation, chosen: Sequence[Run]) -> str:
     return cells.table([*heads, "paper: FID → PSNR / SSIM"], lines)
 
 
-def told(result: Evaluation) -> str:
+def told(result: ImageEvaluation) -> str:
     found = result.summary("psnr", LOW)
     assert found is not None
     over = f"over {found.interval_of}" if found.interval_of else "none"
     return f"n = {found.n_slices} slices of {found.n_patients} patient(s); intervals: 95 % bootstrap, {over}."
 
 
-def sections(out: Path, kernel: str, result: Evaluation, all_runs: Sequence[Run]) -> Iterator[str]:
+def sections(out: Path, kernel: str, result: ImageEvaluation, all_runs: Sequence[Run]) -> Iterator[str]:
     usual = [run for run in all_runs if not run.tag]
     firsts = [run for run in usual if run.row in ("mse", "perceptual", "leda")]
     thirds = [run for run in usual if run.row in ("mse", "leda_c", "leda_d", "leda")]
@@ -182,7 +182,7 @@ def main() -> None:
         places = [(pair.name, pair.low, pair.full) for pair in find_pairs(given.pairs)]
         for kernel, cases in by_kernel(open_pairs(stack, places), given.split).items():
             ready_models = ready(chosen, torch.device(given.device))
-            result = evaluate(cases, ready_models, PROFILES["default"], 1.0, lambda done: None)
+            result = evaluate_images(cases, ready_models, PROFILES["default"], 1.0, lambda done: None)
             print(
                 "\n".join(
                     [f"warning: {text}" for text in result.warnings] + list(sections(given.out, kernel, result, chosen))

@@ -30,7 +30,7 @@ from lowdose.image import AIR, HU, Mask, Slice
 from lowdose.infer import pipeline
 from lowdose.io import pairing
 from lowdose.language import autoencoder_file
-from lowdose.language.explanation import explain, vocabulary_of
+from lowdose.language.explanation import explain_slice, vocabulary_of
 from lowdose.models import load
 from lowdose.report import overlay
 
@@ -92,7 +92,7 @@ def digital(folder: Path, count: int) -> Iterator[Item]:
 
 def pairs(folder: Path, denoisers: list[str]) -> Iterator[Item]:
     """Every slice of the real pairs at full dose, at low dose, and denoised by each model."""
-    ready = [load.find(name, torch.device("cpu")) for name in denoisers]
+    ready = [load.load_by_name(name, torch.device("cpu")) for name in denoisers]
     for low_path in sorted(folder.glob("mayo-2016/*/quarter")):
         with ExitStack() as stack:
             (series,) = pairing.open_pairs(stack, [(low_path.parent.name, low_path, low_path.parent / "full")])
@@ -105,14 +105,14 @@ def pairs(folder: Path, denoisers: list[str]) -> Iterator[Item]:
                     yield Path(given).stem, name, partial(_denoised, model, low, valid)
 
 
-def _denoised(model: load.ReadyModel, low: Slice, valid: Mask) -> HU:
+def _denoised(model: load.LoadedModel, low: Slice, valid: Mask) -> HU:
     return np.where(valid, pipeline.denoise_slice(model, low, 1.0), AIR)
 
 
 def read(autoencoder: str, shared: str, patients: str, out: str, *denoisers: str) -> None:
     """One line a slice: its tokens, layer by layer. Goes on where an earlier call ended."""
     torch.set_num_threads(1)
-    model = autoencoder_file.load(autoencoder)
+    model = autoencoder_file.load_autoencoder(autoencoder)
     known = vocabulary_of(model)
     path = Path(out)
     if not path.exists():
@@ -125,7 +125,7 @@ def read(autoencoder: str, shared: str, patients: str, out: str, *denoisers: str
         for kind, name, make in chain(*items, digital(Path(patients), synthetic), real(folder, True)):
             if (kind, name) in done:
                 continue
-            layers = [layer.tokens.tolist() for layer in explain(model, np.asarray(make(), np.float32)).layers]
+            layers = [layer.tokens.tolist() for layer in explain_slice(model, np.asarray(make(), np.float32)).layers]
             region = region_of(name) if kind in ("real", "pixels", "blocks") else ""
             file.write(json.dumps({"kind": kind, "name": name, "region": region, "layers": layers}) + "\n")
             file.flush()
@@ -139,7 +139,7 @@ def judged(found: str, out: str) -> None:
 
 def draw(autoencoder: str, shared: str, out: str) -> None:
     """Layers 1 and 2 on the middle slices of the first two series of each region: none chosen by how well it does."""
-    model = autoencoder_file.load(autoencoder)
+    model = autoencoder_file.load_autoencoder(autoencoder)
     names = list(judge.load_facts())
     series: dict[str, list[str]] = {}
     for name in names:
@@ -149,7 +149,7 @@ def draw(autoencoder: str, shared: str, out: str) -> None:
     places = dict(zip(chosen, figure.subplots(2, 2).flat, strict=True))
     for name, item in judge.slices(Path(shared) / "normal-dose"):
         if name in places:
-            reading = words.read(model, {name: item.in_air}, words.Place(aspect=item.aspect))
+            reading = words.read_words(model, {name: item.in_air}, words.SliceLocation(aspect=item.aspect))
             places[name].imshow(imread(BytesIO(overlay.words_of(reading, name, SOFT_TISSUE))))
             places[name].set_axis_off()
     figure.savefig(out, dpi=100)

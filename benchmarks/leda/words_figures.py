@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lowdose.metrics.statistics import Summary, summary
+from lowdose.metrics.statistics import Summary, summarise
 
 HERE = Path(__file__).parent
 REGIONS = ("chest", "abdomen")
@@ -90,7 +90,7 @@ def right_row(read: Read, judge: Judge, kind: str, origin: str, region: str) -> 
     placed = [float(np.mean([judge.right(w, region) for w in words])) for words in slices]
     each = [float(np.mean([judge.right(w, region) for w in set(words)])) for words in slices]
     counted = " | ".join(f"{100 * share:.1f}" for share in shares)
-    told = " | ".join(percent(summary(values, patients, SEED)) for values in (placed, each))
+    told = " | ".join(percent(summarise(values, patients, SEED)) for values in (placed, each))
     return f"{len(distinct)} | {counted} | {told}"
 
 
@@ -164,7 +164,7 @@ def stable_row(read: Read, title: str, series: str, pairs: Sequence[tuple[Row, R
             same = float(np.mean([x == y for x, y in zip(first, second, strict=True)]))
             by_slice.setdefault(a["name"], []).append(same if layers else dice)
         values = [float(np.mean(found)) for found in by_slice.values()]
-        cells.append(percent(summary(values, list(map(_patient, by_slice)), SEED)))
+        cells.append(percent(summarise(values, list(map(_patient, by_slice)), SEED)))
     return f"| {title} | {series.rpartition('/')[2] or 'all'} | {len(by_slice)} | {' | '.join(cells)} |"
 
 

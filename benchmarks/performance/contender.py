@@ -17,7 +17,7 @@ import torch
 
 from lowdose import memory
 from lowdose.infer.engines import accuracy_check
-from lowdose.infer.engines.accelerated import Accelerated
+from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.engines.select_engine import CPU, GPU
 from lowdose.networks.denoiser import Denoiser, channels_last
 
@@ -44,14 +44,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(asked.threads)
     denoiser = timed.denoiser(asked.network).to(asked.device)
-    model: Denoiser | Accelerated
+    model: Denoiser | EngineDenoiser
     if asked.engine in PLAIN:
         model = plain(denoiser, asked.engine)
     else:
         memory.keep_for_reuse()
         engine, precision = asked.engine.split()
-        model = Accelerated(denoiser, {**CPU, **GPU}[engine], precision)
-    small = accuracy_check.built_in().to(asked.device)
+        model = EngineDenoiser(denoiser, {**CPU, **GPU}[engine], precision)
+    small = accuracy_check.reference_slice().to(asked.device)
     whole = small.repeat(asked.batch, 1, 2, 2)
     out = sys.stdout.buffer
     out.write(model.denoise(small).cpu().numpy().astype(np.float32).tobytes())

@@ -84,15 +84,15 @@ def contenders(device: str) -> list[str]:
     found = [
         f"{name} {precision}"
         for name, engine in CPU.items()
-        if not engine.missing()
+        if not engine.unavailable_reason()
         for precision in ("exact", "fast")
-        if engine.offers(precision)
+        if engine.supports(precision)
     ]
     return ["eager", "eager channels_last", "compile", *found]
 
 
 def compare(network: str, asked: argparse.Namespace) -> list[dict[str, Any]]:
-    right = _in_float64(timed.denoiser(network), accuracy_check.built_in())
+    right = _in_float64(timed.denoiser(network), accuracy_check.reference_slice())
     work, there = gigaflop(network), list[Contender]()
     for engine in contenders(asked.device):
         try:

@@ -28,19 +28,19 @@ from torch import nn
 
 from lowdose import memory
 from lowdose.infer import pipeline
-from lowdose.infer.engines.select_engine import accelerate
-from lowdose.infer.series_setup import prepare
+from lowdose.infer.engines.select_engine import run_on_engine
+from lowdose.infer.series_setup import set_up_series
 from lowdose.io.open_series import open_sink, open_source
-from lowdose.models.checkpoint import Domain
-from lowdose.models.load import ReadyModel
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.models.load import LoadedModel
 
 
-def ours(model: ReadyModel, series: Path, out: Path) -> float:
+def ours(model: LoadedModel, series: Path, out: Path) -> float:
     """Seconds of the whole job: headers, domain, denoising, derived series."""
     shutil.rmtree(out, ignore_errors=True)
     start = time.perf_counter()
     with open_source(series) as source:
-        prepared = prepare(source, model, 1.0)
+        prepared = set_up_series(source, model, 1.0)
         with open_sink(source, out, prepared.provenance) as sink:
             pipeline.denoise_series(source, sink, prepared.model, 1.0, lambda _: None)
     return time.perf_counter() - start
@@ -77,7 +77,7 @@ def left_alone(scratch: Path, series: Path) -> float:
     denoiser = timed.denoiser("red_cnn")
     denoiser.network = Same()
     out = scratch / "same"
-    ours(ReadyModel("same", "", denoiser, Domain(), torch.device("cpu")), series, out)
+    ours(LoadedModel("same", "", denoiser, TrainingDomain(), torch.device("cpu")), series, out)
     with open_source(series) as before, open_source(out) as after:
         return float(np.mean([(after.read(i).hu - before.read(i).hu).mean() for i in range(len(before))]))
 
@@ -96,8 +96,8 @@ def main() -> None:
         denoiser = timed.denoiser("red_cnn")
         theirs, added = peer(asked.peer, scratch / "in", scratch / "theirs", denoiser.network, scratch)
         memory.keep_for_reuse()
-        plain = ReadyModel("red_cnn", "", denoiser, Domain(), torch.device("cpu"))
-        models = {each: accelerate(plain, "auto", each, lambda _: None) for each in ("exact", "fast")}
+        plain = LoadedModel("red_cnn", "", denoiser, TrainingDomain(), torch.device("cpu"))
+        models = {each: run_on_engine(plain, "auto", each, lambda _: None) for each in ("exact", "fast")}
         spent: dict[str, list[float]] = {"peer": [], **{each: [] for each in models}}
         for _ in range(asked.rounds + 1):
             spent["peer"].append(theirs())

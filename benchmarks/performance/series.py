@@ -29,7 +29,7 @@ import torch
 from engines import Contender
 
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 
 RUN = """
 import sys
@@ -90,7 +90,7 @@ def tell(rows: list[dict[str, Any]]) -> None:
 
 def memory(scratch: Path, counts: list[int], precision: str) -> None:
     model = scratch / "red_cnn.safetensors"
-    checkpoint.save(model, timed.denoiser("red_cnn"), Domain(), {})
+    checkpoint.save_denoiser(model, timed.denoiser("red_cnn"), TrainingDomain(), {})
     print("\n| RED-CNN, slices | peak (MiB) | s a slice |\n|---|---|---|")
     for count in counts:
         if not (scratch / f"in{count}").exists():

@@ -6,7 +6,7 @@ import torch
 
 from lowdose.hounsfield import Scale
 from lowdose.models import checkpoint
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 
 NAMES = ("red_cnn", "esau_net", "fast")
@@ -18,15 +18,15 @@ def denoiser(name: str) -> Denoiser:
     """
     torch.manual_seed(0)
     if name == "red_cnn":
-        return widened(checkpoint.load("leda_red_cnn").denoiser, 96)
+        return widened(checkpoint.load_denoiser("leda_red_cnn").denoiser, 96)
     if name == "esau_net":
-        return Denoiser(Spec("esau_net", {}), Scale(zero=-1150.0, one=0.0)).eval()
-    return checkpoint.load(name).denoiser
+        return Denoiser(NetworkSpec("esau_net", {}), Scale(zero=-1150.0, one=0.0)).eval()
+    return checkpoint.load_denoiser(name).denoiser
 
 
 def widened(narrow: Denoiser, channels: int) -> Denoiser:
     """A RED-CNN with every channel several times, and its outgoing weights shared out unevenly among them."""
-    wide = Denoiser(Spec("red_cnn", {"channels": channels}), narrow.scale).eval()
+    wide = Denoiser(NetworkSpec("red_cnn", {"channels": channels}), narrow.scale).eval()
     weights, there = narrow.network.state_dict(), wide.network.state_dict()
     for name, value in weights.items():
         there[name] = _grown(value, there[name].shape, transposed="decode" in name)

@@ -22,14 +22,14 @@ import numpy as np
 from reality import regions
 from scipy.ndimage import gaussian_filter
 
-from lowdose.data.noise_bank.bank import SHIFT, NoiseBank
-from lowdose.data.noise_bank.build import Exposed, fill
-from lowdose.data.noise_bank.plan import Plan, prepare
-from lowdose.data.normal_dose import NormalSlice, normal_slices
+from lowdose.data.noise_bank.bank import MAX_SHIFT, NoiseBank
+from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
+from lowdose.data.noise_bank.plan import Plan, prepare_folder
+from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.image import mean_side
-from lowdose.metrics.local_noise import map_correlation, noise_map
-from lowdose.metrics.noise_power import Spectrum, difference_nps, f_av, f_av_2d, radial
-from lowdose.physics.dose_simulator import DoseSimulator, generator
+from lowdose.metrics.local_noise import noise_map, noise_map_correlation
+from lowdose.metrics.noise_power import Spectrum, difference_nps, f_av, f_av_2d, radial_average
+from lowdose.physics.dose_simulator import DoseSimulator, noise_generator
 from lowdose.physics.kernels import B30, D45
 from lowdose.physics.scanner import Scanner
 
@@ -46,15 +46,15 @@ class Look(NamedTuple):
     bias: Any
 
 
-def name_of(item: NormalSlice) -> str:
+def name_of(item: NormalDoseSlice) -> str:
     """The last two folders of its series."""
     return "/".join(Path(item.series.rpartition(" (")[0]).parts[-2:])
 
 
-def exposed(item: NormalSlice) -> Exposed:
+def exposed(item: NormalDoseSlice) -> CalibratedSlice:
     """As the header has it; the sharp or the soft kernel."""
     kernel = D45 if (item.kernel or "").startswith("D45") else B30
-    return Exposed(DoseSimulator(Scanner(), kernel), (item.mas or 200.0) * (item.thickness_mm or 3.0))
+    return CalibratedSlice(DoseSimulator(Scanner(), kernel), (item.mas or 200.0) * (item.thickness_mm or 3.0))
 
 
 def look(noises: list[Any], soft: Any, body: Any, pixel_mm: float) -> Look:
@@ -62,23 +62,23 @@ def look(noises: list[Any], soft: Any, body: Any, pixel_mm: float) -> Look:
     maps = [noise_map(noise, body) for noise in noises]
     together = np.sqrt(np.mean(np.square(maps), axis=0))
     bias = gaussian_filter(np.mean(noises, axis=0), 8)
-    return Look(radial(powers, pixel_mm), f_av_2d(powers, pixel_mm), (maps[0], together), bias)
+    return Look(radial_average(powers, pixel_mm), f_av_2d(powers, pixel_mm), (maps[0], together), bias)
 
 
-def measured(item: NormalSlice, bank: NoiseBank, repeats: int) -> list[dict[str, Any]]:
+def measured(item: NormalDoseSlice, bank: NoiseBank, repeats: int) -> list[dict[str, Any]]:
     """A row for each dose."""
     hu, scan, pixel = item.read(), exposed(item), mean_side(item.pixel_mm)
     assert pixel is not None
     assert item.pixel_mm is not None
-    inner = (slice(SHIFT, -SHIFT), slice(SHIFT, -SHIFT))
-    window = tuple(slice(SHIFT, side - SHIFT) for side in hu.shape)
+    inner = (slice(MAX_SHIFT, -MAX_SHIFT), slice(MAX_SHIFT, -MAX_SHIFT))
+    window = tuple(slice(MAX_SHIFT, side - MAX_SHIFT) for side in hu.shape)
     soft, body = (mask[inner] for mask in regions(hu, pixel))
     expected, made = scan.simulator.expected(hu, item.pixel_mm, scan.exposure), bank[item.key]
     found = []
     for dose in DOSES:
         exact, again = (
             [
-                scan.simulator.noise(expected, dose, generator(99, f"{item.key} {dose} {name} {number}"))[inner]
+                scan.simulator.noise(expected, dose, noise_generator(99, f"{item.key} {dose} {name} {number}"))[inner]
                 for number in range(repeats)
             ]
             for name in ("exact", "again")
@@ -100,8 +100,8 @@ def row(looks: dict[str, Look], soft: Any, body: Any) -> dict[str, float]:
             f"SD ratio {name}": level["fast" if name == "fast" else "again"] / level["exact"],
             f"f_av ratio {name}": f_av(other.spectrum) / f_av(exact.spectrum),
             f"f_av 2-D ratio {name}": other.f_av_2d / exact.f_av_2d,
-            f"r one {name}": map_correlation(exact.maps[0], other.maps[0], body),
-            f"r all {name}": map_correlation(exact.maps[1], other.maps[1], body),
+            f"r one {name}": noise_map_correlation(exact.maps[0], other.maps[0], body),
+            f"r all {name}": noise_map_correlation(exact.maps[1], other.maps[1], body),
             f"bias off {name}, HU": float(np.sqrt(np.mean((other.bias - exact.bias)[body] ** 2))),
         }
     return result | {"bias exact, HU": float(exact.bias[body].mean()), "bias fast, HU": float(fast.bias[body].mean())}
@@ -157,11 +157,11 @@ def picture(found: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=60)
 
 
-def chosen_slices(roots: list[Path], count: int) -> list[NormalSlice]:
+def chosen_slices(roots: list[Path], count: int) -> list[NormalDoseSlice]:
     """The middle slice of each of ``count`` series, evenly spread over those found."""
     with ExitStack() as stack:
-        series: dict[str, list[NormalSlice]] = {}
-        for item in normal_slices(stack, roots)[0]:
+        series: dict[str, list[NormalDoseSlice]] = {}
+        for item in normal_dose_slices(stack, roots)[0]:
             series.setdefault(item.series, []).append(item)
         middle = [items[len(items) // 2] for items in series.values() if "quarter" not in items[0].series]
         return [middle[int(i)] for i in np.linspace(0, len(middle) - 1, min(count, len(middle))).round()]
@@ -178,8 +178,8 @@ def main() -> None:
     plan = Plan({item.key: item.shape for item in items}, realisations=2, calibration="header")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bank"
-        prepare(place, plan)
-        fill(place, items, lambda slices: [exposed(item) for item in slices])
+        prepare_folder(place, plan)
+        build_noise_bank(place, items, lambda slices: [exposed(item) for item in slices])
         bank = NoiseBank(place)
         for why in bank.left_out.values():
             print(f"left out: {why}")

@@ -23,7 +23,7 @@ from lowdose.io.pairing import find_pairs, open_pairs
 from lowdose.metrics.local_noise import noise_map
 from lowdose.physics.dose_simulator import UPSAMPLING, projector
 from lowdose.physics.geometry import Grid
-from lowdose.physics.kernels import Kernel, named
+from lowdose.physics.kernels import Kernel, parse_kernel
 from lowdose.physics.scanner import Scanner
 
 DOSE = 0.25
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--only-flux", action="store_true", help="keep the bow-tie filter and the hardening")
     parser.add_argument("--every", type=int, default=1, help="2: every second slice")
     given = parser.parse_args()
-    kernel, found = named(given.kernel), samples(given.pairs, given.every)
+    kernel, found = parse_kernel(given.kernel), samples(given.pairs, given.every)
     free = 1 if given.only_flux else len(NAMES)
     start = [getattr(Scanner(), name) for name in NAMES[:free]]
 

@@ -12,7 +12,7 @@ import torch
 
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.patches import Augmentation, Patches, batches
-from lowdose.data.simulated import Doses, SimulatedSlice, SimulatedSlices
+from lowdose.data.simulated import DoseDistribution, SimulatedSlice, SimulatedSlices
 
 COUNT, BATCH = 8000, 16
 
@@ -31,7 +31,7 @@ def main() -> None:
     bank = NoiseBank(parser.parse_args().bank)
     torch.set_num_threads(1)
     items: Any = [SimulatedSlice(1, key, 0.7, None, lambda: None, normal=None) for key in bank.built]  # type: ignore
-    slices = SimulatedSlices(bank, items, Doses())
+    slices = SimulatedSlices(bank, items, DoseDistribution())
     print("| patches a second | no worker | 2 workers |\n|---|---|---|")
     for name, augmentation in (
         ("crop, noise, flips", Augmentation(gain_low=1.0, gain_high=1.0, share=0.0)),

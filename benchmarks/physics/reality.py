@@ -21,10 +21,10 @@ import numpy as np
 from scipy.ndimage import binary_erosion, binary_fill_holes, binary_opening, gaussian_filter, label
 
 from lowdose.io.pairing import find_pairs, open_pairs
-from lowdose.metrics.local_noise import map_correlation, noise_map
+from lowdose.metrics.local_noise import noise_map, noise_map_correlation
 from lowdose.metrics.noise_estimate import soft_tissue
-from lowdose.metrics.noise_power import difference_nps, f_av, f_av_2d, radial
-from lowdose.simulation.calibration import calibrate, scan_of
+from lowdose.metrics.noise_power import difference_nps, f_av, f_av_2d, radial_average
+from lowdose.simulation.calibration import calibrate, describe_scan
 
 FITTED_ON = {"L096-3mm-D45f": 1, "L143-3mm-B30f": 2}
 """Series that the scanner was fitted to, and every how many slices of them (benchmarks/physics/fit_scanner.py)."""
@@ -43,12 +43,12 @@ def compare(low: Any, full: Any, made: Any, pixel_mm: float) -> dict[str, Any]:
     soft, body = regions(full, pixel_mm)
     true = low - full
     maps = {name: noise_map(image, body) for name, image in (("true", true), ("made", made))}
-    row: dict[str, Any] = {"correlation": map_correlation(maps["true"], maps["made"], body)}
+    row: dict[str, Any] = {"correlation": noise_map_correlation(maps["true"], maps["made"], body)}
     for name, image in (("true", true), ("made", made)):
         power = difference_nps(image, binary_erosion(soft) | soft, pixel_mm)
         row |= {
             f"sd {name}": float(np.median(maps[name][soft & body])),
-            f"f_av {name}": f_av(radial(power, pixel_mm)),
+            f"f_av {name}": f_av(radial_average(power, pixel_mm)),
             f"f_av 2-D {name}": f_av_2d(power, pixel_mm),
         }
     row["sd ratio"] = row["sd made"] / row["sd true"]
@@ -61,7 +61,7 @@ def rows(root: Path, measured: bool, seed: int) -> list[dict[str, Any]]:
     found = []
     with ExitStack() as stack:
         for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in find_pairs(root)]):
-            scan = scan_of(series.full)
+            scan = describe_scan(series.full)
             if measured:
                 scan = replace(scan, acquisition=replace(scan.acquisition, kernel=None))
             made = calibrate(scan)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.phantom.patient import digital_patient
 
 ROWS = ("throughput/patches_per_second", "throughput/slices_per_second", "throughput/data_wait_percent")
@@ -28,7 +28,7 @@ def data(scratch: Path) -> Path:
     """Two patients of normal dose, packed."""
     for person in range(2):
         volume = digital_patient(person, slices=4, spacing_mm=20.0).volume
-        write_series(volume, scratch / "normal" / f"{person}", description="training", patient=f"P{person}")
+        write_new_series(volume, scratch / "normal" / f"{person}", description="training", patient=f"P{person}")
     command = [sys.executable, "-m", "lowdose", "data", "pack", str(scratch / "normal"), str(scratch / "set.pack")]
     subprocess.run(command, check=True, capture_output=True)
     return scratch / "set.pack"

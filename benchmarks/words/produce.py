@@ -17,7 +17,7 @@ from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.language import vocabulary
 from lowdose.language.relevance import AnatomyRelevance
 from lowdose.networks import anatomy
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 
 BEST = 10
 SHOWN = 12
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
-    words = vocabulary.load()
-    relevance = AnatomyRelevance(anatomy.load(given.weights), words)
+    words = vocabulary.load_vocabulary()
+    relevance = AnatomyRelevance(anatomy.load_anatomy(given.weights), words)
     readable = np.flatnonzero(words.readable)
     table, images = {}, {}
     for key, item in judge.slices(given.folder):
-        classes = segment(relevance.network, item.in_air, item.pixel_mm)
+        classes = segment_slice(relevance.network, item.in_air, item.pixel_mm)
         scores = relevance.scores_of(classes, item.pixel_mm)[readable]
         best = readable[np.argsort(-scores, kind="stable")[:BEST]]
         table[key] = [words.tokens[token] for token in best]

@@ -20,15 +20,15 @@ import scans
 import tables
 from tables import Row
 
-from lowdose.evaluation.images import for_case
+from lowdose.evaluation.images import fit_models_to_case
 from lowdose.image import AIR, HU
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.metrics.profiles import PROFILES, measure
+from lowdose.metrics.profiles import PROFILES, measure_fidelity
 from lowdose.metrics.statistics import paired_difference
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 STRENGTHS = tuple(round(0.3 + 0.05 * n, 2) for n in range(15))
 LOW = "low dose"
@@ -49,7 +49,7 @@ HEADS = [
 class Shown:
     """One pair in every version, (y, x) HU with air where either is padded; kept until the strengths are chosen."""
 
-    def __init__(self, case: PairedSeries, pair: tuple[int, int], models: Sequence[ReadyModel]) -> None:
+    def __init__(self, case: PairedSeries, pair: tuple[int, int], models: Sequence[LoadedModel]) -> None:
         low, full = case.low.read(pair[0]), case.full.read(pair[1])
         valid = low.valid & full.valid
         self.facts = {"group": group_of(case), "slice": f"{case.name}, {scans.at(low)}", "patient": case.patient}
@@ -70,7 +70,7 @@ class Shown:
         hu = self.low if name == LOW else self.blended(name, strength)
         level = noise_level(hu, self.valid, self.pixel_mm)
         noise = {"noise": level.sd, "f_av": level.f_av} if level else {}
-        return self.facts | {"image": name, "strength": strength} | measure(hu, self.full, PROFILE) | noise
+        return self.facts | {"image": name, "strength": strength} | measure_fidelity(hu, self.full, PROFILE) | noise
 
 
 def group_of(case: PairedSeries) -> str:
@@ -82,7 +82,7 @@ def best_strength(psnrs: dict[float, list[float]]) -> float:
     return max(psnrs, key=lambda strength: (float(np.mean(psnrs[strength])), strength))
 
 
-def of_group(pairs: Sequence[Shown], models: Sequence[ReadyModel]) -> Iterator[Row]:
+def of_group(pairs: Sequence[Shown], models: Sequence[LoadedModel]) -> Iterator[Row]:
     yield from (pair.row(LOW, 0.0) for pair in pairs)
     for model in models:
         grid = {strength: [pair.psnr(model.name, strength) for pair in pairs] for strength in STRENGTHS}
@@ -125,7 +125,7 @@ def main() -> None:
     with ExitStack() as stack:
         places = [(pair.name, pair.low, pair.full) for root in asked.pairs for pair in find_pairs(root)]
         for case in open_pairs(stack, places):
-            fitted = for_case(case, models)
+            fitted = fit_models_to_case(case, models)
             for number in sorted(scans.spread(len(case.pairs))[: asked.each]):
                 groups.setdefault(group_of(case), []).append(Shown(case, case.pairs[number], fitted))
     rows = [row for pairs in groups.values() for row in of_group(pairs, models)]

@@ -21,10 +21,10 @@ from lowdose.organ_classes import INDEX, classes_of
 from lowdose.phantom.lesions import put
 from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import STORED
-from lowdose.physics.dose_simulator import Expected, expect, generator, reconstruct
-from lowdose.physics.photon_counts import measure
+from lowdose.physics.dose_simulator import Expected, expected_counts, noise_generator, reconstruct
+from lowdose.physics.photon_counts import draw_counts
 from lowdose.physics.scanner import FITTED
-from lowdose.simulation.calibration import Calibration, Scan, calibrate
+from lowdose.simulation.calibration import Calibration, ScanDescription, calibrate
 from lowdose.volume import Volume
 
 LEAST_CM2 = {"liver": 40.0, "lung": 80.0}
@@ -79,7 +79,7 @@ def with_lesions(volume: Volume, planned: Sequence[spots.Spot]) -> HU:
 
 def real(found: Sequence[scans.Found], wanted: dict[str, int]) -> Iterator[Case]:
     """Normal-dose slices that show ``wanted`` organs, as many of each, patients in turn; quarter dose by simulation."""
-    left, network = dict(wanted), anatomy.load()
+    left, network = dict(wanted), anatomy.load_anatomy()
     made: dict[str, Calibration | None] = {}
     for tried, (item, index) in enumerate(scans.in_turn(found)):
         scan = scans.scan(item)
@@ -88,7 +88,7 @@ def real(found: Sequence[scans.Found], wanted: dict[str, int]) -> Iterator[Case]
         if scan is None:
             continue
         hu = scan.read(index)
-        organs = organs_in(segmentation.segment(network, hu, scan.pixel_mm), scan.pixel_mm)
+        organs = organs_in(segmentation.segment_slice(network, hu, scan.pixel_mm), scan.pixel_mm)
         organs = {name: mask for name, mask in organs.items() if left[name] > 0}
         if organs and item.name not in made:
             made[item.name] = calibrated(scan)
@@ -109,7 +109,7 @@ def real(found: Sequence[scans.Found], wanted: dict[str, int]) -> Iterator[Case]
         yield Case("real", name, f"real {item.patient}", scan.pixel_mm, organs, hu, low, hu, _adding(hu, scan))
 
 
-def calibrated(scan: Scan) -> Calibration | None:
+def calibrated(scan: ScanDescription) -> Calibration | None:
     try:
         return calibrate(scan)
     except LowDoseError as error:
@@ -117,7 +117,7 @@ def calibrated(scan: Scan) -> Calibration | None:
         return None
 
 
-def _adding(hu: HU, scan: Scan) -> Adding:
+def _adding(hu: HU, scan: ScanDescription) -> Adding:
     thickness = scan.thickness_mm or THICKNESS_MM
     volume = Volume(hu[None], Geometry((thickness, *scan.pixel_mm)), Acquisition(thickness_mm=thickness))
     return lambda planned: with_lesions(volume, planned) - hu
@@ -141,7 +141,7 @@ def _scanned(volume: Volume, fitted: str, key: str) -> tuple[HU, HU, HU, Adding]
     kernel, scanner = FITTED[fitted]
 
     def expected(hu: HU) -> Expected:
-        return expect(scanner, hu, SIDES_MM, FULL_MAS * THICKNESS_MM)
+        return expected_counts(scanner, hu, SIDES_MM, FULL_MAS * THICKNESS_MM)
 
     def image(lines: NDArray[np.float64]) -> HU:
         hu = reconstruct(scanner, kernel, scanner.correct(lines), empty.grid) - 1000
@@ -152,6 +152,6 @@ def _scanned(volume: Volume, fitted: str, key: str) -> tuple[HU, HU, HU, Adding]
         return image(np.log(other.air / other.photons)) - truth
 
     empty = expected(volume.hu[0])
-    drawn = measure(empty.photons, empty.air, QUARTER, scanner.electronic, generator(SEED, key))
+    drawn = draw_counts(empty.photons, empty.air, QUARTER, scanner.electronic, noise_generator(SEED, key))
     low, full, truth = (image(lines) for lines in (*drawn, np.log(empty.air / empty.photons)))
     return full, low, truth, add

@@ -26,7 +26,7 @@ from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.hu_bias import tissue_masks, tissue_means
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 METAL_HU, LEAST_METAL_PX = 2500.0, 20
 LEAST_LUNG = 0.1
@@ -106,7 +106,7 @@ def caption(row: Row) -> str:
     return "\n".join([row["series"], row["slice"], *stated, size, noise, f"most changed: {worst(row)}", *metal])
 
 
-def of_model(model: ReadyModel, slices: Sequence[Chosen], out: Path) -> list[Row]:
+def of_model(model: LoadedModel, slices: Sequence[Chosen], out: Path) -> list[Row]:
     """Rows of one model; draws its sheet."""
     rows, strips = list[Row](), list[sheet.Strip]()
     for shown in slices:

@@ -31,14 +31,14 @@ from lowdose.io.pairing import find_pairs, open_pairs
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.hu_bias import TISSUES, tissue_means
 from lowdose.metrics.noise_estimate import noise_level, soft_tissue
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 DOSES = (0.05, 0.1, 0.25, 0.5, 0.7, 1.0)
 QUARTER = 0.25
 LEAST_PX = 400
 
 
-def measured(item: Slice, full: HU, dose: float, models: Sequence[ReadyModel]) -> Iterator[Row]:
+def measured(item: Slice, full: HU, dose: float, models: Sequence[LoadedModel]) -> Iterator[Row]:
     """A row an image of one slice at one dose; ``full``: the same slice at full dose."""
     pixel = item.mean_pixel_mm or 1.0
     soft = binary_erosion(soft_tissue(np.where(item.valid, full, AIR), pixel)[1] & item.valid, iterations=3)
@@ -64,7 +64,7 @@ def _psnr(image: HU, full: HU, valid: Mask) -> float:
     return psnr(a, b, 1.0)
 
 
-def simulated(found: Sequence[scans.Found], count: int, models: Sequence[ReadyModel]) -> Iterator[Row]:
+def simulated(found: Sequence[scans.Found], count: int, models: Sequence[LoadedModel]) -> Iterator[Row]:
     """``count`` slices, patients in turn, at every dose."""
     usable = (turn for turn in scans.in_turn(found) if scans.scan(turn[0]))
     for item, index in islice(usable, count):
@@ -88,7 +88,7 @@ def simulated(found: Sequence[scans.Found], count: int, models: Sequence[ReadyMo
             yield from (facts | row for row in measured(low, whole.hu, dose, models))
 
 
-def of_pairs(stack: ExitStack, roots: Sequence[Path], each: int, models: Sequence[ReadyModel]) -> Iterator[Row]:
+def of_pairs(stack: ExitStack, roots: Sequence[Path], each: int, models: Sequence[LoadedModel]) -> Iterator[Row]:
     places = [(pair.name, pair.low, pair.full) for root in roots for pair in find_pairs(root)]
     for series in open_pairs(stack, places):
         for number in scans.spread(len(series.pairs))[:each]:

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from lowdose.cli.cases import open_cases
-from lowdose.data.normal_dose import normal_slices
-from lowdose.data.transforms.kernel_conversion import recast
+from lowdose.data.normal_dose import normal_dose_slices
+from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice, mean_side
 from lowdose.infer.pipeline import denoise_slice
@@ -42,11 +42,11 @@ def main() -> None:
     print("| model | " + " | ".join(f"{name} (n = {len(pairs)})" for name, pairs in groups.items()) + " |")
     print("|---" * (len(groups) + 1) + "|")
     for name in names:
-        model = load.find(name, torch.device("cpu"))
+        model = load.load_by_name(name, torch.device("cpu"))
         print(f"| {model.name} | " + " | ".join(row(model, pairs) for pairs in groups.values()) + " |", flush=True)
 
 
-def row(model: load.ReadyModel, pairs: Pairs) -> str:
+def row(model: load.LoadedModel, pairs: Pairs) -> str:
     gains, gained, ratios = [], [], []
     for low, full, pixel in pairs:
         clean, kept = (apply(model, hu, pixel) for hu in (low, full))
@@ -58,7 +58,7 @@ def row(model: load.ReadyModel, pairs: Pairs) -> str:
     return f"{np.mean(gains):+.2f} dB, {np.mean(gained):+.3f}, left {np.median(ratios):.2f}"
 
 
-def apply(model: load.ReadyModel, hu: HU, pixel_mm: float) -> HU:
+def apply(model: load.LoadedModel, hu: HU, pixel_mm: float) -> HU:
     return denoise_slice(model, Slice(hu, np.ones(hu.shape, bool), None, (pixel_mm, pixel_mm)), 1.0)
 
 
@@ -70,13 +70,13 @@ def real_pairs(folder: Path) -> Pairs:
 
 
 def softened(low: HU, full: HU, pixel_mm: float) -> tuple[HU, HU, float]:
-    both = recast(np.stack([low, full]), pixel_mm, cutoff=B30.cutoff, own=D45.cutoff, side=low.shape[0])
+    both = convert_kernel(np.stack([low, full]), pixel_mm, cutoff=B30.cutoff, own=D45.cutoff, side=low.shape[0])
     return both[0], both[1], pixel_mm
 
 
 def simulated_pairs(folder: Path, dose: float = 0.25) -> Pairs:
     with ExitStack() as stack:
-        slices, _ = normal_slices(stack, [folder])
+        slices, _ = normal_dose_slices(stack, [folder])
         pairs = []
         for item in slices:
             (scan,) = calibrate_slices([item])

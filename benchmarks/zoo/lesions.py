@@ -33,16 +33,16 @@ from tables import Row
 
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 DISCS_MM = (5.0, 10.0)
 
 
-def through(model: ReadyModel, case: cases.Case, hu: HU) -> HU:
+def through(model: LoadedModel, case: cases.Case, hu: HU) -> HU:
     return denoise_slice(model, Slice(hu, np.ones(hu.shape, bool), None, case.sides_mm), 1.0)
 
 
-def measured(case: cases.Case, models: Sequence[ReadyModel], seed: int) -> tuple[list[Row], list[Row]]:
+def measured(case: cases.Case, models: Sequence[LoadedModel], seed: int) -> tuple[list[Row], list[Row]]:
     """(a row for each lesion and image, a row for each disc and image) of one slice."""
     room = {name: spots.free(case.truth, mask, name, case.pixel_mm) for name, mask in case.organs.items()}
     planned = spots.places(room, case.pixel_mm, np.random.default_rng((seed, 7)))

@@ -9,16 +9,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from lowdose.data.series import Series, all_series
+from lowdose.data.series import Series, iterate_series
 from lowdose.device import choose_device
-from lowdose.evaluation.images import distinct
+from lowdose.evaluation.images import distinct_models
 from lowdose.image import Slice
-from lowdose.io.dicom.patients import patients
-from lowdose.io.layouts import dose_in
+from lowdose.io.dicom.patients import number_patients
+from lowdose.io.layouts import dose_of_name
 from lowdose.models import load
 from lowdose.models.classical import CLASSICAL
-from lowdose.models.load import ReadyModel
-from lowdose.simulation.calibration import Scan
+from lowdose.models.load import LoadedModel
+from lowdose.simulation.calibration import ScanDescription
 
 
 class Found(NamedTuple):
@@ -29,11 +29,11 @@ class Found(NamedTuple):
     name: str
 
 
-def ready(names: Sequence[str], classical: bool = True) -> list[ReadyModel]:
+def ready(names: Sequence[str], classical: bool = True) -> list[LoadedModel]:
     """Models by name or path, each once, and after them the classical filters."""
     device = choose_device("auto")
     asked = dict.fromkeys([*names, *(CLASSICAL if classical else ())])
-    return distinct([load.find(name, device) for name in asked])
+    return distinct_models([load.load_by_name(name, device) for name in asked])
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -43,14 +43,14 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 def below(stack: ExitStack, roots: Sequence[Path], low: bool = True) -> list[Found]:
     """Every CT series; with ``low`` false none in a folder that is named as one of low dose."""
     warnings: list[str] = []
-    known = [(root, series) for root in roots for series in all_series(root, warnings, stack)]
+    known = [(root, series) for root in roots for series in iterate_series(root, warnings, stack)]
     if not low:
         known = [(root, series) for root, series in known if not _named_low(series.place, root)]
     for warning in warnings:
         print(f"<!-- {warning} -->")
-    numbers = patients([series for _, series in known])
+    hyperparameters = number_patients([series for _, series in known])
     found: list[Found] = []
-    for number, (_, series) in zip(numbers, known, strict=True):
+    for number, (_, series) in zip(hyperparameters, known, strict=True):
         name = "/".join(series.place.parts[-2:])
         same = sum(other.name.split(" #")[0] == name for other in found)
         found.append(Found(series, number + 1, f"{name} #{same + 1}" if same else name))
@@ -58,7 +58,7 @@ def below(stack: ExitStack, roots: Sequence[Path], low: bool = True) -> list[Fou
 
 
 def _named_low(place: Path, root: Path) -> bool:
-    doses = [dose_in(Path(part)) for part in place.relative_to(root).parts]
+    doses = [dose_of_name(Path(part)) for part in place.relative_to(root).parts]
     return any(dose is not None and dose[0] == "low" for dose in doses)
 
 
@@ -84,7 +84,7 @@ def _alternating(lists: Sequence[Iterator[tuple[Found, int]]]) -> Iterator[tuple
         yield from filter(None, group)
 
 
-def scan(item: Found) -> Scan | None:
+def scan(item: Found) -> ScanDescription | None:
     """What dose simulation asks of a series; None where no slice states its pixel size."""
     series = item.series
     pixel = next((plane.pixel_mm for plane in series.planes if plane.pixel_mm), None)
@@ -92,7 +92,9 @@ def scan(item: Found) -> Scan | None:
         return None
     mas = tuple(plane.mas for plane in series.planes)
     thickness = series.acquisition.thickness_mm
-    return Scan(item.name, series.acquisition, thickness, mas, pixel, lambda index: series.read(index).in_air)
+    return ScanDescription(
+        item.name, series.acquisition, thickness, mas, pixel, lambda index: series.read(index).in_air
+    )
 
 
 def at(item: Slice) -> str:

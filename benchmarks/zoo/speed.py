@@ -23,9 +23,9 @@ from lowdose.device import choose_device
 from lowdose.hounsfield import Scale
 from lowdose.image import Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.models.checkpoint import Domain
-from lowdose.models.load import ReadyModel
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.models.load import LoadedModel
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.phantom.patient import digital_patient
 
@@ -33,13 +33,13 @@ BESIDE = "RED-CNN, 96 channels"
 NOISE_HU = 25.0
 
 
-def red_cnn(device: torch.device) -> ReadyModel:
-    denoiser = Denoiser(Spec("red_cnn", {"channels": 96}), Scale(zero=-1150.0, one=0.0)).to(device).eval()
+def red_cnn(device: torch.device) -> LoadedModel:
+    denoiser = Denoiser(NetworkSpec("red_cnn", {"channels": 96}), Scale(zero=-1150.0, one=0.0)).to(device).eval()
     channels_last(denoiser)
-    return ReadyModel(BESIDE, "", denoiser, Domain(), device)
+    return LoadedModel(BESIDE, "", denoiser, TrainingDomain(), device)
 
 
-def parameters(model: ReadyModel) -> int:
+def parameters(model: LoadedModel) -> int:
     return sum(p.numel() for p in model.denoiser.parameters()) if isinstance(model.denoiser, Denoiser) else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowdose.metrics.statistics import Summary, summary
+from lowdose.metrics.statistics import Summary, summarise
 
 Row = dict[str, Any]
 
@@ -28,7 +28,7 @@ def cell(found: Summary | None, digits: int, sign: str = "") -> str:
 def mean(rows: Iterable[Row], key: str) -> Summary | None:
     """Of the rows that have ``key``; over patients where there are five or more of them."""
     values: list[tuple[float, Hashable]] = [(row[key], row["patient"]) for row in rows if row.get(key) is not None]
-    return summary([value for value, _ in values], [patient for _, patient in values], seed=0) if values else None
+    return summarise([value for value, _ in values], [patient for _, patient in values], seed=0) if values else None
 
 
 def counted(rows: Iterable[Row]) -> str:

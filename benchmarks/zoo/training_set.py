@@ -20,7 +20,7 @@ import pydicom
 from pydicom.misc import is_dicom
 from pydicom.uid import JPEG2000Lossless
 
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.phantom.contrast_phases import PHASES
 from lowdose.phantom.patient import HIGHEST, LOWEST, digital_patient
 from lowdose.physics.acquisition import acquire
@@ -101,7 +101,9 @@ def person(number: int, folder: Path) -> None:
     exposure = float(np.exp(rng.uniform(np.log(250), np.log(1600))))
     scan = acquire(body, scanner, kernel, mas=exposure / thickness, dose=0.5, seed=FIRST_SEED + number).full
     made = replace(body.acquisition, kernel=kernel.label, thickness_mm=thickness)
-    write_series(replace(scan, acquisition=made), folder, description="digital patient", patient=f"DIGITAL {number}")
+    write_new_series(
+        replace(scan, acquisition=made), folder, description="digital patient", patient=f"DIGITAL {number}"
+    )
     for file in folder.glob("*.dcm"):
         pack(file, file)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class Batch(NamedTuple):
+class PairedBatch(NamedTuple):
     """low: (B, 2c+1, H, W), a slice amid its neighbours, full: (B, 1, H, W); float32 in HU, on one grid.
 
     dose: (B,), low's as a fraction of full's, NaN: not known. By dose, low's noise has 1 / dose times the variance of
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
 
 class LabelledBatch(NamedTuple):
-    """hu: (B, 1, H, W) float32. classes: (B, h, w) int64 of ``organs.CLASSES``, or UNKNOWN. annotated: (B, classes)
+    """hu: (B, 1, H, W) float32. classes: (B, h, w) int64 of ``organ_classes.CLASSES``, or UNKNOWN. annotated: (B, classes)
     bool: which classes were looked for; a pixel that is UNKNOWN is of one of the others.
     """
 
@@ -30,7 +30,7 @@ class LabelledBatch(NamedTuple):
     annotated: Tensor
 
 
-class WordedBatch(NamedTuple):
+class CandidateTokenBatch(NamedTuple):
     """hu: (B, 1, H, W) float32. candidates: (M,) int64, of image after image the tokens that fit it, best first.
     counts: (B, D) int64, how many of an image's candidates are the pool of each layer, coarsest first.
     """

@@ -25,7 +25,7 @@ class GeometryMismatch(LowDoseError):
     """Two images that must lie on one grid do not."""
 
 
-class UnsafeArchive(LowDoseError):
+class UnsafeZip(LowDoseError):
     """A zip that would write outside its folder or unpack to an absurd size."""
 
 

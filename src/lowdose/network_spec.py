@@ -16,7 +16,7 @@ N = TypeVar("N", bound=type[nn.Module])
 
 
 @dataclass(frozen=True)
-class Spec:
+class NetworkSpec:
     """``name`` of a registered network and the numbers its constructor takes."""
 
     name: str
@@ -32,7 +32,7 @@ class Spec:
             raise IncompatibleCheckpoint(f"network '{self.name}' refuses {dict(self.settings)}: {error}") from error
 
 
-def network(name: str) -> Callable[[N], N]:
+def register_network(name: str) -> Callable[[N], N]:
     """Class decorator: makes a network known by ``name``."""
 
     def register(cls: N) -> N:

@@ -16,7 +16,7 @@ from lowdose.anatomical_labels import LABELS
 
 
 class Organ(NamedTuple):
-    """name: as TotalSegmentator calls it. members: the names in ``labels.LABELS`` that belong to it."""
+    """name: as TotalSegmentator calls it. members: the names in ``anatomical_labels.LABELS`` that belong to it."""
 
     name: str
     members: tuple[str, ...]
@@ -78,5 +78,5 @@ _CLASS_OF = _table()
 
 
 def classes_of(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Labels by ``labels.NAMES``, any shape -> ``CLASSES``. Structures that are no class of their own become body."""
+    """Labels by ``anatomical_labels.FEATURE_NETWORKS``, any shape -> ``CLASSES``. Structures that are no class of their own become body."""
     return _CLASS_OF[labels]

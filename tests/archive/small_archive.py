@@ -14,17 +14,17 @@ from lowdose.hounsfield import Scale
 from lowdose.image import Geometry
 from lowdose.io.dicom import new_series
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.volume import Volume
 
 
 def model(path: Path) -> Path:
     torch.manual_seed(0)
-    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale())
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale())
     torch.nn.init.normal_(denoiser.network.out.weight, std=0.05)
-    checkpoint.save(path, denoiser, Domain(), {})
+    checkpoint.save_denoiser(path, denoiser, TrainingDomain(), {})
     return path
 
 
@@ -43,7 +43,7 @@ def series(folder: Path, seed: int, slices: int = 3) -> str:
     disc = np.where(y**2 + x**2 < 26**2, 50.0, -1000.0)
     hu = disc + np.random.default_rng(seed).normal(0, 20.0, (slices, 64, 64))
     volume = Volume(hu.astype(np.float32), Geometry((3.0, 3.0, 3.0)))
-    new_series.write_series(volume, folder, description="archive", patient=f"SECRET-{seed}")
+    new_series.write_new_series(volume, folder, description="archive", patient=f"SECRET-{seed}")
     return str(dcmread(next(folder.iterdir()), stop_before_pixels=True).SeriesInstanceUID)
 
 

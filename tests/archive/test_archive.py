@@ -12,10 +12,10 @@ import torch
 from small_archive import Archive
 
 from lowdose.archive import worker as worker_module
-from lowdose.archive.find_series import Found, in_folder, places
-from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Entry, Ledger, key_of
+from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
+from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry, key_of
 from lowdose.archive.run import _todo
-from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, Settings, Worker
+from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, ArchiveSettings, Worker
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
@@ -31,8 +31,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_archive.model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 
-def found_in(root: Path) -> Found:
-    return Found.of(row for place in places(root) for row in in_folder(place))
+def found_in(root: Path) -> ArchiveContents:
+    return ArchiveContents.of(row for place in folders_with_files(root) for row in series_in_folder(place))
 
 
 def ledger_at(out: Path) -> Ledger:
@@ -41,7 +41,7 @@ def ledger_at(out: Path) -> Ledger:
     return ledger
 
 
-def rows_of(found: Found, uids: object) -> list[dict[str, object]]:
+def rows_of(found: ArchiveContents, uids: object) -> list[dict[str, object]]:
     return [
         {"key": one.key, "series": one.uid, "folders": one.folders} for one in found.series.values() if one.uid in uids
     ]  # type: ignore[operator]
@@ -50,7 +50,9 @@ def rows_of(found: Found, uids: object) -> list[dict[str, object]]:
 def a_worker(archive: Archive, out: Path, model: Path, slept: list[float] | None = None) -> Worker:
     threads = torch.get_num_threads()
     try:
-        made = Worker(str(archive.root), str(out), Settings(model=str(model), engine="torch"), (slept or []).append)
+        made = Worker(
+            str(archive.root), str(out), ArchiveSettings(model=str(model), engine="torch"), (slept or []).append
+        )
     finally:
         torch.set_num_threads(threads)
     if slept is not None:
@@ -73,7 +75,7 @@ def test_every_series_is_found_once_wherever_its_files_lie(archive: Archive) -> 
 
 def test_series_without_uid_are_told_apart_by_their_folders() -> None:
     rows = [{"series": "", "folder": folder, "fault": "", "others": 0} for folder in ("a", "b")]
-    found = Found.of(rows)
+    found = ArchiveContents.of(rows)
     assert sorted(one.key for one in found.series.values()) == sorted({key_of("", "a"), key_of("", "b")})
 
 
@@ -186,19 +188,19 @@ def test_a_worker_that_died_leaves_nothing_and_nothing_is_done_twice(
     # In the middle: a hidden folder is there, and the ledger says 'started'.
     half = ledger.output(str(first["key"])).with_name(f".{first['key']}.partial-1234")
     half.mkdir()
-    ledger.write(Entry(str(first["key"]), str(first["series"]), ("x",), STARTED, 1))
+    ledger.write(LedgerEntry(str(first["key"]), str(first["series"]), ("x",), STARTED, 1))
     entry = work(first)
     assert (entry["state"], entry["attempts"]) == (DONE, 2)
     assert not half.exists()
     # Between the folder and the ledger: the folder is whole, nobody noted it.
     work(second)
     before = {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()}
-    ledger.write(Entry(str(second["key"]), str(second["series"]), ("x",), STARTED, 1))
+    ledger.write(LedgerEntry(str(second["key"]), str(second["series"]), ("x",), STARTED, 1))
     entry = work(second)
     assert (entry["state"], entry["attempts"], entry["slices"]) == (DONE, 1, archive.good[str(second["series"])])
     assert {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()} == before
     # Again and again: a series that kills whoever touches it must not do so for ever.
-    ledger.write(Entry(str(third["key"]), str(third["series"]), ("x",), STARTED, ATTEMPTS))
+    ledger.write(LedgerEntry(str(third["key"]), str(third["series"]), ("x",), STARTED, ATTEMPTS))
     entry = work(third)
     assert entry["state"] == QUARANTINED
     assert "worker died" in entry["reason"]
@@ -220,7 +222,7 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path) -> None:
 
 def test_torn_notes_count_as_none(tmp_path: Path) -> None:
     ledger = ledger_at(tmp_path / "out")
-    ledger.write(Entry("0" * 16, "1.2", ("a",), DONE, 1))
+    ledger.write(LedgerEntry("0" * 16, "1.2", ("a",), DONE, 1))
     assert [entry.key for entry in ledger.all()] == ["0" * 16]
     ledger.note("0" * 16).write_text(json.dumps({"key": 1}))
     assert list(ledger.all()) == []

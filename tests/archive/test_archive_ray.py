@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import small_archive
 
-from lowdose.archive.cluster import shared_out
+from lowdose.archive.cluster import allocate_workers
 from lowdose.archive.ledger import DONE, Ledger
 from lowdose.archive.run import denoise_archive
-from lowdose.archive.worker import Settings
+from lowdose.archive.worker import ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.dicom.series import DicomSource
 
@@ -33,12 +33,14 @@ def two_processors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ArchiveSettings:
     made = small_archive.model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
-    return Settings(model=str(made), engine="torch")
+    return ArchiveSettings(model=str(made), engine="torch")
 
 
-def test_two_workers_do_exactly_the_good_ones_and_a_second_run_does_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_two_workers_do_exactly_the_good_ones_and_a_second_run_does_nothing(
+    settings: ArchiveSettings, tmp_path: Path
+) -> None:
     archive, out, said = small_archive.build(tmp_path / "in"), tmp_path / "out", list[str]()
     first = denoise_archive(archive.root, out, settings, "local", 2, False, said.append)
     ledger = Ledger(out)
@@ -54,12 +56,12 @@ def test_two_workers_do_exactly_the_good_ones_and_a_second_run_does_nothing(sett
     second = denoise_archive(archive.root, out, settings, "local", 2, False, said.append)
     assert (second.done, second.quarantined, second.slices) == (5, 4, 0)
     assert {path: path.stat().st_mtime_ns for path in ledger.series.rglob("*")} == before
-    other = Settings(model=settings.model, engine="torch", strength=0.5)
+    other = ArchiveSettings(model=settings.model, engine="torch", strength=0.5)
     with pytest.raises(OutputRefused, match=r"strength was 1\.0, now 0\.5"):
         denoise_archive(archive.root, out, other, "local", 2, False, said.append)
 
 
-def test_killed_workers_lose_nothing_and_double_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_killed_workers_lose_nothing_and_double_nothing(settings: ArchiveSettings, tmp_path: Path) -> None:
     slices = 120
     uids = {small_archive.series(tmp_path / "in" / str(seed), seed, slices) for seed in range(3)}
     ledger, killed = Ledger(tmp_path / "out"), list[int]()
@@ -102,7 +104,7 @@ def workers() -> list[int]:
     return found
 
 
-def test_what_cannot_work_is_said_before_anything_starts(settings: Settings, tmp_path: Path) -> None:
+def test_what_cannot_work_is_said_before_anything_starts(settings: ArchiveSettings, tmp_path: Path) -> None:
     with pytest.raises(NothingToRead, match="not a folder"):
         denoise_archive(tmp_path / "none", tmp_path / "out", settings, "local", 2, False, print)
     with pytest.raises(OutputRefused, match="lies inside the archive"):
@@ -114,4 +116,4 @@ def test_what_cannot_work_is_said_before_anything_starts(settings: Settings, tmp
         denoise_archive(tmp_path / "empty", tmp_path / "out", settings, "local", 2, False, print)
     if not ray.cluster_resources().get("GPU"):
         with pytest.raises(InvalidSetting, match="no GPU"):
-            shared_out(ray, Settings(device="cuda"), "local", 1)
+            allocate_workers(ray, ArchiveSettings(device="cuda"), "local", 1)

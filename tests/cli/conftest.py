@@ -11,18 +11,18 @@ from lowdose.hounsfield import Scale
 from lowdose.io.dicom import new_series
 from lowdose.io.dicom.derivation import new_uid
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale())
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale())
     torch.nn.init.normal_(denoiser.network.out.weight, std=0.05)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    checkpoint.save(path, denoiser, Domain(noise_sd=(1, 5), thickness_mm=(3, 3)), {})
+    checkpoint.save_denoiser(path, denoiser, TrainingDomain(noise_sd=(1, 5), thickness_mm=(3, 3)), {})
     return path
 
 
@@ -33,7 +33,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for patient in (1, 2):
         made, study = scan(patient, slices=3), new_uid()
         for name, volume in (("quarter", made.low), ("full", made.full)):
-            new_series.write_series(
+            new_series.write_new_series(
                 volume, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
             )
     return root

@@ -210,9 +210,9 @@ def test_our_own_fault_and_an_interrupt_leave_nothing(
 def test_two_files_of_one_name_are_two_models(pairs: Path, model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / "tiny.safetensors"
     other.parent.mkdir()
-    loaded = checkpoint.load(str(model))
+    loaded = checkpoint.load_denoiser(str(model))
     torch.nn.init.normal_(loaded.denoiser.network.out.weight, std=0.5)
-    checkpoint.save(other, loaded.denoiser, loaded.domain, {})
+    checkpoint.save_denoiser(other, loaded.denoiser, loaded.domain, {})
     arguments = ["--data", pairs / "p1", "--model", model, "--model", other, "--model", model]
     assert run("evaluate", *arguments, "--out", tmp_path / "report", "--strength", 0.5) == 0
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
@@ -231,9 +231,9 @@ def test_an_odd_slice_is_left_out_and_named(
         calls.append(1)
         if len(calls) == 1:
             raise InvalidSetting("constant reference")
-        return profiles.measure(*arguments)  # type: ignore[arg-type]
+        return profiles.measure_fidelity(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluation, "measure", measure)
+    monkeypatch.setattr(evaluation, "measure_fidelity", measure)
     assert run("evaluate", "--data", pairs / "p1", "--model", model, "--out", tmp_path / "report") == 0
     assert "is left out: constant reference" in capfd.readouterr().err
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())

@@ -32,7 +32,7 @@ def mayo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         study = new_uid()
         for name, volume in (("quarter", made.low), ("full", made.full)):
             folder = root / f"{name}_1mm" / case / f"{name}_1mm"
-            new_series.write_series(volume, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
+            new_series.write_new_series(volume, folder, description=name, patient=f"SECRET-{number}", study_uid=study)
     return root.parent
 
 
@@ -115,7 +115,7 @@ def test_download(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
     assert run("data", "download", "rider_pilot", tmp_path / "out") == 2
     assert "pip install 'lowdose[download]'" in capfd.readouterr().err
 
-    series = [downloading.Remote("P1", "1.2", f"1.2.{n}", n, "Body", 1, 500.0, "10.1/2") for n in (1, 2)]
+    series = [downloading.RemoteSeries("P1", "1.2", f"1.2.{n}", n, "Body", 1, 500.0, "10.1/2") for n in (1, 2)]
 
     class Stub:
         def __init__(self, *_: object) -> None: ...
@@ -123,7 +123,7 @@ def test_download(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
         def collections(self) -> list[str]:
             return ["rider_pilot"]
 
-        def ct_series(self, collection: str) -> list[downloading.Remote]:
+        def ct_series(self, collection: str) -> list[downloading.RemoteSeries]:
             return series
 
         def fetch(self, uids: list[str], folder: Path) -> str:

@@ -19,8 +19,8 @@ def stored(folder: Path) -> np.ndarray:
 def test_engines_write_the_same_images(
     engine: str, model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if engine in CPU and CPU[engine].missing():
-        pytest.skip(CPU[engine].missing())
+    if engine in CPU and CPU[engine].unavailable_reason():
+        pytest.skip(CPU[engine].unavailable_reason())
     source = str(pairs / "p1" / "quarter")
     plain = ["denoise", source, str(tmp_path / "plain"), "--model", str(model), "--engine", "torch"]
     assert cli.run(plain) == 0

@@ -41,7 +41,7 @@ def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     def segment(_: object, hu: np.ndarray, pixel_mm: object) -> np.ndarray:
         return np.select([hu < -500, hu > 20], [INDEX["lung"], INDEX["liver"]], INDEX["body"]).astype(np.uint8)
 
-    monkeypatch.setattr(segmentation, "segment", segment)
+    monkeypatch.setattr(segmentation, "segment_slice", segment)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from lowdose import cli
 from lowdose.anatomical_labels import LABELS
 from lowdose.hounsfield import Scale
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training import runner
@@ -24,8 +24,8 @@ people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients
 TINY = ("steps=1", "batch=1", "size=64", "patients=1", "validation_patients=0", "real_share=1", "warmup=1")
 
 
-def train(*arguments: object, numbers: tuple[str, ...] = TINY) -> int:
-    return cli.run(["train", *map(str, arguments), *(text for number in numbers for text in ("--set", number))])
+def train(*arguments: object, hyperparameters: tuple[str, ...] = TINY) -> int:
+    return cli.run(["train", *map(str, arguments), *(text for number in hyperparameters for text in ("--set", number))])
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_trains_on_digital_patients_alone(tmp_path: Path, capfd: pytest.CaptureF
         assert line in said
     assert said.rstrip().endswith(str(out / "model.safetensors"))
     assert {path.name for path in bank.iterdir()} == {"00000-hu.npy", "00000-labels.npy"}
-    assert anatomy.load(out / "model.safetensors")
+    assert anatomy.load_anatomy(out / "model.safetensors")
     assert train("anatomy", "--out", out, "--bank", bank) == 2
     assert "--resume" in capfd.readouterr().err
     assert train("anatomy", "--out", out, "--bank", bank, "--resume") == 0
@@ -59,7 +59,7 @@ def test_trains_on_labelled_scans_and_from_weights(
     labelled: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     begun = tmp_path / "begun.safetensors"
-    begun.write_bytes(anatomy.packed(anatomy.Anatomy(), {}))
+    begun.write_bytes(anatomy.serialise_anatomy(anatomy.Anatomy(), {}))
     assert train("anatomy", "--out", tmp_path / "run", "--data", labelled, "--start", begun) == 0
     said = capfd.readouterr().err
     assert "2 labelled slices of 1 scan(s), and digital patients" in said
@@ -78,15 +78,17 @@ def test_stopped_early_it_says_how_to_go_on(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(runner, "Stop", Now)
-    assert train("anatomy", "--out", tmp_path / "run", numbers=(*TINY, "steps=3")) == 130
+    monkeypatch.setattr(runner, "GracefulStop", Now)
+    assert train("anatomy", "--out", tmp_path / "run", hyperparameters=(*TINY, "steps=3")) == 130
     assert "continue with --resume" in capfd.readouterr().err
 
 
 def test_what_means_nothing_here_is_refused(labelled: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     unet = tmp_path / "unet.safetensors"
-    checkpoint.save(unet, Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale()), Domain(), {})
+    checkpoint.save_denoiser(
+        unet, Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale()), TrainingDomain(), {}
+    )
     cases: list[tuple[list[object], str]] = [
         (["anatomy", "--pairing", "simulated"], "--pairing simulated: means nothing for the recipe anatomy"),
         (["anatomy", "--pairing", "folders"], "--pairing folders: means nothing"),
@@ -109,7 +111,7 @@ def test_what_means_nothing_here_is_refused(labelled: Path, tmp_path: Path, capf
     ]
     before = sorted(tmp_path.rglob("*"))
     for arguments, reason in cases:
-        assert train(*arguments, "--out", tmp_path / "run", numbers=()) == 2, arguments
+        assert train(*arguments, "--out", tmp_path / "run", hyperparameters=()) == 2, arguments
         said = capfd.readouterr().err
         assert reason in said, arguments
         assert "Traceback" not in said

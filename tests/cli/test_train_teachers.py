@@ -9,13 +9,13 @@ import pytest
 
 from lowdose import cli
 from lowdose.models import checkpoint
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 
 TINY = ("steps=1", "batch=1", "patch=64", "warmup=1", "validation_patients=0")
 
 
-def train(*arguments: object, numbers: tuple[str, ...] = TINY) -> int:
-    return cli.run(["train", *map(str, arguments), *(text for number in numbers for text in ("--set", number))])
+def train(*arguments: object, hyperparameters: tuple[str, ...] = TINY) -> int:
+    return cli.run(["train", *map(str, arguments), *(text for number in hyperparameters for text in ("--set", number))])
 
 
 def test_leda_with_a_network_and_an_autoencoder_from_a_file(
@@ -23,15 +23,15 @@ def test_leda_with_a_network_and_an_autoencoder_from_a_file(
 ) -> None:
     given = ["leda", "--data", pairs, "--network", "red_cnn:channels=4", "--autoencoder", autoencoder]
     assert train(*given, "--out", tmp_path / "run") == 0
-    model = checkpoint.load(str(tmp_path / "run" / "model.safetensors"))
-    assert model.denoiser.spec == Spec("red_cnn", {"channels": 4})
+    model = checkpoint.load_denoiser(str(tmp_path / "run" / "model.safetensors"))
+    assert model.denoiser.spec == NetworkSpec("red_cnn", {"channels": 4})
     described = json.loads((tmp_path / "run" / "run.json").read_text())
     assert described["autoencoder"] == str(autoencoder)
     assert described["settings"]["autoencoder"] == model.training["autoencoder"]
     assert str(tmp_path) not in json.dumps(dict(model.training))
     assert train(*given, "--out", tmp_path / "on", "--start", tmp_path / "run" / "model.safetensors") == 0
     capfd.readouterr()
-    assert train(*given, "--out", tmp_path / "small", numbers=(*TINY, "patch=63")) == 2
+    assert train(*given, "--out", tmp_path / "small", hyperparameters=(*TINY, "patch=63")) == 2
     assert "patch=63: the objective needs at least 64 pixels" in capfd.readouterr().err
     assert not (tmp_path / "small").exists()
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_is_refused(pairs: Path, tmp_path: Path, capfd: pytest.Ca
     ]
     for arguments, reason in cases:
         data = [] if arguments[0] == "anatomy" else ["--data", pairs]
-        assert train(*arguments, *data, "--out", tmp_path / "run", numbers=()) == 2, arguments
+        assert train(*arguments, *data, "--out", tmp_path / "run", hyperparameters=()) == 2, arguments
         said = capfd.readouterr().err
         assert reason in said, arguments
         assert "Traceback" not in said

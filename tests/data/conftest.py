@@ -10,7 +10,7 @@ import pytest
 
 from lowdose.image import Acquisition, Geometry
 from lowdose.io.dicom.derivation import new_uid
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.volume import Volume
 
 Scan = Callable[..., np.ndarray]
@@ -45,7 +45,7 @@ def scan() -> Scan:
         hu = body(seed, slices, size, sd)
         volume = Volume(hu, Geometry((3.0, 0.7, 0.8), (first_mm, 0.0, 0.0)[::-1]), made)
         part = folder.parent / f".{folder.name}.new"
-        write_series(
+        write_new_series(
             volume,
             part,
             description="body",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lowdose.data.noise_bank.build import Exposed
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.noise_bank.build import CalibratedSlice
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.geometry import FanBeam
 from lowdose.physics.kernels import Kernel
@@ -33,7 +33,7 @@ def normal(
     size: int = 96,
     patient: int = 1,
     read: Callable[..., object] | None = None,
-) -> NormalSlice:
+) -> NormalDoseSlice:
     image = water(size, number) if hu is None else hu
     facts = (
         f"key{number}",
@@ -46,8 +46,8 @@ def normal(
         200.0,
         "M",
     )
-    return NormalSlice(patient, *facts, read or (lambda: image))
+    return NormalDoseSlice(patient, *facts, read or (lambda: image))
 
 
-def exposed(slices: Sequence[NormalSlice]) -> list[Exposed]:
-    return [Exposed(SIMULATOR, EXPOSURE) for _ in slices]
+def exposed(slices: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]:
+    return [CalibratedSlice(SIMULATOR, EXPOSURE) for _ in slices]

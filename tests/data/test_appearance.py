@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.intensity import BOWEL, HIGHEST, LOWEST, STIFF, Appearance, coloured_noise
+from lowdose.data.transforms.intensity import BOWEL, HIGHEST, LOWEST, STIFF, RandomIntensity, coloured_noise
 from lowdose.organ_classes import CLASSES, INDEX
 
-PLAIN = Appearance(texture=(1.0, 1.0), oral=0.0)
-QUIET = Appearance(shading_hu=0.0, noise_hu=(1e-3, 1e-3), streaks=0.0)
+PLAIN = RandomIntensity(texture=(1.0, 1.0), oral=0.0)
+QUIET = RandomIntensity(shading_hu=0.0, noise_hu=(1e-3, 1e-3), streaks=0.0)
 """A scanner with next to no noise: what is left is its kernel."""
 
 
@@ -30,7 +30,7 @@ def tiles(side: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return 10.0 * classes.astype(np.float32), classes
 
 
-def moves(appearance: Appearance, seed: int) -> np.ndarray:
+def moves(appearance: RandomIntensity, seed: int) -> np.ndarray:
     """How far each class was moved, (classes,)."""
     hu, classes = tiles()
     moved = appearance.tissues(hu, classes, rng(seed)) - hu
@@ -71,7 +71,7 @@ def test_texture_grows_and_shrinks_but_for_the_bowel() -> None:
     hu = rng(0).normal(50, 5, classes.shape).astype(np.float32)
     gains = []
     for seed in range(60):
-        seen = Appearance(tissue_hu=(20.0,), texture=(0.5, 2.0), oral=0.0).tissues(hu, classes, rng(seed))
+        seen = RandomIntensity(tissue_hu=(20.0,), texture=(0.5, 2.0), oral=0.0).tissues(hu, classes, rng(seed))
         gains.append(seen[:30].std() / hu[:30].std())
         assert seen[30:].std() == pytest.approx(hu[30:].std(), rel=0.02)
         assert np.corrcoef(seen[:30].ravel(), hu[:30].ravel())[0, 1] > 0.99
@@ -84,7 +84,7 @@ def test_partial_volume_gas_and_walls_stay() -> None:
     classes = np.full((40, 40), INDEX["colon"], np.uint8)
     hu = np.full(classes.shape, 40.0, np.float32)
     hu[0, :5] = [-1000, -600, 600, 1200, 100]
-    seen = Appearance(tissue_hu=(60.0,), oral=1.0).tissues(hu, classes, rng(0))
+    seen = RandomIntensity(tissue_hu=(60.0,), oral=1.0).tissues(hu, classes, rng(0))
     np.testing.assert_allclose(seen[0, :4], hu[0, :4], atol=0.1)
     assert seen[20, 20] - 40 > 20
     assert 0 < seen[0, 4] - 100 < seen[20, 20] - 40
@@ -92,7 +92,7 @@ def test_partial_volume_gas_and_walls_stay() -> None:
 
 def test_classes_that_are_not_there_do_no_harm() -> None:
     hu, classes = np.zeros((3, 5), np.float32), np.zeros((3, 5), np.uint8)
-    seen = Appearance().tissues(hu, classes, rng(0))
+    seen = RandomIntensity().tissues(hu, classes, rng(0))
     assert seen.dtype == np.float32
     assert np.isfinite(seen).all()
 
@@ -102,11 +102,11 @@ def test_classes_that_are_not_there_do_no_harm() -> None:
 def test_a_scanner_of_any_size_stores_what_scanners_store(seed: int, shape: tuple[int, int]) -> None:
     hu = rng(seed).choice([-1024, -1000, 0, 3071], shape).astype(np.float32)
     before = hu.copy()
-    seen = Appearance().scanner(hu, rng(seed))
+    seen = RandomIntensity().scanner(hu, rng(seed))
     np.testing.assert_array_equal(hu, before)
     assert (seen.shape, seen.dtype) == (shape, np.float32)
     assert LOWEST <= seen.min() <= seen.max() <= HIGHEST
-    np.testing.assert_array_equal(Appearance().scanner(hu, rng(seed)), seen)
+    np.testing.assert_array_equal(RandomIntensity().scanner(hu, rng(seed)), seen)
 
 
 def test_the_noise_has_the_sd_that_was_asked_for() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from lowdose.data.audit.check import check
-from lowdose.data.pack_writer import pack
+from lowdose.data.audit.check import audit_collection
+from lowdose.data.pack_writer import write_pack
 from lowdose.errors import NothingToRead
 from lowdose.io.dicom.derivation import new_uid
 
@@ -21,10 +21,10 @@ Scan = Callable[..., np.ndarray]
 def test_what_is_listed(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "L067" / "a", "Anonymous", 1, slices=4)
     scan(tmp_path / "b", "P2", 2, slices=1, size=56, kernel="D45f")
-    pack([tmp_path], tmp_path.parent / "all.pack", "none", "full")
+    write_pack([tmp_path], tmp_path.parent / "all.pack", "none", "full")
     counts: list[int] = []
     for root in (tmp_path, tmp_path.parent / "all.pack"):
-        one, other = check([root], counts.append).series
+        one, other = audit_collection([root], counts.append).series
         assert (one.case, one.slices, one.kernel, one.kvp, one.thickness_mm) == ("L067", 4, "B30f", 120.0, 3.0)
         assert (one.spacing_mm, one.pixel_mm, one.matrix, one.manufacturer) == (3.0, (0.7, 0.8), (40, 40), "MAKER")
         assert (other.case, other.slices, other.kernel, other.spacing_mm, other.matrix) == (
@@ -42,7 +42,7 @@ def test_what_is_listed(tmp_path: Path, scan: Scan) -> None:
 def test_clean_data_have_no_warnings(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "train" / "a", "P1", 1)
     scan(tmp_path / "test" / "b", "P2", 2)
-    found = check([tmp_path])
+    found = audit_collection([tmp_path])
     assert (found.duplicates, found.near_duplicates, found.leaks, found.unreadable) == ([], [], [], [])
 
 
@@ -54,7 +54,7 @@ def test_copies_and_changed_copies(tmp_path: Path, scan: Scan) -> None:
         header = pydicom.dcmread(file)
         header.PixelData = (header.pixel_array + 1).tobytes()
         header.save_as(file)
-    found = check([tmp_path])
+    found = audit_collection([tmp_path])
     assert found.duplicates == [f"3 slices have the same pixels: {tmp_path / 'a'} and {tmp_path / 'copy'}"]
     assert found.near_duplicates == [
         f"3 slices of one series (by UID) and place, but with other pixels: {tmp_path / 'a'} and {tmp_path / 'other'}"
@@ -64,14 +64,16 @@ def test_copies_and_changed_copies(tmp_path: Path, scan: Scan) -> None:
 def test_the_same_pixels_under_other_names_are_duplicates(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "a", "P1", seed=1, slices=2)
     scan(tmp_path / "b", "P2", seed=1, slices=2)
-    assert check([tmp_path]).duplicates == [f"2 slices have the same pixels: {tmp_path / 'a'} and {tmp_path / 'b'}"]
+    assert audit_collection([tmp_path]).duplicates == [
+        f"2 slices have the same pixels: {tmp_path / 'a'} and {tmp_path / 'b'}"
+    ]
 
 
 def test_slices_of_air_are_no_duplicates(tmp_path: Path) -> None:
     hu = np.full((3, 8, 8), -1000.0, np.float32)
     hu[1] += np.arange(8)
     np.savez(tmp_path / "a.npz", hu=hu)
-    assert check([tmp_path]).duplicates == []
+    assert audit_collection([tmp_path]).duplicates == []
 
 
 def test_patients_on_two_sides(tmp_path: Path, scan: Scan) -> None:
@@ -79,25 +81,25 @@ def test_patients_on_two_sides(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "data" / "train" / "a", "Anonymous", 1, study=study)
     scan(tmp_path / "data" / "Testing" / "b", "Anonymous", 2, study=study)
     scan(tmp_path / "data" / "train" / "c", "Anonymous", 3)
-    (leak,) = check([tmp_path / "data"]).leaks
+    (leak,) = audit_collection([tmp_path / "data"]).leaks
     data = tmp_path / "data"
     assert leak == f"patient 1 is on 2 sides: test: {data / 'Testing' / 'b'}; train: {data / 'train' / 'a'}"
     # Two folders given side by side are two sides, packed or not.
-    pack([data / "train"], tmp_path / "one.pack", "none", "full")
-    (leak,) = check([tmp_path / "one.pack", data / "Testing"]).leaks
+    write_pack([data / "train"], tmp_path / "one.pack", "none", "full")
+    (leak,) = audit_collection([tmp_path / "one.pack", data / "Testing"]).leaks
     assert str(tmp_path / "one.pack") in leak
-    assert check([data / "train"]).leaks == []
+    assert audit_collection([data / "train"]).leaks == []
 
 
 def test_unreadable_files_are_told(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "a", seed=1)
     (tmp_path / "a" / "broken.dcm").write_bytes(b"")
     (tmp_path / "mask.npy").write_bytes(b"nothing")
-    found = check([tmp_path])
+    found = audit_collection([tmp_path])
     assert [facts.slices for facts in found.series] == [3]
     assert sorted("broken.dcm" in text for text in found.unreadable) == [False, True]
     with pytest.raises(NothingToRead, match="no CT series found"):
-        check([tmp_path / "mask.npy"])
+        audit_collection([tmp_path / "mask.npy"])
 
 
 def test_archives_are_looked_into(tmp_path: Path, scan: Scan) -> None:
@@ -105,22 +107,22 @@ def test_archives_are_looked_into(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "in" / "b", seed=2)
     shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "in")
     for root in (tmp_path / "both.zip", tmp_path):
-        inside = [facts.place for facts in check([root]).series if ".zip" in facts.place]
+        inside = [facts.place for facts in audit_collection([root]).series if ".zip" in facts.place]
         assert inside == [str(tmp_path / "both.zip" / name) for name in "ab"]
 
 
 def test_a_damaged_pack_is_told(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "in")
-    pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+    write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     file = tmp_path / "out.pack" / "full-40x40.npy"
     data = bytearray(file.read_bytes())
     data[128 + 40 * 40 * 2] ^= 1
     file.write_bytes(data)
-    assert check([tmp_path / "out.pack"]).unreadable == [f"{file}: image 1 is not what was packed"]
+    assert audit_collection([tmp_path / "out.pack"]).unreadable == [f"{file}: image 1 is not what was packed"]
 
 
 def test_doses_of_a_pair_are_no_near_duplicates(tmp_path: Path, pairs: Path) -> None:
-    pack([pairs], tmp_path / "pairs.pack", "folders", "full")
-    found = check([tmp_path / "pairs.pack"])
+    write_pack([pairs], tmp_path / "pairs.pack", "folders", "full")
+    found = audit_collection([tmp_path / "pairs.pack"])
     assert (found.duplicates, found.near_duplicates, found.leaks) == ([], [], [])
     assert [(facts.case, facts.slices) for facts in found.series] == [("L067", 3), ("L096", 3), ("L333", 3)]

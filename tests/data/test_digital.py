@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.data.labelled import phantoms
-from lowdose.data.labelled.phantoms import FIRST_SEED, THICKNESS_MM, VARIETY, DigitalPatients
+from lowdose.data.labelled.phantoms import FIRST_SEED, THICKNESS_MM, VARIETY, PhantomDataset
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.atomic_replace import replace_array
 from lowdose.organ_classes import INDEX
@@ -75,7 +75,7 @@ def test_nobody_is_both_trained_and_tested_on(monkeypatch: pytest.MonkeyPatch) -
     seeds = []
     monkeypatch.setattr(phantoms, "digital_patient", lambda seed, **_: seeds.append(seed))
     for number in range(50):
-        phantoms.unseen_patient(number)
+        phantoms.validation_patient(number)
         phantoms.training_patient(number)
     assert len(set(seeds)) == 100
     assert all(seed < FIRST_SEED for seed in seeds[::2])
@@ -104,19 +104,19 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def test_patients_are_made_once_and_what_is_missing_is_made_again(tmp_path: Path, made: Counted) -> None:
-    patients, told = DigitalPatients(tmp_path / "new" / "bank", 3), []
+    patients, told = PhantomDataset(tmp_path / "new" / "bank", 3), []
     patients.build(lambda done, total: told.append((done, total)))
     assert made.made == [0, 1, 2]
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert len(patients) == 6
     # The labels are what says that a patient is there.
     (tmp_path / "new" / "bank" / "00001-labels.npy").unlink()
-    DigitalPatients(tmp_path / "new" / "bank", 4).build(lambda *_: None)
+    PhantomDataset(tmp_path / "new" / "bank", 4).build(lambda *_: None)
     assert made.made == [0, 1, 2, 1, 3]
 
 
 def test_slices_are_whole_hu_in_the_order_of_patients(tmp_path: Path, made: Counted) -> None:
-    patients = DigitalPatients(tmp_path, 3)
+    patients = PhantomDataset(tmp_path, 3)
     patients.build(lambda *_: None)
     for index in range(len(patients)):
         hu, labels = patients[index]
@@ -130,11 +130,11 @@ def test_processes_share_the_work(tmp_path: Path, made: Counted) -> None:
     shares = []
     for rank in range(3):
         before = len(made.made)
-        DigitalPatients(tmp_path, 7).build(lambda *_: None, (rank, 3))
+        PhantomDataset(tmp_path, 7).build(lambda *_: None, (rank, 3))
         shares.append(made.made[before:])
     assert shares == [[0, 3, 6], [1, 4], [2, 5]]
-    DigitalPatients(tmp_path, 1).build(lambda *_: None, (2, 3))
-    DigitalPatients(tmp_path, 7).build(lambda *_: None)
+    PhantomDataset(tmp_path, 1).build(lambda *_: None, (2, 3))
+    PhantomDataset(tmp_path, 7).build(lambda *_: None)
     assert len(made.made) == 7
 
 
@@ -155,7 +155,7 @@ def test_rare_organs_are_asked_for_more_often_than_chance_shows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(phantoms, "training_patient", shown)
-    patients = DigitalPatients(tmp_path, 3)
+    patients = PhantomDataset(tmp_path, 3)
     patients.build(lambda *_: None)
     names = ("outside", "liver", "spleen", "prostate")
     expected = np.array([[name in ("outside", *slice_) for name in names] for slice_ in SHOWN])
@@ -178,7 +178,7 @@ def test_stopped_between_the_two_files_a_patient_is_not_there(
             raise KeyboardInterrupt
         replace_array(path, array)
 
-    patients = DigitalPatients(tmp_path, 1)
+    patients = PhantomDataset(tmp_path, 1)
     with monkeypatch.context() as patched:
         patched.setattr(phantoms, "replace_array", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -192,8 +192,8 @@ def test_stopped_between_the_two_files_a_patient_is_not_there(
 def test_no_patients_and_no_place_are_refused(tmp_path: Path, made: Counted) -> None:
     for count in (0, -1):
         with pytest.raises(InvalidSetting, match=f"patients={count}"):
-            DigitalPatients(tmp_path, count)
+            PhantomDataset(tmp_path, count)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputRefused, match="file"):
-        DigitalPatients(tmp_path / "file" / "bank", 1).build(lambda *_: None)
+        PhantomDataset(tmp_path / "file" / "bank", 1).build(lambda *_: None)
     assert not made.made

@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
-from lowdose.data.download.fetch import Remote, download, select
+from lowdose.data.download.fetch import RemoteSeries, download, select_series
 from lowdose.data.download.imaging_data_commons import ImagingDataCommons
 from lowdose.errors import DownloadFailed, InvalidSetting, OutputRefused
-from lowdose.io.layouts import dose_in
+from lowdose.io.layouts import dose_of_name
 from lowdose.io.mayo import case_in
 
 
-def remote(patient: str, number: int, description: str, images: int = 2) -> Remote:
+def remote(patient: str, number: int, description: str, images: int = 2) -> RemoteSeries:
     uid = f"1.2.840.{ord(patient[0])}{int(patient[1:])}.{number}.123456789"
-    return Remote(patient, f"1.3.{int(patient[1:])}.4567", uid, number, description, images, 10.0, "10.7937/9NPB-2637")
+    return RemoteSeries(
+        patient, f"1.3.{int(patient[1:])}.4567", uid, number, description, images, 10.0, "10.7937/9NPB-2637"
+    )
 
 
 class Stub:
@@ -33,7 +35,7 @@ class Stub:
     def collections(self) -> Sequence[str]:
         return ["ldct_and_projection_data", "ldct_other", "rider_pilot"]
 
-    def ct_series(self, collection: str) -> Sequence[Remote]:
+    def ct_series(self, collection: str) -> Sequence[RemoteSeries]:
         return self.series if collection == "ldct_and_projection_data" else []
 
     def fetch(self, uids: Sequence[str], folder: Path) -> str:
@@ -57,7 +59,7 @@ def test_series_lie_as_the_archive_names_them(tmp_path: Path) -> None:
     files = everything(tmp_path / "new" / "out")
     assert len(files) == 8
     folders = sorted({Path(file).parent for file in files})
-    assert [(case_in(str(f)), dose_in(f)) for f in folders] == [
+    assert [(case_in(str(f)), dose_of_name(f)) for f in folders] == [
         ("L004", ("full", "")), ("L004", ("low", "")), ("L006", ("full", "")), ("L006", ("low", ""))
     ]  # fmt: skip
 
@@ -100,11 +102,11 @@ def test_some_patients(tmp_path: Path) -> None:
 
 def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="no collection 'ldct'; similar: ldct_and_projection_data, ldct_other"):
-        select(Stub(), "ldct", [])
+        select_series(Stub(), "ldct", [])
     with pytest.raises(InvalidSetting, match=r"no CT images of N090; it has 2 patients: L004, L006"):
-        select(Stub(), "ldct_and_projection_data", ["N090"])
+        select_series(Stub(), "ldct_and_projection_data", ["N090"])
     with pytest.raises(InvalidSetting, match="holds no CT images"):
-        select(Stub(), "rider-pilot", [])
+        select_series(Stub(), "rider-pilot", [])
     (tmp_path / "file").touch()
     with pytest.raises(OutputRefused, match="not a folder"):
         download(Stub(), "ldct_and_projection_data", tmp_path / "file", [])
@@ -112,7 +114,7 @@ def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
 
 def test_names_from_outside_stay_inside(tmp_path: Path) -> None:
     client = Stub()
-    client.series = [Remote("../../x", "../1", "1.2.3", 1, "../../evil\n*", 1, 1.0, "")]
+    client.series = [RemoteSeries("../../x", "../1", "1.2.3", 1, "../../evil\n*", 1, 1.0, "")]
     download(client, "ldct_and_projection_data", tmp_path / "out", [])
     (file,) = everything(tmp_path / "out")
     assert ".." not in Path(file).parts
@@ -175,7 +177,7 @@ def test_the_client_is_asked_for_ct_images_and_its_log_is_kept(tmp_path: Path, m
     monkeypatch.setitem(sys.modules, "idc_index", module)
     client = ImagingDataCommons("rider_pilot", tmp_path)
     assert client.collections() == ["other", "rider_pilot"]
-    assert client.ct_series("rider_pilot") == [Remote("P1", "1.2", "1.2.3", 304, "Body", 7, 3.5, "10.1/2")]
+    assert client.ct_series("rider_pilot") == [RemoteSeries("P1", "1.2", "1.2.3", 304, "Body", 7, 3.5, "10.1/2")]
     assert client.fetch(["1.2.3"], tmp_path) == "dial tcp: no such host"
 
 

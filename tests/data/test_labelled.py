@@ -12,16 +12,16 @@ import torch
 from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
 from lowdose.data.labelled import dataset
-from lowdose.data.labelled.dataset import LabelledSlice, Views, labelled_batches
+from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice, labelled_batches
 from lowdose.data.labelled.phantoms import PIXEL_MM
-from lowdose.data.transforms.intensity import Appearance
-from lowdose.data.transforms.spatial import Bending
+from lowdose.data.transforms.intensity import RandomIntensity
+from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.image import AIR
 from lowdose.organ_classes import CLASSES, INDEX
 
 LIVER, SPLEEN, OUTSIDE = INDEX["liver"], INDEX["spleen"], INDEX["outside"]
-STILL = Bending((120.0, 120.0), turn=0.0, stretch=0.0, reach=(0.0, 0.0), odd=0.0)
-PLAIN = Appearance((1e-3,), (1.0, 1.0), shading_hu=0.0, noise_hu=(1e-3, 1e-3), streaks=0.0, oral=0.0)
+STILL = RandomElasticAffine((120.0, 120.0), turn=0.0, stretch=0.0, reach=(0.0, 0.0), odd=0.0)
+PLAIN = RandomIntensity((1e-3,), (1.0, 1.0), shading_hu=0.0, noise_hu=(1e-3, 1e-3), streaks=0.0, oral=0.0)
 SIZE = 64
 
 
@@ -33,11 +33,11 @@ def disc(size: int) -> np.ndarray:
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but air around the bodies."""
-    monkeypatch.setattr(dataset, "with_surroundings", lambda hu, *_: hu)
+    monkeypatch.setattr(dataset, "randomise_background", lambda hu, *_: hu)
 
 
 class Bodies:
-    """Stands in for ``DigitalPatients``: a disc of liver in air; the HU say which it is."""
+    """Stands in for ``PhantomDataset``: a disc of liver in air; the HU say which it is."""
 
     def __init__(self, count: int = 6) -> None:
         self.count = count
@@ -62,14 +62,16 @@ def real(patient: int = 1, hu: int = 500, size: int = 60, pixel_mm: float = 2.0)
 
 
 def views(
-    slices: Sequence[LabelledSlice] = (), share: float = 0.5, seed: int = 0, bending: Bending = STILL,
-    appearance: Appearance = PLAIN,
-) -> Views:  # fmt: skip
-    return Views(Bodies(), list(slices), share, SIZE, bending, appearance, seed)  # type: ignore[arg-type]
+    slices: Sequence[LabelledSlice] = (), share: float = 0.5, seed: int = 0, spatial: RandomElasticAffine = STILL,
+    intensity: RandomIntensity = PLAIN,
+) -> LabelledDataset:  # fmt: skip
+    return LabelledDataset(Bodies(), list(slices), share, SIZE, spatial, intensity, seed)  # type: ignore[arg-type]
 
 
 def test_an_item_depends_on_seed_and_number_only() -> None:
-    one, again, other = (views([real()], seed=seed, bending=Bending(), appearance=Appearance()) for seed in (1, 1, 2))
+    one, again, other = (
+        views([real()], seed=seed, spatial=RandomElasticAffine(), intensity=RandomIntensity()) for seed in (1, 1, 2)
+    )
     backwards = {index: again[index] for index in reversed(range(8))}
     for index in range(8):
         assert all(torch.equal(a, b) for a, b in zip(one[index], backwards[index], strict=True))
@@ -90,7 +92,7 @@ def test_shapes_types_and_units() -> None:
 def test_digital_slices_are_annotated_everywhere_even_beyond_their_border() -> None:
     wide = replace(STILL, field_mm=(400.0, 400.0))
     for index in range(6):
-        hu, classes, annotated = views(bending=wide)[index]
+        hu, classes, annotated = views(spatial=wide)[index]
         assert annotated.all()
         assert set(classes.unique().tolist()) == {OUTSIDE, LIVER}
         assert hu[0, 0, 0] == pytest.approx(AIR, abs=1)
@@ -99,7 +101,7 @@ def test_digital_slices_are_annotated_everywhere_even_beyond_their_border() -> N
 def test_real_slices_know_what_was_looked_for_and_nothing_else() -> None:
     wide = replace(STILL, field_mm=(400.0, 400.0))
     for index in range(6):
-        hu, classes, annotated = views([real()], share=1.0, bending=wide)[index]
+        hu, classes, annotated = views([real()], share=1.0, spatial=wide)[index]
         assert annotated.nonzero().ravel().tolist() == [SPLEEN]
         assert set(classes.unique().tolist()) == {SPLEEN, UNKNOWN}
         assert classes[0, 0] == UNKNOWN  # beyond the image
@@ -111,7 +113,7 @@ def test_beyond_the_image_it_is_outside_where_that_was_looked_for() -> None:
     annotated = known.annotated.copy()
     annotated[OUTSIDE] = True
     wide = replace(STILL, field_mm=(400.0, 400.0))
-    _, classes, _ = views([replace(known, annotated=annotated)], share=1.0, bending=wide)[0]
+    _, classes, _ = views([replace(known, annotated=annotated)], share=1.0, spatial=wide)[0]
     assert classes[0, 0] == OUTSIDE
     assert UNKNOWN in classes  # inside the image, around the disc
     assert SPLEEN in classes
@@ -124,7 +126,7 @@ def test_the_share_of_real_slices() -> None:
     assert views([], share=1.0)[0][2].all()
 
 
-def level(some: Views, index: int) -> float:
+def level(some: LabelledDataset, index: int) -> float:
     """HU of the disc in an item, to the next ten."""
     hu, classes, _ = some[index]
     return round(float(hu[0, ::2, ::2][(classes == LIVER) | (classes == SPLEEN)].median()), -1)
@@ -138,10 +140,10 @@ def test_every_slice_is_drawn() -> None:
 
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("share", [0.0, 1.0])
-@pytest.mark.parametrize("bending", [STILL, Bending((110.0, 200.0), odd=0.5)], ids=["still", "bent"])
-def test_labels_lie_on_the_image(share: float, bending: Bending) -> None:
+@pytest.mark.parametrize("spatial", [STILL, RandomElasticAffine((110.0, 200.0), odd=0.5)], ids=["still", "bent"])
+def test_labels_lie_on_the_image(share: float, spatial: RandomElasticAffine) -> None:
     wanted = {0.0: (LIVER, -500.0), 1.0: (SPLEEN, 250.0)}[share]
-    some = views([real()], share, bending=bending)
+    some = views([real()], share, spatial=spatial)
     for index in range(30):
         hu, classes, _ = some[index]
         seen = hu.reshape(SIZE // 2, 2, SIZE // 2, 2).mean(dim=(1, 3)) > wanted[1]
@@ -154,8 +156,8 @@ def test_labels_lie_on_the_image(share: float, bending: Bending) -> None:
 
 def test_only_digital_tissue_gets_other_hu() -> None:
     loud = replace(PLAIN, tissue_hu=(300.0,))
-    assert {level(views([real()], 1.0, appearance=loud), index) for index in range(10)} == {500}
-    assert len({level(views(appearance=loud), index) for index in range(15)}) > 8
+    assert {level(views([real()], 1.0, intensity=loud), index) for index in range(10)} == {500}
+    assert len({level(views(intensity=loud), index) for index in range(15)}) > 8
 
 
 def test_only_digital_patients_get_other_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +165,7 @@ def test_only_digital_patients_get_other_surroundings(monkeypatch: pytest.Monkey
         assert pixel_mm == PIXEL_MM
         return np.where(classes == OUTSIDE, np.float32(2000), hu)
 
-    monkeypatch.setattr(dataset, "with_surroundings", filled)
+    monkeypatch.setattr(dataset, "randomise_background", filled)
     hu, classes, _ = views()[0]
     assert hu[0, ::2, ::2][classes == OUTSIDE].median() == pytest.approx(2000, abs=1)
     assert hu[0, ::2, ::2][classes == LIVER].median() < 200
@@ -174,7 +176,7 @@ def test_nothing_that_is_kept_is_changed() -> None:
     kept = real()
     before = (kept.hu.copy(), kept.classes.copy(), kept.annotated.copy())
     for index in range(5):
-        views([kept], 1.0, bending=Bending(), appearance=Appearance())[index]
+        views([kept], 1.0, spatial=RandomElasticAffine(), intensity=RandomIntensity())[index]
     for now, then in zip((kept.hu, kept.classes, kept.annotated), before, strict=True):
         np.testing.assert_array_equal(now, then)
 

@@ -15,7 +15,7 @@ from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.labelled.scans import labelled_slices
 from lowdose.errors import NothingToRead
 from lowdose.image import Acquisition, Geometry
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.label_map import affine
 from lowdose.organ_classes import CLASSES, INDEX
 from lowdose.volume import Volume
@@ -60,7 +60,7 @@ def annotated(item: LabelledSlice) -> set[str]:
 
 
 def classes(names: np.ndarray, known: set[str]) -> np.ndarray:
-    """What ``organs`` would make of labels if only the classes ``known`` had been looked for; one by one."""
+    """What ``organ_classes`` would make of labels if only the classes ``known`` had been looked for; one by one."""
     made = np.full(names.shape, UNKNOWN, np.uint8)
     stems = {"liver": "liver", "lung_upper_lobe_left": "lung", "rib_left_3": "rib", "torso_fat": "torso_fat"}
     for name, stem in stems.items():
@@ -76,7 +76,7 @@ def test_one_file_of_labels(name: str, scan: str, tmp_path: Path) -> None:
     if scan == "dicom":
         volume = Volume(image, GEOMETRY, Acquisition("B30f", 3.0, 120.0, "MAKER"))
         (tmp_path / "p").mkdir()
-        write_series(volume, tmp_path / "p" / scan, description="body", patient="SECRET")
+        write_new_series(volume, tmp_path / "p" / scan, description="body", patient="SECRET")
     else:
         ct(tmp_path / "p", image, scan)
     # An organ that begins in a later slice was looked for in the first too.

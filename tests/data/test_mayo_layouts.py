@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.data.training_set import open_training
+from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.dicom.derivation import new_uid
 from lowdose.io.mayo import case_in, case_key, case_of
-from lowdose.io.pairing import find_pairs, open_pairs, search
+from lowdose.io.pairing import find_pairs, open_pairs, search_pairs
 
 Scan = Callable[..., np.ndarray]
 
@@ -62,7 +62,7 @@ def test_the_tree_of_the_grand_challenge(tmp_path: Path) -> None:
         for kind, suffix in (("1mm B30", "1mm"), ("3mm D45", "3mm_sharp"))
         for case in ("L067", "L096")
     }
-    assert search(root).warnings == [f"{root}/3mm B30/FD_3mm/L333: has no partner in the other tree; passed over"]
+    assert search_pairs(root).warnings == [f"{root}/3mm B30/FD_3mm/L333: has no partner in the other tree; passed over"]
 
 
 def test_the_tree_of_the_cancer_imaging_archive(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_the_tree_of_the_cancer_imaging_archive(tmp_path: Path) -> None:
         f"{base}/C111/01-13-2022-NA-NA-73373/1.000000-Full Dose Images-62126",
         f"{base}/L012/02-04-2022-NA-NA-1/304.000000-Full Dose Images-1234",
     )
-    result = search(root)
+    result = search_pairs(root)
     assert {pair.name: (pair.low.name[:17], pair.full.name[:18]) for pair in result.pairs} == {
         f"{base}/C030/12-23-2021-NA-NA-00817": ("2.000000-LOW DOSE", "1.000000-FULL DOSE"),
         f"{base}/L004/12-23-2021-NA-NA-40641": ("1.000000-Low Dose", "1.000000-Full dose"),
@@ -97,13 +97,13 @@ def test_two_candidates_of_a_case_are_not_guessed(tmp_path: Path) -> None:
         "L004/c/1.000000-Full Dose Images-3",
     )  # fmt: skip
     with pytest.raises(InvalidSetting, match="which of them"):
-        search(root)
+        search_pairs(root)
 
 
 def test_projections_alone_are_no_pair(tmp_path: Path) -> None:
     touch(tmp_path, "L004/s/1.000000-Low dose projections-1", "L004/s/1.000000-Full dose projections-2")
     with pytest.raises(NothingToRead, match="holds projections"):
-        search(tmp_path)
+        search_pairs(tmp_path)
 
 
 def test_a_series_in_parts_is_still_one_pair(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_case_is_kept_with_the_pairs_and_joins_its_series(tmp_path: Path, sc
         assert {s.name: (s.case, s.patient) for s in series} == {
             "L067/1mm": ("L067", 1), "L067/3mm": ("L067", 1), "elsewhere": ("L067", 1), "other": (None, 2)
         }  # fmt: skip
-        items = open_training(stack, [tmp_path]).items
+        items = open_training_set(stack, [tmp_path]).items
         assert {(item.case, item.patient) for item in items} == {("L067", 1), (None, 2)}
 
 
@@ -145,7 +145,7 @@ def test_whole_trees_can_be_trained_on(tmp_path: Path, scan: Scan) -> None:
         for dose, sd in (("full", 10.0), ("quarter", 20.0)):
             scan(tree / f"{dose}_1mm" / case / f"{dose}_1mm", case, number, sd=sd, study=study)
     with ExitStack() as stack:
-        opened = open_training(stack, [tmp_path])
+        opened = open_training_set(stack, [tmp_path])
         assert (len(opened.items), {item.case for item in opened.items}) == (6, {"L067", "L096"})
         low, full = opened.items[0].read()
         assert low[:5].std() > 1.5 * full[:5].std()

@@ -16,24 +16,24 @@ from hypothesis import strategies as st
 from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
 from lowdose.data.noise_bank import plan as bank_plan
-from lowdose.data.noise_bank.bank import LEVELS, NoiseBank, mix
-from lowdose.data.noise_bank.build import Exposed, fill
-from lowdose.data.noise_bank.plan import Plan, levels, prepare
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.noise_bank.bank import LEVELS, NoiseBank, level_weights
+from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
+from lowdose.data.noise_bank.plan import Plan, dose_levels, prepare_folder
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.errors import IncompatiblePack, LowDoseError, NotCT, OutputRefused
-from lowdose.physics.dose_simulator import generator
+from lowdose.physics.dose_simulator import noise_generator
 
 WHOLE = (slice(0, 96), slice(0, 96))
 INNER = (slice(40, 56), slice(40, 56))
 
 
-def plan(slices: Sequence[NormalSlice], realisations: int = 2, rule: str = "water", low: float = 0.05) -> Plan:
-    return Plan({item.key: item.shape for item in slices}, realisations, rule, levels(low))
+def plan(slices: Sequence[NormalDoseSlice], realisations: int = 2, rule: str = "water", low: float = 0.05) -> Plan:
+    return Plan({item.key: item.shape for item in slices}, realisations, rule, dose_levels(low))
 
 
-def build(folder: Path, slices: Sequence[NormalSlice], realisations: int = 2) -> NoiseBank:
-    prepare(folder, plan(slices, realisations))
-    fill(folder, slices, exposed)
+def build(folder: Path, slices: Sequence[NormalDoseSlice], realisations: int = 2) -> NoiseBank:
+    prepare_folder(folder, plan(slices, realisations))
+    build_noise_bank(folder, slices, exposed)
     return NoiseBank(folder)
 
 
@@ -51,8 +51,8 @@ def total(amount: Callable[[float], float], weights: Sequence[float], doses: Seq
 
 @given(st.floats(0.005, 0.5), st.floats(0.005, 0.05))
 def test_weights_of_two_neighbouring_levels_solve_both_equations(dose: float, low: float) -> None:
-    dose, doses = max(dose, low), levels(low)
-    weights = mix(dose, 1.0, doses)
+    dose, doses = max(dose, low), dose_levels(low)
+    weights = level_weights(dose, 1.0, doses)
     for amount in (quantum, electronic):
         assert total(amount, weights, doses) == pytest.approx(amount(dose), rel=1e-9)
     used = [place for place, weight in enumerate(weights) if weight > 0]
@@ -61,14 +61,14 @@ def test_weights_of_two_neighbouring_levels_solve_both_equations(dose: float, lo
 
 @given(st.floats(0.005, 1.0), st.floats(0.1, 10.0))
 def test_photon_noise_is_exact_for_any_dose_and_flux(dose: float, flux: float) -> None:
-    weights = mix(dose, flux)
+    weights = level_weights(dose, flux)
     assert min(weights) >= 0
     assert total(quantum, weights) == pytest.approx(quantum(dose) / flux, rel=1e-9, abs=1e-12)
 
 
 @given(st.floats(0.05, 0.5), st.floats(0.5, 2.0))
 def test_electronic_noise_goes_with_the_square_of_the_flux_where_it_can(dose: float, flux: float) -> None:
-    made, wanted = total(electronic, mix(dose, flux)), electronic(dose) / flux**2
+    made, wanted = total(electronic, level_weights(dose, flux)), electronic(dose) / flux**2
     asked = (quantum(dose) + 2) / flux - 2
     if quantum(0.5) <= asked <= quantum(0.05):
         assert made == pytest.approx(wanted, rel=1e-9)
@@ -78,17 +78,17 @@ def test_electronic_noise_goes_with_the_square_of_the_flux_where_it_can(dose: fl
 
 @given(st.floats(0.5, 0.999))
 def test_above_the_last_level_the_electronic_part_is_at_most_half_too_large(dose: float) -> None:
-    weights = mix(dose)
+    weights = level_weights(dose)
     assert weights[:2] == [0, 0]
     assert 1 - 1e-9 <= total(electronic, weights) / electronic(dose) <= 1.5
 
 
 def test_levels_are_their_own_and_full_dose_adds_nothing() -> None:
     for place, dose in enumerate(LEVELS):
-        np.testing.assert_allclose(mix(dose), np.eye(3)[place], atol=1e-6)
-    assert mix(1.0) == mix(1.0, 0.5) == [0, 0, 0]
-    assert levels(0.3) == LEVELS
-    assert levels(0.02) == pytest.approx((0.02, 0.1, 0.5))
+        np.testing.assert_allclose(level_weights(dose), np.eye(3)[place], atol=1e-6)
+    assert level_weights(1.0) == level_weights(1.0, 0.5) == [0, 0, 0]
+    assert dose_levels(0.3) == LEVELS
+    assert dose_levels(0.02) == pytest.approx((0.02, 0.1, 0.5))
 
 
 def test_variance_at_a_place_is_that_of_the_exact_simulator(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_variance_at_a_place_is_that_of_the_exact_simulator(tmp_path: Path) -> N
     # The middle, near the edge of the water, and in air
     windows = [tuple(slice(c - 8, c + 8) for c in centre) for centre in ((48, 48), (48, 72), (16, 48))]
     for dose in (0.05, 0.3, 0.7):
-        true = [SIMULATOR.noise(expected, dose, generator(1, f"{dose} {n}")) for n in range(15)]
+        true = [SIMULATOR.noise(expected, dose, noise_generator(1, f"{dose} {n}")) for n in range(15)]
         for window in windows:
             made = [bank["key0"].noise(window, dose, 1.0, rng) for _ in range(100)]
             level = np.sqrt(np.mean(np.square([image[window] for image in true])))
@@ -116,13 +116,13 @@ def test_half_the_photons_double_the_variance(tmp_path: Path) -> None:
 
 def test_bias_of_starved_rays_is_that_of_the_exact_simulator(tmp_path: Path) -> None:
     starved = 10.0
-    prepare(tmp_path / "bank", plan([normal(0)], realisations=12))
-    fill(tmp_path / "bank", [normal(0)], lambda _: [Exposed(SIMULATOR, starved)])
+    prepare_folder(tmp_path / "bank", plan([normal(0)], realisations=12))
+    build_noise_bank(tmp_path / "bank", [normal(0)], lambda _: [CalibratedSlice(SIMULATOR, starved)])
     made = NoiseBank(tmp_path / "bank")["key0"]
     expected = SIMULATOR.expected(water(), PIXEL, starved)
     wide = (slice(34, 62), slice(34, 62))
     for dose, error in ((0.05, 0.2), (0.1, 0.3)):
-        true = np.mean([SIMULATOR.noise(expected, dose, generator(2, f"{dose} {n}"))[wide] for n in range(30)])
+        true = np.mean([SIMULATOR.noise(expected, dose, noise_generator(2, f"{dose} {n}"))[wide] for n in range(30)])
         mean = np.mean([made.noise(wide, dose, 1.0, np.random.default_rng(n)) for n in range(100)])
         assert abs(true) > 1
         assert mean == pytest.approx(true, rel=error)
@@ -157,14 +157,14 @@ def test_an_interrupted_build_goes_on_to_the_same_bank(tmp_path: Path) -> None:
             raise Ended
 
     parts = tmp_path / "parts"
-    prepare(parts, plan(slices))
+    prepare_folder(parts, plan(slices))
     with pytest.raises(Ended):
-        fill(parts, slices, exposed, advance=end)
+        build_noise_bank(parts, slices, exposed, advance=end)
     with (parts / "built-0.jsonl").open("a") as log:
         log.write('{"key": "key3", "sca')
     seen: list[tuple[int, int]] = []
-    prepare(parts, plan(slices))
-    fill(parts, slices, exposed, advance=lambda *progress: seen.append(progress))
+    prepare_folder(parts, plan(slices))
+    build_noise_bank(parts, slices, exposed, advance=lambda *progress: seen.append(progress))
     assert seen == [(1, 2), (2, 2)]
     assert sorted(NoiseBank(parts).built) == sorted(whole.built)
     for name, content in files(tmp_path / "whole").items():
@@ -177,9 +177,9 @@ def test_an_interrupted_build_goes_on_to_the_same_bank(tmp_path: Path) -> None:
 def test_processes_share_a_build(tmp_path: Path) -> None:
     slices = [normal(n) for n in range(5)]
     whole = build(tmp_path / "whole", slices)
-    prepare(tmp_path / "shared", plan(slices))
+    prepare_folder(tmp_path / "shared", plan(slices))
     for rank in (2, 0, 1):
-        fill(tmp_path / "shared", slices, exposed, share=(rank, 3))
+        build_noise_bank(tmp_path / "shared", slices, exposed, share=(rank, 3))
     shared = NoiseBank(tmp_path / "shared")
     assert len(list((tmp_path / "shared").glob("built-*.jsonl"))) == 3
     for item in slices:
@@ -190,8 +190,8 @@ def test_a_finished_bank_serves_some_of_its_slices(tmp_path: Path) -> None:
     slices = [normal(n) for n in range(3)]
     build(tmp_path / "bank", slices)
     before = files(tmp_path / "bank")
-    prepare(tmp_path / "bank", plan(slices[2:]))
-    fill(tmp_path / "bank", slices[2:], lambda _: pytest.fail("calibrated again"))
+    prepare_folder(tmp_path / "bank", plan(slices[2:]))
+    build_noise_bank(tmp_path / "bank", slices[2:], lambda _: pytest.fail("calibrated again"))
     assert files(tmp_path / "bank") == before
 
 
@@ -208,10 +208,10 @@ def test_a_bank_for_something_else_is_refused(tmp_path: Path) -> None:
     before = files(tmp_path / "bank")
     for words, other in others.items():
         with pytest.raises(IncompatiblePack, match=words):
-            prepare(tmp_path / "bank", other)
+            prepare_folder(tmp_path / "bank", other)
     changed = replace(slices[0], read=lambda: water(number=77))
     with pytest.raises(IncompatiblePack, match="is not the one there now"):
-        fill(tmp_path / "bank", [changed, slices[1]], exposed)
+        build_noise_bank(tmp_path / "bank", [changed, slices[1]], exposed)
     assert files(tmp_path / "bank") == before
 
 
@@ -221,7 +221,7 @@ def test_what_is_no_bank_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("words")
     for name in ("mine", "file"):
         with pytest.raises(OutputRefused, match="no noise bank"):
-            prepare(tmp_path / name, plan([normal(0)]))
+            prepare_folder(tmp_path / name, plan([normal(0)]))
     assert files(tmp_path / "mine") == {"thesis.txt": b"words"}
     with pytest.raises(IncompatiblePack, match=r"plan\.json"):
         NoiseBank(tmp_path / "mine")
@@ -267,25 +267,25 @@ def test_slices_that_cannot_be_simulated_are_left_out_with_the_reason(tmp_path: 
         normal(7, read=lambda: (_ for _ in ()).throw(OSError(5, "Input/output error"))),
     ]
 
-    def rule(items: Sequence[NormalSlice]) -> list[Exposed]:
+    def rule(items: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]:
         if items[0].patient == 2:
             raise LowDoseError("no noise to measure")
         return exposed(items)
 
-    prepare(tmp_path / "bank", plan(slices))
-    fill(tmp_path / "bank", slices, rule)
+    prepare_folder(tmp_path / "bank", plan(slices))
+    build_noise_bank(tmp_path / "bank", slices, rule)
     bank = NoiseBank(tmp_path / "bank")
     assert list(bank.built) == ["key0"]
     words = ("no air around", "NaN", "has gone", r"(80, 80)", "pixel size", "no noise to measure", "Input/output")
     for key, word in zip([f"key{n}" for n in range(1, 8)], words, strict=True):
         assert word in bank.left_out[key]
-    fill(tmp_path / "bank", slices, lambda _: pytest.fail("tried again"))
+    build_noise_bank(tmp_path / "bank", slices, lambda _: pytest.fail("tried again"))
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank_plan.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OutputRefused, match="bank_slices"):
-        prepare(tmp_path / "bank", plan([normal(0)]))
+        prepare_folder(tmp_path / "bank", plan([normal(0)]))
     assert not list((tmp_path / "bank").iterdir())
 
 

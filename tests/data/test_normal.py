@@ -13,15 +13,15 @@ import numpy as np
 import pydicom
 import pytest
 
-from lowdose.data.normal_dose import NormalSlice, normal_slices
-from lowdose.data.pack_writer import pack
+from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
+from lowdose.data.pack_writer import write_pack
 from lowdose.errors import IncompatiblePack, NothingToRead
 from lowdose.io.dicom.derivation import new_uid
 
 Scan = Callable[..., np.ndarray]
 
 
-def values(items: list[NormalSlice]) -> set[bytes]:
+def values(items: list[NormalDoseSlice]) -> set[bytes]:
     return {item.read().tobytes() for item in items}
 
 
@@ -34,7 +34,7 @@ def test_several_series_in_one_folder_and_patients_over_all_roots(tmp_path: Path
     two = scan(tmp_path / "a" / "mixed", "BOB", 2, slices=2, kernel="D45f")
     three = scan(tmp_path / "b" / "deep" / "er", "ANN", 3, slices=1)
     with ExitStack() as stack:
-        items, warnings = normal_slices(stack, [tmp_path / "a", tmp_path / "b"])
+        items, warnings = normal_dose_slices(stack, [tmp_path / "a", tmp_path / "b"])
         assert values(items) == images(one, two, three)
     assert warnings == []
     by_patient = {patient: sum(i.patient == patient for i in items) for patient in {i.patient for i in items}}
@@ -60,7 +60,7 @@ def test_other_formats_and_what_is_none(tmp_path: Path, scan: Scan) -> None:
         header.ImageType, header.SOPInstanceUID = ["ORIGINAL", "PRIMARY", "LOCALIZER"], new_uid()
         header.save_as(tmp_path / "dicom" / "scout.dcm")
     with ExitStack() as stack:
-        items, warnings = normal_slices(stack, [tmp_path])
+        items, warnings = normal_dose_slices(stack, [tmp_path])
         assert len(items) == 3 + 2 + 3
         assert len({item.patient for item in items}) == 4
         assert values(items) >= images(hu, hu - 1)
@@ -78,7 +78,7 @@ def test_projection_data_are_passed_over(tmp_path: Path, scan: Scan) -> None:
         header.add_new(0x70311001, "FL", 595.0)
         header.save_as(file)
     with ExitStack() as stack:
-        items, warnings = normal_slices(stack, [tmp_path])
+        items, warnings = normal_dose_slices(stack, [tmp_path])
         assert values(items) == images(hu)
     assert warnings == [f"{tmp_path / 'projections'}: projection data (DICOM-CT-PD), not images; passed over"]
 
@@ -86,16 +86,16 @@ def test_projection_data_are_passed_over(tmp_path: Path, scan: Scan) -> None:
 def test_packs_are_as_good_as_folders(tmp_path: Path, scan: Scan, pairs: Path) -> None:
     scan(tmp_path / "in", "ANN", 1)
     scan(tmp_path / "more", "ANN", 2)
-    pack([tmp_path / "in"], tmp_path / "single.pack", "none", "full")
-    pack([pairs], tmp_path / "pairs.pack", "folders", "full")
+    write_pack([tmp_path / "in"], tmp_path / "single.pack", "none", "full")
+    write_pack([pairs], tmp_path / "pairs.pack", "folders", "full")
     with ExitStack() as stack:
-        folder, _ = normal_slices(stack, [tmp_path / "in"])
-        single, _ = normal_slices(stack, [tmp_path / "single.pack"])
+        folder, _ = normal_dose_slices(stack, [tmp_path / "in"])
+        single, _ = normal_dose_slices(stack, [tmp_path / "single.pack"])
         assert values(folder) == values(single)
         for one, other in zip(folder, single, strict=True):
             for name in ("patient", "pixel_mm", "thickness_mm", "kernel", "kvp", "mas", "manufacturer", "case"):
                 assert getattr(one, name) == getattr(other, name), name
-        joined, _ = normal_slices(stack, [tmp_path / "single.pack", tmp_path / "more", tmp_path / "pairs.pack"])
+        joined, _ = normal_dose_slices(stack, [tmp_path / "single.pack", tmp_path / "more", tmp_path / "pairs.pack"])
         assert len(joined) == 3 + 3 + 9
         assert [i.case for i in joined if i.patient == 1] == [None] * 6
         assert {i.case for i in joined if i.patient > 1} == {"L067", "L096", "L333"}
@@ -103,9 +103,9 @@ def test_packs_are_as_good_as_folders(tmp_path: Path, scan: Scan, pairs: Path) -
 
 def test_slices_packed_as_low_dose_are_never_taken_for_normal(tmp_path: Path, scan: Scan) -> None:
     scan(tmp_path / "in")
-    pack([tmp_path / "in"], tmp_path / "low.pack", "none", "low")
+    write_pack([tmp_path / "in"], tmp_path / "low.pack", "none", "low")
     with ExitStack() as stack, pytest.raises(NothingToRead, match=r"low\.pack: no CT slice of normal dose"):
-        normal_slices(stack, [tmp_path / "low.pack"])
+        normal_dose_slices(stack, [tmp_path / "low.pack"])
 
 
 def test_clear_errors(tmp_path: Path) -> None:
@@ -113,14 +113,14 @@ def test_clear_errors(tmp_path: Path) -> None:
     (tmp_path / "bad.pack" / "full-4x4.npy").write_bytes(b"")
     with ExitStack() as stack:
         with pytest.raises(IncompatiblePack, match=r"slices\.json"):
-            normal_slices(stack, [tmp_path / "bad.pack"])
+            normal_dose_slices(stack, [tmp_path / "bad.pack"])
         with pytest.raises(NothingToRead, match="no such file"):
-            normal_slices(stack, [tmp_path / "absent"])
+            normal_dose_slices(stack, [tmp_path / "absent"])
 
 
 def test_memory_of_unpacked_files_ends_with_the_stack(tmp_path: Path) -> None:
     hu = np.full((2, 8, 8), -1000, np.int16) + np.arange(8, dtype=np.int16)
     nibabel.save(nibabel.Nifti1Image(hu.T, np.eye(4)), tmp_path / "a.nii.gz")
     with ExitStack() as stack:
-        items, _ = normal_slices(stack, [tmp_path])
+        items, _ = normal_dose_slices(stack, [tmp_path])
         assert values(items) == images(hu.astype(np.float32))

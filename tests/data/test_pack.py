@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lowdose.data.pack.reader import Pack
-from lowdose.data.pack_writer import pack
+from lowdose.data.pack_writer import write_pack
 from lowdose.data.pairs import fingerprint
 from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import Augmentation, Patches
-from lowdose.data.training_set import open_training
+from lowdose.data.training_set import open_training_set
 from lowdose.errors import IncompatiblePack, InvalidSetting, NothingToRead, OutputRefused
 
 
@@ -42,7 +42,7 @@ def test_whole_hu_come_back_exactly(hu: np.ndarray) -> None:
         root, out = Path(folder, "in"), Path(folder, "out.pack")
         root.mkdir()
         np.savez(root / "a.npz", hu=hu.astype(np.float32), spacing=np.array([3.0, 0.7, 0.8]))
-        pack([root], out, "none", "full")
+        write_pack([root], out, "none", "full")
         packed = Pack(out)
         found = {row.position: packed.image("full", index) for index, row in enumerate(packed.slices)}
         unique = {image.tobytes() for image in hu}
@@ -55,13 +55,13 @@ def test_whole_hu_come_back_exactly(hu: np.ndarray) -> None:
 def test_what_lies_outside_int16_is_clipped_and_fractions_are_rounded(tmp_path: Path) -> None:
     hu = np.array([[[-1000.0, 40.4, 40.6, 99999.0]]], np.float32)
     np.savez(tmp_path / "a.npz", hu=hu)
-    pack([tmp_path / "a.npz"], tmp_path / "out.pack", "none", "full")
+    write_pack([tmp_path / "a.npz"], tmp_path / "out.pack", "none", "full")
     assert Pack(tmp_path / "out.pack").hu("full", 0).tolist() == [[-1000, 40, 41, 32767]]
 
 
 def test_facts_of_every_slice_and_nothing_of_the_patient(tmp_path: Path, scan: Callable[..., np.ndarray]) -> None:
     small, large = scan(tmp_path / "in" / "a", seed=1), scan(tmp_path / "in" / "b", "OTHER", seed=2, size=56, slices=2)
-    made = pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+    made = write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     assert (made.slices, made.series, made.patients, made.warnings) == (5, 2, 2, [])
     packed = Pack(tmp_path / "out.pack")
     assert sorted(file.name for file in packed.path.iterdir()) == ["full-40x40.npy", "full-56x56.npy", "slices.json"]
@@ -84,7 +84,7 @@ def test_keys_do_not_depend_on_where_and_when(tmp_path: Path, scan: Callable[...
     shutil.copytree(tmp_path / "one" / "a", tmp_path / "two" / "z" / "y")
     keys = []
     for name in ("one", "two"):
-        pack([tmp_path / name], tmp_path / f"{name}.pack", "none", "full")
+        write_pack([tmp_path / name], tmp_path / f"{name}.pack", "none", "full")
         keys.append([row.key for row in Pack(tmp_path / f"{name}.pack").slices])
     assert keys[0] == keys[1]
 
@@ -98,7 +98,7 @@ def test_padding_becomes_air(tmp_path: Path, scan: Callable[..., np.ndarray]) ->
     header.PixelPaddingValue, header.PixelData = -2000, stored.tobytes()
     header["PixelPaddingValue"].VR = "SS"
     header.save_as(file)
-    pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+    write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     image = Pack(tmp_path / "out.pack").image("full", 0)
     assert (image[:5, :7] == -1000).all()
     np.testing.assert_array_equal(image[5:], hu[0, 5:])
@@ -111,7 +111,7 @@ def test_bad_slices_are_told_and_left_out(tmp_path: Path, scan: Callable[..., np
     short.write_bytes(short.read_bytes()[:-100])
     (tmp_path / "in" / "b" / "notes.txt").write_text("nothing of interest")
     (tmp_path / "in" / "b" / "empty.dcm").write_bytes(b"")
-    made = pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+    made = write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     assert made.slices == 5
     assert len(made.warnings) == 2
     assert "1-00002.dcm" in made.warnings[0]
@@ -121,7 +121,7 @@ def test_bad_slices_are_told_and_left_out(tmp_path: Path, scan: Callable[..., np
 def test_a_series_is_packed_once(tmp_path: Path, scan: Callable[..., np.ndarray]) -> None:
     scan(tmp_path / "in" / "a", seed=1)
     shutil.copytree(tmp_path / "in" / "a", tmp_path / "in" / "copy")
-    made = pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+    made = write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     assert (made.slices, made.series) == (3, 1)
     assert made.warnings == [f"{tmp_path / 'in' / 'copy'}: 3 slices are in the pack already (left out)"]
 
@@ -131,7 +131,7 @@ def test_nothing_to_pack_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "in" / "bad.nii").write_bytes(b"no")
     for pairing, message in (("none", r"no slice to pack \(.*bad.nii"), ("folders", "no pair of series")):
         with pytest.raises(NothingToRead, match=message):
-            pack([tmp_path / "in"], tmp_path / "new" / "out.pack", pairing, "full")
+            write_pack([tmp_path / "in"], tmp_path / "new" / "out.pack", pairing, "full")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
@@ -143,30 +143,30 @@ def test_an_interrupted_pack_leaves_nothing(tmp_path: Path, scan: Callable[..., 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full", stop)
+        write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full", stop)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
 def test_refused_outputs_and_settings(tmp_path: Path, scan: Callable[..., np.ndarray]) -> None:
     scan(tmp_path / "in")
     with pytest.raises(OutputRefused, match="lies inside"):
-        pack([tmp_path / "in"], tmp_path / "in" / "out.pack", "none", "full")
-    pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+        write_pack([tmp_path / "in"], tmp_path / "in" / "out.pack", "none", "full")
+    write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     with pytest.raises(OutputRefused, match="not empty"):
-        pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
+        write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     with pytest.raises(InvalidSetting, match="a pack already"):
-        pack([tmp_path / "out.pack"], tmp_path / "two.pack", "none", "full")
+        write_pack([tmp_path / "out.pack"], tmp_path / "two.pack", "none", "full")
     for wrong in (("pairs", "full"), ("none", "half")):
         with pytest.raises(InvalidSetting, match="must be"):
-            pack([tmp_path / "in"], tmp_path / "two.pack", *wrong)
+            write_pack([tmp_path / "in"], tmp_path / "two.pack", *wrong)
 
 
 def test_training_sees_the_same_from_a_pack_as_from_folders(pairs: Path, tmp_path: Path) -> None:
-    made = pack([pairs], tmp_path / "out.pack", "folders", "full")
+    made = write_pack([pairs], tmp_path / "out.pack", "folders", "full")
     assert (made.slices, made.series, made.patients) == (9, 3, 3)
     with ExitStack() as stack:
-        folders = open_training(stack, [pairs]).items
-        packed = open_training(stack, [tmp_path / "out.pack"]).items
+        folders = open_training_set(stack, [pairs]).items
+        packed = open_training_set(stack, [tmp_path / "out.pack"]).items
         patches = [Patches(SliceCache(items), 16, Augmentation(), 3) for items in (folders, packed)]
         for index in range(12):
             for one, other in zip(patches[0][index][:2], patches[1][index][:2], strict=True):
@@ -191,7 +191,7 @@ def test_training_sees_the_same_from_a_pack_as_from_folders(pairs: Path, tmp_pat
 def two_packs(tmp_path: Path, scan: Callable[..., np.ndarray]) -> tuple[Path, Path]:
     for name, seed in (("a", 1), ("b", 2)):
         scan(tmp_path / name, seed=seed)
-        pack([tmp_path / name], tmp_path / f"{name}.pack", "none", "full")
+        write_pack([tmp_path / name], tmp_path / f"{name}.pack", "none", "full")
     return tmp_path / "a.pack", tmp_path / "b.pack"
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.kernel_conversion import LEAST, hann, recast
+from lowdose.data.transforms.kernel_conversion import LEAST, convert_kernel, hann_window
 
 
 def waves(side: int, pixel: float, fy: float, fx: float) -> np.ndarray:
@@ -30,20 +30,24 @@ def test_the_ratio_of_two_windows(counts: tuple[int, int], own: float | None, cu
 
     expected = window(cutoff) / (1.0 if own is None else max(window(own), LEAST))
     image = waves(side, pixel, fy, fx)
-    np.testing.assert_allclose(recast(image, pixel, cutoff=cutoff, own=own, side=side), expected * image, atol=2e-5)
+    np.testing.assert_allclose(
+        convert_kernel(image, pixel, cutoff=cutoff, own=own, side=side), expected * image, atol=2e-5
+    )
 
 
 @pytest.mark.parametrize("side", [48, 64, 96, 128])
 def test_other_pixels_show_the_same_waves(side: int) -> None:
     k, pixel = 64, 0.8
     fy, fx = half_waves(9, k, pixel), half_waves(30, k, pixel)
-    found = recast(waves(k, pixel, fy, fx), pixel, cutoff=None, own=None, side=side)
+    found = convert_kernel(waves(k, pixel, fy, fx), pixel, cutoff=None, own=None, side=side)
     np.testing.assert_allclose(found, waves(side, pixel * k / side, fy, fx), atol=2e-5)
 
 
 def test_what_finer_pixels_alone_can_show_is_not_made_up() -> None:
     image = np.random.default_rng(0).normal(0, 20, (1, 64, 64)).astype(np.float32)
-    there_and_back = recast(recast(image, 0.8, cutoff=None, own=None, side=100), 0.5, cutoff=None, own=None, side=64)
+    there_and_back = convert_kernel(
+        convert_kernel(image, 0.8, cutoff=None, own=None, side=100), 0.5, cutoff=None, own=None, side=64
+    )
     np.testing.assert_allclose(there_and_back, image, atol=1e-3)
 
 
@@ -51,8 +55,8 @@ def test_what_finer_pixels_alone_can_show_is_not_made_up() -> None:
 @settings(max_examples=40, deadline=None)
 def test_a_constant_stays(k: int, side: int, own: float, cutoff: float) -> None:
     image = np.full((2, k, k), 50, np.float32)
-    np.testing.assert_allclose(recast(image, 0.7, cutoff=cutoff, own=own, side=side), 50, rtol=1e-5)
+    np.testing.assert_allclose(convert_kernel(image, 0.7, cutoff=cutoff, own=own, side=side), 50, rtol=1e-5)
 
 
 def test_the_window_is_that_of_the_kernels() -> None:
-    np.testing.assert_allclose(hann(np.array([0, 0.5, 1, 3], np.float32)), [1, 0.5, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(hann_window(np.array([0, 0.5, 1, 3], np.float32)), [1, 0.5, 0, 0], atol=1e-6)

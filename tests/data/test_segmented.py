@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from lowdose.data.labelled import segmentation_cache
-from lowdose.data.labelled.segmentation_cache import SegmentedSlices
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.labelled.segmentation_cache import SegmentationCache
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.errors import OutputRefused
 from lowdose.io.atomic_replace import replace_array
 
 
-def normal(number: int, patient: int = 1, read: Callable[[], np.ndarray] | None = None) -> NormalSlice:
+def normal(number: int, patient: int = 1, read: Callable[[], np.ndarray] | None = None) -> NormalDoseSlice:
     hu = np.full((5, 6), 10.0 * number + 0.6, np.float32)
-    return NormalSlice(
+    return NormalDoseSlice(
         patient, f"key{number}", f"series {patient}", (5, 6), (0.7, 0.8), None, None, None, None, None,
         read or (lambda: hu),
     )  # fmt: skip
@@ -43,7 +43,7 @@ def test_slices_are_whole_hu_and_classes_of_the_same_pixels(tmp_path: Path) -> N
         return np.array([[np.nan, 4e4, -1e5, np.inf], [-np.inf, 0.5, 1.5, -1024.4]], np.float32)
 
     told, segmenter = [], Segmenter()
-    slices = SegmentedSlices(tmp_path / "deep" / "er", [normal(2), normal(0, read=odd)], "abc")
+    slices = SegmentationCache(tmp_path / "deep" / "er", [normal(2), normal(0, read=odd)], "abc")
     slices.build(segmenter, lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
     assert len(slices) == 2
@@ -59,7 +59,7 @@ def test_an_interrupted_build_goes_on_and_segments_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = [normal(n) for n in range(4)]
-    slices, segmenter = SegmentedSlices(tmp_path, items, "abc"), Segmenter()
+    slices, segmenter = SegmentationCache(tmp_path, items, "abc"), Segmenter()
 
     def stop(path: Path, array: np.ndarray) -> None:
         if path.name == "key2-abc.npy":
@@ -81,13 +81,13 @@ def test_an_interrupted_build_goes_on_and_segments_nothing_twice(
 
 def test_another_segmenters_classes_are_not_taken(tmp_path: Path) -> None:
     first, second = Segmenter(), Segmenter()
-    SegmentedSlices(tmp_path, [normal(3)], "aaaaaaaa1").build(first, quiet)
-    other = SegmentedSlices(tmp_path, [normal(3)], "bbbbbbbb1")
+    SegmentationCache(tmp_path, [normal(3)], "aaaaaaaa1").build(first, quiet)
+    other = SegmentationCache(tmp_path, [normal(3)], "bbbbbbbb1")
     with pytest.raises(FileNotFoundError):
         _ = other[0]
     other.build(second, quiet)
     assert len(first.asked) == len(second.asked) == 1
-    SegmentedSlices(tmp_path, [normal(3)], "aaaaaaaa1").build(first, quiet)
+    SegmentationCache(tmp_path, [normal(3)], "aaaaaaaa1").build(first, quiet)
     assert len(first.asked) == 1
 
 
@@ -95,7 +95,7 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
     items, shares = [normal(n) for n in range(7)], []
     for rank in range(3):
         segmenter = Segmenter()
-        SegmentedSlices(tmp_path, items, "abc").build(segmenter, quiet, (rank, 3))
+        SegmentationCache(tmp_path, items, "abc").build(segmenter, quiet, (rank, 3))
         shares.append([number for number, _ in segmenter.asked])
     assert shares == [[0, 3, 6], [1, 4], [2, 5]]
 
@@ -103,4 +103,4 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
 def test_no_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputRefused, match="file"):
-        SegmentedSlices(tmp_path / "file" / "below", [normal(1)], "abc").build(Segmenter(), quiet)
+        SegmentationCache(tmp_path / "file" / "below", [normal(1)], "abc").build(Segmenter(), quiet)

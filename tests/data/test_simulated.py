@@ -18,31 +18,38 @@ from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 from bodies import scan
 from lowdose import cli, recipes
 from lowdose.data.noise_bank.bank import NoiseBank
-from lowdose.data.noise_bank.build import Exposed, fill
-from lowdose.data.noise_bank.plan import Plan, prepare
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
+from lowdose.data.noise_bank.plan import Plan, prepare_folder
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.patches import Augmentation, Patches, batches
-from lowdose.data.simulated import ASSESSED, Doses, SimulatedSlice, SimulatedSlices, exact_pairs, simulated_slices
-from lowdose.data.training_set import open_training
+from lowdose.data.simulated import (
+    VALIDATION_DOSES,
+    DoseDistribution,
+    SimulatedSlice,
+    SimulatedSlices,
+    simulated_slices,
+    validation_pairs,
+)
+from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
 from lowdose.io.dicom import new_series
 from lowdose.models import checkpoint
 from lowdose.training import denoiser_run, runner
-from lowdose.training.pairing import Simulated
-from lowdose.training.recipe import DenoiserNumbers, Recipe
-from lowdose.training.runner import MODEL, Options
-from lowdose.training.trainer import STATE
+from lowdose.training.pairing import SimulatedPairing
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.trainer import STATE_FILE
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
-EXACT = Options(device="cpu", precision="32-true")
+EXACT = RunOptions(device="cpu", precision="32-true")
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> NoiseBank:
     folder = tmp_path_factory.mktemp("bank") / "bank"
     slices = [normal(n) for n in range(3)]
-    prepare(folder, Plan({item.key: item.shape for item in slices}, 2, "water"))
-    fill(folder, slices, exposed)
+    prepare_folder(folder, Plan({item.key: item.shape for item in slices}, 2, "water"))
+    build_noise_bank(folder, slices, exposed)
     return NoiseBank(folder)
 
 
@@ -50,13 +57,13 @@ def items(count: int = 3) -> list[SimulatedSlice]:
     return simulated_slices([normal(n) for n in range(count)])[0]
 
 
-def patches(bank: NoiseBank, doses: Doses, augmentation: Augmentation = NO_GAIN, seed: int = 0) -> Patches:
+def patches(bank: NoiseBank, doses: DoseDistribution, augmentation: Augmentation = NO_GAIN, seed: int = 0) -> Patches:
     return Patches(SimulatedSlices(bank, items(), doses), 32, augmentation, seed)
 
 
 @given(st.floats(0.005, 1.0), st.floats(0.005, 1.0), st.integers(0, 1000))
 def test_doses_lie_in_their_range(one: float, other: float, seed: int) -> None:
-    doses = Doses(min(one, other), max(one, other), full=0.0)
+    doses = DoseDistribution(min(one, other), max(one, other), full=0.0)
     dose, flux = doses.draw(np.random.default_rng(seed))
     assert doses.low * (1 - 1e-12) <= dose <= min(1.0, doses.high * (1 + 1e-12))
     assert doses.flux_low <= flux <= doses.flux_high
@@ -64,15 +71,15 @@ def test_doses_lie_in_their_range(one: float, other: float, seed: int) -> None:
 
 def test_doses_are_log_uniform_with_a_share_of_full_dose() -> None:
     rng = np.random.default_rng(0)
-    drawn = np.array([Doses(full=0.1).draw(rng) for _ in range(4000)])
+    drawn = np.array([DoseDistribution(full=0.1).draw(rng) for _ in range(4000)])
     assert np.mean(drawn[:, 0] == 1.0) == pytest.approx(0.1, abs=0.02)
     some = np.log(drawn[drawn[:, 0] < 1, 0]) / np.log(0.05)
     np.testing.assert_allclose(np.quantile(some, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.04)
     assert np.median(drawn[:, 1]) == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize("doses", [Doses(full=1.0), Doses(low=1.0, high=1.0, full=0.0)])
-def test_at_full_dose_input_and_target_are_one_image(bank: NoiseBank, doses: Doses) -> None:
+@pytest.mark.parametrize("doses", [DoseDistribution(full=1.0), DoseDistribution(low=1.0, high=1.0, full=0.0)])
+def test_at_full_dose_input_and_target_are_one_image(bank: NoiseBank, doses: DoseDistribution) -> None:
     sampled = patches(bank, doses)
     for index in range(30):
         low, full, dose = sampled[index]
@@ -85,8 +92,8 @@ def test_only_the_input_gets_noise_and_more_at_lower_dose(bank: NoiseBank) -> No
     window = (slice(30, 66), slice(30, 66))
     levels = []
     for dose in (0.05, 0.2, 0.8):
-        slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, 1.0, 1.0))
-        pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(10)]
+        slices = SimulatedSlices(bank, items(), DoseDistribution(dose, dose, 0.0, 1.0, 1.0))
+        pairs = [slices[0].crop(window, np.random.default_rng(n)) for n in range(10)]
         for pair in pairs:
             np.testing.assert_array_equal(pair.full[0], water()[window])
             assert pair.dose == pytest.approx(dose)
@@ -99,8 +106,8 @@ def test_fewer_photons_are_noise_of_full_dose_too(bank: NoiseBank) -> None:
     window = (slice(30, 66), slice(30, 66))
 
     def spread(dose: float, flux: float) -> tuple[float, float]:
-        slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, flux, flux))
-        pairs = [slices[0].cut(window, np.random.default_rng(n)) for n in range(60)]
+        slices = SimulatedSlices(bank, items(), DoseDistribution(dose, dose, 0.0, flux, flux))
+        pairs = [slices[0].crop(window, np.random.default_rng(n)) for n in range(60)]
         images = [pair.low for pair in pairs], [pair.full for pair in pairs]
         low, full = (float(np.std([image - water()[window] for image in made])) for made in images)
         return low, full
@@ -113,12 +120,12 @@ def test_fewer_photons_are_noise_of_full_dose_too(bank: NoiseBank) -> None:
 @pytest.mark.parametrize(("dose", "flux", "told"), [(0.25, 0.5, 0.25), (0.25, 1.0, 0.25), (0.25, 3.0, 0.5)])
 def test_the_dose_told_is_the_one_by_which_noise_grows(bank: NoiseBank, dose: float, flux: float, told: float) -> None:
     """Three times the photons that full dose's own noise shows: a quarter of them adds as much as a half would."""
-    slices = SimulatedSlices(bank, items(), Doses(dose, dose, 0.0, flux, flux))
-    assert slices[0].cut((slice(30, 66), slice(30, 66)), np.random.default_rng(0)).dose == pytest.approx(told)
+    slices = SimulatedSlices(bank, items(), DoseDistribution(dose, dose, 0.0, flux, flux))
+    assert slices[0].crop((slice(30, 66), slice(30, 66)), np.random.default_rng(0)).dose == pytest.approx(told)
 
 
 def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
-    one, again, other = (patches(bank, Doses(), seed=seed) for seed in (4, 4, 5))
+    one, again, other = (patches(bank, DoseDistribution(), seed=seed) for seed in (4, 4, 5))
     backwards = {index: again[index] for index in reversed(range(12))}
     for index in range(12):
         for mine, theirs in zip(one[index], backwards[index], strict=True):
@@ -138,12 +145,12 @@ def test_pairs_to_judge_on_are_exact_and_made_once() -> None:
         return water()
 
     slices = [*(normal(n, read=read) for n in range(5)), normal(5, np.full((96, 96), 40.0, np.float32))]
-    made, told = exact_pairs([[(item, exposed([item.normal])[0])] for item in simulated_slices(slices)[0]], seed=3)
+    made, told = validation_pairs([[(item, exposed([item.normal])[0])] for item in simulated_slices(slices)[0]], seed=3)
     assert len(made) == 5
     assert "no air around" in told[0]
     for number, (item,) in enumerate(made):
         low, full = item.read()
-        dose = ASSESSED[number % 4]
+        dose = VALIDATION_DOSES[number % 4]
         expected = SIMULATOR.simulate(water(), PIXEL, exposure=EXPOSURE, dose=dose, seed=3, key=f"key{number}")
         np.testing.assert_array_equal(low, expected)
         np.testing.assert_array_equal(full, water())
@@ -159,41 +166,45 @@ def test_slices_without_a_pixel_size_are_left_out() -> None:
         simulated_slices(unsized)
 
 
-def small(**changes: object) -> Recipe:
+def small(**changes: object) -> DenoiserRecipe:
     tiny = {"steps": 4, "batch": 2, "patch": 32, "warmup": 1, "validate_every": 2, "checkpoint_every": 2}
-    recipe = recipes.find("unet")
+    recipe = recipes.get_recipe("unet")
     network = replace(recipe.network, settings={"width": 4, "levels": 2})
-    return replace(recipe, network=network, numbers=DenoiserNumbers(**{**tiny, **changes}))  # type: ignore[arg-type]
+    return replace(recipe, network=network, hyperparameters=DenoiserHyperparameters(**{**tiny, **changes}))  # type: ignore[arg-type]
 
 
 def go(
     folder: Path,
-    slices: Sequence[NormalSlice],
-    options: Options = EXACT,
+    slices: Sequence[NormalDoseSlice],
+    options: RunOptions = EXACT,
     said: list[str] | None = None,
     bank: Path | None = None,
     **changes: object,
 ) -> bool:
     say = [].append if said is None else said.append
-    source = Simulated(exposed, "water", bank)
-    return denoiser_run.train(
+    source = SimulatedPairing(exposed, "water", bank)
+    return denoiser_run.train_denoiser(
         "unet", small(**changes), simulated_slices(slices)[0], folder, options, say, lambda *_: None, source
     )
 
 
-def people() -> list[NormalSlice]:
+def people() -> list[NormalDoseSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
 def test_a_run_that_needs_the_dose(tmp_path: Path) -> None:
-    recipe = recipes.find("noise_free")
+    recipe = recipes.get_recipe("noise_free")
     tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1}
     recipe = replace(
-        recipe, network=replace(recipe.network, settings={"width": 4}), numbers=replace(recipe.numbers, **tiny)
+        recipe,
+        network=replace(recipe.network, settings={"width": 4}),
+        hyperparameters=replace(recipe.hyperparameters, **tiny),
     )
-    found, source = simulated_slices(people())[0], Simulated(exposed, "water", None)
-    assert denoiser_run.train("noise_free", recipe, found, tmp_path / "run", EXACT, print, lambda *_: None, source)
-    model = checkpoint.load(str(tmp_path / "run" / MODEL))
+    found, source = simulated_slices(people())[0], SimulatedPairing(exposed, "water", None)
+    assert denoiser_run.train_denoiser(
+        "noise_free", recipe, found, tmp_path / "run", EXACT, print, lambda *_: None, source
+    )
+    model = checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE))
     assert model.denoiser.noise_free
     assert model.training["recipe"] == "noise_free"
 
@@ -212,18 +223,18 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
         def __exit__(self, *_: object) -> None: ...
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "Stop", Early)
+        patched.setattr(runner, "GracefulStop", Early)
         assert not go(tmp_path / "parts", people())
     (tmp_path / "parts" / "noise-bank" / "built-0.jsonl").unlink()
     assert go(tmp_path / "parts", people(), replace(EXACT, resume=True))
-    whole, parts = (torch.load(tmp_path / n / STATE, weights_only=True) for n in ("whole", "parts"))
+    whole, parts = (torch.load(tmp_path / n / STATE_FILE, weights_only=True) for n in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 4
     for name, value in whole["modules"]["denoiser"].items():
         assert torch.equal(value, parts["modules"]["denoiser"][name])
     settings = json.loads((tmp_path / "whole" / "run.json").read_text())["settings"]
     assert (settings["pairing"], settings["dose_low"], settings["flux_high"]) == ("simulated", 0.05, 2.0)
     assert "gain_low" not in settings
-    model = checkpoint.load(str(tmp_path / "whole" / MODEL))
+    model = checkpoint.load_denoiser(str(tmp_path / "whole" / MODEL_FILE))
     assert model.training["dose_high"] == 1.0
     assert model.domain.pixel_mm == (1.25, 2.5)  # half of the patches are recast to half the side
     assert "validation/psnr_gain" in (tmp_path / "whole" / "log.csv").read_text()
@@ -235,7 +246,7 @@ def test_runs_share_a_bank_and_some_slices_suffice(tmp_path: Path) -> None:
     assert go(tmp_path / "two", people(), bank=tmp_path / "bank", said=said, seed=3, bank_slices=2)
     assert not any(text.startswith("noise bank") for text in said)
     assert not (tmp_path / "two" / "noise-bank").exists()
-    assert checkpoint.load(str(tmp_path / "two" / MODEL)).training["slices"] == 2
+    assert checkpoint.load_denoiser(str(tmp_path / "two" / MODEL_FILE)).training["slices"] == 2
     go(tmp_path / "three", people(), bank_slices=2)
     assert len(NoiseBank(tmp_path / "three" / "noise-bank").plan.slices) == 2
 
@@ -255,15 +266,15 @@ def test_unusable_slices_are_told_and_none_at_all_is_an_error(tmp_path: Path) ->
 
 
 def test_series_that_cannot_be_calibrated(tmp_path: Path) -> None:
-    def rule(slices: Sequence[NormalSlice]) -> list[Exposed]:
+    def rule(slices: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]:
         if slices[0].patient != 1:
             raise LowDoseError(f"{slices[0].series}: no noise to measure")
         return exposed(slices)
 
     said: list[str] = []
-    source = Simulated(rule, "water")
+    source = SimulatedPairing(rule, "water")
     data = simulated_slices(people())[0]
-    assert denoiser_run.train("unet", small(), data, tmp_path, EXACT, said.append, lambda *_: None, source)
+    assert denoiser_run.train_denoiser("unet", small(), data, tmp_path, EXACT, said.append, lambda *_: None, source)
     assert "warning: series2: no noise to measure (2 left out)" in said
     assert "warning: series3: no noise to measure (left out of validation)" in said
 
@@ -274,13 +285,15 @@ def test_series_that_cannot_be_calibrated(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_impossible_numbers(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting, match=next(iter(wrong))):
-        DenoiserNumbers().changed(wrong)
+        DenoiserHyperparameters().with_values(wrong)
 
 
 def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for patient in (1, 2):
         folder = tmp_path / "in" / f"p{patient}" / "full"
-        new_series.write_series(scan(patient, 1, 96, 4.0).full, folder, description="full", patient=f"SECRET-{patient}")
+        new_series.write_new_series(
+            scan(patient, 1, 96, 4.0).full, folder, description="full", patient=f"SECRET-{patient}"
+        )
     quick = ["--set", "steps=2", "--set", "batch=1", "--set", "patch=32", "--set", "warmup=1"]
 
     def train(name: str, *more: object) -> int:
@@ -293,7 +306,9 @@ def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert "noise bank: slice 1/1" in said
     assert cli.run(["data", "pack", str(tmp_path / "in"), str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
     with ExitStack() as stack:
-        folder, packed = (open_training(stack, [tmp_path / n], pairing="simulated").items for n in ("in", "in.pack"))
+        folder, packed = (
+            open_training_set(stack, [tmp_path / n], pairing="simulated").items for n in ("in", "in.pack")
+        )
         for one, other in zip(folder, packed, strict=True):
             np.testing.assert_array_equal(one.read()[1], other.read()[1])
     assert train("gain", "--data", tmp_path / "in", "--set", "gain_low=0.5") == 2

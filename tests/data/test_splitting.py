@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowdose.data.pack_writer import pack
+from lowdose.data.pack_writer import write_pack
 from lowdose.data.pairs import PairedSlice, split_by_patient
 from lowdose.data.splits.published import Split, apply_split, find_split, leaks, splits
-from lowdose.data.training_set import open_training
+from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting
 from lowdose.io.mayo import CASE
 
@@ -126,10 +126,10 @@ def test_nobody_left_and_unknown_names() -> None:
 
 
 def test_folders_and_packs_are_split_alike(pairs: Path, tmp_path: Path) -> None:
-    pack([pairs], tmp_path / "all.pack", "folders", "full")
+    write_pack([pairs], tmp_path / "all.pack", "folders", "full")
     for roots in ([pairs], [tmp_path / "all.pack"], [pairs, tmp_path / "all.pack"]):
         with ExitStack() as stack:
-            opened = open_training(stack, roots, "mayo-2016-leda")
+            opened = open_training_set(stack, roots, "mayo-2016-leda")
         assert {(i.patient, i.case) for i in opened.items} == {(1, "L067"), (2, "L096")}
         assert opened.validation_patients == 0
         assert opened.warnings == [

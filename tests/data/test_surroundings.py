@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.background import KEPT, with_surroundings
+from lowdose.data.transforms.background import KEPT, randomise_background
 from lowdose.image import AIR
 from lowdose.organ_classes import INDEX
 
@@ -24,7 +24,7 @@ def body(shape: tuple[int, int] = (90, 100)) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn(count: int) -> list[np.ndarray]:
-    return [with_surroundings(*body(), PIXEL, np.random.default_rng(seed)) for seed in range(count)]
+    return [randomise_background(*body(), PIXEL, np.random.default_rng(seed)) for seed in range(count)]
 
 
 @given(seed=st.integers(0, 10**6), shape=st.tuples(st.integers(80, 110), st.integers(80, 110)))
@@ -32,12 +32,12 @@ def drawn(count: int) -> list[np.ndarray]:
 def test_patients_stay_as_they_are(seed: int, shape: tuple[int, int]) -> None:
     hu, classes = body(shape)
     before = hu.copy()
-    seen = with_surroundings(hu, classes, PIXEL, np.random.default_rng(seed))
+    seen = randomise_background(hu, classes, PIXEL, np.random.default_rng(seed))
     np.testing.assert_array_equal(hu, before)
     assert (seen.shape, seen.dtype) == (hu.shape, np.float32)
     np.testing.assert_array_equal(seen[classes > 0], 60.0)
     assert AIR <= seen.min() <= seen.max() <= 500
-    np.testing.assert_array_equal(with_surroundings(hu, classes, PIXEL, np.random.default_rng(seed)), seen)
+    np.testing.assert_array_equal(randomise_background(hu, classes, PIXEL, np.random.default_rng(seed)), seen)
 
 
 def test_some_slices_keep_the_couch_they_came_with_and_the_others_lose_it() -> None:
@@ -58,5 +58,5 @@ def test_couches_lie_below_and_tubes_anywhere() -> None:
 
 def test_an_empty_slice_gets_a_couch_too() -> None:
     hu, classes = np.full((90, 100), AIR, np.float32), np.zeros((90, 100), np.uint8)
-    seen = [with_surroundings(hu, classes, PIXEL, np.random.default_rng(seed)) for seed in range(20)]
+    seen = [randomise_background(hu, classes, PIXEL, np.random.default_rng(seed)) for seed in range(20)]
     assert sum(part.max() > AIR for part in seen) > 5

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from lowdose.data.labelled import phantoms
-from lowdose.data.labelled.candidate_tokens import Item, WordedCrops, worded_batches
-from lowdose.data.labelled.phantoms import DigitalPatients
-from lowdose.data.labelled.segmentation_cache import SegmentedSlices
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, Item, candidate_token_batches
+from lowdose.data.labelled.phantoms import PhantomDataset
+from lowdose.data.labelled.segmentation_cache import SegmentationCache
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.image import AIR
 from lowdose.language.relevance import candidate_pools, min_max
 from lowdose.organ_classes import INDEX
@@ -24,8 +24,8 @@ people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients
 SIDE, VOCABULARY = 64, 50
 
 
-def normal(number: int, patient: int, hu: np.ndarray) -> NormalSlice:
-    return NormalSlice(
+def normal(number: int, patient: int, hu: np.ndarray) -> NormalDoseSlice:
+    return NormalDoseSlice(
         patient, f"{number}", "series", hu.shape, (0.7, 0.7), None, None, None, None, None, lambda: hu
     )  # fmt: skip
 
@@ -35,10 +35,10 @@ def ramp(rows: int, columns: int, start: int = 0) -> np.ndarray:
     return np.float32(start + np.arange(rows * columns).reshape(rows, columns))
 
 
-def built(folder: Path, images: Sequence[np.ndarray], patients: Sequence[int] | None = None) -> SegmentedSlices:
+def built(folder: Path, images: Sequence[np.ndarray], patients: Sequence[int] | None = None) -> SegmentationCache:
     patients = patients or [1] * len(images)
     items = [normal(n, p, hu) for n, (p, hu) in enumerate(zip(patients, images, strict=True))]
-    slices = SegmentedSlices(folder, items, "abc")
+    slices = SegmentationCache(folder, items, "abc")
     slices.build(lambda hu, _: (hu.astype(np.int64) % 7).astype(np.uint8), lambda *_: None)
     return slices
 
@@ -50,14 +50,14 @@ def choose(
     return candidate_pools(min_max(rng.random(VOCABULARY)))
 
 
-def crops(folder: Path, seed: int = 0, share: float = 0.0, side: int = SIDE, **more: object) -> WordedCrops:
+def crops(folder: Path, seed: int = 0, share: float = 0.0, side: int = SIDE, **more: object) -> CandidateTokenCrops:
     real = built(folder / "real", [ramp(100, 90), ramp(70, 80, 10_000)])
     people = None
     if share:
-        people = DigitalPatients(folder / "bank", 1)
+        people = PhantomDataset(folder / "bank", 1)
         people.build(lambda *_: None)
-    return WordedCrops(**{"real": real, "digital": people, "digital_share": share, "side": side, "choose": choose,
-                          "seed": seed, **more})  # fmt: skip
+    made = {"real": real, "digital": people, "digital_share": share, "side": side, "choose": choose, "seed": seed}
+    return CandidateTokenCrops(**{**made, **more})
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_pools_are_each_the_first_of_the_next(tmp_path: Path) -> None:
         assert 1 <= counts[0] <= counts[1] <= counts[2] == len(item.candidates)
         assert item.candidates.dtype == torch.int64
         assert len(set(item.candidates.tolist())) == counts[2]
-    batch = next(worded_batches(crops(tmp_path), 3, 0, 1))
+    batch = next(candidate_token_batches(crops(tmp_path), 3, 0, 1))
     alone = [crops(tmp_path)[n] for n in range(3)]
     for image, per_layer in enumerate(batch.pools()):
         assert torch.equal(per_layer[-1], alone[image].candidates)
@@ -118,23 +118,23 @@ def test_pools_are_each_the_first_of_the_next(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_two_processes_see_what_one_sees_with_the_doubled_batch(tmp_path: Path, workers: int) -> None:
     made = crops(tmp_path)
-    whole = list(worded_batches(made, 4, 2, 4))
-    halves = [list(worded_batches(made, 2, 2, 4, rank, 2, workers)) for rank in range(2)]
+    whole = list(candidate_token_batches(made, 4, 2, 4))
+    halves = [list(candidate_token_batches(made, 2, 2, 4, rank, 2, workers)) for rank in range(2)]
     for together, left, right in zip(whole, *halves, strict=True):
         assert torch.equal(together.hu, torch.cat([left.hu, right.hu]))
         assert torch.equal(together.candidates, torch.cat([left.candidates, right.candidates]))
         assert torch.equal(together.counts, torch.cat([left.counts, right.counts]))
     # A run that goes on sees what it would have seen.
-    assert torch.equal(next(worded_batches(made, 4, 3, 4)).hu, whole[1].hu)
+    assert torch.equal(next(candidate_token_batches(made, 4, 3, 4)).hu, whole[1].hu)
 
 
 def test_slices_smaller_than_a_crop_are_padded_with_air(tmp_path: Path) -> None:
-    found = WordedCrops(built(tmp_path, [ramp(40, 90)]), None, 0.0, SIDE, choose, 0)
+    found = CandidateTokenCrops(built(tmp_path, [ramp(40, 90)]), None, 0.0, SIDE, choose, 0)
     hu = found[3].hu[0].numpy()
     assert hu.shape == (SIDE, SIDE)
     assert (hu[40:] == AIR).all()
     assert (hu[:40] > AIR).all()
-    tiny = WordedCrops(built(tmp_path / "tiny", [ramp(5, 6)]), None, 0.0, SIDE, choose, 0)[0].hu[0].numpy()
+    tiny = CandidateTokenCrops(built(tmp_path / "tiny", [ramp(5, 6)]), None, 0.0, SIDE, choose, 0)[0].hu[0].numpy()
     np.testing.assert_array_equal(tiny[:5, :6], ramp(5, 6))
     assert (tiny == AIR).sum() == SIDE**2 - 30
 
@@ -142,7 +142,7 @@ def test_slices_smaller_than_a_crop_are_padded_with_air(tmp_path: Path) -> None:
 def test_crops_that_are_mostly_air_are_drawn_again(tmp_path: Path) -> None:
     image = np.full((64, 640), -1000.0, np.float32)
     image[:, 320:] = 40.0
-    found = WordedCrops(built(tmp_path, [image]), None, 0.0, SIDE, choose, 0)
+    found = CandidateTokenCrops(built(tmp_path, [image]), None, 0.0, SIDE, choose, 0)
     empty = np.mean([float((found[n].hu < -500).float().mean()) >= 0.85 for n in range(150)])
     # Of the 577 places 267 are; three draws in a row are so once in ten.
     assert 0.03 < empty < 0.18
@@ -150,16 +150,16 @@ def test_crops_that_are_mostly_air_are_drawn_again(tmp_path: Path) -> None:
 
 def test_whole_slices_as_they_are(tmp_path: Path) -> None:
     images = [ramp(64, 48), ramp(64, 48, 5000)]
-    found = WordedCrops(built(tmp_path, images), None, 0.0, 0, choose, 0)
+    found = CandidateTokenCrops(built(tmp_path, images), None, 0.0, 0, choose, 0)
     seen = {int(found[n].hu[0, 0, 0]) for n in range(20)}
     assert seen == {0, 5000}
-    batch = next(worded_batches(found, 2, 0, 1))
+    batch = next(candidate_token_batches(found, 2, 0, 1))
     assert batch.hu.shape == (2, 1, 64, 48)
 
 
 def test_patients_of_many_slices_are_drawn_less_often_for_each(tmp_path: Path) -> None:
     images = [np.full((SIDE, SIDE), n, np.float32) for n in range(10)]
-    found = WordedCrops(built(tmp_path, images, [1] * 9 + [2]), None, 0.0, SIDE, choose, 0)
+    found = CandidateTokenCrops(built(tmp_path, images, [1] * 9 + [2]), None, 0.0, SIDE, choose, 0)
     drawn = Counter(int(found[n].hu[0, 0, 0]) for n in range(200))
     # Nine slices of the first patient weigh 1/3 each, the one of the second 1: a quarter of all.
     assert drawn[9] / 200 == pytest.approx(0.25, abs=0.08)

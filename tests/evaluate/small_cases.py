@@ -53,6 +53,6 @@ def by_threshold(network: object, hu: np.ndarray, pixel_mm: object) -> np.ndarra
 
 def artist() -> Any:
     """The anatomy segmenter; ``by_threshold`` is to be put in the place of its network."""
-    from lowdose.evaluation.segmenters import SliceBySlice
+    from lowdose.evaluation.segmenters import AnatomySegmenter
 
-    return SliceBySlice(SimpleNamespace(), "thresholds", "", torch.device("cpu"))  # type: ignore[arg-type]
+    return AnatomySegmenter(SimpleNamespace(), "thresholds", "", torch.device("cpu"))  # type: ignore[arg-type]

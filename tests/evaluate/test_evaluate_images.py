@@ -11,17 +11,17 @@ from small_cases import Series, case
 
 from lowdose.evaluation import images
 from lowdose.metrics.profiles import PROFILES
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 
-def model(context: int, name: str = "positions") -> ReadyModel:
+def model(context: int, name: str = "positions") -> LoadedModel:
     """Answers with 10^k HU times the k-th slice it sees."""
 
     def denoise(hu: torch.Tensor) -> torch.Tensor:
         tens = 10.0 ** torch.arange(2 * context, -1, -1)
         return (hu * tens[None, :, None, None]).sum(1, keepdim=True)
 
-    return ReadyModel(
+    return LoadedModel(
         name,
         f"{context}",
         SimpleNamespace(denoise=denoise, context=context, noise_free=False),
@@ -39,8 +39,8 @@ def test_every_model_sees_as_many_neighbours_as_it_looks_at() -> None:
     pair = case(low, Series(numbered(5)), pairs=[(1, 1), (2, 2), (4, 4)])
     models = [model(0, "alone"), model(1), model(2, "wide")]
     found = [
-        {name: float(hu[0, 0]) for name, hu in images.denoised(models, around, 1.0, defaultdict(list)).items()}
-        for around in images.low_dose(pair, models)
+        {name: float(hu[0, 0]) for name, hu in images.denoise_with_each(models, around, 1.0, defaultdict(list)).items()}
+        for around in images.low_dose_windows(pair, models)
     ]
     assert found == [
         {"alone": 2, "positions": 123, "wide": 21234},
@@ -51,10 +51,10 @@ def test_every_model_sees_as_many_neighbours_as_it_looks_at() -> None:
 
 
 @pytest.mark.parametrize("models", [[], [model(0)]])
-def test_without_context_only_the_slices_of_pairs_are_read(models: list[ReadyModel]) -> None:
+def test_without_context_only_the_slices_of_pairs_are_read(models: list[LoadedModel]) -> None:
     low = Series(numbered(5))
     pair = case(low, Series(numbered(5)), pairs=[(1, 1), (4, 4)])
-    assert [len(around) for around in images.low_dose(pair, models)] == [1, 1]
+    assert [len(around) for around in images.low_dose_windows(pair, models)] == [1, 1]
     assert low.reads == [1, 4]
 
 
@@ -69,8 +69,8 @@ def test_an_evaluation_measures_what_the_model_made_of_the_neighbours() -> None:
         return hu.mean(1, keepdim=True)
 
     averaging: Any = SimpleNamespace(denoise=mean, context=1, noise_free=False)
-    ready = ReadyModel("mean", "", averaging, None, torch.device("cpu"))
-    result = images.evaluate([case(low, full)], [ready], PROFILES["default"], 1.0, lambda done: None)
+    ready = LoadedModel("mean", "", averaging, None, torch.device("cpu"))
+    result = images.evaluate_images([case(low, full)], [ready], PROFILES["default"], 1.0, lambda done: None)
     before, after = (result.values("rmse", image)[0] for image in (images.LOW, "mean"))
     # White noise: 1/3 of its variance over three slices, 5/9 where a slice stands in for its neighbour.
     expected = np.sqrt([5 / 9, 1 / 3, 1 / 3, 5 / 9])

@@ -15,17 +15,17 @@ from small_cases import GEOMETRY, LIVER, SPLEEN, Series, artist, by_threshold, c
 from lowdose.anatomical_labels import LABELS
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.evaluation.images import FULL, LOW
-from lowdose.evaluation.organ_statistics import Row
-from lowdose.evaluation.organs import Judgement, judge
+from lowdose.evaluation.organ_statistics import OrganRow
+from lowdose.evaluation.organs import OrganEvaluation, evaluate_organs
 from lowdose.io.label_map import open_labels, write_labels
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 from lowdose.networks import segmentation
 from lowdose.organ_classes import INDEX
 
 
 @pytest.fixture(autouse=True)
 def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "segment", by_threshold)
+    monkeypatch.setattr(segmentation, "segment_slice", by_threshold)
 
 
 def bodies() -> tuple[np.ndarray, np.ndarray]:
@@ -39,16 +39,16 @@ def bodies() -> tuple[np.ndarray, np.ndarray]:
     return low, full
 
 
-def model(change: Any, name: str = "better") -> ReadyModel:
+def model(change: Any, name: str = "better") -> LoadedModel:
     denoiser = SimpleNamespace(denoise=lambda hu: torch.from_numpy(change(hu.numpy())), context=0, noise_free=False)
-    return ReadyModel(name, "a" * 64, denoiser, None, torch.device("cpu"))  # type: ignore[arg-type]
+    return LoadedModel(name, "a" * 64, denoiser, None, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def run(*cases: Any, models: Any = (), given: Any = (), strength: float = 1.0) -> Judgement:
-    return judge(list(cases), list(models), artist(), strength, lambda done: None, given)
+def run(*cases: Any, models: Any = (), given: Any = (), strength: float = 1.0) -> OrganEvaluation:
+    return evaluate_organs(list(cases), list(models), artist(), strength, lambda done: None, given)
 
 
-def row(result: Judgement, image: str, organ: str, name: str = "series 1") -> Row:
+def row(result: OrganEvaluation, image: str, organ: str, name: str = "series 1") -> OrganRow:
     return next(r for r in result.rows if (r.image, r.organ, r.case) == (image, organ, name))
 
 
@@ -83,7 +83,7 @@ def test_a_model_with_context_sees_the_neighbours_of_the_low_dose_slice() -> Non
     low, full = np.full((3, 12, 12), -1000.0), np.full((3, 12, 12), -1000.0)
     low[1, 3:7, 2:8] = full[:, 3:7, 2:8] = 100.0  # the low dose shows the liver in the middle slice only
     brightest = SimpleNamespace(denoise=lambda hu: hu.amax(1, keepdim=True), context=1, noise_free=False)
-    ready = ReadyModel("brightest", "", brightest, None, torch.device("cpu"))  # type: ignore[arg-type]
+    ready = LoadedModel("brightest", "", brightest, None, torch.device("cpu"))  # type: ignore[arg-type]
     low_dose = Series(low)
     result = run(case(low_dose, Series(full)), models=[ready])
     assert row(result, LOW, "liver").dice == pytest.approx(2 * 24 / (24 + 72))
@@ -220,7 +220,7 @@ def test_nothing_but_the_slice_at_hand_is_read_ahead() -> None:
     low, full = bodies()
     series = Series(full)
     seen = []
-    judge([case(Series(low), series)], [], artist(), 1.0, lambda done: seen.append((done, len(series.reads))))
+    evaluate_organs([case(Series(low), series)], [], artist(), 1.0, lambda done: seen.append((done, len(series.reads))))
     assert seen == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3)]
 
 
@@ -234,13 +234,13 @@ def test_the_slice_with_most_organs_is_shown() -> None:
     np.testing.assert_array_equal(sample.images[LOW], low[1])
 
 
-def judgement(values: dict[str, list[dict[str, float]]]) -> Judgement:
+def judgement(values: dict[str, list[dict[str, float]]]) -> OrganEvaluation:
     """image -> of each case {organ: Dice}; case n is of patient n."""
-    result = Judgement("thresholds", "", False, 1.0, "cpu", list(values), {}, {1: "a", 2: "b"})
+    result = OrganEvaluation("thresholds", "", False, 1.0, "cpu", list(values), {}, {1: "a", 2: "b"})
     for image, cases in values.items():
         for number, organs in enumerate(cases):
             result.rows += [
-                Row(f"case {number}", number, image, organ, value, 1.0, 1.0, 0.0, 1.0)
+                OrganRow(f"case {number}", number, image, organ, value, 1.0, 1.0, 0.0, 1.0)
                 for organ, value in organs.items()
             ]
     return result

@@ -19,7 +19,7 @@ from small_cases import GEOMETRY, Series, artist, by_threshold, case
 from lowdose.anatomical_labels import LABELS, NAMES
 from lowdose.errors import GeometryMismatch, IncompatibleCheckpoint, InvalidSetting
 from lowdose.evaluation import segmenters
-from lowdose.evaluation.organs import judge
+from lowdose.evaluation.organs import evaluate_organs
 from lowdose.networks import anatomy, segmentation
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS
 
@@ -42,8 +42,8 @@ def total(monkeypatch: pytest.MonkeyPatch) -> Callable[[], segmenters.Segmenter]
     classes = {number: name for number, name in NAMES.items() if number <= 117}
     classes[26] = "vertebrae_L6"  # as version 3 has it
     sys.modules["totalsegmentator.map_to_binary"].class_map = {"total": classes}  # type: ignore[attr-defined]
-    monkeypatch.setattr(segmentation, "segment", by_threshold)
-    return lambda: segmenters.find("total_segmentator", CPU)
+    monkeypatch.setattr(segmentation, "segment_slice", by_threshold)
+    return lambda: segmenters.load_segmenter("total_segmentator", CPU)
 
 
 def bodies() -> tuple[Series, Series]:
@@ -60,8 +60,8 @@ PART = [(1, 1), (2, 2), (3, 3)]
 def test_a_whole_series_through_files_gives_what_slices_give(total: Callable[[], segmenters.Segmenter]) -> None:
     pair = case(*bodies(), pairs=PART)
     seen: list[int] = []
-    whole = judge([pair], [], total(), 1.0, seen.append)
-    slices = judge([pair], [], artist(), 1.0, lambda done: None)
+    whole = evaluate_organs([pair], [], total(), 1.0, seen.append)
+    slices = evaluate_organs([pair], [], artist(), 1.0, lambda done: None)
     numbers = [replace(row, organ="") for row in whole.rows], [replace(row, organ="") for row in slices.rows]
     assert {row.organ for row in whole.rows} == {"spleen", "liver"}
     assert repr(numbers[0]) == repr(numbers[1])  # NaN is NaN here
@@ -74,7 +74,7 @@ def test_its_files_go_when_it_is_done_and_when_it_is_not(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pair = case(*bodies(), pairs=PART)
-    judge([pair], [], total(), 1.0, lambda done: None)
+    evaluate_organs([pair], [], total(), 1.0, lambda done: None)
     assert list(tmp_path.iterdir()) == []
 
     def fail(*_: object, **__: object) -> None:
@@ -83,14 +83,14 @@ def test_its_files_go_when_it_is_done_and_when_it_is_not(
 
     sys.modules["totalsegmentator.python_api"].totalsegmentator = fail  # type: ignore[attr-defined]
     with pytest.raises(InvalidSetting, match=r"full, low dose.*too large"):
-        judge([pair], [], total(), 1.0, lambda done: None)
+        evaluate_organs([pair], [], total(), 1.0, lambda done: None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_draws_stacks_only_and_says_so_before_any_work(total: Callable[[], segmenters.Segmenter]) -> None:
     good, gap = case(*bodies(), pairs=PART), case(*bodies(), pairs=[(1, 1), (3, 3)])
     with pytest.raises(GeometryMismatch, match=r"odd gaps.*--segmenter anatomy"):
-        judge([good, gap], [], total(), 1.0, lambda done: None)
+        evaluate_organs([good, gap], [], total(), 1.0, lambda done: None)
     assert good.full.reads == []  # type: ignore[attr-defined]
     low, full = bodies()
     full.geometry = None
@@ -120,10 +120,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_anatomy_network_from_its_file(weights: Path) -> None:
-    found = segmenters.find(str(weights), CPU)
+    found = segmenters.load_segmenter(str(weights), CPU)
     assert found.name == "mine"
     assert len(found.sha256) == 64
-    result = judge([case(*bodies())], [], found, 1.0, lambda done: None)
+    result = evaluate_organs([case(*bodies())], [], found, 1.0, lambda done: None)
     assert {row.organ for row in result.rows} <= set(found.organs.values())
     (sample,) = result.samples
     assert sample.labels["full dose"].shape == (14, 12)
@@ -131,12 +131,12 @@ def test_an_anatomy_network_from_its_file(weights: Path) -> None:
 
 def test_what_is_no_segmenter(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidSetting, match="anatomy, total_segmentator"):
-        segmenters.find("wonder", CPU)
+        segmenters.load_segmenter("wonder", CPU)
     with pytest.raises(IncompatibleCheckpoint, match="missing"):
-        segmenters.find(str(tmp_path / "missing.safetensors"), CPU)
+        segmenters.load_segmenter(str(tmp_path / "missing.safetensors"), CPU)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors", {"format": "lowdose-1"})
     with pytest.raises(IncompatibleCheckpoint, match="other"):
-        segmenters.find(str(tmp_path / "other.safetensors"), CPU)
+        segmenters.load_segmenter(str(tmp_path / "other.safetensors"), CPU)
     monkeypatch.setitem(sys.modules, "totalsegmentator", None)
     with pytest.raises(InvalidSetting, match="pip install TotalSegmentator"):
-        segmenters.find("total_segmentator", CPU)
+        segmenters.load_segmenter("total_segmentator", CPU)

@@ -19,19 +19,19 @@ from lowdose.image import Acquisition, Geometry, Slice
 from lowdose.infer import pipeline
 from lowdose.io.source import Plane
 from lowdose.models import load, training_domain
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 from lowdose.models.classical import CLASSICAL
-from lowdose.models.load import ReadyModel
-from lowdose.models.training_domain import Measured
-from lowdose.network_spec import Spec
+from lowdose.models.load import LoadedModel
+from lowdose.models.training_domain import SeriesMeasurements
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
 
 
-def a_model() -> ReadyModel:
+def a_model() -> LoadedModel:
     torch.manual_seed(0)
-    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale()).eval()
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale()).eval()
     torch.nn.init.normal_(denoiser.network.out.weight, std=0.2)
-    return ReadyModel("test", "0" * 64, denoiser, Domain(), torch.device("cpu"))
+    return LoadedModel("test", "0" * 64, denoiser, TrainingDomain(), torch.device("cpu"))
 
 
 def a_slice(seed: int = 0) -> Slice:
@@ -71,7 +71,7 @@ class MemorySink:
 @pytest.mark.parametrize("name", ["network", *CLASSICAL])
 def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
     item = a_slice()
-    model = a_model() if name == "network" else load.find(name, torch.device("cpu"))
+    model = a_model() if name == "network" else load.load_by_name(name, torch.device("cpu"))
     out = pipeline.denoise_slice(model, item, 1.0)
     assert np.array_equal(out[:9], item.hu[:9])
     assert np.array_equal(out[60, 60:64], item.hu[60, 60:64])
@@ -83,7 +83,7 @@ def test_padding_and_values_out_of_range_come_back_exactly(name: str) -> None:
 def test_classical_filters_remove_noise_and_keep_the_mean(name: str) -> None:
     truth, noisy = body(3, size=512, pixel_mm=0.74).hu[0], scan(3, size=512, pixel_mm=0.74).low.hu[0]
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (0.74, 0.74))
-    out = pipeline.denoise_slice(load.find(name, torch.device("cpu")), item, 1.0)
+    out = pipeline.denoise_slice(load.load_by_name(name, torch.device("cpu")), item, 1.0)
     # Away from edges, which the scan itself blurs.
     inside = (np.abs(truth) < 300) & (maximum_filter(truth, 9) - minimum_filter(truth, 9) < 60)
     before, after = (np.sqrt(np.mean((image - truth)[inside] ** 2)) for image in (noisy, out))
@@ -135,23 +135,23 @@ def test_measured_noise_follows_the_dose() -> None:
     scans = scan(3, size=512, pixel_mm=0.74)
     for volume in (scans.full, scans.low):
         slices = [Slice(hu, np.ones(hu.shape, bool), 0.0, (0.74, 0.74)) for hu in volume.hu]
-        found.append(training_domain.measure(MemorySource(slices)))  # type: ignore[arg-type]
+        found.append(training_domain.measure_series(MemorySource(slices)))  # type: ignore[arg-type]
     assert found[1].noise_sd / found[0].noise_sd == pytest.approx(2.0, rel=0.15)  # type: ignore[operator]
     assert found[0].pixel_mm == pytest.approx(0.74)
     assert found[0].thickness_mm == 3.0
 
 
 def test_outside_the_training_range_there_is_a_warning_for_each_quantity() -> None:
-    trained = Domain(noise_sd=(10, 40), noise_f_av=(0.2, 0.4), pixel_mm=(0.7, 0.8), thickness_mm=(3, 3))
-    assert training_domain.outside(Measured(30, 0.3, 0.75, 3.0), trained) == []
-    assert training_domain.outside(Measured(41, 0.3, 0.75, 3.0), trained) == []
-    assert len(training_domain.outside(Measured(80, 0.6, 0.4, 1.0), trained)) == 4
-    (text,) = training_domain.outside(Measured(30, 0.3, 0.75, 5.0), trained)
+    trained = TrainingDomain(noise_sd=(10, 40), noise_f_av=(0.2, 0.4), pixel_mm=(0.7, 0.8), thickness_mm=(3, 3))
+    assert training_domain.domain_warnings(SeriesMeasurements(30, 0.3, 0.75, 3.0), trained) == []
+    assert training_domain.domain_warnings(SeriesMeasurements(41, 0.3, 0.75, 3.0), trained) == []
+    assert len(training_domain.domain_warnings(SeriesMeasurements(80, 0.6, 0.4, 1.0), trained)) == 4
+    (text,) = training_domain.domain_warnings(SeriesMeasurements(30, 0.3, 0.75, 5.0), trained)
     assert "5 mm" in text
     assert "3-3 mm" in text
-    (text,) = training_domain.outside(Measured(None, 0.3, 0.75, 3.0), trained)
+    (text,) = training_domain.domain_warnings(SeriesMeasurements(None, 0.3, 0.75, 3.0), trained)
     assert "not known" in text
-    assert training_domain.outside(Measured(80, 0.6, 0.4, 1.0), Domain()) == []
+    assert training_domain.domain_warnings(SeriesMeasurements(80, 0.6, 0.4, 1.0), TrainingDomain()) == []
 
 
 def test_devices_and_names() -> None:
@@ -162,7 +162,7 @@ def test_devices_and_names() -> None:
         with pytest.raises(InvalidSetting, match="no CUDA"):
             choose_device("cuda")
     with pytest.raises(IncompatibleCheckpoint, match="nlm, tv, gaussian"):
-        load.find("no-such-model", torch.device("cpu"))
+        load.load_by_name("no-such-model", torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def numbered(positions: list[float | None], shapes: dict[int, tuple[int, int]] |
 
 
 def seen(source: MemorySource, context: int, strength: float = 1.0) -> list[float]:
-    model = ReadyModel("positions", "", Positions(context), None, torch.device("cpu"))
+    model = LoadedModel("positions", "", Positions(context), None, torch.device("cpu"))
     sink = MemorySink()
     pipeline.denoise_series(source, sink, model, strength, lambda _: None)  # type: ignore[arg-type]
     assert [hu.shape for hu in sink.written] == [item.hu.shape for item in source.slices]
@@ -213,13 +213,13 @@ def test_a_model_with_context_gets_the_neighbours_in_order() -> None:
 
 def test_a_slice_given_alone_stands_in_for_its_neighbours() -> None:
     item = numbered([0, 3]).slices[0]
-    model = ReadyModel("positions", "", Positions(1), None, torch.device("cpu"))
+    model = LoadedModel("positions", "", Positions(1), None, torch.device("cpu"))
     assert np.all(pipeline.denoise_slice(model, item, 1.0) == 111)
 
 
 def test_neighbours_that_the_model_does_not_look_at_are_passed_over() -> None:
     slices = numbered([0, 3, 6, 9, 12]).slices
-    model = ReadyModel("positions", "", Positions(1), None, torch.device("cpu"))
+    model = LoadedModel("positions", "", Positions(1), None, torch.device("cpu"))
     assert np.all(pipeline.denoise_slice(model, slices[2], 1.0, slices) == 234)
     with pytest.raises(AssertionError):
         pipeline.denoise_slice(model, slices[2], 1.0, slices[2:3])
@@ -230,7 +230,7 @@ def test_padding_of_a_neighbour_is_air_and_that_of_the_slice_comes_back() -> Non
     before, item, _ = source.slices
     before.hu[0], before.valid[0] = -3024.0, False
     item.hu[1], item.valid[1] = -2000.0, False
-    model, sink = ReadyModel("positions", "", Positions(1), None, torch.device("cpu")), MemorySink()
+    model, sink = LoadedModel("positions", "", Positions(1), None, torch.device("cpu")), MemorySink()
     pipeline.denoise_series(source, sink, model, 1.0, lambda _: None)  # type: ignore[arg-type]
     assert np.all(sink.written[0][0] == -3024.0)
     assert np.all(sink.written[1][0] == -1000 * 100 + 23)
@@ -256,7 +256,7 @@ def test_memory_is_that_of_the_slices_at_hand(context: int, jobs: int) -> None:
             super().write(original, hu)
 
     source, sink = Fresh(places.slices, planes=places.planes), Slow()
-    model = ReadyModel("positions", "", Positions(context), None, torch.device("cpu"))
+    model = LoadedModel("positions", "", Positions(context), None, torch.device("cpu"))
     outcome = pipeline.denoise_series(source, sink, model, 1.0, lambda _: None, jobs)  # type: ignore[arg-type]
     assert len(decoded) == 60  # each once
     # The window that is read, the one that waits for room, those that are denoised, and one each that is handed on,
@@ -322,7 +322,7 @@ def test_slices_of_one_size_are_batched_and_the_batch_changes_nothing() -> None:
 
 def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
     # The shipped network on a small body, and every step of a single slice written out.
-    model, item = load.find("leda_esau_net", torch.device("cpu")), a_slice(1)
+    model, item = load.load_by_name("leda_esau_net", torch.device("cpu")), a_slice(1)
     denoiser = model.denoiser
     assert isinstance(denoiser, Denoiser)
     assert denoiser.context == 0
@@ -341,6 +341,6 @@ def test_without_context_the_result_is_that_of_the_slice_alone() -> None:
 
 @pytest.mark.parametrize("name", sorted(CLASSICAL))
 def test_classical_filters_look_at_one_slice(name: str) -> None:
-    model, item = load.find(name, torch.device("cpu")), a_slice()
+    model, item = load.load_by_name(name, torch.device("cpu")), a_slice()
     others = [a_slice(1), item, a_slice(2)]
     assert np.array_equal(pipeline.denoise_slice(model, item, 1.0), pipeline.denoise_slice(model, item, 1.0, others))

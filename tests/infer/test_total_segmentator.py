@@ -31,7 +31,7 @@ def install(monkeypatch: pytest.MonkeyPatch, run: Any, classes: dict[int, str] |
 
 
 def image(path: Path, values: np.ndarray) -> Path:
-    path.write_bytes(total_segmentator.head(GEOMETRY, SHAPE) + values.tobytes())
+    path.write_bytes(total_segmentator.nifti_header(GEOMETRY, SHAPE) + values.tobytes())
     return path
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from synthetic_series import anatomy, make_series
 
-from lowdose.errors import CannotDecode, NothingToRead, UnsafeArchive
+from lowdose.errors import CannotDecode, NothingToRead, UnsafeZip
 from lowdose.io import zip_files
 from lowdose.io.open_series import open_source
 
@@ -44,7 +44,7 @@ def test_a_good_zip_is_read_and_its_copy_removed(tmp_path):
 def test_entries_that_leave_the_folder(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr(name, b"x")
-    with pytest.raises(UnsafeArchive, match="outside its folder"):
+    with pytest.raises(UnsafeZip, match="outside its folder"):
         read(tmp_path / "a.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
@@ -54,7 +54,7 @@ def test_links(tmp_path):
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr(entry, "/etc/passwd")
-    with pytest.raises(UnsafeArchive, match="link"):
+    with pytest.raises(UnsafeZip, match="link"):
         read(tmp_path / "a.zip")
 
 
@@ -67,7 +67,7 @@ def test_encrypted(tmp_path):
             data[at + offset] |= 1
             at = data.find(magic, at + 4)
     path.write_bytes(data)
-    with pytest.raises(UnsafeArchive, match="encrypted"):
+    with pytest.raises(UnsafeZip, match="encrypted"):
         read(path)
 
 
@@ -80,11 +80,11 @@ def bomb(path: Path) -> Path:
 def test_bombs_are_stopped_by_what_they_unpack_to(tmp_path, monkeypatch):
     path = bomb(tmp_path / "a.zip")
     monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
-    with pytest.raises(UnsafeArchive, match="200 times"):
+    with pytest.raises(UnsafeZip, match="200 times"):
         read(path)
     monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
     monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 40)
-    with pytest.raises(UnsafeArchive, match="more than"):
+    with pytest.raises(UnsafeZip, match="more than"):
         read(path)
 
 
@@ -93,13 +93,13 @@ def test_a_lie_about_the_size_does_not_help(tmp_path, monkeypatch):
     data = path.read_bytes().replace((5 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     path.write_bytes(data)
     monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
-    with pytest.raises((UnsafeArchive, CannotDecode)):
+    with pytest.raises((UnsafeZip, CannotDecode)):
         read(path)
 
 
 def test_too_many_entries(tmp_path, monkeypatch):
     monkeypatch.setattr(zip_files, "MAX_ENTRIES", 2)
-    with pytest.raises(UnsafeArchive, match="3 entries"):
+    with pytest.raises(UnsafeZip, match="3 entries"):
         read(zipped(tmp_path))
 
 
@@ -109,7 +109,7 @@ def test_the_same_name_twice(tmp_path):
         file.writestr("b", b"2")
     data = (tmp_path / "a.zip").read_bytes().replace(b"b", b"a")
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(UnsafeArchive, match="twice"):
+    with pytest.raises(UnsafeZip, match="twice"):
         read(tmp_path / "a.zip")
 
 

@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(series_catalog, "read_header", refuse)
     with pytest.raises(CannotDecode, match=r"locked\.dcm: cannot be opened \(Permission denied\)"):
-        series_catalog.scan(tmp_path)
+        series_catalog.scan_path(tmp_path)
 
 
 def test_a_pipe_in_the_folder_is_passed_by(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from lowdose.io.dicom import derived
 from lowdose.io.dicom.rescale import changed_pixels, to_hu, to_stored
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_sink
-from lowdose.io.provenance import denoised
+from lowdose.io.provenance import denoising_provenance
 
 
 def run(source, output, provenance, change=lambda hu: hu):
@@ -111,7 +111,7 @@ def test_long_texts_are_cut_and_foreign_letters_kept(tmp_path):
         ds.SeriesDescription = "Schädel " * 7
 
     make_series(tmp_path / "in", 1, before=edit)
-    wordy = denoised("1", "m" * 40, "c" * 64, 1.0, ("Größe \\ unklar. " * 100,))
+    wordy = denoising_provenance("1", "m" * 40, "c" * 64, 1.0, ("Größe \\ unklar. " * 100,))
     new = dcmread(run(DicomSource(tmp_path / "in"), tmp_path / "out", wordy)[0])
     assert len(new.SeriesDescription) == 64
     assert new.SeriesDescription.endswith(" 100%]")
@@ -168,7 +168,7 @@ def test_series_numbers_stay_within_what_a_header_holds(tmp_path, provenance, nu
 
 
 def test_words_of_provenance():
-    filtered = denoised("1", "gauss", "", 0.004)
+    filtered = denoising_provenance("1", "gauss", "", 0.004)
     assert filtered.label == "lowdose gauss 0.4%"
     assert "SHA-256" not in filtered.derivation
     assert "0.4%" in filtered.derivation

@@ -11,7 +11,7 @@ from synthetic_series import anatomy
 
 from lowdose.errors import OutputRefused
 from lowdose.image import Acquisition, Geometry
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.dicom.series import DicomSource
 from lowdose.volume import Volume, read_volume
 
@@ -24,7 +24,7 @@ def phantom(direction=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))) -> Vo
 
 def test_what_is_written_is_read(tmp_path):
     c, s = np.cos(0.3), np.sin(0.3)
-    write_series(phantom(((0, -s, c), (0, c, s), (1, 0, 0))), tmp_path / "out", description="water")
+    write_new_series(phantom(((0, -s, c), (0, c, s), (1, 0, 0))), tmp_path / "out", description="water")
     source = DicomSource(tmp_path / "out")
     assert source.warnings == []
     found = read_volume(source)
@@ -37,7 +37,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_series_can_share_study_and_space(tmp_path):
     for name in ("low", "full"):
-        write_series(phantom(), tmp_path / name, description=name, study_uid="1.2.3", frame_uid="1.2.4")
+        write_new_series(phantom(), tmp_path / name, description=name, study_uid="1.2.3", frame_uid="1.2.4")
     low, full = (DicomSource(tmp_path / name) for name in ("low", "full"))
     assert low.uids["study"] == full.uids["study"] == "1.2.3"
     assert low.uids["series"] != full.uids["series"]
@@ -47,17 +47,17 @@ def test_refusals(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").touch()
     with pytest.raises(OutputRefused, match="not empty"):
-        write_series(phantom(), tmp_path / "out", description="")
+        write_new_series(phantom(), tmp_path / "out", description="")
     bad = phantom().hu.copy()
     bad[0, 0, 0] = np.inf
     with pytest.raises(OutputRefused, match="NaN or infinity"):
-        write_series(phantom().with_hu(bad), tmp_path / "bad", description="")
+        write_new_series(phantom().with_hu(bad), tmp_path / "bad", description="")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy")
 def test_dciodvfy_finds_no_error(tmp_path):
-    write_series(phantom(), tmp_path / "out", description="water")
+    write_new_series(phantom(), tmp_path / "out", description="water")
     for path in (tmp_path / "out").iterdir():
         done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
         assert "Error" not in done.stdout + done.stderr

@@ -19,18 +19,11 @@ from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from synthetic_series import anatomy, make_enhanced, make_series
 
-from lowdose.errors import (
-    CannotDecode,
-    GeometryMismatch,
-    InvalidSetting,
-    LowDoseError,
-    NothingToRead,
-    UnsafeArchive,
-)
+from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, LowDoseError, NothingToRead, UnsafeZip
 from lowdose.io import zip_files
 from lowdose.io.dicom import deflated
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.folder_tree import folders
+from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import reason
 from lowdose.io.open_series import open_sink, open_source
 
@@ -53,7 +46,7 @@ def test_a_folder_that_cannot_be_opened_stops_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(CannotDecode, match=r"locked: cannot be opened \(Permission denied\)"):
-        list(folders(tmp_path / "in"))
+        list(walk_folders(tmp_path / "in"))
 
 
 def test_a_slice_cut_anywhere_stops_the_whole_run(tmp_path):
@@ -139,11 +132,11 @@ def test_deflated_bombs_and_cuts(tmp_path, monkeypatch):
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     path.write_bytes(whole[:at] + packer.compress(bytes(20 << 20)) + packer.flush())
     monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 20)
-    with pytest.raises(UnsafeArchive, match="200 times"):
+    with pytest.raises(UnsafeZip, match="200 times"):
         DicomSource(path)
     monkeypatch.setattr(zip_files, "RATIO_FROM", 1 << 40)
     monkeypatch.setattr(zip_files, "MAX_BYTES", 2 << 20)
-    with pytest.raises(UnsafeArchive, match="more than"):
+    with pytest.raises(UnsafeZip, match="more than"):
         DicomSource(path)
 
 

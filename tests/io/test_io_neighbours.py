@@ -13,7 +13,7 @@ from synthetic_series import SHARED, make_enhanced, make_series
 
 from lowdose.image import AXIAL, Slice
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.neighbours import around, linked, windows
+from lowdose.io.neighbours import context_of, linked_slices, slice_windows
 from lowdose.io.open_series import open_source
 from lowdose.io.pairing import find_pairs
 from lowdose.io.source import Plane
@@ -52,8 +52,8 @@ class Counted:
 
 
 def numbers(planes: list[Plane], context: int, thickness_mm: float | None = None) -> list[list[int]]:
-    links = linked(planes, thickness_mm)
-    return [around(links, index, context) for index in range(len(planes))]
+    links = linked_slices(planes, thickness_mm)
+    return [context_of(links, index, context) for index in range(len(planes))]
 
 
 def test_ends_repeat_the_slice_itself() -> None:
@@ -64,29 +64,29 @@ def test_ends_repeat_the_slice_itself() -> None:
 
 
 def test_nothing_is_taken_from_beyond_a_gap() -> None:
-    assert linked(at(0, 2, 4, 8, 10, 12), None) == [True, True, False, True, True]
+    assert linked_slices(at(0, 2, 4, 8, 10, 12), None) == [True, True, False, True, True]
     assert numbers(at(0, 2, 4, 8, 10, 12), 2)[2] == [0, 1, 2, 2, 2]
-    assert linked(at(0, 2, 5, 7), None) == [True, True, True]  # 3 mm are 1.5 times the usual 2
-    assert linked(at(0, 2, 5.1, 7.1), None) == [True, False, True]
+    assert linked_slices(at(0, 2, 5, 7), None) == [True, True, True]  # 3 mm are 1.5 times the usual 2
+    assert linked_slices(at(0, 2, 5.1, 7.1), None) == [True, False, True]
     # every other gap is a missing slice: the smaller of the two steps is the usual one
-    assert linked(at(0, 3, 9, 12, 18), None) == [True, False, True, False]
+    assert linked_slices(at(0, 3, 9, 12, 18), None) == [True, False, True, False]
 
 
 def test_slices_picked_by_hand_have_no_neighbours() -> None:
-    assert linked(at(0, 10, 20), 1.0) == [False, False]
-    assert linked(at(0, 10, 20), None) == linked(at(0, 3, 6), 1.0) == [True, True]
-    assert linked(at(0, 0.5, 1.0), 5.0) == [True, True]  # overlapping slices
+    assert linked_slices(at(0, 10, 20), 1.0) == [False, False]
+    assert linked_slices(at(0, 10, 20), None) == linked_slices(at(0, 3, 6), 1.0) == [True, True]
+    assert linked_slices(at(0, 0.5, 1.0), 5.0) == [True, True]  # overlapping slices
 
 
 def test_two_slices_of_one_place_are_no_neighbours() -> None:
-    assert linked(at(0, 2, 2, 4), None) == [True, False, True]
-    assert linked(at(5, 5, 5), 2.0) == [False, False]
+    assert linked_slices(at(0, 2, 2, 4), None) == [True, False, True]
+    assert linked_slices(at(5, 5, 5), 2.0) == [False, False]
 
 
 def test_without_a_position_there_is_no_neighbour() -> None:
-    assert linked(at(None, None, None), 2.0) == [False, False]
-    assert linked(at(0, 2, None, 6, 8), 2.0) == [True, False, False, True]
-    assert linked([], 1.0) == linked(at(3), None) == []
+    assert linked_slices(at(None, None, None), 2.0) == [False, False]
+    assert linked_slices(at(0, 2, None, 6, 8), 2.0) == [True, False, False, True]
+    assert linked_slices([], 1.0) == linked_slices(at(3), None) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_without_a_position_there_is_no_neighbour() -> None:
 def test_another_grid_is_no_neighbour(odd: dict[str, object]) -> None:
     planes = at(0, 2, 4, 6)
     planes[1] = replace(planes[1], **odd)  # type: ignore[arg-type]
-    assert linked(planes, None) == [False, False, True]
+    assert linked_slices(planes, None) == [False, False, True]
 
 
 def test_a_tilted_stack_is_a_stack() -> None:
@@ -113,13 +113,13 @@ def test_a_tilted_stack_is_a_stack() -> None:
     normal = np.cross(axes[1], axes[0])
     corners = [(0.0, 0.0, 5.0 * k) for k in range(4)]
     planes = [Plane((4, 4), (0.7, 0.7), corner, axes, float(normal @ corner)) for corner in corners]
-    assert linked(planes, 5.0) == [True] * 3
+    assert linked_slices(planes, 5.0) == [True] * 3
 
 
 def test_arrays_without_a_grid_know_of_no_neighbours(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(-500, 400, (3, 8, 8)).astype(np.float32))
     with open_source(tmp_path / "a.npy") as source:
-        assert [[float(item.hu[0, 0]) for item in group] for group in windows(source, 1)] == [
+        assert [[float(item.hu[0, 0]) for item in group] for group in slice_windows(source, 1)] == [
             [float(source.read(index).hu[0, 0])] * 3 for index in range(3)
         ]
 
@@ -131,24 +131,24 @@ def test_dicom_in_order_of_position_whatever_the_numbers(tmp_path: Path) -> None
 
     make_series(tmp_path / "series", 4, before=reverse)
     source = DicomSource(tmp_path / "series")
-    assert [[item.position for item in group] for group in windows(source, 1)] == [
+    assert [[item.position for item in group] for group in slice_windows(source, 1)] == [
         [14.0, 14.0, 16.0], [14.0, 16.0, 18.0], [16.0, 18.0, 20.0], [18.0, 20.0, 20.0]
     ]  # fmt: skip
     make_enhanced(tmp_path / "enhanced" / "one.dcm", 3)
     frames = DicomSource(tmp_path / "enhanced")
-    assert [[item.position for item in group] for group in windows(frames, 1)][1] == [-4.0, -2.0, 0.0]
+    assert [[item.position for item in group] for group in slice_windows(frames, 1)][1] == [-4.0, -2.0, 0.0]
 
 
 @pytest.mark.skipif(not PAIRS.is_dir(), reason="real pairs are not here")
 def test_real_series_of_picked_slices_have_no_neighbours() -> None:
     for pair in find_pairs(PAIRS):
         with open_source(pair.low) as source:
-            assert not any(linked(source.planes, source.acquisition.thickness_mm))
+            assert not any(linked_slices(source.planes, source.acquisition.thickness_mm))
 
 
 def test_some_slices_of_a_series() -> None:
     source = Counted(at(*range(0, 20, 2)))
-    places = [[int(item.hu[0, 0]) for item in group] for group in windows(source, 1, [1, 2, 7])]  # type: ignore[arg-type]
+    places = [[int(item.hu[0, 0]) for item in group] for group in slice_windows(source, 1, [1, 2, 7])]  # type: ignore[arg-type]
     assert places == [[0, 1, 2], [1, 2, 3], [6, 7, 8]]
     assert source.reads == [0, 1, 2, 3, 6, 7, 8]
 
@@ -162,9 +162,9 @@ def test_any_series(steps: list[float | None], context: int, thickness_mm: float
     for step in steps:
         z += 1.0 if step is None else step
         positions.append(None if step is None else z)
-    source, links = Counted(at(*positions), thickness_mm), linked(at(*positions), thickness_mm)
+    source, links = Counted(at(*positions), thickness_mm), linked_slices(at(*positions), thickness_mm)
     indices = iter(range(len(positions)))  # enumerate and zip would hold on to the list before
-    for group in windows(source, context):  # type: ignore[arg-type]
+    for group in slice_windows(source, context):  # type: ignore[arg-type]
         index = next(indices)
         places = [int(item.hu[0, 0]) for item in group]
         assert len(group) == 2 * context + 1

@@ -9,10 +9,10 @@ import pytest
 from synthetic_series import make_series
 
 from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
-from lowdose.io.dicom.patients import is_generic, patients
+from lowdose.io.dicom.patients import is_generic, number_patients
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_source
-from lowdose.io.pairing import find_pairs, pair_slices, unpaired
+from lowdose.io.pairing import find_pairs, pair_slices, pairing_warnings
 
 
 def series(folder, zs, **values):
@@ -29,11 +29,11 @@ def test_slices_pair_by_position(tmp_path):
     low, full = series(tmp_path / "low", [0, 2.05, 4, 8]), series(tmp_path / "full", [2, 4.02, 6, 8, 10])
     pairs = pair_slices(low, full)
     assert pairs == [(1, 0), (2, 1), (3, 3)]
-    assert unpaired(low, full, pairs) == [
+    assert pairing_warnings(low, full, pairs) == [
         "1 of 4 low-dose slices have no partner and are left out.",
         "2 of 5 full-dose slices have no partner and are left out.",
     ]
-    assert unpaired(low, low, pair_slices(low, low)) == []
+    assert pairing_warnings(low, low, pair_slices(low, low)) == []
 
 
 def test_a_slice_is_paired_once(tmp_path):
@@ -94,12 +94,12 @@ def test_messages_name_both_series(tmp_path):
 def test_strangers_are_told(tmp_path):
     low = series(tmp_path / "low", [0, 2])
     other = series(tmp_path / "full", [0, 2], StudyInstanceUID="7.1", FrameOfReferenceUID="7.2", PatientID="OTHER")
-    assert unpaired(low, other, [(0, 0), (1, 1)]) == [
+    assert pairing_warnings(low, other, [(0, 0), (1, 1)]) == [
         "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
     ]
     np.save(tmp_path / "a.npy", np.full((2, 8, 8), -1000.0) + np.arange(8))
     with open_source(tmp_path / "a.npy") as array:
-        assert unpaired(low, array, [(0, 0), (1, 1)]) == []
+        assert pairing_warnings(low, array, [(0, 0), (1, 1)]) == []
 
 
 def test_no_pair_and_more_than_one(tmp_path):
@@ -146,7 +146,7 @@ def test_patients_are_joined_by_any_shared_key(tmp_path):
         made("f", StudyInstanceUID="2.1", FrameOfReferenceUID="2.2", PatientID="P7", StudyTime=""),
         made("g", StudyInstanceUID="2.3", FrameOfReferenceUID="2.4", StudyTime="000000.0000"),
     ]
-    assert patients([*sources, object()]) == [0, 0, 1, 0, 2, 2, 3, 4]
+    assert number_patients([*sources, object()]) == [0, 0, 1, 0, 2, 2, 3, 4]
     keys = " ".join(key for source in sources for key in source.patient_keys)
     assert "P7" not in keys
     assert all(len(key) == 64 for key in keys.split())

@@ -11,7 +11,7 @@ import pytest
 from synthetic_series import SHARED, pixels
 
 from lowdose.errors import CannotDecode, MixedSeries, NotCT
-from lowdose.io.dicom.patients import patients
+from lowdose.io.dicom.patients import number_patients
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_sink
 from lowdose.io.pairing import find_pairs, pair_slices
@@ -107,7 +107,7 @@ def test_mayo_pairs_and_patients():
     sources = [(DicomSource(pair.low), DicomSource(pair.full)) for pair in pairs]
     for (low, full), count in zip(sources, (10, 7, 4), strict=True):
         assert pair_slices(low, full) == [(i, i) for i in range(count)]
-    assert patients([source for pair in sources for source in pair]) == [0, 0, 1, 1, 1, 1]
+    assert number_patients([source for pair in sources for source in pair]) == [0, 0, 1, 1, 1, 1]
 
 
 def errors_of(path):

@@ -19,7 +19,7 @@ import stored_labels
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.image import Geometry
 from lowdose.io.arrays import planes
-from lowdose.io.label_map import affine, check_on_grid, labels_on, open_labels, write_labels
+from lowdose.io.label_map import affine, check_on_grid, labels_of_slice, open_labels, write_labels
 from lowdose.io.open_series import open_source
 
 EXAMPLE = SHARED / "normal-dose/totalsegmentator-abdomen-siemens"
@@ -41,7 +41,7 @@ def save(path: Path, values: np.ndarray = VALUES, matrix: np.ndarray | None = No
 
 def read(path: Path, source, scratch: Path) -> np.ndarray:
     labels = open_labels(path, scratch)
-    return np.stack([labels_on(labels, source, index) for index in range(len(source.planes))])
+    return np.stack([labels_of_slice(labels, source, index) for index in range(len(source.planes))])
 
 
 @pytest.mark.skipif(not EXAMPLE.is_dir(), reason="needs the real scan")

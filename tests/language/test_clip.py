@@ -73,14 +73,14 @@ def slow_look(hu: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(80, 80), (64, 100), (90, 48), (20, 20), (32, 32)])
 def test_preprocessing(provider: ClipRelevance, shape: tuple[int, int]) -> None:
     (hu,) = images(1, shape)
-    seen = clip.clip_look(torch.from_numpy(clip.window(hu[None])), provider.model)[0].numpy()
+    seen = clip.clip_input(torch.from_numpy(clip.apply_window(hu[None])), provider.model)[0].numpy()
     assert seen.shape == (3, 32, 32)
     np.testing.assert_allclose(seen, slow_look(hu), atol=2e-5)
 
 
 def test_preprocessing_of_the_release(provider: ClipRelevance) -> None:
     (hu,) = images(1, (64, 96))
-    seen = clip.released_look(torch.from_numpy(clip.window(hu[None])), provider.model)[0].numpy()
+    seen = clip.released_clip_input(torch.from_numpy(clip.apply_window(hu[None])), provider.model)[0].numpy()
     unit = np.clip((hu.astype(np.float64) + 160) / 400, 0, 1)
     for row, column in ((0, 0), (7, 31), (31, 31), (13, 20)):
         # Two rows of every two: the new centre lies between; of every three columns the middle one.

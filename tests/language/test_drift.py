@@ -9,15 +9,15 @@ import pytest
 
 from lowdose.errors import GeometryMismatch
 from lowdose.language import drift
-from lowdose.language.explanation import Explanation, Layer
+from lowdose.language.explanation import ExplainedLayer, Explanation
 
 SPANS = tuple((4 * n, 4 * n + 4) for n in range(4))
 
 
-def layer() -> Layer:
+def layer() -> ExplainedLayer:
     tokens = np.arange(16).reshape(4, 4)
     words = tuple(tuple(f"w{n}" for n in line) for line in tokens)
-    return Layer(tokens, words, np.ones((4, 4), bool), np.zeros((4, 4), np.float32), None, SPANS, SPANS)
+    return ExplainedLayer(tokens, words, np.ones((4, 4), bool), np.zeros((4, 4), np.float32), None, SPANS, SPANS)
 
 
 def made(latents: np.ndarray) -> Explanation:
@@ -28,7 +28,7 @@ def made(latents: np.ndarray) -> Explanation:
 def test_score_is_the_formula() -> None:
     rng = np.random.default_rng(0)
     before, after = rng.normal(size=(2, 3, 16, 16)).astype(np.float32)
-    found = drift.measure(made(before), made(after))
+    found = drift.measure_drift(made(before), made(after))
     for row in range(4):
         for column in range(4):
             squares = [
@@ -44,29 +44,29 @@ def test_one_place_is_flagged_and_noise_everywhere_is_not() -> None:
     rng = np.random.default_rng(1)
     before = rng.normal(size=(3, 16, 16))
     noisy = before + rng.normal(0, 0.4, before.shape)
-    honest = drift.measure(made(before), made(noisy))
+    honest = drift.measure_drift(made(before), made(noisy))
     assert honest.score.min() > drift.FLOOR
     assert not honest.flagged.any()
     noisy[:, 5, 9] += 40
-    found = drift.measure(made(before), made(noisy))
+    found = drift.measure_drift(made(before), made(noisy))
     assert np.argwhere(found.flagged).tolist() == [[1, 2]]
 
 
 def test_the_same_is_no_drift_and_little_of_it_stays_below_the_floor() -> None:
     before = np.zeros((3, 16, 16))
-    assert not drift.measure(made(before), made(before)).flagged.any()
+    assert not drift.measure_drift(made(before), made(before)).flagged.any()
     for step, flagged in ((0.99, False), (1.01, True)):
         after = before.copy()
         after[0, :4, :4] = step * drift.FLOOR * 2.0
-        assert bool(drift.measure(made(before), made(after)).flagged.any()) is flagged
+        assert bool(drift.measure_drift(made(before), made(after)).flagged.any()) is flagged
 
 
 def test_another_image_altogether_is_flagged_everywhere() -> None:
     before = np.zeros((3, 16, 16))
-    assert drift.measure(made(before), made(before + 10 * drift.FAR)).flagged.all()
+    assert drift.measure_drift(made(before), made(before + 10 * drift.FAR)).flagged.all()
 
 
 def test_sizes_must_fit() -> None:
     one = made(np.zeros((3, 16, 16)))
     with pytest.raises(GeometryMismatch, match=r"\(16, 16\) and \(8, 16\)"):
-        drift.measure(one, replace(one, shape=(8, 16)))
+        drift.measure_drift(one, replace(one, shape=(8, 16)))

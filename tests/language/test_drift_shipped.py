@@ -13,7 +13,7 @@ from scipy import ndimage
 from lowdose.image import HU, Mask, Slice
 from lowdose.infer import pipeline
 from lowdose.language import autoencoder_file, drift, explanation
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import Explanation
 from lowdose.models import load
 from lowdose.phantom.patient import digital_patient
@@ -23,14 +23,15 @@ CPU = torch.device("cpu")
 PIXEL = 0.9
 
 pytestmark = pytest.mark.skipif(
-    autoencoder_file.DEFAULT not in files.shipped("autoencoder"), reason="no autoencoder among the shipped weights"
+    autoencoder_file.DEFAULT not in files.shipped_weights("autoencoder"),
+    reason="no autoencoder among the shipped weights",
 )
 
 
 class Case(NamedTuple):
     """organs: names of what the labels say; denoised: by the shipped denoiser, from the noisy input."""
 
-    autoencoder: Guided
+    autoencoder: LanguageGuidedAutoencoder
     organs: dict[str, Mask]
     denoised: HU
     given: Explanation
@@ -43,15 +44,15 @@ def case() -> Case:
     white = ndimage.gaussian_filter(rng.normal(size=person.volume.hu[0].shape), 0.7)
     noisy = (person.volume.hu[0] + 25 * white / white.std()).astype(np.float32)
     item = Slice(noisy, np.ones(noisy.shape, bool), 0.0, (PIXEL, PIXEL))
-    autoencoder = autoencoder_file.load(autoencoder_file.DEFAULT, CPU)
+    autoencoder = autoencoder_file.load_autoencoder(autoencoder_file.DEFAULT, CPU)
     organs = {name: person.labels[0] == label for label, name in person.names.items()}
-    denoised = pipeline.denoise_slice(load.find("fast", CPU), item, 1.0)
-    return Case(autoencoder, organs, denoised, explanation.explain(autoencoder, noisy))
+    denoised = pipeline.denoise_slice(load.load_by_name("fast", CPU), item, 1.0)
+    return Case(autoencoder, organs, denoised, explanation.explain_slice(autoencoder, noisy))
 
 
 def flags(case: Case, hu: HU, mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Regions flagged that ``mask`` fills a twentieth of, and those it does not touch."""
-    found = drift.measure(case.given, explanation.explain(case.autoencoder, hu))
+    found = drift.measure_drift(case.given, explanation.explain_slice(case.autoencoder, hu))
     share = np.array([[mask[slice(*r), slice(*c)].mean() for c in found.columns] for r in found.rows])
     return int((found.flagged & (share >= 0.05)).sum()), int((found.flagged & (share == 0)).sum())
 

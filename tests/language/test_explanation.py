@@ -12,23 +12,25 @@ import tiny_guided
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file, explanation
-from lowdose.language.autoencoder_file import Guided
-from lowdose.language.explanation import explain
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.language.explanation import explain_slice
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Guided:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageGuidedAutoencoder:
     """Stride 16, two layers: regions of 4 x 4 cells, then cells."""
-    return autoencoder_file.load(tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors"))
+    return autoencoder_file.load_autoencoder(
+        tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
+    )
 
 
 def image(rows: int, columns: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1000, 1000, (rows, columns)).astype(np.float32)
 
 
-def test_words_and_distances_are_those_of_the_residuals(tiny: Guided) -> None:
+def test_words_and_distances_are_those_of_the_residuals(tiny: LanguageGuidedAutoencoder) -> None:
     hu = image(128, 128)
-    found, model = explain(tiny, hu), tiny.autoencoder
+    found, model = explain_slice(tiny, hu), tiny.autoencoder
     z = model.encode(OBJECTIVE.encode(torch.from_numpy(hu)[None, None]))[0]
     table = model.codebook
     for row in range(8):
@@ -47,8 +49,8 @@ def test_words_and_distances_are_those_of_the_residuals(tiny: Guided) -> None:
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (100, 75), (33, 200), (1, 1), (65, 130)])
-def test_regions_of_every_layer_cover_every_pixel_once(tiny: Guided, shape: tuple[int, int]) -> None:
-    found = explain(tiny, image(*shape))
+def test_regions_of_every_layer_cover_every_pixel_once(tiny: LanguageGuidedAutoencoder, shape: tuple[int, int]) -> None:
+    found = explain_slice(tiny, image(*shape))
     assert found.latents.shape[1:] == tuple(-(-side // 16) for side in shape)
     for layer in found.layers:
         assert layer.tokens.shape == (len(layer.rows), len(layer.columns)) == layer.distance.shape
@@ -56,30 +58,30 @@ def test_regions_of_every_layer_cover_every_pixel_once(tiny: Guided, shape: tupl
             assert [pixel for first, last in spans for pixel in range(first, last)] == list(range(side))
 
 
-def test_what_lies_inside_does_not_depend_on_how_the_image_is_given(tiny: Guided) -> None:
+def test_what_lies_inside_does_not_depend_on_how_the_image_is_given(tiny: LanguageGuidedAutoencoder) -> None:
     """Mirroring by hand gives the same words; not-a-number is air, and the image is left as it is."""
     hu = image(100, 128)
     kept = hu.copy()
     whole = np.concatenate([hu, hu[::-1][:12]])
-    assert np.array_equal(explain(tiny, hu).layers[1].tokens, explain(tiny, whole).layers[1].tokens)
+    assert np.array_equal(explain_slice(tiny, hu).layers[1].tokens, explain_slice(tiny, whole).layers[1].tokens)
     assert np.array_equal(hu, kept)
     holes, air = hu.copy(), hu.copy()
     holes[:50], air[:50] = np.nan, -1000.0
-    assert np.array_equal(explain(tiny, holes).latents, explain(tiny, air).latents)
+    assert np.array_equal(explain_slice(tiny, holes).latents, explain_slice(tiny, air).latents)
 
 
-def test_relevance_is_looked_up(tiny: Guided) -> None:
+def test_relevance_is_looked_up(tiny: LanguageGuidedAutoencoder) -> None:
     class Ranks:
         def scores(self, hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> np.ndarray:
             assert pixel_mm == (0.5, 0.7)
             return np.arange(tiny_guided.WORDS, dtype=np.float32) / 39
 
-    layer = explain(tiny, image(64, 64), (0.5, 0.7), Ranks()).layers[1]
+    layer = explain_slice(tiny, image(64, 64), (0.5, 0.7), Ranks()).layers[1]
     assert np.allclose(layer.relevance, layer.tokens / 39)
 
 
-def test_counts_and_shares(tiny: Guided) -> None:
-    first, second = explain(tiny, image(128, 128)), explain(tiny, -image(128, 128))
+def test_counts_and_shares(tiny: LanguageGuidedAutoencoder) -> None:
+    first, second = explain_slice(tiny, image(128, 128)), explain_slice(tiny, -image(128, 128))
     counts = explanation.frequencies([first, second])
     for layer, positions in ((1, 2 * 4), (2, 2 * 64)):
         here = [count for count in counts if count.layer == layer]
@@ -91,9 +93,9 @@ def test_counts_and_shares(tiny: Guided) -> None:
     assert explanation.agreement(first, second) == pytest.approx(same / 68)
 
 
-def test_what_cannot_be_explained_is_refused(tiny: Guided) -> None:
+def test_what_cannot_be_explained_is_refused(tiny: LanguageGuidedAutoencoder) -> None:
     with pytest.raises(InvalidSetting, match="learned"):
-        explain(replace(tiny, vocabulary=None), image(64, 64))
+        explain_slice(replace(tiny, vocabulary=None), image(64, 64))
     for shape in ((2, 64, 64), (0, 5)):
         with pytest.raises(InvalidSetting, match="one slice"):
-            explain(tiny, np.zeros(shape, np.float32))
+            explain_slice(tiny, np.zeros(shape, np.float32))

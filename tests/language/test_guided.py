@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.language import autoencoder_file
 from lowdose.language import vocabulary as vocabularies
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.weights import files
@@ -25,7 +25,7 @@ SAID = {"recipe": "leda_autoencoder", "step": 7}
 
 def made(words: Vocabulary, length: float = 0.0, learned: bool = False, layers: int = 2) -> Autoencoder:
     torch.manual_seed(3)
-    return Autoencoder("tiny", autoencoder_file.codebook(words, length), layers, 5.0, learned)
+    return Autoencoder("tiny", autoencoder_file.scaled_codebook(words, length), layers, 5.0, learned)
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -33,7 +33,7 @@ def written(folder: Path, content: bytes) -> Path:
     return folder / "words.safetensors"
 
 
-def same(found: Guided, network: Autoencoder) -> None:
+def same(found: LanguageGuidedAutoencoder, network: Autoencoder) -> None:
     image = torch.rand(1, 1, 64, 80)
     with torch.inference_mode():
         one, other = found.autoencoder(image), network.eval()(image)
@@ -47,15 +47,15 @@ def same(found: Guided, network: Autoencoder) -> None:
 
 
 def test_the_shipped_words_are_named_by_their_hash(tmp_path: Path) -> None:
-    words = vocabularies.load()
+    words = vocabularies.load_vocabulary()
     network = made(words, 0.45)
-    path = written(tmp_path, autoencoder_file.packed(network, words, 0.45, SAID))
+    path = written(tmp_path, autoencoder_file.serialise_autoencoder(network, words, 0.45, SAID))
     assert path.stat().st_size < 500_000  # the table alone takes 15 MB
-    found = autoencoder_file.load(path)
+    found = autoencoder_file.load_autoencoder(path)
     same(found, network)
     assert found.vocabulary is not None
     assert found.vocabulary.sha256 == words.sha256
-    assert (found.name, found.sha256) == (str(path), files.read(path).sha256)
+    assert (found.name, found.sha256) == (str(path), files.read_weights(path).sha256)
     assert float(found.autoencoder.codebook.square().sum(1).mean().sqrt()) == pytest.approx(0.45)
 
 
@@ -63,14 +63,14 @@ def test_the_shipped_words_are_named_by_their_hash(tmp_path: Path) -> None:
 def test_own_words_travel_along_to_the_last_bit(tmp_path: Path, kind: torch.dtype) -> None:
     words = vocabulary()
     network = made(words)
-    path = written(tmp_path, autoencoder_file.packed(network, words, 0.0, SAID, kind))
-    found = autoencoder_file.load(str(path))
+    path = written(tmp_path, autoencoder_file.serialise_autoencoder(network, words, 0.0, SAID, kind))
+    found = autoencoder_file.load_autoencoder(str(path))
     assert found.vocabulary is not None
     assert found.vocabulary.tokens == WORDS
     assert torch.equal(found.vocabulary.embeddings, words.embeddings)
     assert found.vocabulary.sha256 == words.sha256
     assert found.vocabulary.provenance == words.provenance
-    assert files.read(path).tensors["to_words.weight"].dtype == kind
+    assert files.read_weights(path).tensors["to_words.weight"].dtype == kind
     if kind == torch.float16:
         network.load_state_dict({name: value.half().float() for name, value in network.state_dict().items()})
     same(found, network)
@@ -80,7 +80,9 @@ def test_a_learned_codebook_has_no_words(tmp_path: Path) -> None:
     network = made(vocabulary(), learned=True, layers=1)
     with torch.no_grad():
         network.quantiser.codebook.add_(torch.randn(len(WORDS), CHANNELS))
-    found = autoencoder_file.load(written(tmp_path, autoencoder_file.packed(network, None, 0.0, SAID)))
+    found = autoencoder_file.load_autoencoder(
+        written(tmp_path, autoencoder_file.serialise_autoencoder(network, None, 0.0, SAID))
+    )
     assert found.vocabulary is None
     assert found.autoencoder.quantiser.learned
     same(found, network)
@@ -89,26 +91,28 @@ def test_a_learned_codebook_has_no_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("length", "wanted"), [(0.45, 0.45), (3.0, 3.0)])
 def test_words_are_made_longer_by_one_factor(length: float, wanted: float) -> None:
     words = Vocabulary(("a", "b"), torch.tensor([[3.0, 4.0], [0.0, 1.0]]), "here")
-    found = autoencoder_file.codebook(words, length)
+    found = autoencoder_file.scaled_codebook(words, length)
     assert float(found.square().sum(1).mean().sqrt()) == pytest.approx(wanted)
     torch.testing.assert_close(found / found[0, 0], words.embeddings / 3)
-    assert torch.equal(autoencoder_file.codebook(words, 0.0), words.embeddings)
+    assert torch.equal(autoencoder_file.scaled_codebook(words, 0.0), words.embeddings)
 
 
 def test_a_vocabulary_with_other_tokens_than_the_shipped_one_has_now(tmp_path: Path) -> None:
-    shipped = vocabularies.load()
+    shipped = vocabularies.load_vocabulary()
     fewer = Vocabulary(shipped.tokens[5:], shipped.embeddings[5:], "cut")
     assert fewer.sha256 != shipped.sha256
     network = made(fewer, 0.45)
-    found = autoencoder_file.load(written(tmp_path, autoencoder_file.packed(network, fewer, 0.45, SAID)))
+    found = autoencoder_file.load_autoencoder(
+        written(tmp_path, autoencoder_file.serialise_autoencoder(network, fewer, 0.45, SAID))
+    )
     assert found.vocabulary is not None
     assert found.vocabulary.tokens == fewer.tokens
     same(found, network)
 
 
 def edited(change: Callable[[dict[str, str], dict[str, torch.Tensor]], None], folder: Path, words: Vocabulary) -> Path:
-    path = written(folder, autoencoder_file.packed(made(words), words, 0.0, SAID))
-    found = files.read(path)
+    path = written(folder, autoencoder_file.serialise_autoencoder(made(words), words, 0.0, SAID))
+    found = files.read_weights(path)
     header, tensors = dict(found.header), dict(found.tensors)
     change(header, tensors)
     save_file(tensors, path, header)
@@ -149,24 +153,24 @@ def test_files_that_cannot_be_used_are_named(what: str, tmp_path: Path) -> None:
     change, told = OWN[what]
     path = edited(change, tmp_path, vocabulary())
     with pytest.raises(IncompatibleCheckpoint, match=rf"(?s){path}.*{told}"):
-        autoencoder_file.load(path)
+        autoencoder_file.load_autoencoder(path)
 
 
 def test_words_that_are_no_longer_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(vocabularies, "load", lambda: vocabulary(1))
-        path = written(tmp_path, autoencoder_file.packed(made(vocabulary(1)), vocabulary(1), 0.0, SAID))
-        assert autoencoder_file.load(path).vocabulary is not None
+        patched.setattr(vocabularies, "load_vocabulary", lambda: vocabulary(1))
+        path = written(tmp_path, autoencoder_file.serialise_autoencoder(made(vocabulary(1)), vocabulary(1), 0.0, SAID))
+        assert autoencoder_file.load_autoencoder(path).vocabulary is not None
     with pytest.raises(IncompatibleCheckpoint, match="tokens would be other words; train it anew"):
-        autoencoder_file.load(path)
+        autoencoder_file.load_autoencoder(path)
 
 
 def test_names_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleCheckpoint, match="no autoencoder 'nothing': neither a file nor a shipped one"):
-        autoencoder_file.load("nothing")
+        autoencoder_file.load_autoencoder("nothing")
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(IncompatibleCheckpoint, match=r"torn\.safetensors: not a readable"):
-        autoencoder_file.load(tmp_path / "torn.safetensors")
+        autoencoder_file.load_autoencoder(tmp_path / "torn.safetensors")
     (tmp_path / "model.pt").write_bytes(b"pickle")
     with pytest.raises(IncompatibleCheckpoint, match=r"only \.safetensors"):
-        autoencoder_file.load(tmp_path / "model.pt")
+        autoencoder_file.load_autoencoder(tmp_path / "model.pt")

@@ -93,11 +93,11 @@ def test_soft_maximum_is_free_of_shifts() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> AnatomyRelevance:
-    return AnatomyRelevance(Anatomy().eval(), vocabulary.load())
+    return AnatomyRelevance(Anatomy().eval(), vocabulary.load_vocabulary())
 
 
 def best(shipped: AnatomyRelevance, classes: np.ndarray, pixel_mm: tuple[float, float], count: int) -> list[str]:
-    tokens = word_table.shipped().tokens
+    tokens = word_table.shipped_word_table().tokens
     return [tokens[k] for k in np.argsort(-shipped.scores_of(classes, pixel_mm), kind="stable")[:count]]
 
 
@@ -139,7 +139,7 @@ def test_air_gets_the_words_of_an_image(shipped: AnatomyRelevance) -> None:
 @pytest.mark.parametrize("value", [-1000.0, float("nan"), 5000.0])
 def test_flat_images_through_the_network(shipped: AnatomyRelevance, value: float) -> None:
     scores = shipped.scores(np.full((96, 80), value, np.float32), (0.8, 0.8))
-    assert scores.shape == (len(vocabulary.load()),)
+    assert scores.shape == (len(vocabulary.load_vocabulary()),)
     assert scores.min() == 0.0
     assert scores.max() == 1.0
     assert all(len(pool) for pool in candidate_pools(scores))
@@ -156,7 +156,7 @@ def test_other_vocabularies_by_the_word_they_spell(shipped: AnatomyRelevance) ->
     assert other.matched == 4
     classes = np.full((40, 40), organ_classes.INDEX["liver"], np.uint8)
     scores = other.scores_of(classes, (1.0, 1.0))
-    known = dict(zip(word_table.shipped().tokens, shipped.scores_of(classes, (1.0, 1.0)), strict=True))
+    known = dict(zip(word_table.shipped_word_table().tokens, shipped.scores_of(classes, (1.0, 1.0)), strict=True))
     # The lowest is the table's lowest, so the scale is that of the shipped words, up to the best word there is.
     want = np.array([known.get(word, 0.0) for word in ("liver", "liver", "", "kidney", "", "hepatic", "")])
     np.testing.assert_allclose(scores, want / want.max(), atol=1e-6)
@@ -170,7 +170,7 @@ def test_a_vocabulary_without_a_known_word(shipped: AnatomyRelevance) -> None:
 
 
 def test_every_term_is_closest_to_words_of_its_own() -> None:
-    tokens, cosines = word_table.shipped()
+    tokens, cosines = word_table.shipped_word_table()
     rows = {word: row for row, word in enumerate(tokens)}
     for term in (
         "liver",

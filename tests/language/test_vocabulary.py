@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import lowdose
 from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, NothingToRead
 from lowdose.language import vocabulary
 from lowdose.language.vocabulary import Vocabulary
@@ -79,7 +80,7 @@ def test_bring_your_own(tmp_path: Path, beside: bool, kind: torch.dtype) -> None
     save_file({"embeddings": rows}, path, {} if beside else {"tokens": json.dumps(TOKENS)})
     if beside:
         path.with_suffix(".txt").write_text("\n".join(TOKENS) + "\n")
-    words = vocabulary.load(path)
+    words = vocabulary.load_vocabulary(path)
     assert list(words.tokens) == TOKENS
     assert torch.equal(words.embeddings, rows.float())
 
@@ -87,7 +88,7 @@ def test_bring_your_own(tmp_path: Path, beside: bool, kind: torch.dtype) -> None
 def test_integers_are_directions(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     save_file({"embeddings": torch.tensor([[3, 4], [-127, 0]], dtype=torch.int8)}, path, {"tokens": '["a", "b"]'})
-    torch.testing.assert_close(vocabulary.load(path).embeddings, torch.tensor([[0.6, 0.8], [-1.0, 0.0]]))
+    torch.testing.assert_close(vocabulary.load_vocabulary(path).embeddings, torch.tensor([[0.6, 0.8], [-1.0, 0.0]]))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_own_files_that_cannot_be_used(
 ) -> None:
     save_file(tensors, tmp_path / "mine.safetensors", header)
     with pytest.raises(IncompatibleCheckpoint, match=told):
-        vocabulary.load(tmp_path / "mine.safetensors")
+        vocabulary.load_vocabulary(tmp_path / "mine.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_own_files_that_cannot_be_used(
     ],
 )
 def test_token_table_of_a_model(tmp_path: Path, name: str, rows: int) -> None:
-    words = vocabulary.load(model_folder(tmp_path, name, rows))
+    words = vocabulary.load_vocabulary(model_folder(tmp_path, name, rows))
     assert list(words.tokens) == TOKENS
     assert torch.equal(words.embeddings, table(rows)[:5])
     assert str(tmp_path) in words.provenance
@@ -124,67 +125,67 @@ def test_token_table_of_a_model(tmp_path: Path, name: str, rows: int) -> None:
 
 def test_tokenizer_files(tmp_path: Path) -> None:
     model_folder(tmp_path)
-    plain = vocabulary.load(tmp_path)
+    plain = vocabulary.load_vocabulary(tmp_path)
     (tmp_path / "vocab.json").unlink()
     numbers = {token: number for number, token in enumerate(TOKENS[:4])}
     added = [{"content": TOKENS[4], "id": 4}]
     for vocab in (numbers, [[token, -0.5] for token in TOKENS[:4]]):
         (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": added}))
-        assert vocabulary.load(tmp_path).sha256 == plain.sha256
+        assert vocabulary.load_vocabulary(tmp_path).sha256 == plain.sha256
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_text("\n".join(TOKENS) + "\n")
-    assert vocabulary.load(tmp_path).sha256 == plain.sha256
+    assert vocabulary.load_vocabulary(tmp_path).sha256 == plain.sha256
 
 
 def test_a_token_may_be_called_model(tmp_path: Path) -> None:
     model_folder(tmp_path, rows=2)
     (tmp_path / "vocab.json").write_text('{"model": 0, "liver": 1}')
-    assert vocabulary.load(tmp_path).tokens == ("model", "liver")
+    assert vocabulary.load_vocabulary(tmp_path).tokens == ("model", "liver")
 
 
 def test_model_folders_that_cannot_be_used(tmp_path: Path) -> None:
     model_folder(tmp_path)
     (tmp_path / "vocab.json").write_text('{"liver": 0, "kidney": 7}')
     with pytest.raises(IncompatibleCheckpoint, match="2 tokens are not numbered 0 to 4"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
     (tmp_path / "vocab.json").write_text("[1, 2")
     with pytest.raises(IncompatibleCheckpoint, match=r"vocab\.json: is no tokenizer's list"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
     (tmp_path / "vocab.json").unlink()
     with pytest.raises(IncompatibleCheckpoint, match=r"has no tokenizer\.json, vocab\.json, vocab\.txt"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
     save_file({"visual_projection.weight": table()}, tmp_path / "model.safetensors")
     with pytest.raises(IncompatibleCheckpoint, match="has 0 tensors whose name ends"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(IncompatibleCheckpoint, match="not a readable safetensors file"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(IncompatibleCheckpoint, match=r"has no model\.safetensors .*save_pretrained"):
-        vocabulary.load(tmp_path)
+        vocabulary.load_vocabulary(tmp_path)
 
 
 def test_what_is_missing_is_named_with_what_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NothingToRead, match=r"no such file; a vocabulary of one's own is"):
-        vocabulary.load(tmp_path / "none.safetensors")
+        vocabulary.load_vocabulary(tmp_path / "none.safetensors")
     with pytest.raises(NothingToRead, match=r"no such folder; put into a folder model\.safetensors .*PubMedCLIP"):
-        vocabulary.load(tmp_path / "none")
+        vocabulary.load_vocabulary(tmp_path / "none")
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(NothingToRead, match=r"nor in this machine's cache.*nothing is fetched unless.*tokenizer\.json"):
-        vocabulary.load("someone/clip")
+        vocabulary.load_vocabulary("someone/clip")
     with pytest.raises(DownloadFailed, match=r"cannot be fetched.*put into a folder"):
-        vocabulary.load("someone/clip", fetch=True)
+        vocabulary.load_vocabulary("someone/clip", fetch=True)
 
 
 def test_the_shipped_table() -> None:
-    words = vocabulary.load()
+    words = vocabulary.load_vocabulary()
     rows = words.embeddings
-    assert list(files.shipped("vocabulary")) == ["words"]
+    assert list(files.shipped_weights("vocabulary")) == ["words"]
     assert rows.shape == (len(words), 384)
     assert len(words) > 10_000
     assert words.readable.all()
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(words)))
-    assert (Path(files.__file__).parent / "zoo/words.safetensors").stat().st_size < 8_000_000
+    assert (Path(lowdose.__file__).parent / "zoo/words.safetensors").stat().st_size < 8_000_000
     organs = {"liver", "kidney", "spleen", "pancreas", "aorta", "lesion", "ct", "tomography", "hepatic", "abdomen"}
     assert organs <= set(words.tokens)
     assert np.isfinite(rows.numpy()).all()
@@ -196,7 +197,7 @@ def test_the_shipped_table() -> None:
     [("liver", "hepatic"), ("kidney", "renal"), ("spleen", "splenic"), ("ct", "diagnosis"), ("heart", "cardiac")],
 )
 def test_neighbours_in_the_shipped_table(word: str, near: str) -> None:
-    words = vocabulary.load()
+    words = vocabulary.load_vocabulary()
     cosine = words.embeddings @ words.embeddings[words.tokens.index(word)]
     closest = [words.tokens[row] for row in cosine.argsort(descending=True)[1:11]]
     assert near in closest

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowdose.batch import WordedBatch
+from lowdose.batch import CandidateTokenBatch
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.autoencoder import GuidedAutoencoder, Weights, semantic_weight
-from lowdose.methods.base import Turn
+from lowdose.methods.base import Update
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, patch_gan
 from slow_pyramid import slow_pyramid
@@ -30,11 +30,11 @@ def method(weights: Weights, layers: int = 3, learned: bool = False, sharpness: 
     return GuidedAutoencoder(autoencoder, patch_gan(width=4), Blurred(), weights)
 
 
-def batch(side: int = 128, layers: int = 3) -> WordedBatch:
+def batch(side: int = 128, layers: int = 3) -> CandidateTokenBatch:
     hu = 300 * torch.randn(2, 1, side, side, generator=torch.Generator().manual_seed(1))
     hu[0, 0, :9], hu[1, 0, -9:] = 5000.0, -3000.0
     pools = [per_layer[-layers:] for per_layer in POOLS]
-    return WordedBatch(
+    return CandidateTokenBatch(
         hu,
         torch.tensor([token for per_layer in pools for token in per_layer[-1]]),
         torch.tensor([[len(pool) for pool in per_layer] for per_layer in pools]),
@@ -66,9 +66,9 @@ def slow_semantic(residuals: list[Tensor], pools: list[list[int]], words: Tensor
 def test_equation_2_written_out_slowly() -> None:
     weights = Weights(semantic=0.3, commitment=0.4, adversarial=0.1, perceptual=0.2)
     made_of, data = method(weights), batch()
-    turn = next(made_of.turns(data))
+    turn = next(made_of.updates(data))
     terms = dict(turn.terms)
-    assert (turn.player, turn.afresh) == ("autoencoder", False)
+    assert (turn.module, turn.reset_optimiser) == ("autoencoder", False)
     assert list(terms) == ["reconstruction", "perceptual", "commitment", "adversarial", "semantic"]
     image = (data.hu.clamp(-1000, 2000) + 1000) / 3000
     network = made_of.autoencoder
@@ -119,8 +119,8 @@ def test_omega_times_the_semantic_loss_is_the_rest_and_a_constant() -> None:
 
 def test_the_discriminators_turn() -> None:
     made_of, data = method(Weights()), batch()
-    _, second = made_of.turns(data)
-    assert (second.player, list(second.terms)) == ("discriminator", ["hinge"])
+    _, second = made_of.updates(data)
+    assert (second.module, list(second.terms)) == ("discriminator", ["hinge"])
     image = OBJECTIVE.encode(data.hu.clamp(-1000, 2000))
     made, _ = made_of.autoencoder(image)
     real, fake = made_of.discriminator(image), made_of.discriminator(made.detach())
@@ -130,12 +130,12 @@ def test_the_discriminators_turn() -> None:
     assert any(one.any() for one in gradients(second.terms, made_of.discriminator))
 
 
-def steps(made_of: GuidedAutoencoder, count: int, data: WordedBatch) -> list[list[Turn]]:
-    return [list(made_of.turns(data)) for _ in range(count)]
+def steps(made_of: GuidedAutoencoder, count: int, data: CandidateTokenBatch) -> list[list[Update]]:
+    return [list(made_of.updates(data)) for _ in range(count)]
 
 
-def names(turns: list[Turn]) -> list[tuple[str, list[str]]]:
-    return [(turn.player, list(turn.terms)) for turn in turns]
+def names(turns: list[Update]) -> list[tuple[str, list[str]]]:
+    return [(turn.module, list(turn.terms)) for turn in turns]
 
 
 FIDELITY = ["reconstruction", "perceptual"]
@@ -146,7 +146,7 @@ def test_first_no_words_then_words_then_the_adversary() -> None:
     seen, taken = [], []
     for turns in steps(made_of, 8, data):
         seen.append(names(turns))
-        taken.append([turn.afresh for turn in turns])
+        taken.append([turn.reset_optimiser for turn in turns])
     words = [*FIDELITY, "commitment", "semantic"]
     both = [("autoencoder", [*FIDELITY, "commitment", "adversarial", "semantic"]), ("discriminator", ["hinge"])]
     assert seen == [[("autoencoder", FIDELITY)]] * 4 + [[("autoencoder", words)]] * 2 + [both] * 2
@@ -154,7 +154,7 @@ def test_first_no_words_then_words_then_the_adversary() -> None:
     # The second half of the soft steps is kept in mind, words are counted from the first of them on.
     assert int(made_of.spread.count) == 2 * 2 * 2 * 2
     assert (int(made_of.spread.steps), made_of.use.steps) == (8, 4)
-    assert set(made_of.watch()) > {"tokens/semantic", "tokens/explained"}
+    assert set(made_of.extra_metrics()) > {"tokens/semantic", "tokens/explained"}
 
 
 def test_at_the_turn_latents_become_as_the_words_and_images_stay() -> None:
@@ -163,7 +163,7 @@ def test_at_the_turn_latents_become_as_the_words_and_images_stay() -> None:
     steps(made_of, 2, data)
     with torch.no_grad():
         before = made_of.autoencoder.decode(made_of.autoencoder.encode(image))
-    assert next(made_of.turns(data)).afresh
+    assert next(made_of.updates(data)).reset_optimiser
     with torch.no_grad():
         latents = made_of.autoencoder.encode(image)
         torch.testing.assert_close(made_of.autoencoder.decode(latents), before, rtol=1e-3, atol=1e-3)
@@ -175,23 +175,23 @@ def test_at_the_turn_latents_become_as_the_words_and_images_stay() -> None:
 def test_without_soft_steps_weights_are_left_as_they_are() -> None:
     made_of = method(Weights(soft_steps=0), layers=1)
     before = hash_of(made_of.autoencoder)
-    assert not any(turn.afresh for turns in steps(made_of, 2, batch(32, 1)) for turn in turns)
+    assert not any(turn.reset_optimiser for turns in steps(made_of, 2, batch(32, 1)) for turn in turns)
     assert hash_of(made_of.autoencoder) == before
 
 
 @pytest.mark.parametrize("off", ["semantic", "perceptual", "adversarial"])
 def test_what_weighs_nothing_is_left_out(off: str) -> None:
     made_of = method(replace(Weights(), **{off: 0.0}), layers=1)
-    turns = list(made_of.turns(batch(32, 1)))
+    turns = list(made_of.updates(batch(32, 1)))
     assert off not in turns[0].terms
     assert made_of.perceptual.asked == (off != "perceptual")
     assert len(turns) == (1 if off == "adversarial" else 2)
-    assert ("tokens/semantic" in made_of.watch()) == (off != "semantic")
+    assert ("tokens/semantic" in made_of.extra_metrics()) == (off != "semantic")
 
 
 def test_weights_weigh_their_terms() -> None:
     one, two = (
-        next(method(Weights(0.3, scale, scale, scale), layers=1).turns(batch(32, 1))).terms for scale in (0.1, 0.2)
+        next(method(Weights(0.3, scale, scale, scale), layers=1).updates(batch(32, 1))).terms for scale in (0.1, 0.2)
     )
     assert torch.equal(one["reconstruction"], two["reconstruction"])
     for name in ("commitment", "perceptual"):
@@ -201,20 +201,20 @@ def test_weights_weigh_their_terms() -> None:
 
 def test_a_plain_vqgan_has_its_codebook_loss_and_no_words() -> None:
     made_of = method(Weights(), layers=1, learned=True)
-    turn = next(made_of.turns(batch(32, 1)))
+    turn = next(made_of.updates(batch(32, 1)))
     assert list(turn.terms) == [*FIDELITY, "commitment", "codebook", "adversarial"]
     torch.testing.assert_close(turn.terms["codebook"], turn.terms["commitment"] / 0.3)
     (pull,) = torch.autograd.grad(turn.terms["codebook"], made_of.autoencoder.quantiser.codebook, retain_graph=True)
     assert bool(pull.any())
-    assert "autoencoder" in made_of.saved()
-    assert "quantiser.codebook" in made_of.saved()["autoencoder"].state_dict()
+    assert "autoencoder" in made_of.checkpointed_modules()
+    assert "quantiser.codebook" in made_of.checkpointed_modules()["autoencoder"].state_dict()
 
 
 def test_what_a_checkpoint_holds() -> None:
     made_of = method(Weights())
-    assert list(made_of.players()) == ["autoencoder", "discriminator"]
-    assert list(made_of.saved()) == ["autoencoder", "discriminator", "use", "spread"]
-    kept = [name for module in made_of.saved().values() for name in module.state_dict()]
+    assert list(made_of.trained_modules()) == ["autoencoder", "discriminator"]
+    assert list(made_of.checkpointed_modules()) == ["autoencoder", "discriminator", "use", "spread"]
+    kept = [name for module in made_of.checkpointed_modules().values() for name in module.state_dict()]
     assert not [name for name in kept if "codebook" in name or "kernel" in name]
     assert made_of.use.counts.shape == (3, len(WORDS))
     assert made_of.model is made_of.autoencoder

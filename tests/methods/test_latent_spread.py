@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from lowdose.methods.latent_spread import FLOOR, LatentSpread, align
+from lowdose.methods.latent_spread import FLOOR, LatentMoments, match_moments
 from lowdose.networks.autoencoder import Autoencoder
 
 CHANNELS = 6
@@ -21,7 +21,7 @@ def points(latents: Tensor) -> Tensor:
 
 
 def test_moments_of_all_batches_together() -> None:
-    spread = LatentSpread(CHANNELS)
+    spread = LatentMoments(CHANNELS)
     batches = [3.0 + drawn(seed, 2, CHANNELS, 4, 5) for seed in range(3)]
     for batch in batches:
         spread.add(batch)
@@ -36,7 +36,7 @@ def test_moments_of_all_batches_together() -> None:
 def test_processes_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "all_reduce", lambda part: part.mul_(2))
-    two, alone = LatentSpread(CHANNELS), LatentSpread(CHANNELS)
+    two, alone = LatentMoments(CHANNELS), LatentMoments(CHANNELS)
     batch = drawn(1, 2, CHANNELS, 3, 3)
     two.add(batch)
     monkeypatch.undo()
@@ -59,10 +59,10 @@ def test_images_stay_and_latents_get_the_mean_and_the_covariance_of_the_words() 
     to_words, from_words, seen, words = around()
     with torch.no_grad():
         before = to_words(seen)
-        image, spread = from_words(before), LatentSpread(CHANNELS)
+        image, spread = from_words(before), LatentMoments(CHANNELS)
         for half in before.split(4):
             spread.add(half)
-        align(to_words, from_words, spread, words)
+        match_moments(to_words, from_words, spread, words)
         latents = to_words(seen)
         torch.testing.assert_close(from_words(latents), image, rtol=1e-4, atol=1e-4)
     wanted = torch.cov(words.double().T)
@@ -74,12 +74,12 @@ def test_images_stay_and_latents_get_the_mean_and_the_covariance_of_the_words() 
 
 def test_the_longest_axis_of_the_latents_becomes_that_of_the_words() -> None:
     to_words, from_words, seen, words = around()
-    spread = LatentSpread(CHANNELS)
+    spread = LatentMoments(CHANNELS)
     with torch.no_grad():
         before = to_words(seen)
         spread.add(before)
         axis = torch.linalg.eigh(spread.moments()[1])[1][:, -1].float()
-        align(to_words, from_words, spread, words)
+        match_moments(to_words, from_words, spread, words)
         moved = points(to_words(seen)) - points(to_words(seen)).mean(0)
         along = (points(before) - points(before).mean(0)) @ axis.double()
     direction = torch.linalg.eigh(torch.cov(words.double().T))[1][:, -1]
@@ -90,11 +90,11 @@ def test_the_longest_axis_of_the_latents_becomes_that_of_the_words() -> None:
 def test_latents_without_variety_are_not_blown_up() -> None:
     """Two axes of six: on the others there is rounding, which must not become as large as words."""
     to_words, from_words, seen, words = around(features=2)
-    spread = LatentSpread(CHANNELS)
+    spread = LatentMoments(CHANNELS)
     with torch.no_grad():
         image = from_words(to_words(seen))
         spread.add(to_words(seen))
-        align(to_words, from_words, spread, words)
+        match_moments(to_words, from_words, spread, words)
         latents = to_words(seen)
         torch.testing.assert_close(from_words(latents), image, rtol=1e-3, atol=1e-3)
     assert bool(to_words.weight.isfinite().all())
@@ -106,13 +106,13 @@ def test_latents_without_variety_are_not_blown_up() -> None:
 def test_it_fits_an_autoencoder_of_any_sharpness() -> None:
     torch.manual_seed(0)
     words = nn.functional.normalize(torch.randn(200, CHANNELS), dim=1)
-    network, spread = Autoencoder("small", words, layers=1, sharpness=15.0), LatentSpread(CHANNELS)
+    network, spread = Autoencoder("small", words, layers=1, sharpness=15.0), LatentMoments(CHANNELS)
     image = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
         latents = network.encode(image)
         made = network.decode(latents)
         spread.add(latents)
-        align(network.to_words, network.from_words, spread, network.codebook)
+        match_moments(network.to_words, network.from_words, spread, network.codebook)
         torch.testing.assert_close(network.decode(network.encode(image)), made, rtol=1e-3, atol=1e-3)
         found = points(network.encode(image)).mean(0)
     torch.testing.assert_close(found, words.double().mean(0), rtol=0, atol=1e-3)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import NoiseFree, Supervised, noise_sd
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.pixel import MSE
 
@@ -24,11 +24,11 @@ def images(sd: float, count: int = 2, side: int = 64) -> tuple[Tensor, Tensor]:
 
 def untrained() -> Denoiser:
     """The identity: its last convolution is zero."""
-    return Denoiser(Spec("shuffle_unet", {"width": 8}), Scale())
+    return Denoiser(NetworkSpec("shuffle_unet", {"width": 8}), Scale())
 
 
 def loss(method: Supervised, low: Tensor, full: Tensor, dose: float = 0.0) -> float:
-    (turn,) = method.turns(Batch(low, full, torch.full((len(low),), dose)))
+    (turn,) = method.updates(PairedBatch(low, full, torch.full((len(low),), dose)))
     return float(turn.terms["mse"].detach())
 
 

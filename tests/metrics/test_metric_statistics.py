@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from lowdose.errors import GeometryMismatch
-from lowdose.metrics.statistics import paired_difference, summary
+from lowdose.metrics.statistics import paired_difference, summarise
 
 
 def test_five_patients_are_resampled_as_patients() -> None:
     patients = [name for name in "abcde" for _ in range(4)]
     values = [float(ord(name)) for name in patients]
-    result = summary(values, patients, seed=0)
+    result = summarise(values, patients, seed=0)
     assert (result.n_slices, result.n_patients, result.interval_of) == (20, 5, "patients")
     assert result.mean == 99.0
     assert result.sd == pytest.approx(np.std(values, ddof=1))
@@ -24,37 +24,37 @@ def test_five_patients_are_resampled_as_patients() -> None:
 
 def test_a_patient_with_many_slices_counts_no_more() -> None:
     patients = ["a"] * 96 + list("bcde")
-    assert summary([10.0] * 96 + [0.0] * 4, patients, seed=0).mean == 2.0
+    assert summarise([10.0] * 96 + [0.0] * 4, patients, seed=0).mean == 2.0
 
 
 def test_fewer_patients_are_named_as_slices() -> None:
-    result = summary([1.0, 2.0, 6.0], ["a", "a", "b"], seed=0)
+    result = summarise([1.0, 2.0, 6.0], ["a", "a", "b"], seed=0)
     assert (result.mean, result.interval_of, result.n_patients) == (3.0, "slices", 2)
     assert "over slices" in str(result)
 
 
 def test_one_slice_has_no_interval() -> None:
-    result = summary([1.5], ["a"], seed=0)
+    result = summarise([1.5], ["a"], seed=0)
     assert (result.mean, result.sd, result.interval, result.interval_of) == (1.5, None, None, None)
     assert "no interval" in str(result)
 
 
 def test_infinite_psnr_has_no_interval() -> None:
-    result = summary([math.inf, 30.0], ["a", "b"], seed=0)
+    result = summarise([math.inf, 30.0], ["a", "b"], seed=0)
     assert (result.mean, result.sd, result.interval) == (math.inf, None, None)
 
 
 def test_the_seed_decides() -> None:
     values, patients = np.random.default_rng(0).normal(size=40), [i // 5 for i in range(40)]
-    assert summary(values, patients, seed=3) == summary(values, patients, seed=3)
-    assert summary(values, patients, seed=3).interval != summary(values, patients, seed=4).interval
+    assert summarise(values, patients, seed=3) == summarise(values, patients, seed=3)
+    assert summarise(values, patients, seed=3).interval != summarise(values, patients, seed=4).interval
 
 
 def test_about_95_percent_of_slice_intervals_hold_the_truth() -> None:
     rng = np.random.default_rng(1)
     hits = 0
     for trial in range(150):
-        interval = summary(rng.normal(5.0, 2.0, 40), ["one"] * 40, seed=trial).interval
+        interval = summarise(rng.normal(5.0, 2.0, 40), ["one"] * 40, seed=trial).interval
         assert interval is not None
         hits += interval[0] <= 5.0 <= interval[1]
     assert 0.87 <= hits / 150 <= 0.99
@@ -65,7 +65,7 @@ def test_patients_widen_the_interval_where_their_slices_agree() -> None:
     patients = [i // 30 for i in range(360)]
     effect = rng.normal(0, 1, 12)
     values = effect[np.array(patients)] + rng.normal(0, 0.1, 360)
-    honest, naive = summary(values, patients, 0).interval, summary(values, ["one"] * 360, 0).interval
+    honest, naive = summarise(values, patients, 0).interval, summarise(values, ["one"] * 360, 0).interval
     assert honest is not None
     assert naive is not None
     assert honest[1] - honest[0] > 3 * (naive[1] - naive[0])
@@ -84,7 +84,7 @@ def test_pairs_cancel_what_they_share() -> None:
 @pytest.mark.parametrize(("values", "patients"), [([], []), ([1.0], ["a", "b"]), ([[1.0]], ["a"])])
 def test_values_without_patients_are_refused(values: list[float], patients: list[str]) -> None:
     with pytest.raises(GeometryMismatch, match="one patient for each"):
-        summary(values, patients, seed=0)
+        summarise(values, patients, seed=0)
 
 
 def test_unequal_pairs_are_refused() -> None:

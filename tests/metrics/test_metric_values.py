@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.hu_bias import tissue_bias
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.metrics.profiles import PROFILES, measure
+from lowdose.metrics.profiles import PROFILES, measure_fidelity
 from lowdose.metrics.structural_similarity import ssim
 from lowdose.metrics.visual_information import vif
 
@@ -51,7 +51,7 @@ def _pair(row: dict[str, str]) -> tuple[NDArray[np.float32], NDArray[np.float32]
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_every_value_of_the_table(row: dict[str, str]) -> None:
     quarter, full, _ = _pair(row)
-    values = measure(quarter, full, PROFILES["default"])
+    values = measure_fidelity(quarter, full, PROFILES["default"])
     unit = [SOFT_TISSUE.apply(image) for image in (quarter, full)]
     expected = {name: float(text) for name, text in row.items() if name not in ("series", "z_mm")}
     assert values["psnr"] == pytest.approx(expected["psnr_db"], abs=1e-4)

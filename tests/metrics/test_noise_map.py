@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.local_noise import map_correlation, noise_map
+from lowdose.metrics.local_noise import noise_map, noise_map_correlation
 
 
 def test_it_is_the_formula_where_there_is_no_edge() -> None:
@@ -63,11 +63,11 @@ def test_two_scans_of_one_body_place_their_noise_alike() -> None:
     rng = np.random.default_rng(4)
     first, second = (noise_map(strength * rng.standard_normal(strength.shape), region) for _ in range(2))
     turned = noise_map(strength.T * rng.standard_normal(strength.shape), region)
-    assert map_correlation(first, second, region) > 0.9
-    assert map_correlation(first, turned, region) < 0.3
-    assert map_correlation(first, 3 * first + 2, region) == pytest.approx(1.0)
-    assert map_correlation(first, -first, region) == pytest.approx(-1.0)
-    assert map_correlation(first, second, region) == map_correlation(second, first, region)
+    assert noise_map_correlation(first, second, region) > 0.9
+    assert noise_map_correlation(first, turned, region) < 0.3
+    assert noise_map_correlation(first, 3 * first + 2, region) == pytest.approx(1.0)
+    assert noise_map_correlation(first, -first, region) == pytest.approx(-1.0)
+    assert noise_map_correlation(first, second, region) == noise_map_correlation(second, first, region)
 
 
 def test_what_is_no_map() -> None:
@@ -84,8 +84,8 @@ def test_what_is_no_map() -> None:
     with pytest.raises(InvalidSetting, match="1 of its 400 pixels"):
         noise_map(np.where(np.arange(400).reshape(20, 20) == 7, np.nan, 0.0), everywhere)
     with pytest.raises(InvalidSetting, match="constant"):
-        map_correlation(plane, np.arange(400.0).reshape(20, 20), everywhere)
+        noise_map_correlation(plane, np.arange(400.0).reshape(20, 20), everywhere)
     with pytest.raises(GeometryMismatch, match="region"):
-        map_correlation(plane, plane, everywhere[:10])
+        noise_map_correlation(plane, plane, everywhere[:10])
     with pytest.raises(GeometryMismatch, match="compared"):
-        map_correlation(plane, plane[:10], everywhere)
+        noise_map_correlation(plane, plane[:10], everywhere)

@@ -12,9 +12,18 @@ from scipy.ndimage import gaussian_filter
 
 from lowdose.metrics.local_noise import noise_map
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.metrics.noise_power import detrended_sds, difference_nps, ensemble_nps, f_av, f_av_2d, f_peak, nps, radial
-from lowdose.metrics.rois import corners_within, squares
-from lowdose.metrics.task_transfer import Ttf, ttf
+from lowdose.metrics.noise_power import (
+    detrended_sds,
+    difference_nps,
+    ensemble_nps,
+    f_av,
+    f_av_2d,
+    f_peak,
+    nps,
+    radial_average,
+)
+from lowdose.metrics.rois import corners_within, cut_squares
+from lowdose.metrics.task_transfer import TaskTransferFunction, ttf
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "ct"
 SIMULATED = SHARED / "phantoms" / "ct-recon-simulated"
@@ -41,13 +50,13 @@ def test_water_by_ensemble_by_roi_and_by_difference() -> None:
     corners = corners_within(water, 48, 24)
     powers = (
         np.mean([ensemble_nps(scans[:, y : y + 48, x : x + 48], 1.0) for y, x in corners], axis=0),
-        np.mean([nps(squares(scan, corners, 48), 1.0) for scan in scans], axis=0),
+        np.mean([nps(cut_squares(scan, corners, 48), 1.0) for scan in scans], axis=0),
         np.mean(
             [difference_nps(a - b, water, 1.0, 48, 1.0) for a, b in zip(scans[::2], scans[1::2], strict=True)], axis=0
         )
         / 2,
     )
-    ensemble, *others = (radial(power, 1.0) for power in powers)
+    ensemble, *others = (radial_average(power, 1.0) for power in powers)
     for power, spectrum in zip(powers[1:], others, strict=True):
         assert power.sum() == pytest.approx(powers[0].sum(), rel=0.01)
         assert f_av(spectrum) == pytest.approx(f_av(ensemble), rel=0.01)
@@ -64,8 +73,8 @@ def test_two_slices_of_water() -> None:
         hu, pixel_mm = _dicom(GE / name)
         water = np.hypot(*(np.mgrid[:512, :512] - 255.5)) < 190
         power = difference_nps(hu, water, pixel_mm, 64, 1.0)
-        sd = detrended_sds(squares(hu, corners_within(water, 64, 16), 64)).mean()
-        measured.append((sd, f_av(radial(power, pixel_mm)), f_av_2d(power, pixel_mm)))
+        sd = detrended_sds(cut_squares(hu, corners_within(water, 64, 16), 64)).mean()
+        measured.append((sd, f_av(radial_average(power, pixel_mm)), f_av_2d(power, pixel_mm)))
         level = noise_level(hu.astype(np.float32), hu > -2000, pixel_mm)
         assert level is not None
         assert level.sd == pytest.approx(sd, rel=0.1)
@@ -77,7 +86,7 @@ def test_two_slices_of_water() -> None:
 INSERTS = [(66, 66), (127, 41), (187, 66), (212, 127), (187, 188), (127, 213)]
 
 
-def _ctp404(kernel: str) -> list[Ttf]:
+def _ctp404(kernel: str) -> list[TaskTransferFunction]:
     image = _raw(SIMULATED / "ctp404" / f"ctp404_fbp_{kernel}_256.raw")
     return [ttf(image, centre, 18.0, 1.0) for centre in INSERTS]  # in pixels: the files state no size
 
@@ -117,7 +126,7 @@ def test_the_inserted_noise_of_a_quarter_dose(
         soft = (smooth > -150) & (smooth < 250)
         power = difference_nps(inserted, soft, pixel_mm)
         levels.append(float(np.median(noise_map(inserted, soft)[soft])))
-        assert mean[0] < f_av(radial(power, pixel_mm)) < mean[1]
+        assert mean[0] < f_av(radial_average(power, pixel_mm)) < mean[1]
         assert mean_2d[0] < f_av_2d(power, pixel_mm) < mean_2d[1]
         level = noise_level(full.astype(np.float32), np.ones(full.shape, bool), pixel_mm)
         assert level is not None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.metrics.fidelity import psnr, rmse
-from lowdose.metrics.profiles import METRICS, PROFILES, Profile, linear_voi, measure
+from lowdose.metrics.profiles import METRICS, PROFILES, Profile, linear_voi, measure_fidelity
 from lowdose.metrics.structural_similarity import ssim
 from lowdose.metrics.visual_information import vif
 
@@ -33,7 +33,7 @@ def test_the_names() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 def test_identity_is_perfect_in_every_profile(profile: Profile, pair: tuple[Array, Array]) -> None:
-    values = measure(pair[1], pair[1], profile)
+    values = measure_fidelity(pair[1], pair[1], profile)
     assert list(values) == list(METRICS)
     assert (values["rmse"], values["psnr"]) == (0.0, math.inf)
     assert [values[name] for name in ("ssim", "fsim", "vif")] == pytest.approx([1.0, 1.0, 1.0], abs=1e-6)
@@ -41,14 +41,14 @@ def test_identity_is_perfect_in_every_profile(profile: Profile, pair: tuple[Arra
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 def test_noise_is_seen_in_every_profile(profile: Profile, pair: tuple[Array, Array]) -> None:
-    values = measure(*pair, profile)
+    values = measure_fidelity(*pair, profile)
     assert all(math.isfinite(value) for value in values.values())
     assert max(values["ssim"], values["fsim"], values["vif"]) < 1.0
 
 
 def test_ten_hu_inside_the_window_is_32_04_db() -> None:
     reference = np.random.default_rng(0).uniform(-150, 220, (64, 64)).astype(np.float32)
-    values = measure(reference + np.float32(10), reference, PROFILES["default"])
+    values = measure_fidelity(reference + np.float32(10), reference, PROFILES["default"])
     assert values["psnr"] == pytest.approx(32.0412, abs=1e-4)
     assert values["rmse"] == pytest.approx(10.0, abs=1e-4)
 
@@ -56,12 +56,12 @@ def test_ten_hu_inside_the_window_is_32_04_db() -> None:
 def test_what_lies_outside_the_window_does_not_count(pair: tuple[Array, Array]) -> None:
     image, reference = pair
     brighter = np.where(reference > 240, 3000, reference).astype(np.float32)
-    assert measure(brighter, reference, PROFILES["default"])["rmse"] == 0.0
+    assert measure_fidelity(brighter, reference, PROFILES["default"])["rmse"] == 0.0
     assert image.shape == reference.shape
 
 
 def test_leda_counts_the_window_as_one(pair: tuple[Array, Array]) -> None:
-    values = measure(*pair, PROFILES["leda"])
+    values = measure_fidelity(*pair, PROFILES["leda"])
     hu = [Window(-1000, 2000).apply(image) * 3000 for image in pair]
     assert values["rmse"] * 3000 == pytest.approx(rmse(*hu))
     assert values["psnr"] == pytest.approx(-20 * math.log10(values["rmse"]))
@@ -70,23 +70,23 @@ def test_leda_counts_the_window_as_one(pair: tuple[Array, Array]) -> None:
 
 def test_red_cnn_takes_ssim_of_signed_hu(pair: tuple[Array, Array]) -> None:
     clipped = [np.clip(image, -160, 240).astype(np.float64) for image in pair]
-    value = measure(*pair, PROFILES["red_cnn"])["ssim"]
+    value = measure_fidelity(*pair, PROFILES["red_cnn"])["ssim"]
     assert value == pytest.approx(ssim(*clipped, 400.0, "red_cnn"))
     assert value != pytest.approx(ssim(*[image + 160 for image in clipped], 400.0, "red_cnn"), abs=1e-4)
 
 
 def test_core_diff_takes_the_range_of_each_reference(pair: tuple[Array, Array]) -> None:
     image, reference = (np.clip(array, -1000, 1000).astype(np.float64) for array in pair)
-    values = measure(*pair, PROFILES["core_diff"])
+    values = measure_fidelity(*pair, PROFILES["core_diff"])
     assert values["psnr"] == pytest.approx(psnr(image, reference, float(np.ptp(reference))))
     grey = [(array + 1000) * 255 / 2000 for array in (image, reference)]
     assert values["ssim"] == pytest.approx(ssim(*grey, float(np.ptp(grey[1])), "red_cnn"))
     with pytest.raises(InvalidSetting, match="constant"):
-        measure(pair[0], np.zeros_like(pair[0]), PROFILES["core_diff"])
+        measure_fidelity(pair[0], np.zeros_like(pair[0]), PROFILES["core_diff"])
 
 
 def test_ldct_bench_swaps_vif_on_stored_values(pair: tuple[Array, Array]) -> None:
-    values = measure(*pair, PROFILES["ldct_bench"])
+    values = measure_fidelity(*pair, PROFILES["ldct_bench"])
     image, reference = (np.clip(array + 1024.0, 0, 2924) for array in pair)
     assert values["rmse"] == pytest.approx(rmse(image, reference), rel=1e-6)
     swapped = vif(reference, image, data_range=2924.0, scaled_to=2924.0)
@@ -104,7 +104,7 @@ def test_another_window_moves_the_range_and_the_labels(pair: tuple[Array, Array]
     wide = PROFILES["default"].with_window(Window(-1000, 1000))
     assert wide.data_range == 2000.0
     assert "[-1000, 1000] HU, range 2000 HU" in wide.label("psnr")
-    assert measure(*pair, wide)["psnr"] > measure(*pair, PROFILES["default"])["psnr"] + 10
+    assert measure_fidelity(*pair, wide)["psnr"] > measure_fidelity(*pair, PROFILES["default"])["psnr"] + 10
 
 
 def test_labels_say_window_range_and_flavour() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.rois import corners_within, squares
+from lowdose.metrics.rois import corners_within, cut_squares
 
 
 @settings(max_examples=30, deadline=None)
@@ -26,7 +26,7 @@ def test_all_that_fit_and_no_others(seed: int, size: int, step: int, share: floa
 
 def test_squares_are_copies_of_what_lies_there() -> None:
     image = np.arange(30.0).reshape(5, 6)
-    cut = squares(image, np.array([[1, 2], [0, 0]]), 3)
+    cut = cut_squares(image, np.array([[1, 2], [0, 0]]), 3)
     assert np.array_equal(cut[0], image[1:4, 2:5])
     cut[:] = -1
     assert image.min() == 0.0
@@ -35,7 +35,7 @@ def test_squares_are_copies_of_what_lies_there() -> None:
 def test_nothing_fits() -> None:
     assert corners_within(np.ones((5, 9), bool), 6, 2).shape == (0, 2)
     assert corners_within(np.zeros((9, 9), bool), 4, 2, 0.1).shape == (0, 2)
-    assert squares(np.zeros((9, 9)), np.empty((0, 2), np.intp), 4).shape == (0, 4, 4)
+    assert cut_squares(np.zeros((9, 9)), np.empty((0, 2), np.intp), 4).shape == (0, 4, 4)
 
 
 def test_what_has_no_meaning() -> None:

@@ -21,7 +21,7 @@ from lowdose.metrics.noise_power import (
     f_peak,
     nps,
     nps_radial,
-    radial,
+    radial_average,
 )
 
 
@@ -143,7 +143,7 @@ def _plane(size: int, pixel_mm: float) -> np.ndarray:
 @pytest.mark.parametrize(("share", "peak", "mean", "mean_2d"), KERNELS)
 def test_the_figures_of_known_kernels(share: float, peak: float, mean: float, mean_2d: float) -> None:
     power = _hann_ramp(_plane(128, PITCH), share)
-    spectrum = radial(power, PITCH)
+    spectrum = radial_average(power, PITCH)
     assert f_av(spectrum) == pytest.approx(mean, rel=0.01)
     assert f_av_2d(power, PITCH) == pytest.approx(mean_2d, rel=0.01)
     assert f_peak(spectrum) == pytest.approx(peak, rel=0.025)
@@ -156,13 +156,13 @@ def test_known_noise_is_recovered(share: float, peak: float, mean: float, mean_2
     shape = np.sqrt(_hann_ramp(_plane(1024, PITCH), share)) / PITCH
     rois = _cut(np.fft.ifft2(np.fft.fft2(white) * shape).real, size)
     power = nps(rois, PITCH)
-    assert f_av(radial(power, PITCH)) == pytest.approx(mean, rel=0.03)
+    assert f_av(radial_average(power, PITCH)) == pytest.approx(mean, rel=0.03)
     assert f_av_2d(power, PITCH) == pytest.approx(mean_2d, rel=0.03)
-    assert f_peak(radial(power, PITCH)) == pytest.approx(peak, rel=0.05)
+    assert f_peak(radial_average(power, PITCH)) == pytest.approx(peak, rel=0.05)
     band = slice(3, size // 3)
-    expected = radial(_hann_ramp(_plane(size, PITCH), share), PITCH).power
+    expected = radial_average(_hann_ramp(_plane(size, PITCH), share), PITCH).power
     strong = expected[band] > 0.3 * expected.max()
-    assert np.allclose(radial(power, PITCH).power[band][strong], expected[band][strong], rtol=0.15)
+    assert np.allclose(radial_average(power, PITCH).power[band][strong], expected[band][strong], rtol=0.15)
 
 
 def test_the_highest_of_noisy_values_is_not_the_peak(textured: Callable[..., tuple[np.ndarray, float]]) -> None:
@@ -190,7 +190,7 @@ def test_repeated_scans_need_no_flat_region(
     power = ensemble_nps(scans[at], 0.75)
     pure = np.mean([nps((scans - body)[at][i : i + 1], 0.75) for i in range(10)], axis=0)
     assert power.sum() / (64 * 0.75) ** 2 == pytest.approx(400.0, rel=0.03)
-    assert f_av(radial(power, 0.75)) == pytest.approx(f_av(radial(pure, 0.75)), rel=0.02)
+    assert f_av(radial_average(power, 0.75)) == pytest.approx(f_av(radial_average(pure, 0.75)), rel=0.02)
     assert nps(scans[at], 0.75).sum() > 2 * power.sum()  # with the anatomy, for one scan alone
 
 
@@ -209,7 +209,7 @@ def test_inserted_noise_in_the_body(textured: Callable[..., tuple[np.ndarray, fl
     inserted = np.where(region, 15 * noise, 1e4)  # beyond the body anything may be
     power = difference_nps(inserted, region, 0.75, 32, 1.0)
     assert np.sqrt(power.sum()) / (32 * 0.75) == pytest.approx(15.0, rel=0.05)
-    assert f_av(radial(power, 0.75)) == pytest.approx(frequency, rel=0.06)
+    assert f_av(radial_average(power, 0.75)) == pytest.approx(frequency, rel=0.06)
 
 
 def test_where_no_spectrum_can_be_measured() -> None:

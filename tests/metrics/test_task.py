@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.task_transfer import Ttf, falls_to, ttf
+from lowdose.metrics.task_transfer import TaskTransferFunction, first_crossing, ttf
 
 Array = NDArray[np.float64]
 FINE = 9
@@ -42,10 +42,10 @@ def _known(sigma_mm: float, pixel_mm: float) -> tuple[Array, Array]:
     return f[:, 0], np.exp(-2 * (np.pi * sigma_mm * f[:, 0]) ** 2) * aperture.mean(axis=1)
 
 
-def _errors(found: Ttf, sigma_mm: float, pixel_mm: float) -> tuple[float, float]:
+def _errors(found: TaskTransferFunction, sigma_mm: float, pixel_mm: float) -> tuple[float, float]:
     assert found.f50 is not None
     assert found.f10 is not None
-    true = [falls_to(level, *_known(sigma_mm, pixel_mm)) or np.nan for level in (0.5, 0.1)]
+    true = [first_crossing(level, *_known(sigma_mm, pixel_mm)) or np.nan for level in (0.5, 0.1)]
     return found.f50 / true[0] - 1, found.f10 / true[1] - 1
 
 
@@ -130,8 +130,8 @@ def test_a_sloping_background_is_no_edge() -> None:
 
 def test_a_curve_that_does_not_fall_so_far() -> None:
     f = np.linspace(0, 1, 101)
-    assert falls_to(0.5, f, 1 - f) == pytest.approx(0.5)
-    assert falls_to(0.1, f, 1 - 0.5 * f) is None
+    assert first_crossing(0.5, f, 1 - f) == pytest.approx(0.5)
+    assert first_crossing(0.1, f, 1 - 0.5 * f) is None
 
 
 def test_a_disc_near_the_border_or_of_no_size() -> None:

@@ -12,8 +12,8 @@ from torch.nn import functional
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks import anatomy
 from lowdose.networks.anatomy import FORMAT, MULTIPLE, WIDTHS, Anatomy
 from lowdose.networks.denoiser import Denoiser
@@ -36,7 +36,7 @@ def slices(count: int = 1, side: int = 64) -> torch.Tensor:
 def test_small_enough_to_ship() -> None:
     made = network()
     assert sum(p.numel() for p in made.parameters()) <= 4_000_000
-    assert len(anatomy.packed(made, {"steps": 6000}, torch.float16)) <= 8_000_000
+    assert len(anatomy.serialise_anatomy(made, {"steps": 6000}, torch.float16)) <= 8_000_000
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 96), (32, 32)])
@@ -101,7 +101,7 @@ def test_one_slice_of_a_batch_does_not_see_the_others() -> None:
 
 def save(folder: Path, made: Anatomy, dtype: torch.dtype = torch.float32) -> Path:
     path = folder / "model.safetensors"
-    path.write_bytes(anatomy.packed(made, {"steps": 3}, dtype))
+    path.write_bytes(anatomy.serialise_anatomy(made, {"steps": 3}, dtype))
     return path
 
 
@@ -109,7 +109,7 @@ def save(folder: Path, made: Anatomy, dtype: torch.dtype = torch.float32) -> Pat
 def test_what_is_saved_comes_back_ready_for_use(dtype: torch.dtype, tmp_path: Path) -> None:
     made = network()
     made(slices(2))  # statistics and counts that no fresh network has
-    found = anatomy.load(save(tmp_path, made, dtype))
+    found = anatomy.load_anatomy(save(tmp_path, made, dtype))
     assert not found.training
     assert not any(p.requires_grad for p in found.parameters())
     for name, value in made.state_dict().items():
@@ -121,7 +121,7 @@ def test_what_is_saved_comes_back_ready_for_use(dtype: torch.dtype, tmp_path: Pa
 
 
 def test_a_file_says_how_it_was_trained(tmp_path: Path) -> None:
-    header = files.read(save(tmp_path, network())).header
+    header = files.read_weights(save(tmp_path, network())).header
     assert header["format"] == FORMAT
     assert tuple(json.loads(header["classes"])) == CLASSES
     assert json.loads(header["training"]) == {"steps": 3}
@@ -140,30 +140,30 @@ def test_a_file_says_how_it_was_trained(tmp_path: Path) -> None:
 )
 def test_a_foreign_description_is_refused(header: dict[str, str], reason: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
-    path.write_bytes(files.packed(network(), header))
+    path.write_bytes(files.serialise_weights(network(), header))
     with pytest.raises(IncompatibleCheckpoint, match=rf"odd\.safetensors: .*{reason}"):
-        anatomy.load(path)
+        anatomy.load_anatomy(path)
 
 
 def test_foreign_and_failed_weights_are_refused(tmp_path: Path) -> None:
     made = network()
     torch.nn.init.constant_(made.head.bias, float("nan"))
     with pytest.raises(IncompatibleCheckpoint, match=r"model.*'head\.bias' hold NaN"):
-        anatomy.load(save(tmp_path, made))
+        anatomy.load_anatomy(save(tmp_path, made))
     made.head = torch.nn.Conv2d(WIDTHS[1], 3, 1)
     with pytest.raises(IncompatibleCheckpoint, match="do not fit the anatomy network"):
-        anatomy.load(save(tmp_path, made))
+        anatomy.load_anatomy(save(tmp_path, made))
     with pytest.raises(IncompatibleCheckpoint, match=r"gone\.safetensors"):
-        anatomy.load(tmp_path / "gone.safetensors")
+        anatomy.load_anatomy(tmp_path / "gone.safetensors")
 
 
 def test_denoisers_and_anatomy_networks_are_not_taken_for_each_other(tmp_path: Path) -> None:
-    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale())
-    checkpoint.save(tmp_path / "unet.safetensors", denoiser, Domain(), {})
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale())
+    checkpoint.save_denoiser(tmp_path / "unet.safetensors", denoiser, TrainingDomain(), {})
     with pytest.raises(IncompatibleCheckpoint, match=f"'{checkpoint.FORMAT}', an anatomy network has '{FORMAT}'"):
-        anatomy.load(tmp_path / "unet.safetensors")
+        anatomy.load_anatomy(tmp_path / "unet.safetensors")
     with pytest.raises(IncompatibleCheckpoint, match=f"'{FORMAT}', a denoiser has '{checkpoint.FORMAT}'"):
-        checkpoint.load(str(save(tmp_path, network())))
+        checkpoint.load_denoiser(str(save(tmp_path, network())))
 
 
 def test_no_denoiser_is_made_of_it(tmp_path: Path) -> None:
@@ -171,11 +171,11 @@ def test_no_denoiser_is_made_of_it(tmp_path: Path) -> None:
         "format": checkpoint.FORMAT, "network": json.dumps({"name": "anatomy", "settings": {}}),
         "scale": json.dumps(Scale().to_dict()), "domain": "{}", "training": "{}",
     }  # fmt: skip
-    (tmp_path / "a.safetensors").write_bytes(files.packed(network(), described))
+    (tmp_path / "a.safetensors").write_bytes(files.serialise_weights(network(), described))
     with pytest.raises(IncompatibleCheckpoint, match="'anatomy' is not known"):
-        checkpoint.load(str(tmp_path / "a.safetensors"))
+        checkpoint.load_denoiser(str(tmp_path / "a.safetensors"))
 
 
-@pytest.mark.skipif(not files.shipped("anatomy"), reason="no anatomy network is shipped yet")
+@pytest.mark.skipif(not files.shipped_weights("anatomy"), reason="no anatomy network is shipped yet")
 def test_the_shipped_one_loads() -> None:
-    assert anatomy.load()(slices())[0, :, 0, 0].argmax() == 0  # the corner is air
+    assert anatomy.load_anatomy()(slices())[0, :, 0, 0].argmax() == 0  # the corner is air

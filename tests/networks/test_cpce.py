@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.cpce import CPCE
 
 
 def test_parameter_count_and_no_bias() -> None:
-    network = Spec("cpce").build()
+    network = NetworkSpec("cpce").build()
     assert sum(parameter.numel() for parameter in network.parameters()) == 62_016
     assert not [name for name, _ in network.named_parameters() if "bias" in name]
     assert not network(torch.zeros(1, 1, 16, 16)).any()

@@ -5,10 +5,10 @@ import torch
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
 
-SMALL = Spec("unet", {"width": 4, "levels": 3})
+SMALL = NetworkSpec("unet", {"width": 4, "levels": 3})
 
 
 def trained() -> Denoiser:
@@ -23,7 +23,7 @@ def trained() -> Denoiser:
 def test_any_size(name: str, shape: tuple[int, int]) -> None:
     settings = {"unet": {"width": 2, "levels": 3}, "red_cnn": {"channels": 2}, "esau_net": {"width": 8}}[name]
     hu = torch.randn(1, 1, *shape) * 30
-    out = Denoiser(Spec(name, settings), Scale()).eval().denoise(hu)
+    out = Denoiser(NetworkSpec(name, settings), Scale()).eval().denoise(hu)
     assert out.shape == hu.shape
     assert out.isfinite().all()
 
@@ -112,7 +112,7 @@ def test_keeping_means_of_an_unchanged_image_changes_nothing() -> None:
 
 def seeing(context: int) -> Denoiser:
     torch.manual_seed(0)
-    spec = Spec("unet", {**SMALL.settings, "slices": 2 * context + 1})
+    spec = NetworkSpec("unet", {**SMALL.settings, "slices": 2 * context + 1})
     denoiser = Denoiser(spec, Scale(), context).eval()
     torch.nn.init.normal_(denoiser.network.out.weight, std=0.3)
     return denoiser
@@ -159,9 +159,9 @@ def test_local_means_are_those_of_the_middle_slice() -> None:
 def test_a_context_that_does_not_fit_is_refused() -> None:
     for slices, context in ((1, 1), (3, 0), (3, 2), (5, 1), (1, -1)):
         with pytest.raises(IncompatibleCheckpoint, match=f"context {context}: .* takes {slices}"):
-            Denoiser(Spec("unet", {**SMALL.settings, "slices": slices}), Scale(), context)
+            Denoiser(NetworkSpec("unet", {**SMALL.settings, "slices": slices}), Scale(), context)
     with pytest.raises(IncompatibleCheckpoint, match="takes 1"):
-        Denoiser(Spec("red_cnn", {"channels": 2}), Scale(), 1)
+        Denoiser(NetworkSpec("red_cnn", {"channels": 2}), Scale(), 1)
     for slices in (1, 2, 5):
         with pytest.raises(ValueError, match="3 slices at a time"):
             seeing(1).denoise(torch.zeros(1, slices, 16, 16))

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import lowdose.networks  # noqa: F401
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.network_spec import NETWORKS, Spec
+from lowdose.network_spec import NETWORKS, NetworkSpec
 from lowdose.networks.esau_net import ChannelAttention
 
 SMALL = {
@@ -18,21 +18,21 @@ SMALL = {
 }
 
 
-def count(spec: Spec) -> int:
+def count(spec: NetworkSpec) -> int:
     return sum(p.numel() for p in spec.build().parameters())
 
 
 @pytest.mark.parametrize(
     ("spec", "parameters"),
     [
-        (Spec("red_cnn"), 1_848_865),
-        (Spec("esau_net"), 4_914_230),
-        (Spec("shuffle_unet"), 1_479_796),
-        (Spec("unet"), 1_946_305),
+        (NetworkSpec("red_cnn"), 1_848_865),
+        (NetworkSpec("esau_net"), 4_914_230),
+        (NetworkSpec("shuffle_unet"), 1_479_796),
+        (NetworkSpec("unet"), 1_946_305),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_parameter_count(spec: Spec, parameters: int) -> None:
+def test_parameter_count(spec: NetworkSpec, parameters: int) -> None:
     assert count(spec) == parameters
 
 
@@ -43,7 +43,7 @@ def test_every_network_is_tested() -> None:
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_keeps_size_and_learns_one_batch(name: str) -> None:
     torch.manual_seed(0)
-    network = Spec(name, SMALL[name]).build()
+    network = NetworkSpec(name, SMALL[name]).build()
     x = torch.rand(2, 1, 32, 40) * 0.1 + 0.3
     target = functional.avg_pool2d(x, 3, 1, 1)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
@@ -59,7 +59,7 @@ def test_keeps_size_and_learns_one_batch(name: str) -> None:
 
 
 def test_red_cnn_with_zero_weights_is_relu_of_its_input() -> None:
-    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    network = NetworkSpec("red_cnn", SMALL["red_cnn"]).build()
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
     x = torch.randn(1, 1, 24, 24)
@@ -68,7 +68,7 @@ def test_red_cnn_with_zero_weights_is_relu_of_its_input() -> None:
 
 def test_red_cnn_written_out_slowly() -> None:
     torch.manual_seed(1)
-    network = Spec("red_cnn", {"channels": 3}).build()
+    network = NetworkSpec("red_cnn", {"channels": 3}).build()
     c, d = list(network.encode), list(network.decode)
     x = torch.rand(1, 1, 25, 23)
     c1 = c[0](x).relu()
@@ -85,7 +85,7 @@ def test_red_cnn_written_out_slowly() -> None:
 
 def test_red_cnn_moves_with_its_input_away_from_the_border() -> None:
     torch.manual_seed(2)
-    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    network = NetworkSpec("red_cnn", SMALL["red_cnn"]).build()
     x = torch.rand(1, 1, 64, 64)
     moved = torch.roll(x, (3, 5), (2, 3))
     inside = (..., slice(25, -25), slice(25, -25))
@@ -94,7 +94,7 @@ def test_red_cnn_moves_with_its_input_away_from_the_border() -> None:
 
 
 def test_red_cnn_refuses_small_images() -> None:
-    network = Spec("red_cnn", SMALL["red_cnn"]).build()
+    network = NetworkSpec("red_cnn", SMALL["red_cnn"]).build()
     assert network(torch.rand(1, 1, 21, 21)).shape[-1] == 21
     with pytest.raises(ValueError, match="at least 21"):
         network(torch.rand(1, 1, 20, 40))
@@ -103,17 +103,17 @@ def test_red_cnn_refuses_small_images() -> None:
 @pytest.mark.parametrize("name", ["esau_net", "shuffle_unet", "unet"])
 def test_refuses_sides_that_do_not_divide(name: str) -> None:
     with pytest.raises(ValueError, match="multiples"):
-        Spec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
+        NetworkSpec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
 
 
 @pytest.mark.parametrize("name", ["shuffle_unet", "unet"])
 def test_untrained_unet_is_the_identity(name: str) -> None:
     x = torch.rand(1, 1, 16, 16)
-    assert torch.equal(Spec(name, SMALL[name]).build()(x), x)
+    assert torch.equal(NetworkSpec(name, SMALL[name]).build()(x), x)
 
 
 def test_esau_net_has_no_bias_and_no_skip_from_the_input() -> None:
-    network = Spec("esau_net", SMALL["esau_net"]).build()
+    network = NetworkSpec("esau_net", SMALL["esau_net"]).build()
     assert not [name for name, _ in network.named_parameters() if "bias" in name]
     assert not network(torch.zeros(1, 1, 16, 16)).any()
     torch.nn.init.zeros_(network.out.weight)
@@ -153,6 +153,6 @@ def test_channel_attention_ignores_where_pixels_are() -> None:
 
 def test_unknown_name_and_setting_say_what_is_known() -> None:
     with pytest.raises(IncompatibleCheckpoint, match="red_cnn"):
-        Spec("redcnn").build()
+        NetworkSpec("redcnn").build()
     with pytest.raises(IncompatibleCheckpoint, match="colour"):
-        Spec("unet", {"colour": 3}).build()
+        NetworkSpec("unet", {"colour": 3}).build()

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.anatomy import Anatomy
-from lowdose.networks.segmentation import WORKING_MM, segment
+from lowdose.networks.segmentation import WORKING_MM, segment_slice
 from lowdose.organ_classes import CLASSES
 
 MIDDLE = 0.0
@@ -41,7 +41,7 @@ class Above(nn.Module):
 
 
 def above(hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> np.ndarray:
-    found = segment(Above(), hu.astype(np.float32), pixel_mm)
+    found = segment_slice(Above(), hu.astype(np.float32), pixel_mm)
     assert found.shape == hu.shape
     assert found.dtype == np.uint8
     assert set(np.unique(found)) <= {ABOVE, BELOW}
@@ -92,7 +92,7 @@ def test_pixels_that_are_not_square() -> None:
     shape, pixel_mm = (160, 75), (0.4, 1.3)
     hu = disc(shape, pixel_mm, 16.0)
     network = Above()
-    found, true = segment(network, hu.astype(np.float32), pixel_mm) == ABOVE, hu > MIDDLE
+    found, true = segment_slice(network, hu.astype(np.float32), pixel_mm) == ABOVE, hu > MIDDLE
     assert network.seen[0].shape == (64, 128)  # 64 mm x 97.5 mm
     assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.97
     for axis in (0, 1):
@@ -107,7 +107,7 @@ def test_pixels_that_are_not_square() -> None:
 def test_without_a_believable_pixel_the_image_is_seen_as_it_is(pixel_mm: tuple[float, float] | None) -> None:
     hu = np.random.default_rng(0).normal(0, 300, (45, 70)).astype(np.float32)
     network = Above()
-    segment(network, hu, pixel_mm)
+    segment_slice(network, hu, pixel_mm)
     seen = network.seen[0].numpy()
     assert seen.shape == (64, 96)
     np.testing.assert_allclose(seen[:45, :70], hu.clip(-1000, 2000), atol=1e-3)
@@ -118,7 +118,7 @@ def test_without_a_believable_pixel_the_image_is_seen_as_it_is(pixel_mm: tuple[f
 @pytest.mark.parametrize("side", PIXELS)
 def test_the_network_sees_pixels_of_one_size(side: float) -> None:
     network = Above()
-    segment(network, np.zeros((200, 137), np.float32), (side, side))
+    segment_slice(network, np.zeros((200, 137), np.float32), (side, side))
     inside = network.seen[0].numpy() > -999
     height, width = inside.any(axis=1).sum(), inside.any(axis=0).sum()
     assert (height, width) == (round(200 * side), round(137 * side))
@@ -133,7 +133,7 @@ def test_values_that_are_no_number_are_air_and_infinity_is_the_end_of_the_range(
         plain[5 * place : 5 * place + 3, 4:9] = meant
     before = odd.copy()
     for pixel_mm in (None, (0.7, 0.7)):
-        np.testing.assert_array_equal(segment(Above(), odd, pixel_mm), segment(Above(), plain, pixel_mm))
+        np.testing.assert_array_equal(segment_slice(Above(), odd, pixel_mm), segment_slice(Above(), plain, pixel_mm))
     np.testing.assert_array_equal(odd, before)
 
 
@@ -148,7 +148,9 @@ def test_any_layout_in_memory() -> None:
     for view in (hu[::-1, ::-1], hu.T, hu[::2, 1::3]):
         before = view.copy()
         view.flags.writeable = False
-        np.testing.assert_array_equal(segment(Above(), view, (0.7, 0.7)), segment(Above(), before, (0.7, 0.7)))
+        np.testing.assert_array_equal(
+            segment_slice(Above(), view, (0.7, 0.7)), segment_slice(Above(), before, (0.7, 0.7))
+        )
 
 
 def test_with_the_real_network() -> None:
@@ -158,13 +160,13 @@ def test_with_the_real_network() -> None:
         network(torch.rand(4, 1, 64, 64))
     network.eval()
     hu = np.random.default_rng(0).uniform(-1000, 2000, (61, 90)).astype(np.float32)
-    found = segment(network, hu, (0.8, 0.8))
+    found = segment_slice(network, hu, (0.8, 0.8))
     assert found.shape == hu.shape
     assert found.max() < len(CLASSES)
     assert len(np.unique(found)) > 1
-    np.testing.assert_array_equal(segment(network, hu, (0.8, 0.8)), found)
+    np.testing.assert_array_equal(segment_slice(network, hu, (0.8, 0.8)), found)
     with torch.no_grad():
         padded = functional.pad(torch.from_numpy(hu[:48, :72])[None, None], (0, 24, 0, 16), value=-1000.0)
         fine = functional.interpolate(network(OBJECTIVE.encode(padded)), scale_factor=2.0, mode="bilinear")
     expected = fine[0].argmax(0)[:48, :72].numpy()
-    assert (segment(network, hu[:48, :72], None) == expected).mean() > 0.99
+    assert (segment_slice(network, hu[:48, :72], None) == expected).mean() > 0.99

@@ -5,21 +5,21 @@ import torch
 
 import lowdose.networks  # noqa: F401
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 
 SMALL = {"width": 4, "levels": 3}
 
 
 def unet(slices: int) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = Spec("unet", {**SMALL, "slices": slices}).build()
+    network = NetworkSpec("unet", {**SMALL, "slices": slices}).build()
     torch.nn.init.normal_(network.out.weight, std=0.3)
     return network
 
 
 def test_one_slice_is_the_network_without_the_setting() -> None:
     torch.manual_seed(0)
-    plain = Spec("unet", SMALL).build()
+    plain = NetworkSpec("unet", SMALL).build()
     torch.nn.init.normal_(plain.out.weight, std=0.3)
     x = torch.randn(2, 1, 16, 24)
     assert torch.equal(plain(x), unet(1)(x))
@@ -29,7 +29,7 @@ def test_one_slice_is_the_network_without_the_setting() -> None:
 @pytest.mark.parametrize("slices", [3, 5])
 def test_untrained_it_returns_the_middle_slice(slices: int) -> None:
     x = torch.randn(2, slices, 16, 24)
-    network = Spec("unet", {**SMALL, "slices": slices}).build()
+    network = NetworkSpec("unet", {**SMALL, "slices": slices}).build()
     assert torch.equal(network(x), x[:, slices // 2 : slices // 2 + 1])
 
 
@@ -50,7 +50,7 @@ def test_every_slice_counts_but_the_residual_is_of_the_middle_one() -> None:
 
 def test_parameters() -> None:
     def count(slices: int) -> int:
-        return sum(p.numel() for p in Spec("unet", {"slices": slices}).build().parameters())
+        return sum(p.numel() for p in NetworkSpec("unet", {"slices": slices}).build().parameters())
 
     assert count(1) == 1_946_305
     assert count(3) - count(1) == 2 * 32 * 9
@@ -59,4 +59,4 @@ def test_parameters() -> None:
 @pytest.mark.parametrize("slices", [0, 2, 4, -1, -3])
 def test_an_even_number_has_no_middle(slices: int) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=f"slices={slices}: must be odd"):
-        Spec("unet", {**SMALL, "slices": slices}).build()
+        NetworkSpec("unet", {**SMALL, "slices": slices}).build()

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.supervised import Supervised
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import BACKBONES
+from lowdose.training.denoisers import DENOISERS
 from tiny_guided import CHANNELS, WORDS, Tiny, hash_of
 
 
@@ -101,11 +101,13 @@ def test_gradient_of_the_discrete_term_passes_the_quantiser_as_if_it_were_not_th
 def test_only_the_denoiser_learns(make: type[Tiny]) -> None:
     autoencoder = make()
     before = hash_of(autoencoder)
-    method = Supervised(Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale()), MSE() + 0.5 * Leda(autoencoder))
+    method = Supervised(
+        Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale()), MSE() + 0.5 * Leda(autoencoder)
+    )
     method.train()
     assert not any(module.training for module in autoencoder.modules())
     full = OBJECTIVE.decode(images(2, 1, 32, 32)[1])
-    (turn,) = method.turns(Batch(full + 100 * torch.randn_like(full), full))
+    (turn,) = method.updates(PairedBatch(full + 100 * torch.randn_like(full), full))
     assert list(turn.terms) == ["mse", "leda_continuous", "leda_discrete"]
     optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
     sum(turn.terms.values()).backward()
@@ -113,7 +115,9 @@ def test_only_the_denoiser_learns(make: type[Tiny]) -> None:
     assert any(bool(parameter.grad.any()) for parameter in method.denoiser.parameters() if parameter.grad is not None)
     optimiser.step()
     assert hash_of(autoencoder) == before
-    assert not [name for player in method.saved().values() for name in player.state_dict() if "encoder" in name]
+    assert not [
+        name for module in method.checkpointed_modules().values() for name in module.state_dict() if "encoder" in name
+    ]
     assert {parameter.device.type for parameter in method.to("meta").parameters()} == {"meta"}
     assert autoencoder.quantiser.codebook.device.type == "meta"
 
@@ -124,15 +128,15 @@ def test_a_learned_codebook_is_frozen_here_too() -> None:
     assert not any(parameter.requires_grad for parameter in autoencoder.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_any_denoiser_learns_from_it_unchanged(name: str) -> None:
     torch.manual_seed(0)
     leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2}
-    network = BACKBONES[name].network
-    spec = Spec(name, {key: small[key] for key in network.settings})
-    method = Supervised(Denoiser(spec, BACKBONES[name].scale), leda)
+    network = DENOISERS[name].network
+    spec = NetworkSpec(name, {key: small[key] for key in network.settings})
+    method = Supervised(Denoiser(spec, DENOISERS[name].scale), leda)
     full = OBJECTIVE.decode(images(1, 1, 32, 32)[1])
-    (turn,) = method.turns(Batch(full + 100 * torch.randn_like(full), full))
+    (turn,) = method.updates(PairedBatch(full + 100 * torch.randn_like(full), full))
     sum(turn.terms.values()).backward()
     for parameter in method.denoiser.parameters():
         assert parameter.grad is not None
@@ -146,8 +150,8 @@ def test_the_weight_means_the_same_whatever_the_scale_of_the_denoiser() -> None:
     low = full + 30.0
     found = []
     for scale in (Scale(), Scale(zero=-1150, one=2000), Scale(zero=300, one=-700)):
-        method = Supervised(Denoiser(Spec("unet", {"width": 2, "levels": 2}), scale), MSE() + 0.5 * Leda(Tiny()))
-        (turn,) = method.turns(Batch(low, full))
+        method = Supervised(Denoiser(NetworkSpec("unet", {"width": 2, "levels": 2}), scale), MSE() + 0.5 * Leda(Tiny()))
+        (turn,) = method.updates(PairedBatch(low, full))
         found.append(torch.stack(list(turn.terms.values())).detach())
     wanted = torch.stack(list((0.5 * Leda(Tiny())).terms(OBJECTIVE.encode(low), OBJECTIVE.encode(full)).values()))
     for one in found:
@@ -196,9 +200,9 @@ def test_under_autocast_errors_are_taken_in_float32() -> None:
 
 
 def test_it_says_which_autoencoder_it_looks_with() -> None:
-    assert dict((MSE() + 0.5 * Leda(Tiny(), source="abc")).facts()) == {"autoencoder": "abc"}
-    assert dict(MSE().facts()) == {}
-    method = Supervised(Denoiser(Spec("unet", {"width": 2, "levels": 2}), Scale()), Leda(Tiny(), source="abc"))
-    assert dict(method.facts()) == {"autoencoder": "abc"}
+    assert dict((MSE() + 0.5 * Leda(Tiny(), source="abc")).fingerprint()) == {"autoencoder": "abc"}
+    assert dict(MSE().fingerprint()) == {}
+    method = Supervised(Denoiser(NetworkSpec("unet", {"width": 2, "levels": 2}), Scale()), Leda(Tiny(), source="abc"))
+    assert dict(method.fingerprint()) == {"autoencoder": "abc"}
     with pytest.raises(ValueError, match="autoencoder"):
-        (Leda(Tiny(), source="abc") + Leda(Tiny(), source="def")).facts()
+        (Leda(Tiny(), source="abc") + Leda(Tiny(), source="def")).fingerprint()

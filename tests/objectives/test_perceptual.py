@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowdose.networks.features.base import Frozen
-from lowdose.networks.features.registry import find
+from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
 from tiny_guided import hash_of
 
 
-class Two(Frozen):
+class Two(FrozenFeatures):
     """Layers of different sizes: the image by 2, and its halves by 3."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ def test_closed_form() -> None:
 
 @pytest.mark.parametrize("name", ["anatomy", "anatomy-random", "vgg16-random"])
 def test_zero_at_identity_and_only_the_prediction_gets_a_gradient(name: str) -> None:
-    features = find(name)
+    features = load_features(name)
     before = hash_of(features)
     loss = MSE() + 0.1 * Perceptual(features, source="these")
     loss.train()
@@ -50,13 +50,13 @@ def test_zero_at_identity_and_only_the_prediction_gets_a_gradient(name: str) -> 
     assert all(parameter.grad is None for parameter in features.parameters())
     assert hash_of(features) == before
     assert not any(module.training for module in features.modules())
-    assert dict(loss.facts()) == {"features": "these"}
+    assert dict(loss.fingerprint()) == {"features": "these"}
     assert loss.smallest == features.smallest
 
 
 def test_under_autocast_it_stays_in_float32() -> None:
     target = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    loss = Perceptual(find("anatomy-random"))
+    loss = Perceptual(load_features("anatomy-random"))
     exact = loss(target + 0.1 * target.flip(-1), target)
     with torch.autocast("cpu", torch.bfloat16):
         rough = loss(target + 0.1 * target.flip(-1), target)

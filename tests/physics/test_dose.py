@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lowdose.errors import GeometryMismatch, InvalidSetting, LowDoseError, NotCT
 from lowdose.image import HU
-from lowdose.physics.dose_simulator import DoseSimulator, field, generator
+from lowdose.physics.dose_simulator import DoseSimulator, field_of_view, noise_generator
 from lowdose.physics.geometry import FanBeam, Grid
 from lowdose.physics.kernels import B30, D45
 from lowdose.physics.scanner import Scanner
@@ -45,7 +45,7 @@ def simulator() -> DoseSimulator:
 def inserted(simulator: DoseSimulator, keys: int, dose: float, hu: HU | None = None, prefix: str = "") -> np.ndarray:
     """(keys, ny, nx): independent realisations."""
     expected = simulator.expected(body() if hu is None else hu, PIXEL, EXPOSURE)
-    return np.stack([simulator.noise(expected, dose, generator(0, f"{prefix}{key}")) for key in range(keys)])
+    return np.stack([simulator.noise(expected, dose, noise_generator(0, f"{prefix}{key}")) for key in range(keys)])
 
 
 def test_full_dose_is_the_input_bit_for_bit(simulator: DoseSimulator) -> None:
@@ -106,7 +106,7 @@ def test_other_keys_and_seeds_are_independent(simulator: DoseSimulator) -> None:
     )
     for one, other in ((a, b), (a, c), (b, c)):
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.15
-    assert generator(1, "2 3").integers(1 << 60) != generator(1, "23").integers(1 << 60)
+    assert noise_generator(1, "2 3").integers(1 << 60) != noise_generator(1, "23").integers(1 << 60)
 
 
 def test_the_variance_is_that_of_the_missing_photons() -> None:
@@ -122,7 +122,9 @@ def test_variances_are_differences_of_one_over_photons() -> None:
     inside = central(radius_mm=100.0)
     once, twice = (simulator.expected(body(), PIXEL, exposure) for exposure in (EXPOSURE, 2 * EXPOSURE))
     quarter, half = (
-        np.stack([simulator.noise(expected, dose, generator(1, f"{dose} {key}")) for key in range(6)])[:, inside].var()
+        np.stack([simulator.noise(expected, dose, noise_generator(1, f"{dose} {key}")) for key in range(6)])[
+            :, inside
+        ].var()
         for expected, dose in ((once, 0.25), (twice, 0.5))
     )
     assert quarter / half == pytest.approx(6.0, rel=0.05)  # 4 / N - 1 / N, and 1 / N - 1 / (2 N)
@@ -153,7 +155,7 @@ def test_nothing_is_added_where_nothing_is_measured() -> None:
     away = np.hypot(y[:, None], x)
     assert (noise[away > COARSE.fan.radius_mm] == 0).all()
     assert (noise[away < COARSE.fan.radius_mm - 5] != 0).mean() > 0.999
-    assert field(COARSE.rays, Grid((190, 190), PIXEL)).sum() == (noise != 0).sum()
+    assert field_of_view(COARSE.rays, Grid((190, 190), PIXEL)).sum() == (noise != 0).sum()
 
 
 def test_pixels_need_not_be_square(simulator: DoseSimulator) -> None:

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.errors import InvalidSetting
-from lowdose.physics.kernels import B30, D45, LCD_CT_NYQUIST, NAMED, RAMP, SHEPP_LOGAN, Kernel, matching, named
+from lowdose.physics.kernels import (
+    B30,
+    D45,
+    KERNELS,
+    LCD_CT_NYQUIST,
+    RAMP,
+    SHEPP_LOGAN,
+    Kernel,
+    kernel_matching_f_av,
+    parse_kernel,
+)
 
 LCD_CT_SAMPLE = 1.0 * 595 / 1085.6
 """mm between rays at the axis of FDA LCD_CT's scanner."""
@@ -51,20 +61,20 @@ def test_mean_frequency_of_the_ramp_is_two_thirds_of_nyquist() -> None:
 @given(st.floats(0.12, 4.5), st.floats(0.3, 1.0), st.floats(0.4, 1.0))
 def test_matching_finds_the_kernel_again(cutoff: float, pixel: float, sample: float) -> None:
     target = Kernel("hann", cutoff).f_av(pixel, sample)
-    assert matching(target, pixel, sample).f_av(pixel, sample) == pytest.approx(target, rel=1e-6)
+    assert kernel_matching_f_av(target, pixel, sample).f_av(pixel, sample) == pytest.approx(target, rel=1e-6)
 
 
 def test_noise_sharper_than_any_window_leaves_is_the_ramp_s() -> None:
-    assert matching(0.66, 0.5, 0.5) == RAMP
+    assert kernel_matching_f_av(0.66, 0.5, 0.5) == RAMP
 
 
 def test_names() -> None:
-    for name, kernel in NAMED.items():
-        assert named(name) == named(name.upper()) == kernel
-    assert named("hann=0.8") == Kernel("hann", 0.8)
+    for name, kernel in KERNELS.items():
+        assert parse_kernel(name) == parse_kernel(name.upper()) == kernel
+    assert parse_kernel("hann=0.8") == Kernel("hann", 0.8)
     for wrong in ("b31", "", "hann", "hann=", "hann=soft", "hann=nan", "hann=-1", "d45=3"):
         with pytest.raises(InvalidSetting, match=r"kernel|cut-off"):
-            named(wrong)
+            parse_kernel(wrong)
 
 
 @pytest.mark.parametrize("cutoff", [0.0, -1.0, 20.0, float("nan"), float("inf")])

@@ -10,11 +10,11 @@ import torch
 from scipy.stats import ks_2samp
 
 from lowdose.errors import InvalidSetting
-from lowdose.metrics.noise_power import f_av, f_av_2d, nps, radial
+from lowdose.metrics.noise_power import f_av, f_av_2d, nps, radial_average
 from lowdose.physics.fbp import FBP
 from lowdose.physics.geometry import Beam, FanBeam, Grid, ParallelBeam
 from lowdose.physics.kernels import B30, D45, RAMP, SHEPP_LOGAN, Kernel
-from lowdose.physics.photon_counts import measure
+from lowdose.physics.photon_counts import draw_counts
 from lowdose.physics.scanner import WATER
 
 CENTRE = Grid((64, 64), (0.4, 0.4))
@@ -94,7 +94,7 @@ def test_noise_of_counted_photons(electronic: float, chords: Callable[..., torch
     air = np.full(beam.detectors, photons)
     behind = photons * np.exp(-WATER * 200)
     rng = np.random.default_rng(0)
-    scans = [measure(air * np.exp(-integrals), air, 1.0, electronic, rng)[1] - integrals for _ in range(5)]
+    scans = [draw_counts(air * np.exp(-integrals), air, 1.0, electronic, rng)[1] - integrals for _ in range(5)]
     expected = level(beam, B30, 1 / behind + electronic / behind**2)
     assert sd_of(noise(beam, B30, np.stack(scans))) == pytest.approx(expected, rel=0.05)
 
@@ -107,7 +107,7 @@ def test_noise_grows_as_the_square_root_of_what_dose_is_missing(chords: Callable
     sds = []
     doses = (1.0, 0.5, 0.25, 0.1)
     for dose in doses:
-        scans = [measure(air * np.exp(-integrals), air, dose, 0.0, rng)[0] - integrals for _ in range(16)]
+        scans = [draw_counts(air * np.exp(-integrals), air, dose, 0.0, rng)[0] - integrals for _ in range(16)]
         sds.append(sd_of(noise(beam, SHEPP_LOGAN, np.stack(scans), grid=Grid((100, 100), (0.8, 0.8)))))
     assert [sd / sds[0] for sd in sds] == pytest.approx([dose**-0.5 for dose in doses], rel=0.02)
 
@@ -120,19 +120,19 @@ def test_texture_of_the_kernels(
     beam = beam_of(kind, 1160, 0.548)
     lines = gaussian(WATER * chords(beam, 100.0), 1e5, 8, seed=6)
     power = nps(noise(beam, kernel, lines, upsampling=4), 0.4)
-    assert f_av(radial(power, 0.4)) == pytest.approx(one, rel=0.10)
+    assert f_av(radial_average(power, 0.4)) == pytest.approx(one, rel=0.10)
     assert f_av_2d(power, 0.4) == pytest.approx(two, rel=0.10)
-    assert f_av(radial(power, 0.4)) == pytest.approx(kernel.f_av(0.4, beam.sample_mm), rel=0.05)
+    assert f_av(radial_average(power, 0.4)) == pytest.approx(kernel.f_av(0.4, beam.sample_mm), rel=0.05)
     # Linear interpolation between detectors takes the high frequencies of the sharp kernel.
     blurred = nps(noise(beam, kernel, lines), 0.4)
-    assert f_av(radial(blurred, 0.4)) < f_av(radial(power, 0.4))
+    assert f_av(radial_average(blurred, 0.4)) < f_av(radial_average(power, 0.4))
 
 
 def test_counts_at_high_flux_have_the_variance_of_the_formula() -> None:
     rng = np.random.default_rng(2)
     for dose, photons, electronic in ((0.25, 4000.0, 10.0), (0.1, 2e4, 0.0), (0.5, 2e4, 2e4)):
         expected = np.full(400_000, photons)
-        low, full = measure(expected, np.full(400_000, 1e5), dose, electronic, rng)
+        low, full = draw_counts(expected, np.full(400_000, 1e5), dose, electronic, rng)
         added = (1 - dose) / (dose * photons) + electronic * (1 - dose**2) / (dose * photons) ** 2
         assert (low - full).var() == pytest.approx(added, rel=0.02)
         assert full.var() == pytest.approx(1 / photons + electronic / photons**2, rel=0.02)
@@ -153,7 +153,7 @@ def test_photon_starvation_is_that_of_a_direct_scan() -> None:
     n, air, integral, dose, electronic = 300_000, 1e5, 6.0, 0.1, 10.0
     expected = np.full(n, air * np.exp(-integral))
     rng = np.random.default_rng(3)
-    low, _ = measure(expected, np.full(n, air), dose, electronic, rng)
+    low, _ = draw_counts(expected, np.full(n, air), dose, electronic, rng)
     counts = rng.poisson(dose * expected) + rng.normal(0, np.sqrt(electronic), n)
     direct = np.log(dose * air / np.maximum(counts, 1))
     gaussian_ = yu(integral, air, dose, electronic, rng, n)
@@ -168,7 +168,7 @@ def test_photon_starvation_is_that_of_a_direct_scan() -> None:
 
 def test_kept_photons_are_among_those_of_full_dose() -> None:
     rng = np.random.default_rng(4)
-    low, full = measure(np.full(100_000, 50.0), np.full(100_000, 1000.0), 0.3, 0.0, rng)
+    low, full = draw_counts(np.full(100_000, 50.0), np.full(100_000, 1000.0), 0.3, 0.0, rng)
     kept, all_ = 300 * np.exp(-low), 1000 * np.exp(-full)
     assert (kept <= all_ + 1e-9).all()
     assert all_.mean() == pytest.approx(50, rel=0.01)
@@ -178,13 +178,13 @@ def test_kept_photons_are_among_those_of_full_dose() -> None:
 
 def test_nothing_is_inserted_at_full_dose() -> None:
     rng = np.random.default_rng(5)
-    low, full = measure(np.full((20, 30), 40.0), np.full(30, 100.0), 1.0, 10.0, rng)
+    low, full = draw_counts(np.full((20, 30), 40.0), np.full(30, 100.0), 1.0, 10.0, rng)
     assert np.array_equal(low, full)
     assert full.std() > 0.1
 
 
 def test_a_detector_that_sees_nothing_still_has_a_logarithm() -> None:
-    low, full = measure(np.zeros((4, 5)), np.full(5, 1e4), 0.1, 10.0, np.random.default_rng(6))
+    low, full = draw_counts(np.zeros((4, 5)), np.full(5, 1e4), 0.1, 10.0, np.random.default_rng(6))
     assert np.isfinite(low).all()
     assert np.isfinite(full).all()
     assert low.max() == pytest.approx(np.log(1e3))
@@ -193,4 +193,4 @@ def test_a_detector_that_sees_nothing_still_has_a_logarithm() -> None:
 @pytest.mark.parametrize("dose", [0.0, -1.0, 1.5, float("nan"), float("inf")])
 def test_doses_that_cannot_be(dose: float) -> None:
     with pytest.raises(InvalidSetting, match="dose"):
-        measure(np.ones(3), np.ones(3), dose, 0.0, np.random.default_rng(0))
+        draw_counts(np.ones(3), np.ones(3), dose, 0.0, np.random.default_rng(0))

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from lowdose.evaluation.images import FULL, LOW
-from lowdose.evaluation.organ_statistics import Row, Sample
-from lowdose.evaluation.organs import Judgement
+from lowdose.evaluation.organ_statistics import OrganRow, OrganSample
+from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.report import organs, outlines
 
 NAMES = {3: "liver", 5: "adrenal_gland", 9: "lung"}
 
 
-def judgement(cases: int, given: bool = False) -> Judgement:
+def judgement(cases: int, given: bool = False) -> OrganEvaluation:
     """The liver gains 0.1 with 'net' in every case, the adrenal gland loses 0.1; the lung cannot be judged."""
-    result = Judgement("anatomy", "b" * 64, given, 0.5, "cpu", [LOW, "net", FULL], {"net": "a" * 64}, NAMES)
+    result = OrganEvaluation("anatomy", "b" * 64, given, 0.5, "cpu", [LOW, "net", FULL], {"net": "a" * 64}, NAMES)
     for number in range(1, cases + 1):
         for image, liver, gland in ((LOW, 0.8, 0.5), ("net", 0.9, 0.4), (FULL, 0.95, 0.6)):
             values = liver + 0.001 * number, gland - 0.002 * number, np.nan
@@ -29,17 +29,17 @@ def judgement(cases: int, given: bool = False) -> Judgement:
                 dice = np.nan if image == FULL and not given else value
                 hu = np.nan if name == "lung" else {LOW: 52.0, "net": 49.5, FULL: 50.0}[image]
                 sizes = 10.0 * number, 12.0 * number
-                result.rows.append(Row(f"case <{number}>", number, image, name, dice, *sizes, hu, 20.0))
+                result.rows.append(OrganRow(f"case <{number}>", number, image, name, dice, *sizes, hu, 20.0))
     return result
 
 
-def sample(given: bool = False) -> Sample:
+def sample(given: bool = False) -> OrganSample:
     hu = np.full((60, 80), -1000, np.float32)
     hu[20:40, 10:60] = 40
     labels = np.zeros(hu.shape, np.uint8)
     labels[25:35, 20:30], labels[25:35, 40:50] = 3, 5
     versions = {LOW: hu, "net": hu, FULL: hu}
-    return Sample("case <1>", 12.5, 1.0, versions, dict.fromkeys(versions, labels), labels if given else None)
+    return OrganSample("case <1>", 12.5, 1.0, versions, dict.fromkeys(versions, labels), labels if given else None)
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -95,7 +95,7 @@ def test_page_escapes_names_and_is_self_contained() -> None:
 
 
 def test_a_change_is_marked_only_where_patients_tell() -> None:
-    def marks(result: Judgement, organ: str) -> tuple[bool, bool]:
+    def marks(result: OrganEvaluation, organ: str) -> tuple[bool, bool]:
         (cell,) = organs._dice_row(result, organ, [LOW, "net"])["changes"]
         return cell["good"], cell["bad"]
 

@@ -8,36 +8,36 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowdose.evaluation.images import FULL, LOW, Evaluation, Row, Sample
+from lowdose.evaluation.images import FULL, LOW, ImageEvaluation, MetricRow, SampleSlice
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.profiles import PROFILES
 from lowdose.report import figures, page
 
 
 @pytest.fixture
-def evaluation() -> Evaluation:
-    result = Evaluation(PROFILES["default"], 0.5, "cpu", [LOW, "good", "bad", FULL], {"good": "a" * 64, "bad": ""})
+def evaluation() -> ImageEvaluation:
+    result = ImageEvaluation(PROFILES["default"], 0.5, "cpu", [LOW, "good", "bad", FULL], {"good": "a" * 64, "bad": ""})
     values = {LOW: (20.0, 30.0), "good": (25.0, 12.0), "bad": (22.0, 40.0)}
     for patient in (1, 2):
         for image, (psnr, rmse) in values.items():
             for metric, value in (("rmse", rmse), ("psnr", psnr)):
-                result.rows.append(Row("case <1>", patient, 5.0 * patient, image, metric, value + 0.1 * patient))
+                result.rows.append(MetricRow("case <1>", patient, 5.0 * patient, image, metric, value + 0.1 * patient))
             if image != LOW:
                 bias = {"good": -0.5, "bad": 3.0}[image] * patient
-                result.rows.append(Row("case <1>", patient, 5.0, image, "bias to low dose, fat", bias))
+                result.rows.append(MetricRow("case <1>", patient, 5.0, image, "bias to low dose, fat", bias))
     images = {name: np.random.default_rng(0).normal(0, 50, (64, 64)).astype(np.float32) for name in result.images}
-    result.samples.append(Sample("case <1>", 5.0, 1.0, images))
+    result.samples.append(SampleSlice("case <1>", 5.0, 1.0, images))
     return result
 
 
-def test_best_is_lowest_rmse_and_highest_psnr(evaluation: Evaluation) -> None:
+def test_best_is_lowest_rmse_and_highest_psnr(evaluation: ImageEvaluation) -> None:
     table = page._table(evaluation, None)
     best = {row["image"]: [cell["best"] for cell in row["cells"]] for row in table["rows"]}
     assert best == {LOW: [False, False], "good": [True, True], "bad": [False, False]}
     assert table["metrics"] == ["rmse", "psnr"]
 
 
-def test_page_escapes_names_and_holds_its_pictures(evaluation: Evaluation) -> None:
+def test_page_escapes_names_and_holds_its_pictures(evaluation: ImageEvaluation) -> None:
     text = page.page(evaluation)
     assert "case &lt;1&gt;" in text
     assert "case <1>" not in text
@@ -49,7 +49,7 @@ def test_page_escapes_names_and_holds_its_pictures(evaluation: Evaluation) -> No
     assert "strength 0.5" in text
 
 
-def test_csv_and_json_carry_definitions(evaluation: Evaluation) -> None:
+def test_csv_and_json_carry_definitions(evaluation: ImageEvaluation) -> None:
     rows = list(csv.DictReader(io.StringIO(page.table_csv(evaluation))))
     assert len(rows) == len(evaluation.rows)
     assert all("[-160, 240] HU" in row["definition"] for row in rows if row["metric"] in ("rmse", "psnr"))
@@ -73,7 +73,7 @@ def test_zoom_looks_at_structure_within_the_window() -> None:
     assert 100 <= x <= 200
 
 
-def test_pictures_are_png(evaluation: Evaluation) -> None:
+def test_pictures_are_png(evaluation: ImageEvaluation) -> None:
     sample = evaluation.samples[0]
     before, after = sample.images[LOW], sample.images["good"]
     for data in (

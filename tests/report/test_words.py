@@ -13,17 +13,19 @@ import pytest
 import tiny_guided
 from lowdose.evaluation import words
 from lowdose.evaluation.images import FULL, LOW
-from lowdose.evaluation.words import Reading
+from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.language import autoencoder_file, drift
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.report import overlay, words_page
 from lowdose.report import words as report
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Guided:
-    return autoencoder_file.load(tiny_guided.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors"))
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageGuidedAutoencoder:
+    return autoencoder_file.load_autoencoder(
+        tiny_guided.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors")
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,23 +38,23 @@ def no_floor() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def reading(tiny: Guided, no_floor: None) -> Reading:
+def reading(tiny: LanguageGuidedAutoencoder, no_floor: None) -> WordReading:
     """A model that leaves the slice alone but for one region; layer 2 of this pyramid are cells of 16 pixels."""
     low = np.random.default_rng(0).normal(0, 200, (128, 100)).astype(np.float32)
     changed = low.copy()
     changed[64:96, 32:64] += 1500
     images = {LOW: low, "<same>": low, "liar": changed, FULL: low}
-    return words.read(tiny, images, words.Place("case <1>", 3, 5.0, None), made=["<same>", "liar"])
+    return words.read_words(tiny, images, words.SliceLocation("case <1>", 3, 5.0, None), made=["<same>", "liar"])
 
 
-def test_only_the_liar_is_flagged_where_it_lies(reading: Reading) -> None:
+def test_only_the_liar_is_flagged_where_it_lies(reading: WordReading) -> None:
     assert not reading.drifts["<same>"].flagged.any()
     found = reading.drifts["liar"]
     assert found.flagged.any()
     most = np.unravel_index(found.score.argmax(), found.score.shape)
     assert 4 <= most[0] < 6
     assert 2 <= most[1] < 4
-    lines = report.warnings_of(reading)
+    lines = report.drift_warnings(reading)
     assert len(lines) == 1
     assert lines[0].startswith("slice 3: liar says something else than its input")
     rows = report.changes(reading, "liar")
@@ -62,11 +64,11 @@ def test_only_the_liar_is_flagged_where_it_lies(reading: Reading) -> None:
     shared = {(row["image"], row["with"]): row["same_places"] for row in report.compared(reading)}
     assert shared[LOW, FULL] == shared["<same>", LOW] == 1
     assert shared["liar", LOW] < 1
-    assert drift.limit(found.usual) >= drift.FLOOR
+    assert drift.drift_limit(found.usual) >= drift.FLOOR
 
 
-def test_json_and_csv_say_all_and_no_folder(tiny: Guided, reading: Reading) -> None:
-    text = report.as_json(tiny, [report.entry(reading, 2)], report.warnings_of(reading), {"series": "1.2"})
+def test_json_and_csv_say_all_and_no_folder(tiny: LanguageGuidedAutoencoder, reading: WordReading) -> None:
+    text = report.words_json(tiny, [report.word_entry(reading, 2)], report.drift_warnings(reading), {"series": "1.2"})
     assert "NAME^OF^PATIENT" not in text
     content = json.loads(text)
     (found,) = content["slices"]
@@ -76,14 +78,14 @@ def test_json_and_csv_say_all_and_no_folder(tiny: Guided, reading: Reading) -> N
     assert last["rows"] == [112, 128]
     assert last["columns"] == [96, 100]
     assert {"word", "token", "distance", "readable"} < set(last)
-    rows = list(csv.DictReader(io.StringIO(report.counted_csv({LOW: [reading.words[LOW]]}))))
+    rows = list(csv.DictReader(io.StringIO(report.word_counts_csv({LOW: [reading.words[LOW]]}))))
     assert sum(int(row["count"]) for row in rows if row["layer"] == "2") == 56
     assert sum(float(row["share"]) for row in rows if row["layer"] == "1") == pytest.approx(1, abs=1e-5)
 
 
-def test_page_and_pictures(tiny: Guided, reading: Reading) -> None:
+def test_page_and_pictures(tiny: LanguageGuidedAutoencoder, reading: WordReading) -> None:
     said = {name: [found] for name, found in reading.words.items()}
-    page = words_page.page(tiny, [reading], said, SOFT_TISSUE, 9, report.warnings_of(reading))
+    page = words_page.page(tiny, [reading], said, SOFT_TISSUE, 9, report.drift_warnings(reading))
     assert page.count("data:image/png;base64,") == 4
     assert "1 of 9 slices" in page
     assert "&lt;same&gt;: no region drifted" in page
@@ -93,6 +95,6 @@ def test_page_and_pictures(tiny: Guided, reading: Reading) -> None:
 
 
 def test_slices_are_spread_evenly() -> None:
-    assert words.spread(5, 12) == words.spread(5, 0) == [0, 1, 2, 3, 4]
-    assert words.spread(100, 4) == [12, 37, 62, 87]
-    assert len(set(words.spread(13, 12))) == 12
+    assert words.evenly_spread(5, 12) == words.evenly_spread(5, 0) == [0, 1, 2, 3, 4]
+    assert words.evenly_spread(100, 4) == [12, 37, 62, 87]
+    assert len(set(words.evenly_spread(13, 12))) == 12

@@ -11,17 +11,17 @@ from lowdose.errors import InvalidSetting, NotCT
 from lowdose.image import Acquisition
 from lowdose.phantom.test_objects import water
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.kernels import B30, D45, Kernel, matching, named
+from lowdose.physics.kernels import B30, D45, Kernel, kernel_matching_f_av, parse_kernel
 from lowdose.physics.scanner import FITTED, Scanner
-from lowdose.simulation.calibration import Scan, calibrate, sampled
+from lowdose.simulation.calibration import ScanDescription, calibrate, sampled_indices
 
 BODY = water(size=320, pixel_mm=0.9, slices=3).volume
 SCANNED = acquire(BODY, Scanner(), Kernel("hann", 0.9), mas=60, dose=0.25, seed=3).full
 SIEMENS = Acquisition("B30f", 3.0, 120.0, "SIEMENS")
 
 
-def scan(made: Acquisition = SIEMENS, **other: object) -> Scan:
-    known = Scan("a series", made, 3.0, (60.0,) * 3, (0.9, 0.9), lambda index: SCANNED.hu[index])
+def scan(made: Acquisition = SIEMENS, **other: object) -> ScanDescription:
+    known = ScanDescription("a series", made, 3.0, (60.0,) * 3, (0.9, 0.9), lambda index: SCANNED.hu[index])
     return replace(known, **other)  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ def test_a_body_cut_off_is_warned_of() -> None:
     ("count", "found"), [(1, [0]), (3, [0, 1, 2]), (5, [0, 1, 2, 3, 4]), (100, [10, 30, 50, 70, 90])]
 )
 def test_samples_are_spread(count: int, found: list[int]) -> None:
-    numbers = sampled(count)
+    numbers = sampled_indices(count)
     assert len(numbers) == len(found)
     assert np.abs(np.array(numbers) - found).max() <= 1
     assert set(numbers) <= set(range(count))
@@ -89,14 +89,14 @@ def test_samples_are_spread(count: int, found: list[int]) -> None:
 @pytest.mark.parametrize("cutoff", [0.4, 0.776, 1.2])
 def test_the_matching_kernel_is_the_inverse_of_its_mean_frequency(cutoff: float) -> None:
     f_av = Kernel("hann", cutoff).f_av(0.7, 0.7)
-    assert matching(f_av, 0.7, 0.7).cutoff == pytest.approx(cutoff, rel=1e-3)
+    assert kernel_matching_f_av(f_av, 0.7, 0.7).cutoff == pytest.approx(cutoff, rel=1e-3)
 
 
 def test_noise_sharper_than_any_window_is_the_ramp() -> None:
-    assert matching(0.6, 0.7, 0.7).window == "ramp"
+    assert kernel_matching_f_av(0.6, 0.7, 0.7).window == "ramp"
 
 
 @pytest.mark.parametrize("text", ["", "b31", "hann", "hann=", "hann=x", "hann=-1", "hann=99", "ramp=2"])
 def test_kernels_that_are_not_known(text: str) -> None:
     with pytest.raises(InvalidSetting, match=r"kernel|Hann"):
-        named(text)
+        parse_kernel(text)

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from lowdose.errors import InvalidSetting
-from lowdose.simulation.phantoms import PHANTOMS, build
+from lowdose.simulation.phantoms import PHANTOMS, build_phantom
 
 
 @pytest.mark.parametrize("name", sorted(PHANTOMS))
 def test_every_phantom_is_built_with_its_facts(name: str) -> None:
-    made = build(name, 1, 1)
+    made = build_phantom(name, 1, 1)
     assert made.body.hu.shape == (1, 512, 512)
     assert made.body.hu.min() == -1000
     assert made.body.hu.max() > -1000
@@ -26,4 +26,4 @@ def test_every_phantom_is_built_with_its_facts(name: str) -> None:
 )
 def test_what_cannot_be_built(name: str, seed: int, slices: int) -> None:
     with pytest.raises(InvalidSetting):
-        build(name, seed, slices)
+        build_phantom(name, seed, slices)

@@ -10,15 +10,15 @@ import pytest
 
 from lowdose.errors import InvalidSetting, NotCT
 from lowdose.image import Acquisition
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.open_series import open_sink, open_source
-from lowdose.io.provenance import simulated
+from lowdose.io.provenance import simulation_provenance
 from lowdose.phantom.test_objects import water
 from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.kernels import B30
 from lowdose.physics.scanner import Scanner
 from lowdose.simulation.calibration import Calibration
-from lowdose.simulation.series import shares, simulate_series
+from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.volume import Volume
 
 SIMULATOR = DoseSimulator(Scanner(), B30)
@@ -31,14 +31,14 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hu = np.round(body.hu)
     hu[:, 0, 0] = 3071
     folder = tmp_path_factory.mktemp("water") / "in"
-    write_series(Volume(hu, body.geometry, Acquisition("B30f", 3.0, 120.0, "SIEMENS")), folder, description="water")
+    write_new_series(Volume(hu, body.geometry, Acquisition("B30f", 3.0, 120.0, "SIEMENS")), folder, description="water")
     return folder
 
 
 def simulate(source: Path, out: Path, dose: float = 0.25, seed: int = 1, z_correlation: float = 0.0) -> np.ndarray:
     with open_source(source) as opened:
         calibration = Calibration(SIMULATOR, (600.0,) * len(opened), "as told")
-        with open_sink(opened, out, simulated("0", dose, seed, "As told.")) as sink:
+        with open_sink(opened, out, simulation_provenance("0", dose, seed, "As told.")) as sink:
             simulate_series(opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation)
     with open_source(out) as made:
         return np.stack([made.read(i).hu for i in range(len(made))])
@@ -79,7 +79,7 @@ def test_correlation_along_z(series: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("correlation", [0.0, 0.2, 0.7])
 def test_shares_keep_the_variance(correlation: float) -> None:
-    own, beside = shares(correlation)
+    own, beside = neighbour_weights(correlation)
     assert own**2 + 2 * beside**2 == pytest.approx(1.0)
     assert 2 * own * beside == pytest.approx(correlation, abs=1e-6)
 
@@ -106,7 +106,7 @@ def test_a_dose_out_of_range_leaves_nothing(series: Path, tmp_path: Path, dose: 
 @pytest.mark.parametrize("correlation", [-0.1, 0.71, float("nan")])
 def test_a_correlation_out_of_range(correlation: float) -> None:
     with pytest.raises(InvalidSetting, match=r"between 0 and 0\.7"):
-        shares(correlation)
+        neighbour_weights(correlation)
 
 
 def test_values_that_are_not_hu(tmp_path: Path) -> None:

@@ -21,22 +21,22 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused
 from lowdose.hounsfield import Scale
 from lowdose.methods.segmentation import Segmentation
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.training import anatomy_run as training
 from lowdose.training import runner
-from lowdose.training.anatomy_run import BANK, train_anatomy, validation
-from lowdose.training.recipe import AnatomyNumbers, AnatomyRecipe
-from lowdose.training.runner import MODEL, Options
-from lowdose.training.trainer import STATE
+from lowdose.training.anatomy_run import BANK, train_anatomy, validate_anatomy
+from lowdose.training.recipe import AnatomyHyperparameters, AnatomyRecipe
+from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.trainer import STATE_FILE
 from lowdose.weights import files
 from toy_people import SIZE, instead_of_digital_patients, person
 
-TINY = AnatomyNumbers(
+TINY = AnatomyHyperparameters(
     steps=4, batch=2, size=64, patients=1, real_share=0.5, validation_patients=1, warmup=1, validate_every=10,
     checkpoint_every=2,
 )  # fmt: skip
@@ -44,9 +44,9 @@ people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients
 
 
 def small(**changes: object) -> AnatomyRecipe:
-    recipe = recipes.find("anatomy")
+    recipe = recipes.get_recipe("anatomy")
     assert isinstance(recipe, AnatomyRecipe)
-    return replace(recipe, numbers=replace(TINY, **changes))
+    return replace(recipe, hyperparameters=replace(TINY, **changes))
 
 
 def real(hu: int = 100) -> LabelledSlice:
@@ -58,24 +58,24 @@ def real(hu: int = 100) -> LabelledSlice:
 
 
 def go(
-    recipe: AnatomyRecipe, run: Path, options: Options = EXACT, slices: Sequence[LabelledSlice] = (), **more: Path
+    recipe: AnatomyRecipe, run: Path, options: RunOptions = EXACT, slices: Sequence[LabelledSlice] = (), **more: Path
 ) -> bool:
     return train_anatomy("anatomy", recipe, slices, run, options, lambda _: None, lambda *_: None, **more)
 
 
-ANATOMY = [name for name in recipes.names() if isinstance(recipes.find(name), AnatomyRecipe)]
+ANATOMY = [name for name in recipes.recipe_names() if isinstance(recipes.get_recipe(name), AnatomyRecipe)]
 
 
 @pytest.mark.parametrize("name", ANATOMY)
 def test_every_recipe_trains_saves_loads_and_segments(name: str, tmp_path: Path) -> None:
-    recipe = replace(recipes.find(name), numbers=replace(TINY, steps=2, batch=1))
+    recipe = replace(recipes.get_recipe(name), hyperparameters=replace(TINY, steps=2, batch=1))
     said: list[str] = []
     run = tmp_path / "run"
     assert train_anatomy(name, recipe, [real()], run, EXACT, said.append, lambda *_: None)
     assert said == ["digital patients: 1/1"]
-    found = segment(anatomy.load(run / MODEL), person(3).volume.hu[0], (1.0, 1.0))
+    found = segment_slice(anatomy.load_anatomy(run / MODEL_FILE), person(3).volume.hu[0], (1.0, 1.0))
     assert found.shape == (SIZE, SIZE)
-    stated = json.loads(files.read(run / MODEL).header["training"])
+    stated = json.loads(files.read_weights(run / MODEL_FILE).header["training"])
     assert (stated["recipe"], stated["step"], stated["size"]) == (name, 2, 64)
     assert recipe.paper
     rows = {row["name"]: float(row["value"]) for row in csv.DictReader((run / "log.csv").open())}
@@ -91,7 +91,7 @@ def test_every_recipe_trains_saves_loads_and_segments(name: str, tmp_path: Path)
 def test_it_learns(tmp_path: Path) -> None:
     losses: list[float] = []
     recipe = small(steps=20, batch=2, validation_patients=0, learning_rate=3e-3, checkpoint_every=100)
-    turns = Segmentation.turns
+    turns = Segmentation.updates
 
     def watched(self: Segmentation, batch: LabelledBatch) -> object:
         for turn in turns(self, batch):
@@ -99,7 +99,7 @@ def test_it_learns(tmp_path: Path) -> None:
             yield turn
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Segmentation, "turns", watched)
+        patched.setattr(Segmentation, "updates", watched)
         assert go(recipe, tmp_path)
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:3])
 
@@ -107,15 +107,15 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, slices = small(ema=0.9), [real()]
     assert go(recipe, tmp_path / "whole", slices=slices)
-    monkeypatch.setattr(runner, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
     assert not go(recipe, tmp_path / "parts", slices=slices)
-    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
     assert go(recipe, tmp_path / "parts", replace(EXACT, resume=True), slices)
-    whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
+    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 4
     for key in ("modules", "ema", "optimisers"):
         assert_same(whole[key], parts[key])
-    one, two = (files.read(tmp_path / name / MODEL) for name in ("whole", "parts"))
+    one, two = (files.read_weights(tmp_path / name / MODEL_FILE) for name in ("whole", "parts"))
     assert one.header == two.header
     assert all(torch.equal(value, two.tensors[name]) for name, value in one.tensors.items())
     # The averaged weights are what is written, with the statistics that belong to them.
@@ -137,7 +137,7 @@ def test_a_run_goes_on_only_as_it_was_begun(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="data was"):
         go(small(steps=1, validation_patients=0), run, again)
     with pytest.raises(InvalidSetting, match="start was None, now"):
-        go(small(steps=1, validation_patients=0), run, again, [real()], start=run / MODEL)
+        go(small(steps=1, validation_patients=0), run, again, [real()], start=run / MODEL_FILE)
     assert go(small(steps=1, validation_patients=0), run, again, [real()])
 
 
@@ -147,7 +147,7 @@ def test_digital_patients_are_kept_where_they_are_asked_for(tmp_path: Path, monk
     assert not (tmp_path / "one" / BANK).exists()
     monkeypatch.setattr("lowdose.data.labelled.phantoms.training_patient", None)  # none is made again
     go(once, tmp_path / "two", bank=tmp_path / "bank")
-    one, two = (load_file(tmp_path / name / MODEL) for name in ("one", "two"))
+    one, two = (load_file(tmp_path / name / MODEL_FILE) for name in ("one", "two"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
@@ -157,21 +157,21 @@ STILL = {"steps": 1, "batch": 1, "learning_rate": 1e-12, "final_learning_rate": 
 def test_it_goes_on_from_weights(tmp_path: Path) -> None:
     torch.manual_seed(5)
     begun = tmp_path / "begun.safetensors"
-    begun.write_bytes(anatomy.packed(anatomy.Anatomy(), {}))
+    begun.write_bytes(anatomy.serialise_anatomy(anatomy.Anatomy(), {}))
     assert go(small(**STILL, validation_patients=0), tmp_path / "run", start=begun)
     start, fresh = load_file(begun), anatomy.Anatomy().state_dict()
-    for name, value in torch.load(tmp_path / "run" / STATE, weights_only=True)["modules"]["anatomy"].items():
+    for name, value in torch.load(tmp_path / "run" / STATE_FILE, weights_only=True)["modules"]["anatomy"].items():
         if "running" in name or "num_batches" in name:
             continue
         torch.testing.assert_close(value, start[name], atol=1e-6, rtol=0)
         assert value.ndim < 4 or not torch.allclose(value, fresh[name], atol=1e-3)
-    stated = json.loads(files.read(tmp_path / "run" / MODEL).header["training"])
-    assert stated["start"] == files.read(begun).sha256
+    stated = json.loads(files.read_weights(tmp_path / "run" / MODEL_FILE).header["training"])
+    assert stated["start"] == files.read_weights(begun).sha256
 
 
 def test_weights_of_another_kind_are_no_start(tmp_path: Path) -> None:
-    denoiser = Denoiser(Spec("unet", {"width": 4, "levels": 2}), Scale())
-    checkpoint.save(tmp_path / "unet.safetensors", denoiser, Domain(), {})
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale())
+    checkpoint.save_denoiser(tmp_path / "unet.safetensors", denoiser, TrainingDomain(), {})
     for name, reason in (("unet.safetensors", "its format is"), ("gone.safetensors", "only .safetensors")):
         with pytest.raises(IncompatibleCheckpoint, match=reason):
             go(small(), tmp_path / "run", start=tmp_path / name)
@@ -197,13 +197,13 @@ class Knowing(torch.nn.Module):
 
 def test_validation_is_the_mean_dice_of_organs_that_are_there() -> None:
     patients = [person(7, 2), person(8, 2)]
-    found = validation(Knowing(), patients)  # type: ignore[arg-type]
+    found = validate_anatomy(Knowing(), patients)  # type: ignore[arg-type]
     assert set(found) == {"validation/dice_clean", "validation/dice_noisy"}
     # Only the liver is an organ; fat, well found too, does not count.
     assert 0.97 < found["validation/dice_clean"] < 1.0
     assert found["validation/dice_noisy"] < found["validation/dice_clean"]
-    assert validation(Knowing(), patients) == found  # type: ignore[arg-type]
-    assert validation(Knowing(), []) == {}  # type: ignore[arg-type]
+    assert validate_anatomy(Knowing(), patients) == found  # type: ignore[arg-type]
+    assert validate_anatomy(Knowing(), []) == {}  # type: ignore[arg-type]
     assert INDEX["liver"] in classes_of(patients[0].labels)
     assert "torso_fat" not in {organ.name for organ in ORGANS}
 
@@ -214,13 +214,13 @@ def test_the_loss_is_that_of_the_network_on_clipped_hu() -> None:
     hu = torch.randn(1, 1, 64, 64) * 300
     hu[0, 0, 5:9], hu[0, 0, 15:19] = 5000.0, -3000.0
     batch = LabelledBatch(hu, torch.ones(1, 32, 32, dtype=torch.int64), torch.ones(1, len(CLASSES), dtype=torch.bool))
-    (turn,) = method.turns(batch)
+    (turn,) = method.updates(batch)
     logits = method.model((hu.clamp(-1000, 2000) + 1000) / 3000)
-    assert turn.player == "anatomy"
+    assert turn.module == "anatomy"
     expected = torch.nn.functional.cross_entropy(logits, batch.classes)
     torch.testing.assert_close(turn.terms["cross_entropy"], expected)
-    assert list(method.players()) == list(method.saved()) == ["anatomy"]
-    assert method.players()["anatomy"] is method.model
+    assert list(method.trained_modules()) == list(method.checkpointed_modules()) == ["anatomy"]
+    assert method.trained_modules()["anatomy"] is method.model
 
 
 @pytest.mark.parametrize(
@@ -230,13 +230,13 @@ def test_the_loss_is_that_of_the_network_on_clipped_hu() -> None:
 )  # fmt: skip
 def test_impossible_numbers(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting, match=next(iter(wrong))):
-        AnatomyNumbers().changed(wrong)
+        AnatomyHyperparameters().with_values(wrong)
 
 
 def test_numbers_from_text() -> None:
-    changed = AnatomyNumbers().changed({"size": "96", "real_share": "0", "steps": "7"})
+    changed = AnatomyHyperparameters().with_values({"size": "96", "real_share": "0", "steps": "7"})
     assert (changed.size, changed.real_share, changed.steps) == (96, 0.0, 7)
-    assert isinstance(changed, AnatomyNumbers)
+    assert isinstance(changed, AnatomyHyperparameters)
 
 
 def test_patients_are_told_of_now_and_then_and_at_the_end() -> None:

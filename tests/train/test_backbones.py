@@ -9,36 +9,36 @@ import pytest
 from lowdose import recipes
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
-from lowdose.network_spec import NETWORKS, Spec
-from lowdose.training.denoisers import BACKBONES, OPTIONAL, POSITIVE, backbone
+from lowdose.network_spec import NETWORKS, NetworkSpec
+from lowdose.training.denoisers import DENOISERS, NON_NEGATIVE_SCALE, OPTIONAL_SETTINGS, parse_denoiser
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_the_table_gives_every_number_a_network_takes(name: str) -> None:
-    usual = BACKBONES[name]
-    assert usual == backbone(name)
+    usual = DENOISERS[name]
+    assert usual == parse_denoiser(name)
     assert usual.network.name == name
     taken = {parameter.name: parameter.default for parameter in inspect.signature(NETWORKS[name]).parameters.values()}
-    assert {**usual.network.settings, **OPTIONAL.get(name, {})} == taken
+    assert {**usual.network.settings, **OPTIONAL_SETTINGS.get(name, {})} == taken
 
 
 @pytest.mark.parametrize("name", ["esau_net", "red_cnn", "unet"])
 def test_recipes_that_are_networks_take_theirs_from_the_table(name: str) -> None:
-    recipe = recipes.find(name)
-    assert (recipe.network, recipe.scale) == (BACKBONES[name].network, BACKBONES[name].scale)  # type: ignore[union-attr]
+    recipe = recipes.get_recipe(name)
+    assert (recipe.network, recipe.scale) == (DENOISERS[name].network, DENOISERS[name].scale)  # type: ignore[union-attr]
 
 
 def test_every_known_network_of_a_denoiser_is_in_the_table() -> None:
-    assert set(BACKBONES) == set(NETWORKS)
+    assert set(DENOISERS) == set(NETWORKS)
 
 
 def test_numbers_change_the_size_and_nothing_else() -> None:
-    small = backbone("red_cnn:channels=32")
-    assert small.network == Spec("red_cnn", {"channels": 32})
-    assert small.scale == POSITIVE == Scale(zero=-1150.0, one=2000.0)
-    assert backbone("unet:levels=2").network.settings == {"width": 32, "levels": 2}
-    assert backbone("unet:slices=3").network.settings == {"width": 32, "levels": 4, "slices": 3}
-    assert backbone("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
+    small = parse_denoiser("red_cnn:channels=32")
+    assert small.network == NetworkSpec("red_cnn", {"channels": 32})
+    assert small.scale == NON_NEGATIVE_SCALE == Scale(zero=-1150.0, one=2000.0)
+    assert parse_denoiser("unet:levels=2").network.settings == {"width": 32, "levels": 2}
+    assert parse_denoiser("unet:slices=3").network.settings == {"width": 32, "levels": 4, "slices": 3}
+    assert parse_denoiser("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
 )
 def test_what_makes_no_network_is_refused(text: str, reason: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
-        backbone(text)
+        parse_denoiser(text)
     assert reason in str(caught.value)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lowdose.data.pairs import PairedSlice, split_by_patient
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import Augmentation, Look, Patches, batches, look_at
-from lowdose.data.transforms.kernel_conversion import recast
+from lowdose.data.patches import Augmentation, Patches, PatchVariation, apply_variation, batches
+from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.errors import InvalidSetting
 
 PLAIN = Augmentation(gain_low=1.0, gain_high=1.0, share=0.0)
@@ -99,7 +99,7 @@ def test_gain_scales_only_what_low_dose_adds() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (40, 40)).astype(np.float32)
     low = full + rng.normal(0, 30, (40, 40)).astype(np.float32)
-    louder, still = look_at(low[None], full[None], Look(gain=2.0), 0.7, None, 40)
+    louder, still = apply_variation(low[None], full[None], PatchVariation(gain=2.0), 0.7, None, 40)
     np.testing.assert_allclose(louder - full, 2 * (low - full), atol=1e-3)
     np.testing.assert_allclose(still, full, atol=1e-3)
 
@@ -123,9 +123,11 @@ def test_a_look_is_one_filter_on_both() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(0, 10, (64, 64)).astype(np.float32)
     low = full + rng.normal(0, 30, (64, 64)).astype(np.float32)
-    a, b = look_at(low[None], full[None], Look(cutoff=0.8, pixel_mm=0.5), 0.7, 1.0, 90)
+    a, b = apply_variation(low[None], full[None], PatchVariation(cutoff=0.8, pixel_mm=0.5), 0.7, 1.0, 90)
     assert a.shape == (90, 90)
-    np.testing.assert_allclose(a - b, recast((low - full)[None], 0.7, cutoff=0.8, own=1.0, side=90)[0], atol=1e-3)
+    np.testing.assert_allclose(
+        a - b, convert_kernel((low - full)[None], 0.7, cutoff=0.8, own=1.0, side=90)[0], atol=1e-3
+    )
 
 
 def test_of_two_windows_the_fuller_one_is_taken() -> None:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.hounsfield import Scale
 from lowdose.methods.supervised import Supervised
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 from lowdose.objectives.pixel import MSE
@@ -39,15 +39,15 @@ def test_two_terms_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize("scale", [Scale(), Scale(zero=-1150, one=2000), Scale(zero=300, one=-700)])
 def test_objective_unit_is_the_same_for_every_scale(scale: Scale) -> None:
     # An untrained U-Net returns its input, so the loss is the known one: 30 HU on a range of 3000.
-    method = Supervised(Denoiser(Spec("unet", {"width": 2, "levels": 2}), scale), MSE())
+    method = Supervised(Denoiser(NetworkSpec("unet", {"width": 2, "levels": 2}), scale), MSE())
     full = torch.full((1, 1, 8, 8), 40.0)
-    (turn,) = method.turns(Batch(full + 30.0, full))
-    assert turn.player == "denoiser"
+    (turn,) = method.updates(PairedBatch(full + 30.0, full))
+    assert turn.module == "denoiser"
     assert float(turn.terms["mse"].detach()) == pytest.approx((30 / 3000) ** 2, rel=1e-4)
 
 
 def test_metal_takes_no_part() -> None:
-    method = Supervised(Denoiser(Spec("unet", {"width": 2, "levels": 2}), Scale()), MSE())
+    method = Supervised(Denoiser(NetworkSpec("unet", {"width": 2, "levels": 2}), Scale()), MSE())
     low, full = torch.full((1, 1, 8, 8), 3071.0), torch.full((1, 1, 8, 8), 2500.0)
-    (turn,) = method.turns(Batch(low, full))
+    (turn,) = method.updates(PairedBatch(low, full))
     assert float(turn.terms["mse"].detach()) == 0.0

@@ -22,15 +22,15 @@ from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training import denoiser_run, runner
-from lowdose.training.graceful_stop import Stop
-from lowdose.training.recipe import DenoiserNumbers, Recipe
-from lowdose.training.runner import MODEL, Options
-from lowdose.training.schedule import EMA, rate
-from lowdose.training.trainer import STATE
-from lowdose.training.training_log import Logbook
+from lowdose.training.graceful_stop import GracefulStop
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.schedule import EMA, learning_rate
+from lowdose.training.trainer import STATE_FILE
+from lowdose.training.training_log import TrainingLog
 from tiny_guided import loaded
 
-TINY = DenoiserNumbers(
+TINY = DenoiserHyperparameters(
     steps=6,
     batch=2,
     patch=32,
@@ -40,7 +40,7 @@ TINY = DenoiserNumbers(
     validation_patients=1,
     learning_rate=1e-3,
 )
-EXACT = Options(device="cpu", precision="32-true")
+EXACT = RunOptions(device="cpu", precision="32-true")
 
 
 def items() -> list[PairedSlice]:
@@ -51,35 +51,37 @@ def items() -> list[PairedSlice]:
     return result
 
 
-def small(**changes: object) -> Recipe:
-    recipe = recipes.find("unet")
+def small(**changes: object) -> DenoiserRecipe:
+    recipe = recipes.get_recipe("unet")
     return replace(recipe, network=replace(recipe.network, settings={"width": 4, "levels": 2}),
-                   numbers=replace(TINY, **changes))  # fmt: skip
+                   hyperparameters=replace(TINY, **changes))  # fmt: skip
 
 
-def go(recipe: Recipe, folder: Path, options: Options = EXACT) -> bool:
-    return denoiser_run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
+def go(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT) -> bool:
+    return denoiser_run.train_denoiser("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None)
 
 
-DENOISERS = [name for name in recipes.names() if isinstance(recipes.find(name), Recipe)]
+DENOISERS = [name for name in recipes.recipe_names() if isinstance(recipes.get_recipe(name), DenoiserRecipe)]
 
 
 @pytest.mark.parametrize("name", DENOISERS)
 def test_every_recipe_trains_saves_loads_and_denoises(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(autoencoder_file, "load", lambda _: loaded())
-    recipe = recipes.find(name)
+    monkeypatch.setattr(autoencoder_file, "load_autoencoder", lambda _: loaded())
+    recipe = recipes.get_recipe(name)
     tiny = {
-        key: value for key, value in asdict(replace(TINY, steps=2)).items() if value != getattr(DenoiserNumbers(), key)
+        key: value
+        for key, value in asdict(replace(TINY, steps=2)).items()
+        if value != getattr(DenoiserHyperparameters(), key)
     }
-    recipe = replace(recipe, numbers=replace(recipe.numbers, **tiny))
+    recipe = replace(recipe, hyperparameters=replace(recipe.hyperparameters, **tiny))
     if recipe.needs_dose:  # trained in tests/data/test_simulated.py
         with pytest.raises(InvalidSetting, match="--pairing simulated"):
-            denoiser_run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
+            denoiser_run.train_denoiser(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
         return
-    assert denoiser_run.train(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
-    model = checkpoint.load(str(tmp_path / "run" / MODEL))
+    assert denoiser_run.train_denoiser(name, recipe, items(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
+    model = checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE))
     hu = torch.from_numpy(items()[0].read()[0])[None, None]
     out = model.denoiser.denoise(hu)
     assert out.shape == hu.shape
@@ -95,18 +97,18 @@ def test_run_folder_holds_log_validation_and_description(tmp_path: Path) -> None
     described = json.loads((tmp_path / "run.json").read_text())
     assert (described["training"]["patients"], described["validation"]["patients"]) == (2, 1)
     assert list((tmp_path / "tensorboard").iterdir())
-    domain = checkpoint.load(str(tmp_path / MODEL)).domain
+    domain = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE)).domain
     assert domain.pixel_mm == (1.5, 3.0)  # half of the patches are recast to half the side
     assert domain.thickness_mm == (3.0, 3.0)
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert go(small(), tmp_path / "whole")
-    monkeypatch.setattr(runner, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
     assert not go(small(), tmp_path / "parts")
-    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
     assert go(small(), tmp_path / "parts", replace(EXACT, resume=True))
-    whole, parts = (torch.load(tmp_path / name / STATE, weights_only=True) for name in ("whole", "parts"))
+    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
     assert whole["step"] == parts["step"] == 6
     for key in ("modules", "ema", "optimisers"):
         assert_same(whole[key], parts[key])
@@ -154,7 +156,7 @@ class StopAfter:
 
 def test_first_signal_asks_second_kills() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Stop() as stop:
+    with GracefulStop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.asked
         assert signal.getsignal(signal.SIGTERM) == before
@@ -169,7 +171,7 @@ def test_refuses_to_overwrite_and_to_resume_something_else(tmp_path: Path) -> No
         go(small(steps=2), tmp_path / "run")
     with pytest.raises(InvalidSetting, match="seed was 0, now 1"):
         go(small(steps=2, seed=1), tmp_path / "run", replace(EXACT, resume=True))
-    (tmp_path / "run" / STATE).write_bytes(b"broken")
+    (tmp_path / "run" / STATE_FILE).write_bytes(b"broken")
     with pytest.raises(IncompatibleCheckpoint, match="damaged"):
         go(small(steps=2), tmp_path / "run", replace(EXACT, resume=True))
 
@@ -178,7 +180,7 @@ def test_other_data_are_another_run(tmp_path: Path) -> None:
     go(small(steps=2), tmp_path)
     other = items()[:2]
     with pytest.raises(InvalidSetting, match="data was"):
-        denoiser_run.train(
+        denoiser_run.train_denoiser(
             "unet", small(steps=2), other, tmp_path, replace(EXACT, resume=True), lambda _: None, lambda *_: None
         )
 
@@ -187,8 +189,8 @@ def test_divergence_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     wild = small(steps=8, checkpoint_every=1, learning_rate=1e12, warmup=0, clip=1e12)
     with pytest.raises(TrainingDiverged, match="learning_rate"):
         go(wild, tmp_path)
-    if (tmp_path / STATE).exists():
-        state = torch.load(tmp_path / STATE, weights_only=True)
+    if (tmp_path / STATE_FILE).exists():
+        state = torch.load(tmp_path / STATE_FILE, weights_only=True)
         assert all(bool(value.isfinite().all()) for value in state["ema"].values())
 
 
@@ -196,20 +198,20 @@ def test_a_torn_log_is_mended(tmp_path: Path) -> None:
     go(small(steps=2), tmp_path)
     with (tmp_path / "log.csv").open("a") as file:
         file.write("1,denoi")
-    Logbook(tmp_path, 2).close()
+    TrainingLog(tmp_path, 2).close()
     rows = list(csv.reader((tmp_path / "log.csv").open()))
     assert all(len(row) == 3 for row in rows)
     assert len(rows) > 2
 
 
 def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
-    torch.save({"something": 1}, tmp_path / STATE)
+    torch.save({"something": 1}, tmp_path / STATE_FILE)
     with pytest.raises(IncompatibleCheckpoint, match="damaged"):
         go(small(), tmp_path, replace(EXACT, resume=True))
 
 
 @pytest.mark.parametrize(
-    ("options", "numbers"),
+    ("options", "hyperparameters"),
     [
         (replace(EXACT, device="tpu"), {}),
         (replace(EXACT, precision="16-mixed"), {}),
@@ -218,9 +220,9 @@ def test_a_foreign_state_is_refused(tmp_path: Path) -> None:
         (EXACT, {"validation_patients": 9}),
     ],
 )
-def test_impossible_options(options: Options, numbers: dict[str, int], tmp_path: Path) -> None:
+def test_impossible_options(options: RunOptions, hyperparameters: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting):
-        go(small(**numbers), tmp_path / "run", options)
+        go(small(**hyperparameters), tmp_path / "run", options)
     assert not (tmp_path / "run").exists()
 
 
@@ -244,7 +246,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
         command + arguments, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    one, two = (load_file(tmp_path / name / MODEL) for name in ("one", "two"))
+    one, two = (load_file(tmp_path / name / MODEL_FILE) for name in ("one", "two"))
     start = small().network.build().state_dict()
     for key, value in one.items():
         moved = (value - start[key]).abs().max()
@@ -254,13 +256,13 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
 
 
 def test_learning_rate_rises_then_follows_half_a_cosine() -> None:
-    numbers = DenoiserNumbers(steps=110, learning_rate=1.0, final_learning_rate=0.1, warmup=10)
-    rates = [rate(numbers, step, step) for step in range(111)]
+    hyperparameters = DenoiserHyperparameters(steps=110, learning_rate=1.0, final_learning_rate=0.1, warmup=10)
+    rates = [learning_rate(hyperparameters, step, step) for step in range(111)]
     np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
     assert rates[10] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.55)
     assert rates[110] == pytest.approx(0.1)
-    late = [rate(numbers, 60 + made, made) for made in range(12)]
+    late = [learning_rate(hyperparameters, 60 + made, made) for made in range(12)]
     assert late[0] == pytest.approx(0.1)
     assert late[3] == pytest.approx(0.4)
     assert late[11] == rates[71]
@@ -279,7 +281,7 @@ def test_moving_average_of_a_constant_is_the_constant_and_lags_a_step() -> None:
 
 
 def test_numbers_from_text() -> None:
-    changed = DenoiserNumbers().changed({"steps": "20", "learning_rate": "1e-5"})
+    changed = DenoiserHyperparameters().with_values({"steps": "20", "learning_rate": "1e-5"})
     assert (changed.steps, changed.learning_rate) == (20, 1e-5)
     wrongs = {
         "stepz": "3", "steps": "3.5", "patch": "4", "learning_rate": "nan", "seed": "-1", "clip": "0", "ema": "5",
@@ -287,35 +289,37 @@ def test_numbers_from_text() -> None:
     }  # fmt: skip
     for wrong in ({name: text} for name, text in wrongs.items()):
         with pytest.raises(InvalidSetting):
-            DenoiserNumbers().changed(wrong)
+            DenoiserHyperparameters().with_values(wrong)
     with pytest.raises(InvalidSetting, match="red_cnn"):
-        recipes.find("redcnn")
+        recipes.get_recipe("redcnn")
 
 
-def saved(path: Path, recipe: Recipe) -> tuple[Path, dict[str, torch.Tensor]]:
+def saved(path: Path, recipe: DenoiserRecipe) -> tuple[Path, dict[str, torch.Tensor]]:
     """Weights of the recipe's network, none of them zero."""
     torch.manual_seed(7)
     denoiser = Denoiser(recipe.network, recipe.scale)
     for parameter in denoiser.network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    checkpoint.save(path, denoiser, checkpoint.Domain(), {})
+    checkpoint.save_denoiser(path, denoiser, checkpoint.TrainingDomain(), {})
     return path, denoiser.network.state_dict()
 
 
-def begin(recipe: Recipe, folder: Path, start: Path, options: Options = EXACT) -> bool:
-    return denoiser_run.train("unet", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
+def begin(recipe: DenoiserRecipe, folder: Path, start: Path, options: RunOptions = EXACT) -> bool:
+    return denoiser_run.train_denoiser(
+        "unet", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start
+    )
 
 
 def test_goes_on_from_weights_and_says_so(tmp_path: Path) -> None:
     recipe = small(steps=1, learning_rate=1e-12, final_learning_rate=0.0, warmup=0)
     start, given = saved(tmp_path / "begun.safetensors", recipe)
     assert begin(recipe, tmp_path / "run", start)
-    sha256 = checkpoint.load(str(start)).sha256
-    for name, value in load_file(tmp_path / "run" / MODEL).items():
+    sha256 = checkpoint.load_denoiser(str(start)).sha256
+    for name, value in load_file(tmp_path / "run" / MODEL_FILE).items():
         torch.testing.assert_close(value, given[name], atol=1e-6, rtol=0)
     described = json.loads((tmp_path / "run" / "run.json").read_text())
     assert described["settings"]["start"] == sha256
-    assert checkpoint.load(str(tmp_path / "run" / MODEL)).training["start"] == sha256
+    assert checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE)).training["start"] == sha256
     with pytest.raises(InvalidSetting, match="start was"):
         go(recipe, tmp_path / "run", replace(EXACT, resume=True))
     assert begin(recipe, tmp_path / "run", start, replace(EXACT, resume=True))

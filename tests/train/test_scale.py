@@ -15,18 +15,18 @@ from lightning_fabric import Fabric
 from test_run import EXACT, StopAfter, assert_same, go, small
 from torch import Tensor, nn
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.errors import InvalidSetting
-from lowdose.methods.base import Method, Turn
+from lowdose.methods.base import Method, Update
 from lowdose.training import runner
-from lowdose.training.hyperparameters import Numbers
-from lowdose.training.runner import MODEL
-from lowdose.training.throughput import Pace
-from lowdose.training.trainer import STATE, Hooks, Trainer
+from lowdose.training.hyperparameters import Hyperparameters
+from lowdose.training.runner import MODEL_FILE
+from lowdose.training.throughput import ThroughputMeter
+from lowdose.training.trainer import STATE_FILE, Trainer, TrainerHooks
 
 
 def weights(run: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(run / STATE, weights_only=True)["modules"]["denoiser"]
+    found: dict[str, Tensor] = torch.load(run / STATE_FILE, weights_only=True)["modules"]["denoiser"]
     return found
 
 
@@ -55,9 +55,9 @@ def test_a_batch_in_parts_is_the_same_update(tmp_path: Path) -> None:
 
 def test_parts_resume_with_the_same_parts_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert go(small(accumulate=2), tmp_path / "whole")
-    monkeypatch.setattr(runner, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
     assert not go(small(accumulate=2), tmp_path / "parts")
-    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
     with pytest.raises(InvalidSetting, match="accumulate was 2, now 1"):
         go(small(), tmp_path / "parts", replace(EXACT, resume=True))
     assert go(small(accumulate=2), tmp_path / "parts", replace(EXACT, resume=True))
@@ -65,51 +65,51 @@ def test_parts_resume_with_the_same_parts_only(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_run_from_before_there_were_parts_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "Stop", StopAfter(3))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
     assert not go(small(), tmp_path)
-    state = torch.load(tmp_path / STATE, weights_only=True)
+    state = torch.load(tmp_path / STATE_FILE, weights_only=True)
     del state["run"]["accumulate"]
-    torch.save(state, tmp_path / STATE)
-    monkeypatch.setattr(runner, "Stop", StopAfter(10**9))
+    torch.save(state, tmp_path / STATE_FILE)
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
     assert go(small(), tmp_path, replace(EXACT, resume=True))
 
 
-class Constant(Method[Batch]):
+class Constant(Method[PairedBatch]):
     """Learns the mean of what it sees; the second player its negative, if there is one."""
 
     def __init__(self, players: int = 1, accumulates: bool = True) -> None:
         super().__init__()
-        self.numbers = nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(players)])
+        self.hyperparameters = nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(players)])
         self.accumulates = accumulates  # type: ignore[misc]
         self.seen: list[int] = []
 
     @property
     def model(self) -> nn.Module:
-        return self.numbers[0]
+        return self.hyperparameters[0]
 
-    def players(self) -> Mapping[str, nn.Module]:
-        return {str(place): number for place, number in enumerate(self.numbers)}
+    def trained_modules(self) -> Mapping[str, nn.Module]:
+        return {str(place): number for place, number in enumerate(self.hyperparameters)}
 
-    def turns(self, batch: Batch) -> Iterator[Turn]:
+    def updates(self, batch: PairedBatch) -> Iterator[Update]:
         self.seen.append(len(batch.low))
-        for place, number in enumerate(self.numbers):
+        for place, number in enumerate(self.hyperparameters):
             before = number.weight.detach().clone()  # type: ignore[operator]
-            yield Turn(str(place), {"error": (number.weight - batch.low.mean()).square().sum()})  # type: ignore[operator]
+            yield Update(str(place), {"error": (number.weight - batch.low.mean()).square().sum()})  # type: ignore[operator]
             assert not torch.equal(number.weight, before)  # type: ignore[arg-type]  # past a yield it has been updated
 
 
-def trainer(method: Constant, run: Path, **numbers: object) -> Trainer:
+def trainer(method: Constant, run: Path, **hyperparameters: object) -> Trainer:
     fabric = Fabric(accelerator="cpu", devices=1)
-    return Trainer(fabric, method, Numbers(steps=4, warmup=0, batch=4, **numbers), run)  # type: ignore[arg-type]
+    return Trainer(fabric, method, Hyperparameters(steps=4, warmup=0, batch=4, **hyperparameters), run)  # type: ignore[arg-type]
 
 
-def hooks(wait: float = 0.0) -> Hooks:
-    def batches(first: int, last: int) -> Iterator[Batch]:
+def hooks(wait: float = 0.0) -> TrainerHooks:
+    def batches(first: int, last: int) -> Iterator[PairedBatch]:
         for step in range(first, last):
             time.sleep(wait)
-            yield Batch(torch.full((8, 1, 16, 16), float(step)), torch.zeros(8, 1, 16, 16), torch.zeros(8))
+            yield PairedBatch(torch.full((8, 1, 16, 16), float(step)), torch.zeros(8, 1, 16, 16), torch.zeros(8))
 
-    return Hooks(batches, dict, lambda: None, lambda *_: None, lambda: False)
+    return TrainerHooks(batches, dict, lambda: None, lambda *_: None, lambda: False)
 
 
 def test_players_take_turns_over_all_parts(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_the_log_says_how_fast_and_what_is_waited_for(tmp_path: Path) -> None:
 def test_pace_counts_patches_of_all_processes_and_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("lowdose.training.throughput.time.perf_counter", lambda: now[0])
-    pace = Pace(processes=3)
+    pace = ThroughputMeter(processes=3)
 
     def given() -> Iterator[tuple[Tensor, ...]]:
         for _ in range(2):
@@ -152,9 +152,9 @@ def test_pace_counts_patches_of_all_processes_and_leaves_validation_out(monkeypa
 
     for _ in pace.batches(given()):
         now[0] += 3.0  # learning from it
-    with pace.apart():
+    with pace.excluded():
         now[0] += 8.0
-    told = pace.tell()
+    told = pace.read_and_reset()
     assert told == {
         "throughput/patches_per_second": 2 * 4 * 3 / 8,
         "throughput/slices_per_second": 2 * 3 / 8,
@@ -162,7 +162,7 @@ def test_pace_counts_patches_of_all_processes_and_leaves_validation_out(monkeypa
         "throughput/apart_percent": 50.0,
     }
     now[0] += 1.0
-    assert pace.tell()["throughput/patches_per_second"] == 0.0
+    assert pace.read_and_reset()["throughput/patches_per_second"] == 0.0
 
 
 RUN = """
@@ -194,4 +194,4 @@ def test_two_nodes_of_torchrun_equal_one_process_with_the_whole_batch(tmp_path: 
         assert node.returncode == 0, told.decode()[-2000:]
     assert go(small(batch=4, steps=4), tmp_path / "alone")
     assert_close(tmp_path / "alone", tmp_path / "nodes")
-    assert (tmp_path / "nodes" / MODEL).is_file()
+    assert (tmp_path / "nodes" / MODEL_FILE).is_file()

@@ -16,16 +16,16 @@ from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import InvalidSetting
 from lowdose.language import autoencoder_file
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.models import checkpoint
 from lowdose.training import denoiser_run
-from lowdose.training.denoisers import backbone
-from lowdose.training.recipe import Recipe, Teacher
-from lowdose.training.runner import MODEL, Options
-from lowdose.training.trainer import STATE
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.recipe import DenoiserRecipe, FrozenNetwork
+from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.trainer import STATE_FILE
 from tiny_guided import hash_of, loaded
 
-EXACT = Options(device="cpu", precision="32-true")
+EXACT = RunOptions(device="cpu", precision="32-true")
 RESUME = replace(EXACT, resume=True)
 TINY = {
     "steps": 3, "batch": 2, "patch": 32, "warmup": 1, "validation_patients": 1, "validate_every": 3,
@@ -34,15 +34,15 @@ TINY = {
 
 
 @pytest.fixture(autouse=True)
-def teachers(monkeypatch: pytest.MonkeyPatch) -> list[Guided]:
+def teachers(monkeypatch: pytest.MonkeyPatch) -> list[LanguageGuidedAutoencoder]:
     """Every autoencoder that was loaded, in the place of real ones; one called 'other' has other weights."""
-    found: list[Guided] = []
+    found: list[LanguageGuidedAutoencoder] = []
 
-    def load(name: str) -> Guided:
+    def load(name: str) -> LanguageGuidedAutoencoder:
         found.append(loaded(int(name == "other")))
         return found[-1]
 
-    monkeypatch.setattr(autoencoder_file, "load", load)
+    monkeypatch.setattr(autoencoder_file, "load_autoencoder", load)
     return found
 
 
@@ -54,33 +54,37 @@ def items() -> list[PairedSlice]:
     return result
 
 
-def small(name: str, network: str = "unet:width=4,levels=2", **changes: float) -> Recipe:
-    recipe, chosen = recipes.find(name), backbone(network)
-    assert isinstance(recipe, Recipe)
-    numbers = replace(recipe.numbers, **(TINY | changes))  # type: ignore[arg-type]
-    return replace(recipe, network=chosen.network, scale=chosen.scale, numbers=numbers)
+def small(name: str, network: str = "unet:width=4,levels=2", **changes: float) -> DenoiserRecipe:
+    recipe, chosen = recipes.get_recipe(name), parse_denoiser(network)
+    assert isinstance(recipe, DenoiserRecipe)
+    hyperparameters = replace(recipe.hyperparameters, **(TINY | changes))  # type: ignore[arg-type]
+    return replace(recipe, network=chosen.network, scale=chosen.scale, hyperparameters=hyperparameters)
 
 
-def go(recipe: Recipe, folder: Path, options: Options = EXACT, start: Path | None = None) -> bool:
-    return denoiser_run.train("test", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start)
+def go(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT, start: Path | None = None) -> bool:
+    return denoiser_run.train_denoiser(
+        "test", recipe, items(), folder, options, lambda _: None, lambda *_: None, start=start
+    )
 
 
 @pytest.mark.parametrize(
     "network", ["red_cnn:channels=4", "esau_net:width=4", "unet:width=4,levels=2", "cpce:channels=4"]
 )
-def test_any_network_learns_and_the_autoencoder_does_not(network: str, tmp_path: Path, teachers: list[Guided]) -> None:
+def test_any_network_learns_and_the_autoencoder_does_not(
+    network: str, tmp_path: Path, teachers: list[LanguageGuidedAutoencoder]
+) -> None:
     recipe = small("leda", network)
     assert go(recipe, tmp_path)
     (teacher,) = teachers
     assert hash_of(teacher.autoencoder) == teacher.sha256
-    model = checkpoint.load(str(tmp_path / MODEL))
+    model = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE))
     assert (model.denoiser.spec, model.denoiser.scale) == (recipe.network, recipe.scale)
     assert model.training["autoencoder"] == teacher.sha256
     names = {row["name"] for row in csv.DictReader((tmp_path / "log.csv").open())}
     assert names >= {"denoiser/mse", "denoiser/leda_continuous", "denoiser/leda_discrete"}
-    state = torch.load(tmp_path / STATE, weights_only=True)
+    state = torch.load(tmp_path / STATE_FILE, weights_only=True)
     assert set(state["modules"]) == {"denoiser"}
-    assert set(state["modules"]["denoiser"]) == {f"network.{key}" for key in load_file(tmp_path / MODEL)}
+    assert set(state["modules"]["denoiser"]) == {f"network.{key}" for key in load_file(tmp_path / MODEL_FILE)}
     described = json.loads((tmp_path / "run.json").read_text())
     assert described["autoencoder"] == autoencoder_file.DEFAULT
     assert described["settings"]["autoencoder"] == teacher.sha256
@@ -88,13 +92,13 @@ def test_any_network_learns_and_the_autoencoder_does_not(network: str, tmp_path:
 
 @pytest.mark.parametrize(("name", "weight"), [("leda", "leda_weight"), ("perceptual", "perceptual_weight")])
 def test_weight_zero_is_training_by_mse_bit_for_bit(
-    name: str, weight: str, tmp_path: Path, teachers: list[Guided]
+    name: str, weight: str, tmp_path: Path, teachers: list[LanguageGuidedAutoencoder]
 ) -> None:
     assert go(small(name, **{weight: 0.0}), tmp_path / "zero")
     assert not teachers
-    assert go(replace(small(name), method=recipes.find("unet").method), tmp_path / "mse")  # type: ignore[union-attr]
+    assert go(replace(small(name), method=recipes.get_recipe("unet").method), tmp_path / "mse")  # type: ignore[union-attr]
     assert go(small(name), tmp_path / "with")
-    states = {run: torch.load(tmp_path / run / STATE, weights_only=True) for run in ("zero", "mse", "with")}
+    states = {run: torch.load(tmp_path / run / STATE_FILE, weights_only=True) for run in ("zero", "mse", "with")}
     for kind in ("modules", "ema"):
         zero, mse, other = (torch.utils._pytree.tree_leaves(states[run][kind]) for run in states)
         assert all(torch.equal(a, b) for a, b in zip(zero, mse, strict=True))
@@ -126,13 +130,13 @@ def test_another_teacher_or_network_is_no_resumption(tmp_path: Path) -> None:
     assert go(recipe, tmp_path / "leda")
     assert go(recipe, tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=f"autoencoder was {loaded(0).sha256}, now {loaded(1).sha256}"):
-        go(replace(recipe, teacher=Teacher("autoencoder", "other")), tmp_path / "leda", RESUME)
+        go(replace(recipe, teacher=FrozenNetwork("autoencoder", "other")), tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=r"network was .*'width': 4.*, now .*'width': 8"):
         go(small("leda", "unet:width=8,levels=2"), tmp_path / "leda", RESUME)
     recipe = small("perceptual")
     assert go(recipe, tmp_path / "perceptual")
     with pytest.raises(InvalidSetting, match=r"features was anatomy [0-9a-f]{64}, now anatomy-random [0-9a-f]{64}"):
-        go(replace(recipe, teacher=Teacher("features", "anatomy-random")), tmp_path / "perceptual", RESUME)
+        go(replace(recipe, teacher=FrozenNetwork("features", "anatomy-random")), tmp_path / "perceptual", RESUME)
 
 
 @pytest.mark.parametrize(("name", "patch", "needed"), [("leda", 12, 16), ("perceptual", 24, 32)])
@@ -145,20 +149,20 @@ def test_patches_too_small_are_refused_before_anything_is_written(
 
 
 def test_goes_on_from_weights_of_the_chosen_network_whatever_their_recipe(tmp_path: Path) -> None:
-    plain = recipes.find("unet")
-    assert isinstance(plain, Recipe)
-    assert go(replace(small("leda"), method=plain.method, any_network=False), tmp_path / "mse")
-    assert go(small("leda"), tmp_path / "leda", start=tmp_path / "mse" / MODEL)
+    plain = recipes.get_recipe("unet")
+    assert isinstance(plain, DenoiserRecipe)
+    assert go(replace(small("leda"), method=plain.method, accepts_any_network=False), tmp_path / "mse")
+    assert go(small("leda"), tmp_path / "leda", start=tmp_path / "mse" / MODEL_FILE)
     with pytest.raises(InvalidSetting, match="start from weights of the same network"):
-        go(small("leda", "unet:width=8,levels=2"), tmp_path / "other", start=tmp_path / "mse" / MODEL)
+        go(small("leda", "unet:width=8,levels=2"), tmp_path / "other", start=tmp_path / "mse" / MODEL_FILE)
 
 
 def test_numbers_of_the_paper() -> None:
-    numbers = recipes.find("leda").numbers
-    assert (numbers.beta1, numbers.beta2, numbers.weight_decay) == (0.9, 0.99, 1e-9)
-    assert (numbers.learning_rate, numbers.final_learning_rate) == (1e-4, 1e-6)
-    assert (numbers.leda_weight, numbers.continuous, numbers.discrete) == (0.5, 1.0, 1.0)  # type: ignore[union-attr]
-    assert numbers.changed({"leda_weight": "0.25"}).leda_weight == 0.25  # type: ignore[union-attr]
+    hyperparameters = recipes.get_recipe("leda").hyperparameters
+    assert (hyperparameters.beta1, hyperparameters.beta2, hyperparameters.weight_decay) == (0.9, 0.99, 1e-9)
+    assert (hyperparameters.learning_rate, hyperparameters.final_learning_rate) == (1e-4, 1e-6)
+    assert (hyperparameters.leda_weight, hyperparameters.continuous, hyperparameters.discrete) == (0.5, 1.0, 1.0)  # type: ignore[union-attr]
+    assert hyperparameters.with_values({"leda_weight": "0.25"}).leda_weight == 0.25  # type: ignore[union-attr]
     for wrong in ({"leda_weight": "-1"}, {"continuous": "nan"}, {"discrete": "-0.1"}):
         with pytest.raises(InvalidSetting):
-            numbers.changed(wrong)
+            hyperparameters.with_values(wrong)

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from lowdose.archive.worker import Settings
+from lowdose.archive.worker import ArchiveSettings
 from lowdose.errors import InvalidSetting
 
-HERE = "local"
+LOCAL = "local"
 STORE_BYTES = 256 << 20
 """Of shared memory on this machine; what goes through it are names."""
 
@@ -23,7 +23,7 @@ WORKER_BYTES = 2 << 30
 
 
 @contextmanager
-def connected(cluster: str) -> Iterator[Any]:
+def ray_session(cluster: str) -> Iterator[Any]:
     """Ray on this machine alone, quiet and without a dashboard, or a cluster that is there."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -35,7 +35,7 @@ def connected(cluster: str) -> Iterator[Any]:
         raise InvalidSetting("--ray: Ray is not installed; pip install 'lowdose[ray]'") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     started = not ray.is_initialized()
-    if started and cluster == HERE:
+    if started and cluster == LOCAL:
         ray.init(include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
     elif started:
         try:
@@ -54,7 +54,7 @@ def connected(cluster: str) -> Iterator[Any]:
             ray.shutdown()
 
 
-def shared_out(ray: Any, settings: Settings, cluster: str, jobs: int) -> tuple[int, Settings]:
+def allocate_workers(ray: Any, settings: ArchiveSettings, cluster: str, jobs: int) -> tuple[int, ArchiveSettings]:
     """How many workers there are, and with how many threads each; GPUs first where there are some."""
     there = ray.cluster_resources()
     cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
@@ -65,6 +65,6 @@ def shared_out(ray: Any, settings: Settings, cluster: str, jobs: int) -> tuple[i
         raise InvalidSetting("--device cuda: this cluster has no GPU; use --device cpu or auto")
     fitting = int(there.get("memory", WORKER_BYTES) // WORKER_BYTES)
     workers = min(jobs or max(1, min(cpus, fitting)), cpus)
-    if cluster == HERE:
+    if cluster == LOCAL:
         cpus = min(cpus, torch.get_num_threads())
     return workers, replace(settings, device="cpu", threads=settings.threads or max(1, cpus // workers))

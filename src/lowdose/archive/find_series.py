@@ -10,17 +10,17 @@ from typing import Any
 from lowdose.archive.ledger import key_of
 from lowdose.errors import LowDoseError
 from lowdose.io.dicom.header import read_header
-from lowdose.io.dicom.open_file import LeftOut
-from lowdose.io.dicom.pydicom_warnings import quiet
-from lowdose.io.folder_tree import folders
+from lowdose.io.dicom.open_file import NotACtSlice
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
+from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import printable, reason
 
-OTHERS = (".zip", ".nii", ".nii.gz", ".npy", ".npz")
+OTHER_FORMATS = (".zip", ".nii", ".nii.gz", ".npy", ".npz")
 """Input that the single command takes and an archive does not."""
 
 
 @dataclass
-class Series:
+class ArchiveSeries:
     """One series: its UID, and the folders, relative to the archive, in which files of it lie."""
 
     uid: str
@@ -31,14 +31,14 @@ class Series:
         return key_of(self.uid, self.folders[0])
 
 
-def places(root: Path) -> Iterator[dict[str, str]]:
-    """Every folder below ``root``, itself included, that holds files, as a row for ``in_folder``."""
-    for folder, _, files in folders(root):
+def folders_with_files(root: Path) -> Iterator[dict[str, str]]:
+    """Every folder below ``root``, itself included, that holds files, as a row for ``series_in_folder``."""
+    for folder, _, files in walk_folders(root):
         if files:
             yield {"root": str(root), "folder": str(folder.relative_to(root))}
 
 
-def in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
+def series_in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
     """A row a series that has files directly in the folder, and one for what could not be read or is of other kinds.
 
     A file that may be a slice and cannot be read puts nothing in quarantine here: whoever opens a series out of this
@@ -46,12 +46,12 @@ def in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
     """
     folder = Path(row["root"]) / row["folder"]
     found, faults, others = set[str](), list[str](), 0
-    with quiet():
+    with suppress_pydicom_warnings():
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            others += path.name.lower().endswith(OTHERS)
+            others += path.name.lower().endswith(OTHER_FORMATS)
             try:
                 found.add(read_header(path).series)
-            except LeftOut:
+            except NotACtSlice:
                 continue
             except (LowDoseError, OSError) as error:
                 faults.append(printable(reason(error).replace(f"{row['root']}/", "")))
@@ -62,15 +62,15 @@ def in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
 
 
 @dataclass
-class Found:
+class ArchiveContents:
     """What an archive holds. faults: folder -> why nothing in it could be read. others: files of other kinds."""
 
-    series: dict[str, Series] = field(default_factory=dict)
+    series: dict[str, ArchiveSeries] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     others: int = 0
 
     @classmethod
-    def of(cls, rows: Iterable[dict[str, Any]]) -> Found:
+    def of(cls, rows: Iterable[dict[str, Any]]) -> ArchiveContents:
         """From the rows of all folders, in any order. A series without a UID is one for each folder."""
         found = cls()
         for row in sorted(rows, key=lambda row: (row["series"], row["folder"])):
@@ -80,5 +80,5 @@ class Found:
                     found.faults[row["folder"]] = row["fault"]
                 continue
             name = row["series"] or f"without UID in {row['folder']}"
-            found.series.setdefault(name, Series(row["series"])).folders.append(row["folder"])
+            found.series.setdefault(name, ArchiveSeries(row["series"])).folders.append(row["folder"])
         return found

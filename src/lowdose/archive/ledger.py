@@ -23,7 +23,7 @@ def key_of(series: str, folder: str) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """state: started, done or quarantined. attempts: begun so far. seconds: of the last one.
 
     reason: why it is in quarantine. folders: where the series lies, relative to the archive.
@@ -77,18 +77,18 @@ class Ledger:
     def note(self, key: str) -> Path:
         return self.entries / key[:2] / f"{key}.json"
 
-    def read(self, key: str) -> Entry | None:
+    def read(self, key: str) -> LedgerEntry | None:
         """None where nothing was noted yet, or the note is torn."""
         try:
             found = json.loads(self.note(key).read_text())
-            return Entry(**{**found, "folders": tuple(found["folders"])})
+            return LedgerEntry(**{**found, "folders": tuple(found["folders"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: LedgerEntry) -> None:
         replace_file(self.note(entry.key), json.dumps(asdict(entry), indent=2).encode())
 
-    def all(self) -> Iterator[Entry]:
+    def all(self) -> Iterator[LedgerEntry]:
         """Every entry, one at a time, in the order of the keys."""
         for shelf in SHELVES:
             for path in sorted((self.entries / shelf).glob("*.json")):

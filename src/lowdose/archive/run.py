@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import lowdose
-from lowdose.archive.cluster import connected, shared_out
-from lowdose.archive.find_series import Found, in_folder, places
-from lowdose.archive.ledger import DONE, QUARANTINED, Entry, Ledger, key_of
-from lowdose.archive.worker import Settings, Worker
+from lowdose.archive.cluster import allocate_workers, ray_session
+from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
+from lowdose.archive.ledger import DONE, QUARANTINED, Ledger, LedgerEntry, key_of
+from lowdose.archive.worker import ArchiveSettings, Worker
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.atomic_replace import replace_file
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 MOST_BLOCKS = 4096
 """A block of series is handed out at a time, and done again, but for what is in the ledger, when its worker dies."""
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Summary:
+class ArchiveSummary:
     """done, quarantined: series by what has become of them, in this run or before. slices, seconds: of this run."""
 
     done: int
@@ -38,8 +38,8 @@ class Summary:
 
 
 def denoise_archive(
-    root: Path, out: Path, settings: Settings, cluster: str, jobs: int, again: bool, say: Say
-) -> Summary:
+    root: Path, out: Path, settings: ArchiveSettings, cluster: str, jobs: int, again: bool, say: Say
+) -> ArchiveSummary:
     """Every series below ``root`` into ``out``; what ``out``'s ledger says is done is not done again.
 
     cluster: 'local', or the address of a Ray cluster that sees both folders under the same names. jobs: workers; 0 =
@@ -55,10 +55,10 @@ def denoise_archive(
     ledger = Ledger(out)
     model = settings.ready()  # a wrong name is to be told before anything starts
     ledger.open(_identity(settings, model))
-    with connected(cluster) as ray:
-        workers, settings = shared_out(ray, settings, cluster, jobs)
+    with ray_session(cluster) as ray:
+        workers, settings = allocate_workers(ray, settings, cluster, jobs)
         try:
-            found = Found.of(_listed(ray, root))
+            found = ArchiveContents.of(_listed(ray, root))
             todo = _todo(found, ledger, again, say)
             say(f"{len(found.series)} series, {len(todo)} to do, {workers} workers of {settings.threads} threads")
             slices = _work(ray, root, out, settings, workers, todo, say)
@@ -67,7 +67,7 @@ def denoise_archive(
     return _sum_up(found, ledger, slices, time.monotonic() - start)
 
 
-def _identity(settings: Settings, model: ReadyModel) -> dict[str, object]:
+def _identity(settings: ArchiveSettings, model: LoadedModel) -> dict[str, object]:
     """What results of one folder have in common."""
     return {
         "lowdose": lowdose.__version__,
@@ -79,18 +79,18 @@ def _identity(settings: Settings, model: ReadyModel) -> dict[str, object]:
 
 
 def _listed(ray: Any, root: Path) -> Iterator[dict[str, Any]]:
-    """Rows of ``in_folder`` for all folders, read by all that the cluster has."""
-    rows = list(places(root))
+    """Rows of ``series_in_folder`` for all folders, read by all that the cluster has."""
+    rows = list(folders_with_files(root))
     if not rows:
         raise NothingToRead(f"{root}: the archive is empty")
     blocks = min(len(rows), MOST_BLOCKS)
-    yield from ray.data.from_items(rows, override_num_blocks=blocks).flat_map(in_folder).iter_rows()
+    yield from ray.data.from_items(rows, override_num_blocks=blocks).flat_map(series_in_folder).iter_rows()
 
 
-def _todo(found: Found, ledger: Ledger, again: bool, say: Say) -> list[dict[str, Any]]:
+def _todo(found: ArchiveContents, ledger: Ledger, again: bool, say: Say) -> list[dict[str, Any]]:
     """Rows for workers. What cannot be read at all goes into quarantine here."""
     for folder, why in found.faults.items():
-        ledger.write(Entry(key_of("", folder), "", (folder,), QUARANTINED, 1, reason=why))
+        ledger.write(LedgerEntry(key_of("", folder), "", (folder,), QUARANTINED, 1, reason=why))
     if found.others:
         say(f"{found.others} files of other kinds (zip, NIfTI, NumPy) are left out; denoise them one by one")
     todo = []
@@ -105,7 +105,7 @@ def _todo(found: Found, ledger: Ledger, again: bool, say: Say) -> list[dict[str,
 
 
 def _work(
-    ray: Any, root: Path, out: Path, settings: Settings, workers: int, todo: list[dict[str, Any]], say: Say
+    ray: Any, root: Path, out: Path, settings: ArchiveSettings, workers: int, todo: list[dict[str, Any]], say: Say
 ) -> int:
     """Number of slices that were denoised."""
     if not todo:
@@ -132,7 +132,7 @@ def _work(
     return slices
 
 
-def _sum_up(found: Found, ledger: Ledger, slices: int, seconds: float) -> Summary:
+def _sum_up(found: ArchiveContents, ledger: Ledger, slices: int, seconds: float) -> ArchiveSummary:
     """Also written: summary.json, and quarantine.csv with a line a series, both by state as it is now."""
     states, lines = {DONE: 0, QUARANTINED: 0}, io.StringIO()
     table = csv.writer(lines)
@@ -142,7 +142,7 @@ def _sum_up(found: Found, ledger: Ledger, slices: int, seconds: float) -> Summar
             states[entry.state] += 1
         if entry.state != DONE:
             table.writerow((entry.key, ";".join(entry.folders), entry.attempts, entry.reason))
-    made = Summary(states[DONE], states[QUARANTINED], slices, round(seconds, 1))
+    made = ArchiveSummary(states[DONE], states[QUARANTINED], slices, round(seconds, 1))
     replace_file(ledger.out / "quarantine.csv", lines.getvalue().encode())
     replace_file(
         ledger.out / "summary.json", json.dumps({"found": len(found.series), **asdict(made)}, indent=2).encode()

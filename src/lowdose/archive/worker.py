@@ -12,17 +12,17 @@ from typing import Any
 import torch
 
 from lowdose import memory
-from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Entry, Ledger
+from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry
 from lowdose.device import choose_device
 from lowdose.errors import LowDoseError, OutputRefused
 from lowdose.infer import pipeline
-from lowdose.infer.engines.select_engine import accelerate
-from lowdose.infer.series_setup import manifest, prepare
+from lowdose.infer.engines.select_engine import run_on_engine
+from lowdose.infer.series_setup import build_manifest, set_up_series
 from lowdose.io.dicom.derived import DicomSink
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
 from lowdose.models import checkpoint, load
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 ATTEMPTS = 4
 """Times that a series is begun before it is put into quarantine, deaths of the worker included."""
@@ -32,7 +32,7 @@ BACKOFF_S = 2.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ArchiveSettings:
     """What is done to every series. threads: of the processor, for one worker; 0 = its share."""
 
     model: str | None = None
@@ -42,17 +42,19 @@ class Settings:
     precision: str = "exact"
     threads: int = 0
 
-    def ready(self) -> ReadyModel:
-        """The model on its engine. Raises what ``models.find`` and ``accelerate`` raise."""
+    def ready(self) -> LoadedModel:
+        """The model on its engine. Raises what ``load.load_by_name`` and ``run_on_engine`` raise."""
         pipeline.check_strength(self.strength)
-        found = load.find(self.model or checkpoint.DEFAULT_MODEL, choose_device(self.device))
-        return accelerate(found, self.engine, self.precision, lambda _: None)
+        found = load.load_by_name(self.model or checkpoint.DEFAULT_MODEL, choose_device(self.device))
+        return run_on_engine(found, self.engine, self.precision, lambda _: None)
 
 
 class Worker:
     """Called with a row of ``series``, ``key`` and ``folders``, gives the series' entry in the ledger as a row."""
 
-    def __init__(self, root: str, out: str, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, root: str, out: str, settings: ArchiveSettings, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         torch.set_num_threads(max(1, settings.threads))
         memory.keep_for_reuse()
         self._root, self._ledger, self._settings, self._sleep = Path(root), Ledger(Path(out)), settings, sleep
@@ -63,12 +65,12 @@ class Worker:
         key, series, folders = str(row["key"]), str(row["series"]), tuple(str(folder) for folder in row["folders"])
         before = self._ledger.read(key)
         begun = before.attempts if before and before.state == STARTED else 0
-        entry = Entry(key, series, folders, STARTED, begun, reason="" if before is None else before.reason)
+        entry = LedgerEntry(key, series, folders, STARTED, begun, reason="" if before is None else before.reason)
         while entry.state == STARTED:
             entry = self._attempt(entry)
         return asdict(entry)
 
-    def _attempt(self, entry: Entry) -> Entry:
+    def _attempt(self, entry: LedgerEntry) -> LedgerEntry:
         """The entry after one more attempt; still 'started' when another is worth while."""
         self._ledger.clear(entry.key)
         there = self._ledger.complete(entry.key, entry.series)
@@ -90,7 +92,7 @@ class Worker:
         spent = round(time.perf_counter() - start, 3)
         return self._noted(replace(entry, state=DONE, slices=slices, seconds=spent, reason=""))
 
-    def _noted(self, entry: Entry) -> Entry:
+    def _noted(self, entry: LedgerEntry) -> LedgerEntry:
         self._ledger.write(entry)
         return entry
 
@@ -98,14 +100,14 @@ class Worker:
         text = str(error) if isinstance(error, LowDoseError) else f"{type(error).__name__}: {reason(error)}"
         return printable(text.replace(f"{self._root}/", ""))
 
-    def _denoise(self, entry: Entry) -> int:
+    def _denoise(self, entry: LedgerEntry) -> int:
         """One series into its folder; returns the number of slices."""
         start = time.perf_counter()
         source = DicomSource.in_folders(self._root, [self._root / folder for folder in entry.folders], entry.series)
-        prepared = prepare(source, self._model, self._settings.strength)
+        prepared = set_up_series(source, self._model, self._settings.strength)
         with DicomSink(source, self._ledger.output(entry.key), prepared.provenance) as sink:
             outcome = pipeline.denoise_series(source, sink, prepared.model, self._settings.strength, _nothing)
-            told = manifest(source, prepared, outcome, list(prepared.warnings), time.perf_counter() - start)
+            told = build_manifest(source, prepared, outcome, list(prepared.warnings), time.perf_counter() - start)
             sink.attach("manifest.json", json.dumps(told, indent=2).encode())
         return outcome.slices
 

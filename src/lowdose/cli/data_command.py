@@ -16,8 +16,8 @@ from rich.table import Table
 from lowdose.cli.terminal import console, say, say_all
 
 if TYPE_CHECKING:
-    from lowdose.data.audit.check import Check
-    from lowdose.data.audit.duplicates import SeriesFacts
+    from lowdose.data.audit.check import AuditReport
+    from lowdose.data.audit.duplicates import SeriesSummary
 
 data_app = typer.Typer(help="Get, pack and check data; published splits and what leaks between them.")
 
@@ -42,7 +42,7 @@ def pack(
     from lowdose.data import pack_writer as packing
 
     with counting("slices packed") as advance:
-        made = packing.pack(folders, out, pairing, dose, advance)
+        made = packing.write_pack(folders, out, pairing, dose, advance)
     say_all("warning", made.warnings)
     kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
     size = f"{made.bytes / 2**20:.0f} MiB" if made.bytes < 2**30 else f"{made.bytes / 2**30:.1f} GiB"
@@ -63,7 +63,7 @@ def check(
     from lowdose.io.atomic_replace import replace_file
 
     with counting("slices read") as advance:
-        found = checking.check(folders, advance)
+        found = checking.audit_collection(folders, advance)
     if json_file is not None:
         replace_file(json_file, json.dumps(found.to_dict(), indent=1).encode())
     Console(highlight=False, width=max(console.width, 120)).print(_table(found))
@@ -74,7 +74,7 @@ def check(
     say(f"{slices} slices, {len(found.series)} series, {patients} patient(s)")
 
 
-def _warnings(found: Check) -> list[tuple[str, list[str]]]:
+def _warnings(found: AuditReport) -> list[tuple[str, list[str]]]:
     return [
         ("duplicate", found.duplicates),
         ("near-duplicate", found.near_duplicates),
@@ -83,7 +83,7 @@ def _warnings(found: Check) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _table(found: Check) -> Table:
+def _table(found: AuditReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("patient", justify="right")
     for name in ("slices", "matrix", "pixel mm", "thick mm", "step mm", "kVp", "mAs"):
@@ -97,7 +97,7 @@ def _table(found: Check) -> Table:
     return table
 
 
-def _row(facts: SeriesFacts) -> Sequence[str]:
+def _row(facts: SeriesSummary) -> Sequence[str]:
     name = f"{facts.patient}" + (f" {facts.case}" if facts.case else "")
     pixel = None if facts.pixel_mm is None else facts.pixel_mm[0]
     mas = "?" if facts.mas is None else "-".join(dict.fromkeys(f"{value:.0f}" for value in facts.mas))
@@ -180,7 +180,7 @@ def download(
 
     client = imaging_data_commons.ImagingDataCommons(collection, out)
     names = [name for text in patients or [] for name in text.split(",") if name]
-    wanted = downloading.select(client, collection, names)
+    wanted = downloading.select_series(client, collection, names)
     size = sum(series.megabytes for series in wanted) / 1000
     say(f"{len(wanted)} CT series of {len({s.patient for s in wanted})} patient(s), {size:.1f} GB")
     if dry_run:

@@ -21,7 +21,7 @@ def demo(
     from lowdose.errors import OutputRefused
     from lowdose.language import autoencoder_file
     from lowdose.physics.scanner import FITTED
-    from lowdose.simulation.phantoms import Scanning, scan_phantom
+    from lowdose.simulation.phantoms import ScanSettings, scan_phantom
     from lowdose.weights import files
 
     if out.exists() and any(out.iterdir()):
@@ -29,9 +29,9 @@ def demo(
     kernel, scanner = FITTED["D45"]
     scan = out / "scan"
     with progress(f"scanning a digital patient of {slices} slices", slices) as advance:
-        scan_phantom("abdomen", scan, slices, Scanning(scanner, kernel, mas=200.0, dose=0.25, seed=seed), advance)
+        scan_phantom("abdomen", scan, slices, ScanSettings(scanner, kernel, mas=200.0, dose=0.25, seed=seed), advance)
     denoise(scan / "low", out / "denoised", preview=True, manifest=True)
-    words = autoencoder_file.DEFAULT in files.shipped("autoencoder")
+    words = autoencoder_file.DEFAULT in files.shipped_weights("autoencoder")
     if not words:
         say(f"no words: the autoencoder '{autoencoder_file.DEFAULT}' is not shipped with this version")
     evaluate(out / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "fast"], words=words)

@@ -67,16 +67,18 @@ def denoise(
     from lowdose.cli.explaining import explaining
     from lowdose.device import choose_device
     from lowdose.infer import pipeline
-    from lowdose.infer.engines.select_engine import accelerate
-    from lowdose.infer.series_setup import manifest as describe
-    from lowdose.infer.series_setup import prepare
+    from lowdose.infer.engines.select_engine import run_on_engine
+    from lowdose.infer.series_setup import build_manifest as describe
+    from lowdose.infer.series_setup import set_up_series
     from lowdose.io.open_series import open_sink, open_source
     from lowdose.models import checkpoint, load
 
     started = time.perf_counter()
     pipeline.check_strength(strength)
     memory.keep_for_reuse()
-    ready = accelerate(load.find(model or checkpoint.DEFAULT_MODEL, choose_device(device)), engine, precision, say)
+    ready = run_on_engine(
+        load.load_by_name(model or checkpoint.DEFAULT_MODEL, choose_device(device)), engine, precision, say
+    )
     words = explaining(explain, autoencoder, explain_slices, ready)
     say(
         f"model {ready.name}{'' if model else ' (the shipped default)'} on {ready.device} "
@@ -84,11 +86,13 @@ def denoise(
     )
     with open_source(source, series) as opened:
         say_all("skipped", opened.skipped)
-        prepared = prepare(opened, ready, strength)
+        prepared = set_up_series(opened, ready, strength)
         warnings = list(prepared.warnings)
         say_all("warning", warnings)
-        if prepared.model.keeps is not None:
-            say(f"{100 * prepared.model.keeps:.0f}% of the noise stays at strength 1: that of a scan at usual dose")
+        if prepared.model.noise_kept is not None:
+            say(
+                f"{100 * prepared.model.noise_kept:.0f}% of the noise stays at strength 1: that of a scan at usual dose"
+            )
         with open_sink(opened, output, prepared.provenance) as sink, progress("denoising", len(opened)) as advance:
             through = words.watch(sink, len(opened)) if words else sink
             outcome = pipeline.denoise_series(opened, through, prepared.model, strength, advance, jobs or 1)

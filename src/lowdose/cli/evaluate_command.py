@@ -12,11 +12,11 @@ from lowdose.cli.cases import open_alone, open_cases, open_given, told, uids
 from lowdose.cli.terminal import progress, say
 
 if TYPE_CHECKING:
-    from lowdose.evaluation.images import Evaluation
-    from lowdose.evaluation.organs import Judgement
-    from lowdose.evaluation.words import Reading
-    from lowdose.language.autoencoder_file import Guided
-    from lowdose.models.load import ReadyModel
+    from lowdose.evaluation.images import ImageEvaluation
+    from lowdose.evaluation.organs import OrganEvaluation
+    from lowdose.evaluation.words import WordReading
+    from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+    from lowdose.models.load import LoadedModel
 
 TASKS = ("images", "organs")
 
@@ -84,7 +84,7 @@ def evaluate(
         raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
 
-def guided_by(words: bool, autoencoder: str | None, device: str) -> Guided | None:
+def guided_by(words: bool, autoencoder: str | None, device: str) -> LanguageGuidedAutoencoder | None:
     """What reads the words, if they are asked for. Raises InvalidSetting for an autoencoder without --words."""
     from lowdose.cli.explain_command import ready_autoencoder
     from lowdose.device import choose_device
@@ -104,23 +104,23 @@ def refuse(task: str, other: str, options: dict[str, object]) -> None:
         raise InvalidSetting(f"{', '.join(given)}: of no use to --task {task}; leave it out, or take --task {other}")
 
 
-def ready_models(names: list[str] | None, device: str) -> list[ReadyModel]:
+def ready_models(names: list[str] | None, device: str) -> list[LoadedModel]:
     """The models by name, or the shipped default, where they are to run."""
     from lowdose.device import choose_device
     from lowdose.models import checkpoint, load
 
     where = choose_device(device)
-    return [load.find(name, where) for name in dict.fromkeys(names or [checkpoint.DEFAULT_MODEL])]
+    return [load.load_by_name(name, where) for name in dict.fromkeys(names or [checkpoint.DEFAULT_MODEL])]
 
 
 def evaluate_images(
     out: Path,
     places: Places,
-    ready: list[ReadyModel],
+    ready: list[LoadedModel],
     profile: str,
     window: tuple[float, float] | None,
     strength: float,
-    guided: Guided | None = None,
+    guided: LanguageGuidedAutoencoder | None = None,
 ) -> None:
     """Fidelity, noise and HU of every version of every slice."""
     from lowdose.errors import InvalidSetting
@@ -129,7 +129,7 @@ def evaluate_images(
     from lowdose.io.atomic import new_folder
     from lowdose.metrics import profiles
     from lowdose.report import page
-    from lowdose.report import words as report
+    from lowdose.report import words as words_report
 
     if profile not in profiles.PROFILES:
         raise InvalidSetting(f"--profile {profile}: choose one of {', '.join(profiles.PROFILES)}")
@@ -140,14 +140,14 @@ def evaluate_images(
         cases = open_cases(stack, *places)
         count = sum(len(case.pairs) for case in cases)
         with progress("measuring", count) as advance:
-            result = images.evaluate(cases, ready, chosen, strength, advance)
+            result = images.evaluate_images(cases, ready, chosen, strength, advance)
         readings = read_words(guided, result) if guided else []
-        found = [f"{reading.case}, {line}" for reading in readings for line in report.warnings_of(reading)]
+        found = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
         result.warnings = told(cases, [*result.warnings, *found])
         write(folder, page.table_csv(result), page.as_json(result, uids(cases)), page.page(result, readings))
         if guided:
-            entries = [report.entry(reading) for reading in readings]
-            (folder / "words.json").write_text(report.as_json(guided, entries, found), encoding="utf-8")
+            entries = [words_report.word_entry(reading) for reading in readings]
+            (folder / "words.json").write_text(words_report.words_json(guided, entries, found), encoding="utf-8")
     for image in result.images[:-1]:
         means = {metric: result.summary(metric, image) for metric in page.FIDELITY}
         say("  ".join([f"{image:>16}", *(f"{name} {found.mean:.4g}" for name, found in means.items() if found)]))
@@ -156,15 +156,15 @@ def evaluate_images(
     say(f"{count} slices, {len(cases)} series; profile {chosen.name}, {chosen.window}\n{out / 'index.html'}")
 
 
-def read_words(guided: Guided, result: Evaluation) -> list[Reading]:
+def read_words(guided: LanguageGuidedAutoencoder, result: ImageEvaluation) -> list[WordReading]:
     """The words of the slice shown of each series, in every version."""
     from lowdose.evaluation import words
 
     made = result.images[1:-1]
-    return [words.read(guided, sample.images, words.Place.of(sample), made) for sample in result.samples]
+    return [words.read_words(guided, sample.images, words.SliceLocation.of(sample), made) for sample in result.samples]
 
 
-def say_words(reading: Reading) -> None:
+def say_words(reading: WordReading) -> None:
     """The words of every version of one slice."""
     from lowdose.cli.explain_command import lines
 
@@ -192,16 +192,16 @@ def evaluate_organs(
     alone = bool(labels and places.full) and not (places.low or places.data)
     if alone and model:
         raise InvalidSetting("--model without --low: models are measured on low-dose series; give one for each --full")
-    artist = segmenters.find(segmenter or segmenters.ANATOMY, choose_device(device))
+    artist = segmenters.load_segmenter(segmenter or segmenters.ANATOMY, choose_device(device))
     if segmenter == segmenters.TOTAL_SEGMENTATOR:
-        say(f"note: {total_segmentator.TELLS}")
+        say(f"note: {total_segmentator.USAGE_STATISTICS_NOTE}")
     ready = [] if alone else ready_models(model, device)
     with ExitStack() as stack, new_folder(out) as folder:
         cases = open_alone(stack, places.full) if alone else open_cases(stack, *places)
         given = open_given(stack, labels, len(cases), places.data)
         count = sum(len(case.pairs) for case in cases)
         with progress("drawing organs", count * (1 if alone else 2 + len(ready))) as advance:
-            result = organs.judge(cases, ready, artist, strength, advance, given)
+            result = organs.evaluate_organs(cases, ready, artist, strength, advance, given)
         result.warnings = told(cases, result.warnings)
         write(folder, report.table_csv(result), report.as_json(result, uids(cases)), report.page(result))
     for line in summary_lines(result):
@@ -209,7 +209,7 @@ def evaluate_organs(
     say(f"{count} slices, {len(cases)} series; reference: {report.reference(result)}\n{out / 'index.html'}")
 
 
-def summary_lines(result: Judgement) -> list[str]:
+def summary_lines(result: OrganEvaluation) -> list[str]:
     """Mean Dice of each image, its change, and the organs that gained and lost most."""
     lines = []
     for image in result.images:

@@ -12,8 +12,8 @@ from lowdose.cli.terminal import progress, say, say_all
 if TYPE_CHECKING:
     import torch
 
-    from lowdose.evaluation.words import Reading
-    from lowdose.language.autoencoder_file import Guided
+    from lowdose.evaluation.words import WordReading
+    from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
     from lowdose.language.explanation import Explanation
     from lowdose.language.relevance import AnatomyRelevance
 
@@ -51,17 +51,17 @@ def explain(
         say_all("skipped", opened.skipped)
         say_all("warning", opened.warnings)
         fit = relevance_of(guided, where)
-        chosen = words.spread(len(opened), slices)
-        shown = {chosen[place] for place in words.spread(len(chosen), MOST_PICTURES)}
+        chosen = words.evenly_spread(len(opened), slices)
+        shown = {chosen[place] for place in words.evenly_spread(len(chosen), MOST_PICTURES)}
         said: list[Explanation] = []
-        readings: list[Reading] = []
+        readings: list[WordReading] = []
         entries = []
         with progress("reading words", len(chosen)) as advance:
             for done, index in enumerate(chosen, start=1):
                 item = opened.read(index)
-                place = words.Place("", index, item.position, item.pixel_mm, item.aspect)
-                reading = words.read(guided, {INPUT: item.hu}, place, valid=item.valid, relevance=fit)
-                entries.append(report.entry(reading, layers))
+                place = words.SliceLocation("", index, item.position, item.pixel_mm, item.aspect)
+                reading = words.read_words(guided, {INPUT: item.hu}, place, valid=item.valid, relevance=fit)
+                entries.append(report.word_entry(reading, layers))
                 said.append(reading.words[INPUT])
                 if index in shown:
                     readings.append(reading)
@@ -69,8 +69,8 @@ def explain(
         for reading in readings:
             picture = overlay.side_by_side(reading, SOFT_TISSUE)
             (folder / f"words_{reading.index:04d}.png").write_bytes(picture)
-        (folder / "words.json").write_text(report.as_json(guided, entries, opened.warnings, opened.uids))
-        (folder / "words.csv").write_text(report.counted_csv({INPUT: said}, layers), encoding="utf-8")
+        (folder / "words.json").write_text(report.words_json(guided, entries, opened.warnings, opened.uids))
+        (folder / "words.csv").write_text(report.word_counts_csv({INPUT: said}, layers), encoding="utf-8")
         page = words_page.page(guided, readings, {INPUT: said}, SOFT_TISSUE, len(opened), opened.warnings)
         (folder / "index.html").write_text(page, encoding="utf-8")
     for line in lines({INPUT: said}):
@@ -86,7 +86,7 @@ def check_slices(slices: int) -> None:
         raise InvalidSetting(f"{slices} slices to read: give a number from 1, or 0 for all")
 
 
-def check_layers(layers: int, guided: Guided) -> None:
+def check_layers(layers: int, guided: LanguageGuidedAutoencoder) -> None:
     """Raises InvalidSetting for layers that the pyramid does not have."""
     from lowdose.errors import InvalidSetting
 
@@ -95,16 +95,16 @@ def check_layers(layers: int, guided: Guided) -> None:
         raise InvalidSetting(f"--layers {layers}: this autoencoder has layers 1 to {most}")
 
 
-def ready_autoencoder(name: str | None, device: torch.device) -> Guided:
+def ready_autoencoder(name: str | None, device: torch.device) -> LanguageGuidedAutoencoder:
     """The autoencoder by name or path, or the shipped one. Raises InvalidSetting for one without words."""
     from lowdose.language import autoencoder_file, explanation
 
-    found = autoencoder_file.load(name or autoencoder_file.DEFAULT, device)
+    found = autoencoder_file.load_autoencoder(name or autoencoder_file.DEFAULT, device)
     explanation.vocabulary_of(found)
     return found
 
 
-def relevance_of(guided: Guided, device: torch.device) -> AnatomyRelevance | None:
+def relevance_of(guided: LanguageGuidedAutoencoder, device: torch.device) -> AnatomyRelevance | None:
     """What scores its words; None where the vocabulary has none of the words that the shipped table knows."""
     from lowdose.errors import InvalidSetting
     from lowdose.language import explanation
@@ -112,7 +112,7 @@ def relevance_of(guided: Guided, device: torch.device) -> AnatomyRelevance | Non
     from lowdose.networks import anatomy
 
     try:
-        return AnatomyRelevance(anatomy.load().to(device), explanation.vocabulary_of(guided))
+        return AnatomyRelevance(anatomy.load_anatomy().to(device), explanation.vocabulary_of(guided))
     except InvalidSetting:
         return None
 

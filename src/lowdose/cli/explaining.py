@@ -7,16 +7,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from lowdose.evaluation.words import Reading
+    from lowdose.evaluation.words import WordReading
     from lowdose.image import HU, Slice
     from lowdose.io.source import Sink
-    from lowdose.language.autoencoder_file import Guided
-    from lowdose.models.load import ReadyModel
+    from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+    from lowdose.models.load import LoadedModel
 
 INPUT = "input"
 
 
-def explaining(wanted: bool, autoencoder: str | None, slices: int, model: ReadyModel) -> Words | None:
+def explaining(wanted: bool, autoencoder: str | None, slices: int, model: LoadedModel) -> Words | None:
     """What reads along, or None. Raises InvalidSetting for settings of --explain without it, and what it cannot use."""
     from lowdose.cli.explain_command import check_slices, ready_autoencoder
     from lowdose.errors import InvalidSetting
@@ -33,18 +33,18 @@ def explaining(wanted: bool, autoencoder: str | None, slices: int, model: ReadyM
 class Words:
     """Reads ``slices`` of the slices (0: all). Of each it keeps the words; of one, the most drifted, the picture."""
 
-    guided: Guided
+    guided: LanguageGuidedAutoencoder
     model: str
     slices: int
     warnings: list[str] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
-    shown: Reading | None = None
+    shown: WordReading | None = None
 
     def watch(self, sink: Sink, count: int) -> Sink:
         """``sink`` for a series of ``count`` slices, and the words of some of them."""
         from lowdose.evaluation import words
 
-        chosen = words.spread(count, self.slices)
+        chosen = words.evenly_spread(count, self.slices)
         return _Watched(sink, self, frozenset(chosen), chosen[len(chosen) // 2])
 
     def take(self, index: int, original: Slice, hu: HU, middle: bool) -> None:
@@ -52,11 +52,11 @@ class Words:
         from lowdose.evaluation import words
         from lowdose.report import words as report
 
-        place = words.Place("", index, original.position, original.pixel_mm, original.aspect)
+        place = words.SliceLocation("", index, original.position, original.pixel_mm, original.aspect)
         images = {INPUT: original.hu, self.model: hu}
-        reading = words.read(self.guided, images, place, made=[self.model], valid=original.valid)
-        self.entries.append(report.entry(reading))
-        self.warnings += report.warnings_of(reading)
+        reading = words.read_words(self.guided, images, place, made=[self.model], valid=original.valid)
+        self.entries.append(report.word_entry(reading))
+        self.warnings += report.drift_warnings(reading)
         flagged = 0 if self.shown is None else self.shown.flagged
         if self.shown is None or reading.flagged > flagged or (middle and not flagged):
             self.shown = reading
@@ -67,7 +67,7 @@ class Words:
         from lowdose.report import overlay
         from lowdose.report import words as report
 
-        found = {"words.json": report.as_json(self.guided, self.entries, self.warnings, uids).encode()}
+        found = {"words.json": report.words_json(self.guided, self.entries, self.warnings, uids).encode()}
         if self.shown is not None:
             found["words.png"] = overlay.side_by_side(self.shown, SOFT_TISSUE)
         return found

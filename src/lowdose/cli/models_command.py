@@ -16,8 +16,8 @@ from rich.table import Table
 from lowdose.cli.terminal import console, say, say_all
 
 if TYPE_CHECKING:
-    from lowdose.models.catalogue import Entry
-    from lowdose.models.model_info import Facts
+    from lowdose.models.catalogue import CatalogueEntry
+    from lowdose.models.model_info import ModelInfo
 
 WIDTH = 100
 LONGEST = 300
@@ -39,7 +39,7 @@ def models(
     from lowdose.models import catalogue, checkpoint
     from lowdose.weights import user_models
 
-    entries, problems = catalogue.entries()
+    entries, problems = catalogue.list_entries()
     if as_json:
         typer.echo(json.dumps([_plain(entry) for entry in entries], indent=1))
     else:
@@ -47,7 +47,7 @@ def models(
         own = [entry.name for entry in entries if entry.origin == catalogue.ADDED]
         typer.echo(f"\ndefault of 'lowdose denoise': {checkpoint.DEFAULT_MODEL}")
         typer.echo(
-            f"added, in {user_models.folder()}: {', '.join(own)}"
+            f"added, in {user_models.models_folder()}: {', '.join(own)}"
             if own
             else "added by you: none ('lowdose models add')"
         )
@@ -60,7 +60,7 @@ def show(name: Annotated[str, typer.Argument(help="A model by name, or a safeten
     from lowdose.io.messages import printable
     from lowdose.models import catalogue
 
-    entry = catalogue.find(name)
+    entry = catalogue.find_entry(name)
     parts = [entry.card.rstrip(), "\n".join(_lines(entry))]
     typer.echo(printable("\n\n".join(part for part in parts if part).replace("\t", "    ")))
 
@@ -76,8 +76,8 @@ def add(
     from lowdose.models import install
     from lowdose.weights import user_models
 
-    chosen = install.add(file, name)
-    say(f"added '{chosen}' to {user_models.folder()}\nuse it: lowdose denoise INPUT OUTPUT --model {chosen}")
+    chosen = install.install_model(file, name)
+    say(f"added '{chosen}' to {user_models.models_folder()}\nuse it: lowdose denoise INPUT OUTPUT --model {chosen}")
 
 
 @models_app.command()
@@ -85,11 +85,11 @@ def remove(name: Annotated[str, typer.Argument(help="A model that you added.")])
     """Remove a model that you added; shipped ones stay."""
     from lowdose.models import install
 
-    install.remove(name)
+    install.uninstall_model(name)
     say(f"removed '{name}'")
 
 
-def _table(entries: list[Entry]) -> Table:
+def _table(entries: list[CatalogueEntry]) -> Table:
     from lowdose.models import checkpoint
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -104,7 +104,7 @@ def _table(entries: list[Entry]) -> Table:
     return table
 
 
-def _row(entry: Entry) -> list[str]:
+def _row(entry: CatalogueEntry) -> list[str]:
     if entry.info is None:
         return ["?", "cannot be used"] if entry.problem else ["classical", *[""] * 6]
     info = entry.info
@@ -121,7 +121,7 @@ def _range(value: tuple[float, float] | None) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def _lines(entry: Entry) -> list[str]:
+def _lines(entry: CatalogueEntry) -> list[str]:
     """What is known of a model but its card, one fact a line."""
     info = entry.info
     if info is None:
@@ -147,11 +147,13 @@ def _lines(entry: Entry) -> list[str]:
     ]
 
 
-def _domain(info: Facts) -> str:
-    from lowdose.models.training_domain import NAMES
+def _domain(info: ModelInfo) -> str:
+    from lowdose.models.training_domain import QUANTITIES
 
     found = [
-        f"{NAMES[key][0]} {_range(value)} {NAMES[key][1]}" for key, value in info.ranges.items() if value is not None
+        f"{QUANTITIES[key][0]} {_range(value)} {QUANTITIES[key][1]}"
+        for key, value in info.ranges.items()
+        if value is not None
     ]
     return ", ".join(found) or ("no range stated" if info.ranges else "")
 
@@ -178,7 +180,7 @@ def _value(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: CatalogueEntry) -> dict[str, Any]:
     """For JSON: all but the card, and of the rest of a header only what is short."""
     found = asdict(entry)
     del found["card"]

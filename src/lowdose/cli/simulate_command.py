@@ -40,24 +40,26 @@ def simulate(
     from lowdose.device import choose_device
     from lowdose.errors import InvalidSetting
     from lowdose.io.open_series import open_source
-    from lowdose.physics.kernels import named
+    from lowdose.physics.kernels import parse_kernel
     from lowdose.physics.photon_counts import check_dose
     from lowdose.physics.scanner import FITTED
-    from lowdose.simulation.calibration import calibrate, scan_of
-    from lowdose.simulation.phantoms import Scanning, scan_phantom
+    from lowdose.simulation.calibration import calibrate, describe_scan
+    from lowdose.simulation.phantoms import ScanSettings, scan_phantom
 
     check_dose(dose)
     if len(places) != (2 if phantom is None else 1):
         raise InvalidSetting(f"{len(places)} place(s) given: {USAGE}")
     if seed < 0:
         raise InvalidSetting(f"seed {seed}: must not be negative")
-    chosen, machine = None if kernel == "auto" else named(kernel), str(choose_device(device))
+    chosen, machine = None if kernel == "auto" else parse_kernel(kernel), str(choose_device(device))
     if phantom is None:
         with open_source(places[0], series) as opened:
-            _series(opened, places[1], calibrate(scan_of(opened), chosen, mas, machine), dose, seed, z_correlation)
+            _series(
+                opened, places[1], calibrate(describe_scan(opened), chosen, mas, machine), dose, seed, z_correlation
+            )
         return
     soft, scanner = FITTED["B30"]
-    scanning = Scanning(scanner, chosen or soft, 200.0 if mas is None else mas, dose, seed, machine)
+    scanning = ScanSettings(scanner, chosen or soft, 200.0 if mas is None else mas, dose, seed, machine)
     with progress("scanning", slices) as advance:
         scan_phantom(phantom, places[0], slices, scanning, advance)
     say(f"phantom {phantom} at {scanning.mas:g} mAs and at {100 * dose:.3g}% of it -> {places[0]}")
@@ -68,15 +70,15 @@ def _series(
 ) -> None:
     import lowdose
     from lowdose.io.open_series import open_sink
-    from lowdose.io.provenance import simulated
-    from lowdose.simulation.series import shares, simulate_series
+    from lowdose.io.provenance import simulation_provenance
+    from lowdose.simulation.series import neighbour_weights, simulate_series
 
-    shares(z_correlation)  # refused before any work
+    neighbour_weights(z_correlation)  # refused before any work
     say_all("skipped", source.skipped)
     say_all("warning", [*source.warnings, *calibration.warnings])
     say(calibration.how)
     how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
-    provenance = simulated(lowdose.__version__, dose, seed, how, calibration.warnings)
+    provenance = simulation_provenance(lowdose.__version__, dose, seed, how, calibration.warnings)
     with open_sink(source, output, provenance) as sink, progress("simulating", len(source)) as advance:
         simulate_series(source, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation, progress=advance)
     say(f"{len(source)} slices at {100 * dose:.3g}% of the dose -> {output}")

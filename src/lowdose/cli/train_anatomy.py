@@ -18,9 +18,9 @@ def train(asked: Asked, recipe: AnatomyRecipe) -> bool:
     from lowdose.training.anatomy_run import train_anatomy
 
     asked.only("bank", "start")
-    recipe = replace(recipe, numbers=recipe.numbers.changed(asked.numbers()))
+    recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(asked.hyperparameters()))
     real, warnings = labelled_slices(asked.data) if asked.data else ([], [])
     say_all("warning", warnings)
     say(f"{len(real)} labelled slices of {len({item.patient for item in real})} scan(s), and digital patients")
-    progress = report(recipe.numbers.steps)
+    progress = report(recipe.hyperparameters.steps)
     return train_anatomy(asked.recipe, recipe, real, asked.out, asked.options, say, progress, asked.bank, asked.start)

@@ -88,11 +88,11 @@ def train(
     from lowdose import recipes
     from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
     from lowdose.training.recipe import AnatomyRecipe
-    from lowdose.training.runner import MODEL, Options
+    from lowdose.training.runner import MODEL_FILE, RunOptions
 
-    chosen = recipes.find(recipe)
+    chosen = recipes.get_recipe(recipe)
     asked = Asked(
-        recipe, out, data or [], setting or [], Options(device, devices, nodes, precision, resume),
+        recipe, out, data or [], setting or [], RunOptions(device, devices, nodes, precision, resume),
         split, pairing, bank, start, network, autoencoder, features, size, vocabulary, clip,
     )  # fmt: skip
     if isinstance(chosen, AnatomyRecipe):
@@ -104,4 +104,4 @@ def train(
     if not done:
         say(f"stopped early; continue with --resume (state in {out})")
         raise typer.Exit(INTERRUPTED)
-    say(str(out / MODEL))
+    say(str(out / MODEL_FILE))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lowdose.cli.terminal import say
 
 if TYPE_CHECKING:
-    from lowdose.training.runner import Options
+    from lowdose.training.runner import RunOptions
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Asked:
     out: Path
     data: list[Path]
     setting: list[str]
-    options: Options
+    options: RunOptions
     split: str | None
     pairing: str | None
     bank: Path | None
@@ -46,7 +46,7 @@ class Asked:
             if value is not None and option not in taken:
                 raise InvalidSetting(f"--{option} {value}: means nothing for the recipe {self.recipe}; leave it out")
 
-    def numbers(self) -> dict[str, str]:
+    def hyperparameters(self) -> dict[str, str]:
         """Numbers by name, as text. Raises InvalidSetting for what is no NAME=VALUE."""
         from lowdose.errors import InvalidSetting
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from lowdose.data.pack.index import SeriesRow, short_hash
 from lowdose.data.pack.reader import Pack, is_pack
-from lowdose.data.series import Series, all_series
-from lowdose.data.slice_context import Stacked, stacked, stacked_in
+from lowdose.data.series import Series, iterate_series
+from lowdose.data.slice_context import StackPosition, packed_stack_positions, stack_positions
 from lowdose.errors import NothingToRead
 from lowdose.image import HU
-from lowdose.io.dicom.patients import patients
-from lowdose.io.layouts import dose_in
+from lowdose.io.dicom.patients import number_patients
+from lowdose.io.layouts import dose_of_name
 
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class NormalSlice:
+class NormalDoseSlice:
     """One slice of normal dose.
 
     patient: a number, the unit of every split. key: tells this slice from every other, the same in every run. series:
@@ -44,10 +44,10 @@ class NormalSlice:
     manufacturer: str | None
     read: Callable[[], HU]
     case: str | None = None
-    stacked: Stacked | None = None
+    stack_position: StackPosition | None = None
 
 
-def normal_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalSlice], list[str]]:
+def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalDoseSlice], list[str]]:
     """(every slice of every CT series below the roots or in packs, what was left out and why).
 
     Patients are numbered from 1 over all roots together. Unpacked files live as long as ``stack``. Slices that a pack
@@ -56,20 +56,20 @@ def normal_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalS
     """
     warnings: list[str] = []
     known: list[Series | SeriesRow] = []
-    makers: list[Callable[[int], list[NormalSlice]]] = []
+    makers: list[Callable[[int], list[NormalDoseSlice]]] = []
     for root in roots:
         if is_pack(root):
             pack = Pack(root)
             known += pack.series
             makers += [partial(_of_pack, pack, indices) for indices in pack.by_series("full")]
         else:
-            for series in all_series(root, warnings, stack):
+            for series in iterate_series(root, warnings, stack):
                 if _named_low(series.place, root):
                     warnings.append(f"{series.place}: is low dose by its name (left out)")
                     continue
                 known.append(series)
                 makers.append(partial(_of_series, series, root))
-    numbers = patients(known)
+    numbers = number_patients(known)
     found = _told_apart(item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1))
     if not found:
         told = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
@@ -79,11 +79,11 @@ def normal_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalS
 
 def _named_low(place: Path, root: Path) -> bool:
     """Whether the path below the root says so, as that of one half of a pair does: 'quarter_3mm', 'low_dose'."""
-    doses = [dose_in(Path(part)) for part in place.relative_to(root).parts]
+    doses = [dose_of_name(Path(part)) for part in place.relative_to(root).parts]
     return any(dose is not None and dose[0] == "low" for dose in doses)
 
 
-def _told_apart(items: Iterable[NormalSlice]) -> list[NormalSlice]:
+def _told_apart(items: Iterable[NormalDoseSlice]) -> list[NormalDoseSlice]:
     """With keys that differ: repeated scans of one place, and copies, are numbered."""
     seen, told = Counter[str](), []
     for item in items:
@@ -93,16 +93,16 @@ def _told_apart(items: Iterable[NormalSlice]) -> list[NormalSlice]:
     return told
 
 
-def _of_series(series: Series, root: Path, patient: int) -> list[NormalSlice]:
+def _of_series(series: Series, root: Path, patient: int) -> list[NormalDoseSlice]:
     """Files that state no UID are known by where they lie below the root: many archives call every scan 'ct.nii.gz'."""
     made, items = series.acquisition, []
     known_as = series.uid or series.place.relative_to(root.parent if root.is_file() else root).as_posix()
     name = f"{series.place} ({short_hash(known_as)[:6]})"
-    places = stacked(name, series.planes, made.thickness_mm)
+    places = stack_positions(name, series.planes, made.thickness_mm)
     for index, plane in enumerate(series.planes):
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
         items.append(
-            NormalSlice(
+            NormalDoseSlice(
                 patient,
                 short_hash(f"{known_as} {place}"),
                 name,
@@ -125,15 +125,15 @@ def _decode(series: Series, index: int) -> HU:
     return series.read(index).in_air
 
 
-def _of_pack(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalSlice]:
+def _of_pack(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalDoseSlice]:
     """Slices of one series of a pack."""
     items = []
-    places = stacked_in(pack, indices)
+    places = packed_stack_positions(pack, indices)
     for index, place in zip(indices, places, strict=True):
         row = pack.slices[index]
         of = pack.series[row.series]
         read = partial(pack.hu, "full", index)
         name = f"{pack.path} (series {row.series})"
         facts = (row.pixel_mm, of.thickness_mm, of.kernel, of.kvp, row.mas, of.manufacturer)
-        items.append(NormalSlice(patient, row.key, name, row.shape, *facts, read, of.case, place))
+        items.append(NormalDoseSlice(patient, row.key, name, row.shape, *facts, read, of.case, place))
     return items

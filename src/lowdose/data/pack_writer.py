@@ -11,24 +11,24 @@ from pathlib import Path
 from numpy.lib import format as npy
 
 from lowdose.data.pack.index import (
+    Int16Image,
     SeriesRow,
     SliceRow,
-    Stored,
     array_name,
     pixel_hash,
+    round_hu,
     short_hash,
-    whole_hu,
     write_table,
 )
 from lowdose.data.pack.reader import is_pack
 from lowdose.data.pairs import PairedSlice, paired_slices
-from lowdose.data.series import Series, all_series
+from lowdose.data.series import Series, iterate_series
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.image import HU, Acquisition
 from lowdose.io.atomic import new_folder
-from lowdose.io.dicom.patients import patients
+from lowdose.io.dicom.patients import number_patients
 from lowdose.io.messages import reason
-from lowdose.io.pairing import open_pairs, search
+from lowdose.io.pairing import open_pairs, search_pairs
 from lowdose.io.source import Plane
 
 PAIRINGS = ("folders", "none")
@@ -37,7 +37,7 @@ Images = Mapping[str, HU]
 
 
 @dataclass(frozen=True)
-class Contents:
+class PackSummary:
     """What a new pack holds, and what was left out of it and why."""
 
     slices: int
@@ -60,19 +60,19 @@ class _Incoming:
     read: Callable[[int], Images]
 
 
-def pack(
+def write_pack(
     roots: Sequence[Path], out: Path, pairing: str, dose: str, advance: Callable[[int], None] = lambda _: None
-) -> Contents:
+) -> PackSummary:
     """Packs what lies below the roots into the new folder ``out``, which appears whole or not at all.
 
-    pairing: 'folders' packs pairs as ``io.pairing.search`` finds them, 'none' every CT slice, as of dose ``dose``
+    pairing: 'folders' packs pairs as ``io.pairing.search_pairs`` finds them, 'none' every CT slice, as of dose ``dose``
     ('full' or 'low'). advance gets the number of slices so far. What cannot be read is left out and told of. Raises
     NothingToRead when nothing is left, OutputRefused, InvalidSetting.
     """
     _check(roots, out, pairing, dose)
     warnings: list[str] = []
     with new_folder(out) as folder:
-        writer = Writer(folder)
+        writer = PackWriter(folder)
         for root in roots:
             incoming = _pairs(root, warnings) if pairing == "folders" else _singles(root, dose, warnings)
             for series in incoming:
@@ -82,7 +82,7 @@ def pack(
             raise NothingToRead(f"{', '.join(map(str, roots))}: no slice to pack{told}")
         count = writer.finish()
         size = sum(file.stat().st_size for file in folder.iterdir())
-    return Contents(len(writer.slices), len(writer.series), count, size, warnings)
+    return PackSummary(len(writer.slices), len(writer.series), count, size, warnings)
 
 
 def _check(roots: Sequence[Path], out: Path, pairing: str, dose: str) -> None:
@@ -97,7 +97,7 @@ def _check(roots: Sequence[Path], out: Path, pairing: str, dose: str) -> None:
             raise OutputRefused(f"{out}: lies inside the input folder {root}; choose a place outside it")
 
 
-class Writer:
+class PackWriter:
     """Fills a folder with the arrays of a pack; ``finish`` completes them and writes the table."""
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ class Writer:
         before, repeated = len(self.slices), 0
         for index, plane in enumerate(incoming.planes):
             try:
-                images = {role: whole_hu(hu) for role, hu in incoming.read(index).items()}
+                images = {role: round_hu(hu) for role, hu in incoming.read(index).items()}
             except (LowDoseError, OSError) as error:
                 told.append(f"{error if isinstance(error, LowDoseError) else reason(error)} (left out)")
                 continue
@@ -128,7 +128,7 @@ class Writer:
             self.series.append(SeriesRow(0, incoming.case, uid, *facts, tuple(sorted(incoming.keys))))
         return told
 
-    def _add(self, incoming: _Incoming, index: int, plane: Plane, images: Mapping[str, Stored]) -> bool:
+    def _add(self, incoming: _Incoming, index: int, plane: Plane, images: Mapping[str, Int16Image]) -> bool:
         """Whether the slice was new."""
         hashes = {role: pixel_hash(image) for role, image in images.items()}
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
@@ -143,7 +143,7 @@ class Writer:
         self.slices.append(SliceRow(len(self.series), rows[0], *facts, hashes.get("low"), hashes.get("full")))
         return True
 
-    def _append(self, name: str, image: Stored) -> int:
+    def _append(self, name: str, image: Int16Image) -> int:
         """Puts an image behind those of its array; its row."""
         row = self._counts.get(name, 0)
         with (self._folder / name).open("ab") as file:
@@ -164,7 +164,7 @@ class Writer:
                 npy.write_array_header_1_0(file, _header(count, shape[1:]))  # NumPy leaves room for a longer count
                 if kind != (1, 0) or file.tell() != end:
                     raise AssertionError(f"the header of {name} changed its length")
-        numbers = patients(self.series)
+        numbers = number_patients(self.series)
         rows = [replace(row, patient=number + 1) for row, number in zip(self.series, numbers, strict=True)]
         write_table(self._folder, rows, self.slices)
         return len(set(numbers))
@@ -175,7 +175,7 @@ def _header(count: int, shape: Sequence[int]) -> dict[str, object]:
 
 
 def _singles(root: Path, dose: str, warnings: list[str]) -> Iterator[_Incoming]:
-    for series in all_series(root, warnings):
+    for series in iterate_series(root, warnings):
         read, keys = partial(_single, series, dose), series.patient_keys
         yield _Incoming(str(series.place), series.uid, series.acquisition, keys, series.case, series.planes, read)
 
@@ -185,7 +185,7 @@ def _single(series: Series, dose: str, index: int) -> Images:
 
 
 def _pairs(root: Path, warnings: list[str]) -> Iterator[_Incoming]:
-    found = search(root)
+    found = search_pairs(root)
     warnings += found.warnings
     for pair in found.pairs:
         with ExitStack() as stack:

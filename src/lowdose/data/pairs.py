@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from lowdose.data.pack.index import Stored
+from lowdose.data.pack.index import Int16Image
 from lowdose.data.pack.reader import Pack
-from lowdose.data.slice_context import Stacked, stacked, stacked_in
+from lowdose.data.slice_context import StackPosition, packed_stack_positions, stack_positions
 from lowdose.errors import InvalidSetting
 from lowdose.image import AIR, HU, mean_side
 from lowdose.io.pairing import PairedSeries
@@ -36,18 +36,20 @@ class PairedSlice:
     thickness_mm: float | None
     read: Reader
     case: str | None = None
-    stored: Callable[[], tuple[Stored, Stored]] | None = None
-    stacked: Stacked | None = None
+    stored: Callable[[], tuple[Int16Image, Int16Image]] | None = None
+    stack_position: StackPosition | None = None
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:
     """One item for every pair of slices; each decodes its two when asked, with air where either holds padding."""
     low = series.low
-    places = stacked(f"{low.path}", [low.planes[index] for index, _ in series.pairs], low.acquisition.thickness_mm)
+    places = stack_positions(
+        f"{low.path}", [low.planes[index] for index, _ in series.pairs], low.acquisition.thickness_mm
+    )
     return [_paired_slice(series, pair, place) for pair, place in zip(series.pairs, places, strict=True)]
 
 
-def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: Stacked) -> PairedSlice:
+def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: StackPosition) -> PairedSlice:
     low, full = series.low, series.full
 
     def read() -> tuple[HU, HU]:
@@ -58,13 +60,13 @@ def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: Stacked) -
     key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
     pixel = mean_side(low.planes[pair[0]].pixel_mm)
     thickness = low.acquisition.thickness_mm
-    return PairedSlice(series.patient, key, pixel, thickness, read, series.case, stacked=place)
+    return PairedSlice(series.patient, key, pixel, thickness, read, series.case, stack_position=place)
 
 
 def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[PairedSlice]:
     """The pairs ``indices`` of a pack as items of one patient."""
     items = []
-    for index, place in zip(indices, stacked_in(pack, indices), strict=True):
+    for index, place in zip(indices, packed_stack_positions(pack, indices), strict=True):
         row, found = pack.slices[index], pack.series[pack.slices[index].series]
         both = _Packed(pack, index)
         pixel = mean_side(row.pixel_mm)
@@ -81,7 +83,7 @@ class _Packed:
     def read(self) -> tuple[HU, HU]:
         return self.pack.hu("low", self.index), self.pack.hu("full", self.index)
 
-    def stored(self) -> tuple[Stored, Stored]:
+    def stored(self) -> tuple[Int16Image, Int16Image]:
         return self.pack.image("low", self.index), self.pack.image("full", self.index)
 
 

@@ -13,19 +13,19 @@ from tempfile import TemporaryDirectory
 from lowdose.data.pack.reader import is_pack
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.image import Acquisition, Slice
-from lowdose.io.dicom.grid import in_order
-from lowdose.io.dicom.header import File, read_header
-from lowdose.io.dicom.image import Image
-from lowdose.io.dicom.open_file import LeftOut
-from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.dicom.grid import sort_by_position
+from lowdose.io.dicom.header import DicomFile, read_header
+from lowdose.io.dicom.image import SliceHeader
+from lowdose.io.dicom.open_file import NotACtSlice
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series import DicomSource
-from lowdose.io.folder_tree import folders
+from lowdose.io.folder_tree import walk_folders
 from lowdose.io.layouts import ENDINGS
 from lowdose.io.mayo import case_key, case_of, is_projection
 from lowdose.io.messages import printable, reason
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane
-from lowdose.io.zip_files import extract
+from lowdose.io.zip_files import extract_zip
 
 SHOWN = 5
 """How many unreadable files of one folder are named; the rest are counted."""
@@ -47,7 +47,7 @@ class Series:
     read: Callable[[int], Slice]
 
 
-def all_series(root: Path, warnings: list[str], stack: ExitStack | None = None) -> Iterator[Series]:
+def iterate_series(root: Path, warnings: list[str], stack: ExitStack | None = None) -> Iterator[Series]:
     """The CT series of a folder, one after another, each read as it comes; of a DICOM, NIfTI, NumPy or zip file, too.
 
     A series that lies in several folders comes in as many parts. What is no CT image is passed over, what is one and
@@ -59,7 +59,7 @@ def all_series(root: Path, warnings: list[str], stack: ExitStack | None = None) 
     if root.is_file():
         yield from _of_files(root.parent, [root], root.name, warnings, stack)
         return
-    for folder, children, files in folders(root):
+    for folder, children, files in walk_folders(root):
         if is_pack(folder):
             children.clear()
             warnings.append(f"{folder}: a pack within a folder is passed over; name it by itself")
@@ -92,8 +92,8 @@ def _of_zip(file: Path, warnings: list[str], keeper: ExitStack) -> Iterator[Seri
     unpacked.mkdir()
     told: list[str] = []
     try:
-        extract(file, unpacked)
-        for series in all_series(unpacked, told, keeper):
+        extract_zip(file, unpacked)
+        for series in iterate_series(unpacked, told, keeper):
             yield replace(series, place=file / series.place.relative_to(unpacked))
     except LowDoseError as error:
         told.append(f"{error} (left out)")
@@ -116,13 +116,13 @@ def _series(
 
 def _dicom(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
     """The series among the DICOM files of one folder, each complete but for files that cannot be read."""
-    by_uid: dict[str, list[File]] = defaultdict(list)
+    by_uid: dict[str, list[DicomFile]] = defaultdict(list)
     faults: list[str] = []
-    with quiet():
+    with suppress_pydicom_warnings():
         for path in paths:
             try:
                 file = read_header(path) if path.is_file() else None
-            except LeftOut:
+            except NotACtSlice:
                 continue
             except (LowDoseError, OSError) as error:
                 faults.append(str(error) if isinstance(error, LowDoseError) else f"{path}: {reason(error)}")
@@ -138,19 +138,19 @@ def _dicom(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) 
         if is_projection(found[0].path):
             warnings.append(f"{folder}: projection data (DICOM-CT-PD), not images; passed over")
             continue
-        images, _ = in_order([image for file in found for image in file.images])
+        images, _ = sort_by_position([image for file in found for image in file.images])
         keys = frozenset[str]().union(*(file.patient_keys for file in found))
         planes = [image.plane for image in images]
         yield _series(folder, uid, _acquisition(found[0], images), keys, name, planes, partial(_read, images))
 
 
-def _acquisition(file: File, images: Sequence[Image]) -> Acquisition:
+def _acquisition(file: DicomFile, images: Sequence[SliceHeader]) -> Acquisition:
     """What the series states; multi-frame files state the thickness of each frame."""
     made = file.acquisition
     return made if made.thickness_mm is not None else replace(made, thickness_mm=images[0].thickness_mm)
 
 
-def _read(images: Sequence[Image], index: int) -> Slice:
+def _read(images: Sequence[SliceHeader], index: int) -> Slice:
     """Opens the file of one slice alone, so that no other can keep it from being read."""
     image = images[index]
     source = DicomSource(image.path)

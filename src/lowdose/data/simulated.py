@@ -11,22 +11,22 @@ from typing import NamedTuple
 import numpy as np
 
 from lowdose.data.noise_bank.bank import NoiseBank, NoisySlice
-from lowdose.data.noise_bank.build import Exposed
-from lowdose.data.noise_bank.plan import FULL
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.noise_bank.build import CalibratedSlice
+from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patch_source import Cut, Window, tissue
-from lowdose.data.slice_context import centres, neighbourhoods
+from lowdose.data.patch_source import CroppedPair, Region, count_tissue_pixels
+from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.image import HU, mean_side
 from lowdose.io.messages import reason
 
-ASSESSED = (0.05, 0.1, 0.25, 0.5)
+VALIDATION_DOSES = (0.05, 0.1, 0.25, 0.5)
 """Dose fractions of the pairs on which a model is judged."""
 
 
 @dataclass(frozen=True)
-class Doses:
+class DoseDistribution:
     """Which doses patches get: log-uniform from ``low`` to ``high``, so that each halving is seen as often, and full
     dose in a share ``full`` of them, where there is nothing to remove.
 
@@ -52,10 +52,10 @@ class Doses:
 class SimulatedSlice(PairedSlice):
     """A pair that is yet to be made: both its images are the ``normal`` one until a dose is chosen."""
 
-    normal: NormalSlice
+    normal: NormalDoseSlice
 
 
-def simulated_slices(normal: Sequence[NormalSlice]) -> tuple[list[SimulatedSlice], list[str]]:
+def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedSlice], list[str]]:
     """(an item for each slice that states its pixel size, what was left out). Raises NothingToRead without any."""
     items = [
         SimulatedSlice(
@@ -65,7 +65,7 @@ def simulated_slices(normal: Sequence[NormalSlice]) -> tuple[list[SimulatedSlice
             item.thickness_mm,
             partial(_twice, item),
             item.case,
-            stacked=item.stacked,
+            stack_position=item.stack_position,
             normal=item,
         )
         for item in normal
@@ -79,7 +79,7 @@ def simulated_slices(normal: Sequence[NormalSlice]) -> tuple[list[SimulatedSlice
     return items, told
 
 
-def _twice(item: NormalSlice) -> tuple[HU, HU]:
+def _twice(item: NormalDoseSlice) -> tuple[HU, HU]:
     hu = item.read()
     return hu, hu
 
@@ -90,10 +90,12 @@ class SimulatedSlices:
     Each is amid ``context`` neighbours on each side. Raises NothingToRead when none is left.
     """
 
-    def __init__(self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: Doses, context: int = 0) -> None:
+    def __init__(
+        self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: DoseDistribution, context: int = 0
+    ) -> None:
         built = [item for item in items if item.key in bank.built]
-        around = neighbourhoods(built, context)
-        learned = centres(around)
+        around = context_indices(built, context)
+        learned = trainable_indices(around)
         self.items: list[PairedSlice] = [built[place] for place in learned]
         self._keys = [[built[other].key for other in around[place]] for place in learned]
         self._bank, self._doses = bank, doses
@@ -104,14 +106,14 @@ class SimulatedSlices:
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Simulation:
+    def __getitem__(self, index: int) -> SimulatedPatchSource:
         slices = {key: self._bank[key] for key in self._keys[index]}
-        place = self.items[index].stacked
+        place = self.items[index].stack_position
         seen = tuple(slices[key] for key in self._keys[index])
-        return Simulation(seen, self._doses, place.overlap if place else 0.0)
+        return SimulatedPatchSource(seen, self._doses, place.overlap if place else 0.0)
 
 
-class Simulation(NamedTuple):
+class SimulatedPatchSource(NamedTuple):
     """One slice amid its neighbours, itself in their place where it has none, and the doses it may get.
 
     overlap: the correlation of its noise with that of a neighbour, in full dose and so in what low dose adds. Were it
@@ -119,7 +121,7 @@ class Simulation(NamedTuple):
     """
 
     slices: tuple[NoisySlice, ...]
-    doses: Doses
+    doses: DoseDistribution
     overlap: float = 0.0
 
     @property
@@ -134,10 +136,10 @@ class Simulation(NamedTuple):
     def cutoff(self) -> float | None:
         return self.middle.cutoff
 
-    def body(self, window: Window) -> int:
-        return tissue(self.middle.planes[FULL][window])
+    def tissue_pixels(self, window: Region) -> int:
+        return count_tissue_pixels(self.middle.planes[FULL_DOSE_PLANE][window])
 
-    def cut(self, window: Window, rng: np.random.Generator) -> Cut:
+    def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
         """A window at a random dose, one for all slices; at full dose the two images are equal to the last bit.
 
         The dose it tells is the one by which low's noise is the louder: more photons than were calibrated (flux > 1)
@@ -152,27 +154,27 @@ class Simulation(NamedTuple):
             full.append(one.full(window) + added[0])
             low.append(full[-1] + added[1])
         louder = 1 + (1 / dose - 1) / max(flux, 1.0)
-        return Cut(np.stack(low), np.stack(full), 1 / louder)
+        return CroppedPair(np.stack(low), np.stack(full), 1 / louder)
 
 
-def _added(item: NoisySlice, window: Window, dose: float, flux: float, rng: np.random.Generator) -> HU:
+def _added(item: NoisySlice, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
     """(2, y, x): the noise that full dose gets where there are fewer photons, and what low dose adds to that."""
     none = np.zeros([part.stop - part.start for part in window], np.float32)
     fewer = item.noise(window, flux, 1.0, rng) if flux < 1 else none
     return np.stack([fewer, none if dose == 1.0 else item.noise(window, dose, flux, rng)])
 
 
-def exact_pairs(
-    around: Sequence[Sequence[tuple[SimulatedSlice, Exposed]]], seed: int
+def validation_pairs(
+    around: Sequence[Sequence[tuple[SimulatedSlice, CalibratedSlice]]], seed: int
 ) -> tuple[list[list[PairedSlice]], list[str]]:
     """(pairs by the exact simulator, each amid its neighbours at the same dose, what was left out).
 
-    around: slices as ``neighbourhoods`` gives them. The doses are those of ASSESSED in turn; the noise depends on
+    around: slices as ``context_indices`` gives them. The doses are those of ASSESSED in turn; the noise depends on
     (seed, key) only. Every pair is made here, once, and kept.
     """
     found, told = list[list[PairedSlice]](), list[str]()
     for number, seen in enumerate(around):
-        dose = ASSESSED[number % len(ASSESSED)]
+        dose = VALIDATION_DOSES[number % len(VALIDATION_DOSES)]
         pairs = {item.key: _exact_pair(item, scan, dose, seed) for item, scan in seen}
         try:
             for pair in pairs.values():
@@ -185,12 +187,12 @@ def exact_pairs(
     return found, told
 
 
-def _exact_pair(item: SimulatedSlice, scan: Exposed, dose: float, seed: int) -> PairedSlice:
+def _exact_pair(item: SimulatedSlice, scan: CalibratedSlice, dose: float, seed: int) -> PairedSlice:
     read = cache(partial(_exact, item.normal, scan, dose, seed))
     return PairedSlice(item.patient, item.key, item.pixel_mm, item.thickness_mm, read, item.case)
 
 
-def _exact(item: NormalSlice, scan: Exposed, dose: float, seed: int) -> tuple[HU, HU]:
+def _exact(item: NormalDoseSlice, scan: CalibratedSlice, dose: float, seed: int) -> tuple[HU, HU]:
     hu, pixel_mm = item.read(), item.pixel_mm
     assert pixel_mm is not None  # simulated_slices leaves such out
     return scan.simulator.simulate(hu, pixel_mm, exposure=scan.exposure, dose=dose, seed=seed, key=item.key), hu

@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lowdose.data.normal_dose import normal_slices
+from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.pack.index import SeriesRow
 from lowdose.data.pack.reader import Pack, is_pack
 from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
 from lowdose.data.simulated import simulated_slices
 from lowdose.data.splits.published import apply_split, find_split
 from lowdose.errors import InvalidSetting, NothingToRead
-from lowdose.io.dicom.patients import patients
-from lowdose.io.pairing import PairedSeries, open_pairs, search
+from lowdose.io.dicom.patients import number_patients
+from lowdose.io.pairing import PairedSeries, open_pairs, search_pairs
 
 PAIRINGS = ("folders", "simulated")
 
 
 @dataclass(frozen=True)
-class Opened:
+class TrainingSet:
     """Items to train on and what to know of them. validation_patients: how many patients, the last by number, the
     split holds out for validation; None = there is no split, the recipe decides.
     """
@@ -32,9 +32,9 @@ class Opened:
     validation_patients: int | None
 
 
-def open_training(
+def open_training_set(
     stack: ExitStack, roots: Sequence[Path], split: str | None = None, pairing: str = "folders"
-) -> Opened:
+) -> TrainingSet:
     """What lies below the roots or in packs, open for as long as ``stack`` lives; patients numbered over all of it.
 
     pairing: 'folders' finds pairs of scans, 'simulated' single slices of normal dose, as ``SimulatedSlice``. Raises any
@@ -45,9 +45,9 @@ def open_training(
     chosen = None if split is None else find_split(split)
     items, warnings = _found_pairs(stack, roots) if pairing == "folders" else _found_normal(stack, roots)
     if chosen is None:
-        return Opened(items, warnings, None)
+        return TrainingSet(items, warnings, None)
     items, held_out, told = apply_split(items, chosen)
-    return Opened(items, warnings + told, held_out)
+    return TrainingSet(items, warnings + told, held_out)
 
 
 def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
@@ -62,18 +62,18 @@ def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSl
             if not any(pack.by_series("both")):
                 raise NothingToRead(f"{root}: holds single slices, no pairs; pack pairs with --pairing folders")
             continue
-        found = search(root)
+        found = search_pairs(root)
         warnings += found.warnings
         for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in found.pairs]):
             warnings += [f"{series.name}: {text}" for text in series.warnings]
             known.append(series)
             makers.append(partial(_of, series))
-    numbers = patients(known)
+    numbers = number_patients(known)
     return [item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1)], warnings
 
 
 def _found_normal(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
-    normal, warnings = normal_slices(stack, roots)
+    normal, warnings = normal_dose_slices(stack, roots)
     items, told = simulated_slices(normal)
     return list(items), warnings + told
 

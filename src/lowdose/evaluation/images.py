@@ -11,21 +11,21 @@ import numpy as np
 from lowdose.errors import LowDoseError
 from lowdose.image import AIR, HU, Mask, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.io.neighbours import windows
+from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.hu_bias import tissue_means
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.metrics.profiles import Profile, measure
-from lowdose.metrics.statistics import Summary, summary
+from lowdose.metrics.profiles import Profile, measure_fidelity
+from lowdose.metrics.statistics import Summary, summarise
 from lowdose.models import noise_retention, training_domain
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 LOW = "low dose"
 FULL = "full dose"
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """One number. image: 'low dose', a model's name or 'full dose'; metric as named by the profile."""
 
     case: str
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSlice:
     """One slice of a case in every version, to be drawn: label -> (y, x) HU. aspect: pixel height over width."""
 
     case: str
@@ -47,7 +47,7 @@ class Sample:
 
 
 @dataclass
-class Evaluation:
+class ImageEvaluation:
     """Everything a report shows."""
 
     profile: Profile
@@ -55,8 +55,8 @@ class Evaluation:
     device: str
     images: list[str]
     models: dict[str, str]
-    rows: list[Row] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    rows: list[MetricRow] = field(default_factory=list)
+    samples: list[SampleSlice] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ class Evaluation:
     def summary(self, metric: str, image: str, case: str | None = None) -> Summary | None:
         """Mean, SD and interval; None where nothing was measured."""
         values, patients = self.values(metric, image, case)
-        return summary(values, patients, seed=0) if values else None
+        return summarise(values, patients, seed=0) if values else None
 
     def metrics(self) -> list[str]:
         """Names in the order they were measured."""
@@ -78,42 +78,42 @@ class Evaluation:
         return list(dict.fromkeys(row.case for row in self.rows))
 
 
-def evaluate(
+def evaluate_images(
     cases: list[PairedSeries],
-    models: list[ReadyModel],
+    models: list[LoadedModel],
     profile: Profile,
     strength: float,
     progress: Callable[[int], None],
-) -> Evaluation:
+) -> ImageEvaluation:
     """Measure every pair of every case. ``progress`` gets the number of pairs done."""
-    models = distinct(models)
+    models = distinct_models(models)
     names = [m.name for m in models]
     device = str(models[0].device) if models else "cpu"
-    result = Evaluation(profile, strength, device, [LOW, *names, FULL], {m.name: m.sha256 for m in models})
+    result = ImageEvaluation(profile, strength, device, [LOW, *names, FULL], {m.name: m.sha256 for m in models})
     spent: dict[str, list[float]] = {m.name: [] for m in models}
     done = 0
     for case in cases:
         shown = case.pairs[len(case.pairs) // 2]
-        fitted = for_case(case, models)
-        for pair, around in zip(case.pairs, low_dose(case, models), strict=True):
+        fitted = fit_models_to_case(case, models)
+        for pair, around in zip(case.pairs, low_dose_windows(case, models), strict=True):
             low, full = around[len(around) // 2], case.full.read(pair[1])
-            images = {LOW: low.hu, **denoised(fitted, around, strength, spent), FULL: full.hu}
+            images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, spent), FULL: full.hu}
             try:
                 result.rows.extend(_rows(case, low, full, images, profile))
             except LowDoseError as error:
                 where = "no position" if low.position is None else f"{low.position:g} mm"
                 result.warnings.append(f"{case.name}, slice at {where}, is left out: {error}")
             if pair == shown:
-                result.samples.append(Sample(case.name, low.position, low.aspect, images))
+                result.samples.append(SampleSlice(case.name, low.position, low.aspect, images))
             done += 1
             progress(done)
     result.seconds = {name: float(np.median(times)) for name, times in spent.items() if times}
     return result
 
 
-def distinct(models: list[ReadyModel]) -> list[ReadyModel]:
+def distinct_models(models: list[LoadedModel]) -> list[LoadedModel]:
     """Every model once, each under a name of its own: files of one name are told apart by their checksum."""
-    found: list[ReadyModel] = []
+    found: list[LoadedModel] = []
     for model in models:
         if any(model.name == other.name and model.sha256 == other.sha256 for other in found):
             continue
@@ -122,22 +122,22 @@ def distinct(models: list[ReadyModel]) -> list[ReadyModel]:
     return found
 
 
-def for_case(case: PairedSeries, models: Sequence[ReadyModel]) -> list[ReadyModel]:
+def fit_models_to_case(case: PairedSeries, models: Sequence[LoadedModel]) -> list[LoadedModel]:
     """Models that keep the share of the noise that the low-dose series is to keep."""
     if not any(model.denoiser.noise_free for model in models):
         return list(models)
-    measured = training_domain.measure(case.low)
-    return [noise_retention.for_series(model, measured) for model in models]
+    measured = training_domain.measure_series(case.low)
+    return [noise_retention.fit_to_series(model, measured) for model in models]
 
 
-def low_dose(case: PairedSeries, models: Sequence[ReadyModel]) -> Iterator[list[Slice]]:
+def low_dose_windows(case: PairedSeries, models: Sequence[LoadedModel]) -> Iterator[list[Slice]]:
     """The low-dose slice of every pair amid as many neighbours of its own series as any of the models looks at."""
     context = max((model.denoiser.context for model in models), default=0)
-    return windows(case.low, context, [index for index, _ in case.pairs])
+    return slice_windows(case.low, context, [index for index, _ in case.pairs])
 
 
-def denoised(
-    models: Sequence[ReadyModel], around: Sequence[Slice], strength: float, spent: dict[str, list[float]]
+def denoise_with_each(
+    models: Sequence[LoadedModel], around: Sequence[Slice], strength: float, spent: dict[str, list[float]]
 ) -> dict[str, HU]:
     """Every model's (y, x) HU of the slice in the middle of ``around``, by name; ``spent`` gets the seconds of each."""
     images: dict[str, HU] = {}
@@ -149,21 +149,21 @@ def denoised(
     return images
 
 
-def _rows(case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[Row]:
+def _rows(case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[MetricRow]:
     valid: Mask = low.valid & full.valid
     # Padding differs between scanners and means nothing: every version shows air there.
     shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
     biases = _biases(shown, valid)
     pixel = low.mean_pixel_mm
-    rows: list[Row] = []
+    rows: list[MetricRow] = []
     for name, hu in shown.items():
-        numbers = (measure(hu, shown[FULL], profile) if name != FULL else {}) | biases[name]
+        numbers = (measure_fidelity(hu, shown[FULL], profile) if name != FULL else {}) | biases[name]
         level = noise_level(hu, valid, pixel or 1.0)
         if level is not None:
             numbers["noise SD"] = level.sd
             if pixel is not None:
                 numbers["noise f_av"] = level.f_av
-        rows += [Row(case.name, case.patient, low.position, name, key, value) for key, value in numbers.items()]
+        rows += [MetricRow(case.name, case.patient, low.position, name, key, value) for key, value in numbers.items()]
     return rows
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.evaluation.images import FULL
-from lowdose.evaluation.segmenters import Labels, Versions
+from lowdose.evaluation.segmenters import Labels, SliceVersions
 from lowdose.image import HU
 from lowdose.io.pairing import PairedSeries
-from lowdose.metrics.label_overlap import Overlap, counts
+from lowdose.metrics.label_overlap import Overlap, count_labels
 
-SPECK_ML = 0.05
+SMALLEST_ML = 0.05
 """An organ smaller than this in the reference is not judged: specks agree with nothing. Were one judged wherever any
 image shows it, images would be judged on different organs; what an image invents stands in its volume."""
 
@@ -24,7 +24,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class OrganRow:
     """One organ of one image of one case, over all its slices; NaN where there is nothing to measure.
 
     dice: with the reference. volume_ml, reference_ml: of the organ as drawn here, and in the reference. mean_hu, sd_hu:
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Sample:
+class OrganSample:
     """The slice of a case with most organs, in every version: label -> (y, x) HU, and the organs drawn there.
 
     reference: the labels given, if any. aspect: pixel height over width.
@@ -57,7 +57,7 @@ class Sample:
     reference: Labels | None
 
 
-class Tally:
+class OrganStatistics:
     """What is counted of a case while its slices pass; the slice with most organs is kept."""
 
     def __init__(self, names: Mapping[int, str], case: PairedSeries) -> None:
@@ -68,34 +68,34 @@ class Tally:
         self._inside: dict[str, Counts] = defaultdict(lambda: np.zeros((3, CLASSES)))
         self._most = (-1, -1)
         self._given = False
-        self.samples: list[Sample] = []
+        self.samples: list[OrganSample] = []
 
-    def add(self, item: Versions, labels: Mapping[str, Labels], given: Labels | None) -> None:
+    def add(self, item: SliceVersions, labels: Mapping[str, Labels], given: Labels | None) -> None:
         """One slice; the reference is ``given``, or what was drawn at full dose."""
         reference = labels[FULL] if given is None else given
         self._given = given is not None
         area = np.prod(item.pixel_mm) if item.pixel_mm else np.nan
         ml = float(area) * self._depth / 1000
-        self._reference_ml += counts(reference, CLASSES) * ml
+        self._reference_ml += count_labels(reference, CLASSES) * ml
         inside = np.where(item.valid, reference, 0).ravel()
         for name, hu in item.hu.items():
             self._overlap[name].add(labels[name], reference)
-            self._found_ml[name] += counts(labels[name], CLASSES) * ml
+            self._found_ml[name] += count_labels(labels[name], CLASSES) * ml
             values = hu.ravel().astype(np.float64)
             powers = (np.bincount(inside, values**power, minlength=CLASSES) for power in (0, 1, 2))
             self._inside[name] += np.array(list(powers))
         self._show(item, labels, reference)
 
-    def _show(self, item: Versions, labels: Mapping[str, Labels], reference: Labels) -> None:
-        sizes = counts(reference, CLASSES)[list(self._names)]
+    def _show(self, item: SliceVersions, labels: Mapping[str, Labels], reference: Labels) -> None:
+        sizes = count_labels(reference, CLASSES)[list(self._names)]
         most = (int(np.count_nonzero(sizes)), int(sizes.sum()))
         if most > self._most:
             aspect = item.pixel_mm[0] / item.pixel_mm[1] if item.pixel_mm else 1.0
             given = reference if self._given else None
-            self.samples = [Sample(self._case.name, item.position, aspect, item.hu, labels, given)]
+            self.samples = [OrganSample(self._case.name, item.position, aspect, item.hu, labels, given)]
             self._most = most
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[OrganRow]:
         """Of every organ that is in the reference or in any version."""
         rows = []
         for image, overlap in self._overlap.items():
@@ -105,12 +105,12 @@ class Tally:
             sd = np.sqrt(np.maximum(variance, 0.0))
             sizes = self._found_ml[image], self._reference_ml
             judged = overlap.dice()
-            judged[(self._reference_ml < SPECK_ML) | (overlap.reference == 0)] = np.nan
+            judged[(self._reference_ml < SMALLEST_ML) | (overlap.reference == 0)] = np.nan
             if image == FULL and not self._given:
                 judged[:] = np.nan
             measured = np.array([judged, *sizes, mean, sd])
             rows += [
-                Row(self._case.name, self._case.patient, image, name, *measured[:, number].tolist())
+                OrganRow(self._case.name, self._case.patient, image, name, *measured[:, number].tolist())
                 for number, name in self._names.items()
                 if any(other.found[number] or other.reference[number] for other in self._overlap.values())
             ]

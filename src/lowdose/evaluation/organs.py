@@ -13,18 +13,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowdose.errors import InvalidSetting
-from lowdose.evaluation.images import FULL, LOW, denoised, distinct, for_case, low_dose
-from lowdose.evaluation.organ_statistics import Row, Sample, Tally
-from lowdose.evaluation.segmenters import Segmenter, Versions
+from lowdose.evaluation.images import (
+    FULL,
+    LOW,
+    denoise_with_each,
+    distinct_models,
+    fit_models_to_case,
+    low_dose_windows,
+)
+from lowdose.evaluation.organ_statistics import OrganRow, OrganSample, OrganStatistics
+from lowdose.evaluation.segmenters import Segmenter, SliceVersions
 from lowdose.image import AIR
-from lowdose.io.label_map import LabelMap, check_on_grid, labels_on
+from lowdose.io.label_map import LabelMap, check_on_grid, labels_of_slice
 from lowdose.io.pairing import PairedSeries
-from lowdose.metrics.statistics import Summary, summary
-from lowdose.models.load import ReadyModel
+from lowdose.metrics.statistics import Summary, summarise
+from lowdose.models.load import LoadedModel
 
 
 @dataclass
-class Judgement:
+class OrganEvaluation:
     """Everything a report shows. given: whether the reference is labels of the user's, not the full-dose drawing."""
 
     segmenter: str
@@ -35,8 +42,8 @@ class Judgement:
     images: list[str]
     models: dict[str, str]
     names: dict[int, str]
-    rows: list[Row] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    rows: list[OrganRow] = field(default_factory=list)
+    samples: list[OrganSample] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def judged(self) -> list[str]:
@@ -66,17 +73,17 @@ class Judgement:
 def _over_cases(organs: list[dict[tuple[str, int], float]]) -> Summary | None:
     cases = list(dict.fromkeys(case for found in organs for case in found))
     means = [float(np.mean([found[case] for found in organs if case in found])) for case in cases]
-    return summary(means, [patient for _, patient in cases], seed=0) if cases else None
+    return summarise(means, [patient for _, patient in cases], seed=0) if cases else None
 
 
-def judge(
+def evaluate_organs(
     cases: Sequence[PairedSeries],
-    models: list[ReadyModel],
+    models: list[LoadedModel],
     segmenter: Segmenter,
     strength: float,
     progress: Callable[[int], None],
     given: Sequence[LabelMap] = (),
-) -> Judgement:
+) -> OrganEvaluation:
     """Draw and compare the organs of every case; ``progress`` gets the number of images (slice by version) drawn.
 
     The reference is what is drawn at full dose, or ``given``: one label map for each case, on the grid of its
@@ -84,7 +91,7 @@ def judge(
     ``low`` is its ``full`` has nothing but full dose to be judged. Raises GeometryMismatch for labels on another grid
     and series that the segmenter cannot draw, InvalidSetting when nothing of what is given can be judged.
     """
-    models = distinct(models)
+    models = distinct_models(models)
     for case in cases:
         segmenter.check(case)
     for case, own in zip(cases, given, strict=False):
@@ -93,7 +100,7 @@ def judge(
     device = str(segmenter.device)
     shas = {model.name: model.sha256 for model in models}
     names = _names(segmenter, given)
-    result = Judgement(segmenter.name, segmenter.sha256, bool(given), strength, device, images, shas, names)
+    result = OrganEvaluation(segmenter.name, segmenter.sha256, bool(given), strength, device, images, shas, names)
     done = 0
 
     def drawn(count: int) -> None:
@@ -102,10 +109,10 @@ def judge(
         progress(done)
 
     for number, case in enumerate(cases):
-        tally = Tally(names, case)
+        tally = OrganStatistics(names, case)
         stream = segmenter.draw(case, _versions(case, models, strength), drawn)
         for (_, index), (item, labels) in zip(case.pairs, stream, strict=True):
-            reference = segmenter.table[labels_on(given[number], case.full, index)] if given else None
+            reference = segmenter.table[labels_of_slice(given[number], case.full, index)] if given else None
             tally.add(item, labels, reference)
         result.rows += tally.rows()
         result.samples += tally.samples
@@ -126,15 +133,15 @@ def _alone(case: PairedSeries) -> bool:
     return case.low is case.full
 
 
-def _versions(case: PairedSeries, models: list[ReadyModel], strength: float) -> Iterator[Versions]:
-    fitted = for_case(case, models)
-    for (_, index), around in zip(case.pairs, low_dose(case, models), strict=True):
+def _versions(case: PairedSeries, models: list[LoadedModel], strength: float) -> Iterator[SliceVersions]:
+    fitted = fit_models_to_case(case, models)
+    for (_, index), around in zip(case.pairs, low_dose_windows(case, models), strict=True):
         low = around[len(around) // 2]
         full = low if _alone(case) else case.full.read(index)
         images = {FULL: full.hu}
         if not _alone(case):
-            images = {LOW: low.hu, **denoised(fitted, around, strength, defaultdict(list)), FULL: full.hu}
+            images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, defaultdict(list)), FULL: full.hu}
         valid = low.valid & full.valid
         # Padding differs between scanners and means nothing: every version shows air there.
         shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
-        yield Versions(low.position, low.pixel_mm or full.pixel_mm, valid, shown)
+        yield SliceVersions(low.position, low.pixel_mm or full.pixel_mm, valid, shown)

@@ -22,11 +22,11 @@ from lowdose.organ_classes import INDEX, ORGANS, classes_of
 
 ANATOMY, TOTAL_SEGMENTATOR = "anatomy", "total_segmentator"
 Labels = NDArray[np.uint8]
-Drawn = tuple["Versions", Mapping[str, Labels]]
+SegmentedVersions = tuple["SliceVersions", Mapping[str, Labels]]
 
 
 @dataclass(frozen=True)
-class Versions:
+class SliceVersions:
     """One slice in every version: label -> (y, x) HU, with air where either series is padded (not ``valid``)."""
 
     position: float | None
@@ -38,7 +38,7 @@ class Versions:
 class Segmenter(Protocol):
     """sha256: of its weights, '' where they are another's. organs: number -> name of everything that is judged.
 
-    table: (256,) number in ``labels.NAMES`` -> number here, 0 for what is not drawn here.
+    table: (256,) number in ``anatomical_labels.FEATURE_NETWORKS`` -> number here, 0 for what is not drawn here.
     """
 
     @property
@@ -60,30 +60,32 @@ class Segmenter(Protocol):
         """Raises GeometryMismatch when it cannot draw this series."""
         ...
 
-    def draw(self, case: PairedSeries, slices: Iterable[Versions], drawn: Callable[[int], None]) -> Iterator[Drawn]:
+    def draw(
+        self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
+    ) -> Iterator[SegmentedVersions]:
         """Every slice with its labels, (y, x) by version. ``drawn`` gets how many more images are done."""
         ...
 
 
-def find(name: str, device: torch.device) -> Segmenter:
+def load_segmenter(name: str, device: torch.device) -> Segmenter:
     """'anatomy', 'total_segmentator' or an anatomy network's own file.
 
     Raises InvalidSetting or IncompatibleCheckpoint when it is not to be had.
     """
     if name == TOTAL_SEGMENTATOR:
-        return WholeSeries(device)
+        return TotalSegmentator(device)
     path = None if name == ANATOMY else Path(name)
     if path is not None and path.suffix != ".safetensors":
         raise InvalidSetting(
             f"--segmenter {name}: must be {ANATOMY}, {TOTAL_SEGMENTATOR} or a .safetensors file of "
             "'lowdose train anatomy'"
         )
-    network, sha256 = anatomy.read(path)
-    return SliceBySlice(network.to(device), path.stem if path else ANATOMY, sha256, device)
+    network, sha256 = anatomy.read_anatomy(path)
+    return AnatomySegmenter(network.to(device), path.stem if path else ANATOMY, sha256, device)
 
 
-class SliceBySlice:
-    """The anatomy network: the organs of ``organs.ORGANS``."""
+class AnatomySegmenter:
+    """The anatomy network: the organs of ``organ_classes.ORGANS``."""
 
     def __init__(self, network: anatomy.Anatomy, name: str, sha256: str, device: torch.device) -> None:
         self.name, self.sha256, self.device = name, sha256, device
@@ -94,16 +96,18 @@ class SliceBySlice:
     def check(self, case: PairedSeries) -> None:
         """A slice is all it needs."""
 
-    def draw(self, case: PairedSeries, slices: Iterable[Versions], drawn: Callable[[int], None]) -> Iterator[Drawn]:
+    def draw(
+        self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
+    ) -> Iterator[SegmentedVersions]:
         for item in slices:
             labels = {}
             for name, hu in item.hu.items():
-                labels[name] = segmentation.segment(self._network, hu, item.pixel_mm)
+                labels[name] = segmentation.segment_slice(self._network, hu, item.pixel_mm)
                 drawn(1)
             yield item, labels
 
 
-class WholeSeries:
+class TotalSegmentator:
     """TotalSegmentator: its 117 classes under their own names. Images and labels wait on disk, not in memory.
 
     Raises InvalidSetting when it is not installed.
@@ -118,11 +122,13 @@ class WholeSeries:
         self.table = np.array([numbers.get(NAMES.get(label, ""), 0) for label in range(256)], np.uint8)
 
     def check(self, case: PairedSeries) -> None:
-        grid(case)
+        regular_grid(case)
 
-    def draw(self, case: PairedSeries, slices: Iterable[Versions], drawn: Callable[[int], None]) -> Iterator[Drawn]:
+    def draw(
+        self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
+    ) -> Iterator[SegmentedVersions]:
         with TemporaryDirectory(prefix="lowdose-") as folder:
-            store = _Store(Path(folder), grid(case), len(case.pairs))
+            store = _Store(Path(folder), regular_grid(case), len(case.pairs))
             for item in slices:
                 store.add(item)
             for name in store.names:
@@ -136,16 +142,16 @@ class _Store:
 
     def __init__(self, folder: Path, geometry: Geometry, count: int) -> None:
         self._folder, self._geometry, self._count = folder, geometry, count
-        self._bare: list[Versions] = []
+        self._bare: list[SliceVersions] = []
         self._shape = (0, 0, 0)
         self.names: list[str] = []
 
-    def add(self, item: Versions) -> None:
+    def add(self, item: SliceVersions) -> None:
         rows, columns = item.valid.shape
         if not self._bare:
             self.names, self._shape = list(item.hu), (self._count, rows, columns)
             for name in self.names:
-                self._image(name).write_bytes(total_segmentator.head(self._geometry, self._shape))
+                self._image(name).write_bytes(total_segmentator.nifti_header(self._geometry, self._shape))
         # Appended, not mapped: a full disk is then an error that is told, not the end of the process.
         for file, values in [(self._valid, item.valid), *((self._image(name), hu) for name, hu in item.hu.items())]:
             with file.open("ab") as open_file:
@@ -156,9 +162,9 @@ class _Store:
         labels = total_segmentator.segment(self._image(name), self._shape, device, what)
         self._labels(name).write_bytes(labels.tobytes())
 
-    def drawn(self) -> Iterator[Drawn]:
+    def drawn(self) -> Iterator[SegmentedVersions]:
         valid = np.memmap(self._valid, np.bool_, "r", shape=self._shape)
-        start = len(total_segmentator.head(self._geometry, self._shape))
+        start = len(total_segmentator.nifti_header(self._geometry, self._shape))
         hu = {name: np.memmap(self._image(name), "<f4", "r", start, self._shape) for name in self.names}
         labels = {name: np.memmap(self._labels(name), np.uint8, "r", shape=self._shape) for name in self.names}
         for number, item in enumerate(self._bare):
@@ -177,7 +183,7 @@ class _Store:
         return self._folder / f"{self.names.index(name)}.labels"
 
 
-def grid(case: PairedSeries) -> Geometry:
+def regular_grid(case: PairedSeries) -> Geometry:
     """The grid of a case's slices. Raises GeometryMismatch when they are not one regular stack without gaps."""
     first = case.pairs[0][1]
     geometry = case.full.geometry

@@ -25,7 +25,7 @@ WEIGHTS = (
     "its weights are fetched at the first use; for a machine without network run 'totalseg_download_weights -t total' "
     "on one that has it, copy the folder ~/.totalsegmentator/nnunet/results and name the copy in TOTALSEG_WEIGHTS_PATH"
 )
-TELLS = (
+USAGE_STATISTICS_NOTE = (
     "TotalSegmentator tells its makers of every run, though nothing of the images, unless send_usage_stats is false in "
     "~/.totalsegmentator/config.json"
 )
@@ -39,7 +39,7 @@ def class_names() -> dict[int, str]:
     return {int(number): str(name) for number, name in classes.items()}
 
 
-def head(geometry: Geometry, shape: tuple[int, int, int]) -> bytes:
+def nifti_header(geometry: Geometry, shape: tuple[int, int, int]) -> bytes:
     """What a NIfTI file of HU starts with; the float32 values of ``shape`` (z, y, x) follow, x fastest."""
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(shape[::-1])

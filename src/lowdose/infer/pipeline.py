@@ -12,11 +12,11 @@ import torch
 
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU, Slice
-from lowdose.infer.prefetch import in_order, read_ahead, write_behind
-from lowdose.io.neighbours import windows
+from lowdose.infer.prefetch import map_in_order, read_ahead, write_behind
+from lowdose.io.neighbours import slice_windows
 from lowdose.io.source import Sink, Source
 from lowdose.models import noise_retention
-from lowdose.models.load import HUDenoiser, ReadyModel
+from lowdose.models.load import HUDenoiser, LoadedModel
 
 GPU_BATCH = 4
 """Slices of one size that a GPU gets at a time; a CPU is fastest with one, which its caches hold better."""
@@ -25,14 +25,14 @@ AHEAD, BEHIND = 2, 2
 """Groups of slices that are read and not denoised yet, slices that are denoised and not written yet."""
 
 
-class Work(NamedTuple):
+class SliceGroup(NamedTuple):
     """Slices of one size amid their neighbours, and how long reading them took."""
 
     around: list[list[Slice]]
     seconds: float
 
 
-class Done(NamedTuple):
+class DenoisedGroup(NamedTuple):
     """Slices and what became of them, and how long reading and denoising took."""
 
     before: list[Slice]
@@ -42,7 +42,7 @@ class Done(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class SeriesResult:
     """Seconds that reading, denoising and writing took, of which much passes at the same time; and one slice (before,
     after) for the preview.
     """
@@ -59,10 +59,10 @@ def check_strength(strength: float) -> None:
         raise InvalidSetting(f"--strength {strength}: must be between 0 (the input) and 1 (the model's full output)")
 
 
-def denoise_slice(model: ReadyModel, item: Slice, strength: float, around: Sequence[Slice] = ()) -> HU:
+def denoise_slice(model: LoadedModel, item: Slice, strength: float, around: Sequence[Slice] = ()) -> HU:
     """(y, x) HU. Padding, values outside the model's range and strength 0 give the input bit for bit.
 
-    around: ``item`` amid its neighbours (``io.neighbours.windows``), as many on each side as the model looks at, or
+    around: ``item`` amid its neighbours (``io.neighbours.slice_windows``), as many on each side as the model looks at, or
     more; without any, ``item`` stands in for its neighbours.
     """
     context = model.denoiser.context
@@ -71,7 +71,7 @@ def denoise_slice(model: ReadyModel, item: Slice, strength: float, around: Seque
     return denoise_slices(model, [seen[middle - context : middle + context + 1]], strength)[0]
 
 
-def denoise_slices(model: ReadyModel, around: Sequence[Sequence[Slice]], strength: float) -> list[HU]:
+def denoise_slices(model: LoadedModel, around: Sequence[Sequence[Slice]], strength: float) -> list[HU]:
     """The same for several slices of one size, each amid exactly as many neighbours as the model looks at."""
     items = [seen[len(seen) // 2] for seen in around]
     if strength == 0.0:
@@ -85,8 +85,8 @@ def denoise_slices(model: ReadyModel, around: Sequence[Sequence[Slice]], strengt
     return [_mixed(model, item, air[id(item)], one, strength) for item, one in zip(items, clean, strict=True)]
 
 
-def _mixed(model: ReadyModel, item: Slice, hu: HU, clean: HU, strength: float) -> HU:
-    strength *= 1 - noise_retention.kept(model, item)
+def _mixed(model: LoadedModel, item: Slice, hu: HU, clean: HU, strength: float) -> HU:
+    strength *= 1 - noise_retention.noise_kept(model, item)
     mixed = clean if strength == 1.0 else hu + np.float32(strength) * (clean - hu)
     return np.where(item.valid, mixed, item.hu)
 
@@ -94,11 +94,11 @@ def _mixed(model: ReadyModel, item: Slice, hu: HU, clean: HU, strength: float) -
 def denoise_series(
     source: Source,
     sink: Sink,
-    model: ReadyModel,
+    model: LoadedModel,
     strength: float,
     progress: Callable[[int], None],
     jobs: int = 1,
-) -> Outcome:
+) -> SeriesResult:
     """Every slice of ``source`` into ``sink``, in order; ``progress`` gets the number done. The middle slice is kept.
 
     jobs: groups of slices that are denoised at the same time, each by its share of the processor's threads. Raises
@@ -106,13 +106,13 @@ def denoise_series(
     """
     if jobs < 1:
         raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
-    outcome, threads = Outcome(), max(1, torch.get_num_threads() // jobs)
+    outcome, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
     models = [model, *(replace(model, denoiser=_twin(model)) for _ in range(jobs - 1))]
 
     def start() -> None:
         torch.set_num_threads(threads)  # of this thread alone
 
-    def compute(work: Work) -> Done:
+    def compute(work: SliceGroup) -> DenoisedGroup:
         own = models.pop()  # as many as there are threads: a compiled network serves one at a time
         begun = time.perf_counter()
         try:
@@ -120,9 +120,9 @@ def denoise_series(
         finally:
             models.append(own)
         context = model.denoiser.context
-        return Done([seen[context] for seen in work.around], after, work.seconds, time.perf_counter() - begun)
+        return DenoisedGroup([seen[context] for seen in work.around], after, work.seconds, time.perf_counter() - begun)
 
-    def write(done: Done) -> None:
+    def write(done: DenoisedGroup) -> None:
         begun = time.perf_counter()
         for before, after in zip(done.before, done.after, strict=True):
             sink.write(before, after)
@@ -138,29 +138,29 @@ def denoise_series(
         read_ahead(_groups(source, model.denoiser.context, batch), AHEAD) as groups,
         write_behind(write, BEHIND) as written,
     ):
-        for done in in_order(compute, groups, jobs, start):
+        for done in map_in_order(compute, groups, jobs, start):
             written(done)
             del done
     return outcome
 
 
-def _twin(model: ReadyModel) -> HUDenoiser:
+def _twin(model: LoadedModel) -> HUDenoiser:
     """The same denoiser for another thread."""
     twin = getattr(model.denoiser, "twin", None)
     return twin() if twin else model.denoiser
 
 
-def _groups(source: Source, context: int, most: int) -> Iterator[Work]:
+def _groups(source: Source, context: int, most: int) -> Iterator[SliceGroup]:
     """Neighbouring slices of one size, at most so many at a time, as they are read."""
     begun, held = time.perf_counter(), list[list[Slice]]()
-    for around in windows(source, context):  # not by enumerate, which holds on to what it gave
+    for around in slice_windows(source, context):  # not by enumerate, which holds on to what it gave
         if held and around[context].hu.shape != held[0][context].hu.shape:
-            yield Work(held, time.perf_counter() - begun)
+            yield SliceGroup(held, time.perf_counter() - begun)
             begun, held = time.perf_counter(), []
         held.append(around)
         del around  # lets the window move on without an old slice in memory
         if len(held) == most:
-            yield Work(held, time.perf_counter() - begun)
+            yield SliceGroup(held, time.perf_counter() - begun)
             begun, held = time.perf_counter(), []
     if held:
-        yield Work(held, time.perf_counter() - begun)
+        yield SliceGroup(held, time.perf_counter() - begun)

@@ -126,7 +126,7 @@ def write_behind(write: Callable[[A], None], length: int) -> Iterator[Callable[[
         raise failed[0]
 
 
-def in_order(work: Callable[[A], B], items: Iterable[A], workers: int, start: Callable[[], None]) -> Iterator[B]:
+def map_in_order(work: Callable[[A], B], items: Iterable[A], workers: int, start: Callable[[], None]) -> Iterator[B]:
     """``work`` of each item by so many threads, in the order of the items; each thread calls ``start`` first.
 
     At most one item more than there are threads is under way. When the taker stops, the items at hand are finished and

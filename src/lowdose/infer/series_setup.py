@@ -8,42 +8,42 @@ from importlib.metadata import version
 from typing import Any
 
 import lowdose
-from lowdose.infer.engines.series_accuracy import checked
-from lowdose.infer.pipeline import Outcome
-from lowdose.io.provenance import Provenance, denoised
+from lowdose.infer.engines.series_accuracy import check_on_series
+from lowdose.infer.pipeline import SeriesResult
+from lowdose.io.provenance import Provenance, denoising_provenance
 from lowdose.io.source import Source
 from lowdose.models import noise_retention, training_domain
-from lowdose.models.load import ReadyModel
-from lowdose.models.training_domain import Measured
+from lowdose.models.load import LoadedModel
+from lowdose.models.training_domain import SeriesMeasurements
 
 PACKAGES = ("torch", "numpy", "pydicom")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class SeriesSetup:
     """A model fitted to one series. warnings: of the series, and of where the model was never trained."""
 
-    model: ReadyModel
+    model: LoadedModel
     strength: float
-    measured: Measured
+    measured: SeriesMeasurements
     warnings: tuple[str, ...]
     provenance: Provenance
 
 
-def prepare(source: Source, model: ReadyModel, strength: float) -> Prepared:
+def set_up_series(source: Source, model: LoadedModel, strength: float) -> SeriesSetup:
     """Measures a few slices of the series and fits ``model`` to it. Raises what ``Source.read`` raises."""
-    measured = training_domain.measure(source)
-    unlike = training_domain.outside(measured, model.domain) if model.domain else []
-    right, told = checked(model, source)
-    fitted = noise_retention.for_series(right, measured)
-    provenance = denoised(
-        lowdose.__version__, fitted.name, fitted.sha256, strength, tuple(unlike), fitted.keeps, fitted.precision
+    measured = training_domain.measure_series(source)
+    unlike = training_domain.domain_warnings(measured, model.domain) if model.domain else []
+    right, told = check_on_series(model, source)
+    fitted = noise_retention.fit_to_series(right, measured)
+    provenance = denoising_provenance(
+        lowdose.__version__, fitted.name, fitted.sha256, strength, tuple(unlike), fitted.noise_kept, fitted.precision
     )
-    return Prepared(fitted, strength, measured, (*source.warnings, *unlike, *told), provenance)
+    return SeriesSetup(fitted, strength, measured, (*source.warnings, *unlike, *told), provenance)
 
 
-def manifest(
-    source: Source, prepared: Prepared, outcome: Outcome, warnings: list[str], seconds: float
+def build_manifest(
+    source: Source, prepared: SeriesSetup, outcome: SeriesResult, warnings: list[str], seconds: float
 ) -> dict[str, Any]:
     """The run manifest: what was done to what, with what, and how long it took. No names, no dates, no paths.
 
@@ -55,7 +55,7 @@ def manifest(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "model": {"name": model.name, "sha256": model.sha256},
         "strength": prepared.strength,
-        "noise_kept": model.keeps,
+        "noise_kept": model.noise_kept,
         "device": str(model.device),
         "engine": model.engine,
         "precision": model.precision,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import HU, Acquisition, Geometry, Slice
-from lowdose.io.atomic import AtomicFiles, refusing
+from lowdose.io.atomic import AtomicFiles, output_errors
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.dicom.pixels import MAX_PIXELS
-from lowdose.io.dicom.rescale import Stored, changed_pixels, to_hu, to_stored
+from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_hu, to_stored
 from lowdose.io.source import Plane
 
 AIR = -300.0
@@ -27,7 +27,7 @@ class ArrayOrigin:
     """A slice as stored, (y, x), and its number."""
 
     index: int
-    stored: Stored
+    stored: StoredPixels
 
 
 class ArraySource:
@@ -72,14 +72,14 @@ class ArraySource:
         plane = self.planes[index]
         return Slice(hu, valid_mask(hu, None, False), plane.position, plane.pixel_mm, ArrayOrigin(index, stored))
 
-    def restore(self, original: Slice, hu: HU) -> Stored:
+    def restore(self, original: Slice, hu: HU) -> StoredPixels:
         """A result as stored values of the source's type; unchanged pixels keep theirs bit for bit."""
-        stored: Stored = original.origin.stored.copy()
+        stored: StoredPixels = original.origin.stored.copy()
         changed = changed_pixels(hu, original.hu, original.valid)
         kind = stored.dtype
         if kind.kind in "iu":
             limits = np.iinfo(kind)
-            new: Stored = to_stored(hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max))
+            new: StoredPixels = to_stored(hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max))
         else:
             new = (hu[changed].astype(np.float64) - self.intercept) / self.slope
         stored[changed] = new.astype(kind)
@@ -113,7 +113,7 @@ class ArraySink:
 
     def __enter__(self) -> Self:
         try:
-            with refusing(self._output):
+            with output_errors(self._output):
                 self._file = self._begin(self._files.add(self._output))
         except BaseException:
             self._files.discard()
@@ -133,7 +133,7 @@ class ArraySink:
     ) -> None:
         try:
             complete = self._written == len(self._source)
-            with refusing(self._output):
+            with output_errors(self._output):
                 self._end(complete and kind is None)
             if kind is None and not complete:
                 count = f"{self._written} of {len(self._source)}"
@@ -148,7 +148,7 @@ class ArraySink:
         origin = original.origin
         if not isinstance(origin, ArrayOrigin) or origin.index != self._written or self._file is None:
             raise OutputRefused(f"{self._output}: slices must be those of the source, in its order")
-        with refusing(self._output):
+        with output_errors(self._output):
             self._file.write(self._source.restore(original, hu).tobytes())
         self._written += 1
 
@@ -156,5 +156,5 @@ class ArraySink:
         """Puts one more file beside the output: NAME.json for the manifest, NAME.preview.png for the preview."""
         ending = "json" if name == "manifest.json" else name
         hidden = self._files.add(self._output.with_name(f"{self._stem}.{ending}"))
-        with refusing(self._output):
+        with output_errors(self._output):
             hidden.write_bytes(data)

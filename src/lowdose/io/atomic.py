@@ -13,12 +13,12 @@ from pathlib import Path
 from lowdose.errors import OutputRefused
 from lowdose.io.messages import reason
 
-WRITING_ONLY = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """What goes wrong in no reading."""
 
 
 @contextmanager
-def refusing(output: Path) -> Iterator[None]:
+def output_errors(output: Path) -> Iterator[None]:
     """Turns what the file system says (disk full, no permission) into OutputRefused naming the output."""
     try:
         yield
@@ -26,7 +26,7 @@ def refusing(output: Path) -> Iterator[None]:
         raise OutputRefused(f"{output}: cannot be written ({reason(error)})") from error
 
 
-def partial(output: Path) -> Path:
+def temporary_path(output: Path) -> Path:
     """A hidden name beside the output, where it is made."""
     return output.parent / f".{output.name}.partial-{secrets.token_hex(4)}"
 
@@ -50,7 +50,7 @@ class AtomicFolder:
     """
 
     def __init__(self, output: Path, source: Path | None = None) -> None:
-        with refusing(output):
+        with output_errors(output):
             self.output = output.resolve()
             self._refuse_existing()
             if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
@@ -58,7 +58,7 @@ class AtomicFolder:
             # what cannot be renamed onto, a mount point or a folder of a closed one, is filled from inside
             closed = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
             self._inside = closed or self.output.is_mount()
-        self.path = partial(self.output / self.output.name if self._inside else self.output)
+        self.path = temporary_path(self.output / self.output.name if self._inside else self.output)
         self._made: list[Path] = []
 
     def _refuse_existing(self) -> None:
@@ -70,7 +70,7 @@ class AtomicFolder:
 
     def open(self) -> None:
         try:
-            with refusing(self.output):
+            with output_errors(self.output):
                 self._refuse_existing()
                 self._made = missing_parents(self.path)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class AtomicFolder:
             raise
 
     def commit(self) -> None:
-        with refusing(self.output):
+        with output_errors(self.output):
             if self._inside:
                 for file in self.path.iterdir():
                     file.rename(self.output / file.name)
@@ -107,18 +107,18 @@ class AtomicFiles:
 
     def add(self, final: Path) -> Path:
         """The hidden path at which to write ``final``. Raises OutputRefused when that exists."""
-        with refusing(final):
+        with output_errors(final):
             if final.exists():
                 raise OutputRefused(f"{final}: exists; choose another name or remove it")
             self._made = missing_parents(final) or self._made
             final.parent.mkdir(parents=True, exist_ok=True)
-        hidden = partial(final)
+        hidden = temporary_path(final)
         self._renames.append((hidden, final))
         return hidden
 
     def commit(self) -> None:
         for hidden, final in self._renames:
-            with refusing(final):
+            with output_errors(final):
                 hidden.replace(final)
 
     def discard(self) -> None:
@@ -142,7 +142,7 @@ def new_folder(output: Path) -> Iterator[Path]:
     except OSError as error:
         if not _in_writing(error, folder.path):
             raise
-        with refusing(output):
+        with output_errors(output):
             raise
     finally:
         folder.discard()
@@ -150,4 +150,4 @@ def new_folder(output: Path) -> Iterator[Path]:
 
 def _in_writing(error: OSError, folder: Path) -> bool:
     named = isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)
-    return named or error.errno in WRITING_ONLY
+    return named or error.errno in WRITE_ERRORS

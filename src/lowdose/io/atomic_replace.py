@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.io.atomic import partial, refusing
+from lowdose.io.atomic import output_errors, temporary_path
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """``path`` holds all of ``data``, or what it held before. Raises OutputRefused."""
-    hidden = partial(path)
+    hidden = temporary_path(path)
     try:
-        with refusing(path):
+        with output_errors(path):
             hidden.write_bytes(data)
             hidden.replace(path)
     finally:

@@ -11,7 +11,7 @@ from lowdose.errors import CannotDecode
 from lowdose.io.messages import reason
 
 
-def folders(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
+def walk_folders(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
     """(folder, its folders, its files), root included, each real folder once, in order of name.
 
     Raises CannotDecode for a folder that cannot be opened: it may hold slices of the body.

@@ -56,7 +56,7 @@ class LabelMap:
     """Labels in a file, read slice by slice.
 
     stored: in the file's own order of axes, mapped from disk; its value is stored * slope + intercept.
-    to_voxel: (4, 4), mm in DICOM's axes -> index into ``stored``. present: numbers of ``labels.NAMES`` that occur.
+    to_voxel: (4, 4), mm in DICOM's axes -> index into ``stored``. present: numbers of ``anatomical_labels.FEATURE_NETWORKS`` that occur.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class LabelMap:
 
 
 def open_labels(path: Path, scratch: Path) -> LabelMap:
-    """Labels numbered by ``labels.NAMES`` (TotalSegmentator v2's, and ours) in a .nii or .nii.gz.
+    """Labels numbered by ``anatomical_labels.FEATURE_NETWORKS`` (TotalSegmentator v2's, and ours) in a .nii or .nii.gz.
 
     A packed file is unpacked into the folder ``scratch``, which must outlive the result. Raises NothingToRead,
     CannotDecode, GeometryMismatch when the file does not say where its voxels lie, InvalidSetting when it holds
@@ -93,7 +93,7 @@ def open_labels(path: Path, scratch: Path) -> LabelMap:
     return LabelMap(path, stored, *scale, _to_voxel(path, header), _present(path, stored, *scale))
 
 
-def labels_on(labels: LabelMap, source: Source, index: int) -> Labels:
+def labels_of_slice(labels: LabelMap, source: Source, index: int) -> Labels:
     """The labels of slice ``index`` of a series, (y, x), whatever way the file turns its axes.
 
     Raises GeometryMismatch naming both when the slice is not one of the label volume's.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting
-from lowdose.io.folder_tree import folders
+from lowdose.io.folder_tree import walk_folders
 from lowdose.io.mayo import case_in
 
 LOW = r"(?:quarter|low)(?:[ _-]?dose)?|ldct|ld|qd"
@@ -37,7 +37,7 @@ class FoundPair:
 
 
 @dataclass
-class Search:
+class PairSearch:
     """What was found below a root: pairs, and a sentence for every series that was seen and passed over."""
 
     root: Path
@@ -49,7 +49,7 @@ class Search:
 
     def run(self) -> None:
         """Walks the tree. Raises InvalidSetting when a series has several candidates for its partner."""
-        for folder, children, files in folders(self.root):
+        for folder, children, files in walk_folders(self.root):
             if not self._taken.isdisjoint([folder, *folder.parents]):
                 continue
             entries = [*children, *(file for file in files if file.name.lower().endswith(ENDINGS))]
@@ -67,7 +67,7 @@ class Search:
         """Pairs of one folder; what has no partner there may have one in another folder of the same case."""
         found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
         for entry in entries:
-            named = dose_in(entry)
+            named = dose_of_name(entry)
             if named is not None and named[1].startswith("projection"):
                 self._projections.append(entry)
             elif named is not None:
@@ -112,7 +112,7 @@ class Search:
             self.warnings.append(f"{len(alone) - SHOWN} more series: {what}; passed over")
 
 
-def dose_in(entry: Path) -> tuple[str, str] | None:
+def dose_of_name(entry: Path) -> tuple[str, str] | None:
     """('low' or 'full', suffix) of a file or folder named by its dose; None = it is not."""
     name = entry.name.lower()
     if archived := ARCHIVED.fullmatch(name):
@@ -129,7 +129,7 @@ def dose_in(entry: Path) -> tuple[str, str] | None:
 def _leaves(entry: Path) -> dict[str, list[Path]]:
     """The folders at or below ``entry`` that hold files, by their path below it without words for a dose."""
     found: dict[str, list[Path]] = defaultdict(list)
-    for folder, _, files in folders(entry) if entry.is_dir() else ():
+    for folder, _, files in walk_folders(entry) if entry.is_dir() else ():
         if any(not file.name.startswith(".") for file in files):
             found["/".join(_plain(folder.relative_to(entry).parts))].append(folder)
     return found
@@ -137,7 +137,7 @@ def _leaves(entry: Path) -> dict[str, list[Path]]:
 
 def _plain(parts: Iterable[str]) -> Iterator[str]:
     for part in parts:
-        named = dose_in(Path(part))
+        named = dose_of_name(Path(part))
         if named is None:
             yield part
         elif named[1]:

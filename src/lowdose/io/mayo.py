@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from lowdose.io.dicom.patients import patient_keys
-from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 
 CASE = re.compile(r"(?<![0-9A-Z])[CLN]\d{3}(?![0-9A-Z])", re.IGNORECASE)
 PROJECTION_GROUP = 0x7031
@@ -48,7 +48,7 @@ def _cases_by_key() -> dict[str, str]:
 def is_projection(path: Path) -> bool:
     """Whether a readable DICOM file holds projection data (DICOM-CT-PD): it calls itself a CT image, and is none."""
     try:
-        with quiet():
+        with suppress_pydicom_warnings():
             header = dcmread(path, stop_before_pixels=True)
     except Exception:  # pydicom raises whatever it likes; such a file is told of by the reader
         return False

@@ -8,14 +8,14 @@ from itertools import pairwise
 import numpy as np
 
 from lowdose.image import Slice
-from lowdose.io.dicom.grid import SAME_PLACE, SELECTED, normal
+from lowdose.io.dicom.grid import SAME_PLACE, SELECTED, slice_normal
 from lowdose.io.source import Plane, Source
 
 FARTHEST = 1.5
 """Times the usual step between slices; farther away a slice is no neighbour: one is missing between."""
 
 
-def linked(planes: Sequence[Plane], thickness_mm: float | None) -> list[bool]:
+def linked_slices(planes: Sequence[Plane], thickness_mm: float | None) -> list[bool]:
     """Whether each slice and the next are neighbours; one value fewer than there are slices, in order.
 
     They are where both positions are known, the step is longer than nothing and at most FARTHEST times the usual one,
@@ -57,10 +57,10 @@ def _above(one: Plane, other: Plane) -> bool:
     if one.corner is None or other.corner is None or one.axes is None:
         return True
     step = np.array(other.corner) - np.array(one.corner)
-    return bool(np.abs(np.array(one.axes) @ step).max() <= abs(float(step @ normal(one.axes))))
+    return bool(np.abs(np.array(one.axes) @ step).max() <= abs(float(step @ slice_normal(one.axes))))
 
 
-def around(links: Sequence[bool], index: int, context: int) -> list[int]:
+def context_of(links: Sequence[bool], index: int, context: int) -> list[int]:
     """The 2 * context + 1 slices that stand for slice ``index`` and its neighbours, in order along the series.
 
     links: of ``linked``. From the first link that is missing on, on either side, the slice itself stands in.
@@ -73,16 +73,16 @@ def around(links: Sequence[bool], index: int, context: int) -> list[int]:
     return [index + step if -below <= step <= above else index for step in range(-context, context + 1)]
 
 
-def windows(source: Source, context: int, indices: Iterable[int] | None = None) -> Iterator[list[Slice]]:
+def slice_windows(source: Source, context: int, indices: Iterable[int] | None = None) -> Iterator[list[Slice]]:
     """Of every slice of a series, or of those at increasing ``indices``: its ``around``, itself in the middle.
 
     Each slice is decoded once. No more than 2 * context + 1 are held, by a caller that lets go of each list before it
     asks for the next. Raises what ``Source.read`` raises.
     """
-    links = linked(source.planes, source.acquisition.thickness_mm) if context else []
+    links = linked_slices(source.planes, source.acquisition.thickness_mm) if context else []
     held: dict[int, Slice] = {}
     for index in range(len(source)) if indices is None else indices:
-        places = around(links, index, context)
+        places = context_of(links, index, context)
         held = {place: item for place, item in held.items() if min(places) <= place <= max(places)}
         for place in sorted(set(places)):
             if place not in held:

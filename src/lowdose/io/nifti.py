@@ -18,7 +18,7 @@ from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
 from lowdose.image import Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
 from lowdose.io.provenance import Provenance
-from lowdose.io.zip_files import CHUNK, MAX_BYTES, Budget
+from lowdose.io.zip_files import CHUNK, MAX_BYTES, UnpackBudget
 
 TO_MM = {"meter": 1000.0, "micron": 0.001}
 MAX_OFFSET = 16 << 20
@@ -42,7 +42,7 @@ class NiftiSource(ArraySource):
         size = self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
         if size > MAX_BYTES:
             raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
-        budget = Budget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
+        budget = UnpackBudget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
         self.plain = unpack(path, scratch / "image.nii", size, budget.spend)
         slope, intercept = header.get_slope_inter()
         stored: NDArray[Any] = np.memmap(self.plain, kind, "r", self.offset, shape, "F").transpose(2, 1, 0)

@@ -17,7 +17,7 @@ from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
 from lowdose.image import AXIAL, Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
 from lowdose.io.messages import reason
-from lowdose.io.zip_files import CHUNK, Budget
+from lowdose.io.zip_files import CHUNK, UnpackBudget
 
 HU_MEMBER = "hu.npy"
 UNREADABLE = (
@@ -60,7 +60,7 @@ def unpack_hu(path: Path, scratch: Path) -> Path:
             if HU_MEMBER not in archive.namelist():
                 keys = ", ".join(name.removesuffix(".npy") for name in archive.namelist())
                 raise NotCT(f"{path}: has no key 'hu' (keys: {keys}); save the image in HU under that name")
-            budget = Budget(path, path.stat().st_size, way_out="save it with less beside the image")
+            budget = UnpackBudget(path, path.stat().st_size, way_out="save it with less beside the image")
             budget.spend(sum(info.file_size for info in archive.infolist() if info.filename != HU_MEMBER))
             with archive.open(HU_MEMBER) as source, (scratch / HU_MEMBER).open("wb") as file:
                 budget.copy(source, file)

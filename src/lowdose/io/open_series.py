@@ -16,7 +16,7 @@ from lowdose.io.nifti import NiftiSink, NiftiSource
 from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
-from lowdose.io.zip_files import extract
+from lowdose.io.zip_files import extract_zip
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
         return kind(path, unpacked.parent)
     if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
         unpacked.mkdir()
-        extract(path, unpacked)
+        extract_zip(path, unpacked)
         return DicomSource(unpacked, series)
     return DicomSource(path, series)
 

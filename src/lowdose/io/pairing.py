@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.errors import GeometryMismatch, NothingToRead
-from lowdose.io.dicom.patients import patients, strangers
-from lowdose.io.layouts import FoundPair, Search
+from lowdose.io.dicom.patients import are_strangers, number_patients
+from lowdose.io.layouts import FoundPair, PairSearch
 from lowdose.io.mayo import case_key, case_of
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane, Source
@@ -26,7 +26,7 @@ POSITION_MM = 0.1
 POSITION_SHARE = 0.05
 
 
-def search(root: Path) -> Search:
+def search_pairs(root: Path) -> PairSearch:
     """Every pair of series from ``root`` down, and what was seen and passed over.
 
     Names may carry a suffix ('full_3mm'); it must be the same on both sides. Raises NothingToRead when there is no
@@ -34,7 +34,7 @@ def search(root: Path) -> Search:
     """
     if not root.is_dir():
         raise NothingToRead(f"{root}: no such folder; {RECOGNISED}")
-    found = Search(root)
+    found = PairSearch(root)
     found.run()
     if not found.pairs:
         raise NothingToRead(f"{root}: no pair of series found; {' '.join([RECOGNISED, *found.warnings])}")
@@ -43,7 +43,7 @@ def search(root: Path) -> Search:
 
 def find_pairs(root: Path) -> list[FoundPair]:
     """The pairs that ``search`` finds."""
-    return search(root).pairs
+    return search_pairs(root).pairs
 
 
 def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
@@ -69,10 +69,10 @@ def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
     return pairs
 
 
-def unpaired(low: Source, full: Source, pairs: list[tuple[int, int]]) -> list[str]:
+def pairing_warnings(low: Source, full: Source, pairs: list[tuple[int, int]]) -> list[str]:
     """A sentence per side that has slices without a partner, and one when the patients seem to differ."""
     sides = (("low-dose", len(low), {i for i, _ in pairs}), ("full-dose", len(full), {j for _, j in pairs}))
-    told = [STRANGERS] if strangers(low, full) else []
+    told = [STRANGERS] if are_strangers(low, full) else []
     return told + [
         f"{count - len(used)} of {count} {name} slices have no partner and are left out."
         for name, count, used in sides
@@ -147,9 +147,9 @@ def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> li
     for name, low_path, full_path in places:
         low, full = stack.enter_context(open_source(low_path)), stack.enter_context(open_source(full_path))
         pairs = pair_slices(low, full)
-        warnings = [*low.warnings, *unpaired(low, full, pairs)]
+        warnings = [*low.warnings, *pairing_warnings(low, full, pairs)]
         keys = frozenset(getattr(low, "patient_keys", ())) | frozenset(getattr(full, "patient_keys", ()))
         case = case_of(name, keys)
         keys = keys | {case_key(case)} if case else keys
         result.append(PairedSeries(name, 0, low, full, pairs, warnings, case, keys))
-    return [replace(series, patient=number + 1) for series, number in zip(result, patients(result), strict=True)]
+    return [replace(series, patient=number + 1) for series, number in zip(result, number_patients(result), strict=True)]

@@ -34,13 +34,13 @@ class Provenance:
     @property
     def label(self) -> str:
         """'lowdose MODEL 80%'."""
-        return plain(f"{self.software} {self.process}")
+        return to_ascii(f"{self.software} {self.process}")
 
     @property
     def derivation(self) -> str:
         """One paragraph, at most 1024 characters: version, what was done, warnings."""
         text = f"{self.software} {self.version}: {self.sentence} {' '.join(self.warnings)}"
-        return plain(text)[:SHORT_TEXT].rstrip()
+        return to_ascii(text)[:SHORT_TEXT].rstrip()
 
     @property
     def versions(self) -> list[str]:
@@ -48,7 +48,7 @@ class Provenance:
 
         The version is last because padding to even length is put there, and 64 characters leave no room for it.
         """
-        return [plain(value)[:LONG_STRING] for value in (*self.made_with, self.version) if value]
+        return [to_ascii(value)[:LONG_STRING] for value in (*self.made_with, self.version) if value]
 
     def series_description(self, source: str) -> str:
         """The source's description with the label behind it, of at most 64 characters; the label is never cut."""
@@ -58,13 +58,13 @@ class Provenance:
         return source.strip()[: LONG_STRING - len(mark)] + mark
 
 
-def denoised(
+def denoising_provenance(
     version: str,
     model: str,
     model_sha256: str,
     strength: float,
     warnings: tuple[str, ...] = (),
-    keeps: float | None = None,
+    noise_kept: float | None = None,
     precision: str = "exact",
 ) -> Provenance:
     """strength: 0 (nothing changed) to 1. keeps: share of the noise that stays at strength 1, where it is known.
@@ -73,13 +73,13 @@ def denoised(
     """
     percent = f"{100 * strength:.3g}%"
     checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
-    share = "" if keeps is None else f" ({100 * keeps:.3g}% of the noise kept at 100%)"
+    share = "" if noise_kept is None else f" ({100 * noise_kept:.3g}% of the noise kept at 100%)"
     run = "" if precision == "exact" else f" Run with {precision} arithmetic."
     sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}{run}"
     return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
 
 
-def simulated(version: str, dose: float, seed: int, how: str, warnings: tuple[str, ...] = ()) -> Provenance:
+def simulation_provenance(version: str, dose: float, seed: int, how: str, warnings: tuple[str, ...] = ()) -> Provenance:
     """dose: fraction of the source's, in (0, 1]. how: the scanner and kernel that were assumed, a sentence."""
     percent = f"{100 * dose:.3g}%"
     sentence = f"simulated {percent} of the dose (fraction {dose:g}) by inserting noise, seed {seed}. {how}"
@@ -87,7 +87,7 @@ def simulated(version: str, dose: float, seed: int, how: str, warnings: tuple[st
     return Provenance(SOFTWARE, version, f"simulated {percent} dose", sentence, made_with, DOSE_SIMULATION, warnings)
 
 
-def plain(text: str) -> str:
+def to_ascii(text: str) -> str:
     """Text for any character set: ASCII without the backslash, which separates values, on one line."""
     ascii_only = text.encode("ascii", "replace").decode("ascii")
     return " ".join(ascii_only.replace("\\", "/").split())

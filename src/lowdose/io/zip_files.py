@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from lowdose.errors import CannotDecode, UnsafeArchive
+from lowdose.errors import CannotDecode, UnsafeZip
 from lowdose.io.messages import printable, reason
 
 MAX_BYTES = 32 << 30
@@ -21,7 +21,7 @@ WAY_OUT = "unpack it yourself and give the folder"
 
 
 @dataclass
-class Budget:
+class UnpackBudget:
     """How much an archive of ``packed`` bytes may still unpack to; counts bytes as they come, not as declared."""
 
     path: Path
@@ -35,9 +35,9 @@ class Budget:
         self.unpacked += count
         limit = min(self.limit, MAX_BYTES)
         if self.unpacked > limit:
-            raise UnsafeArchive(f"{self.path}: unpacks to more than {limit >> 30} GiB; {self.way_out}")
+            raise UnsafeZip(f"{self.path}: unpacks to more than {limit >> 30} GiB; {self.way_out}")
         if self.unpacked > RATIO_FROM and self.unpacked > MAX_RATIO * self.packed:
-            raise UnsafeArchive(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; {self.way_out}")
+            raise UnsafeZip(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; {self.way_out}")
 
     def copy(self, source: IO[bytes], target: IO[bytes]) -> None:
         """Copies to the end of ``source``, spending."""
@@ -46,7 +46,7 @@ class Budget:
             target.write(chunk)
 
 
-def extract(path: Path, folder: Path) -> None:
+def extract_zip(path: Path, folder: Path) -> None:
     """Unpacks a zip into an empty folder.
 
     Raises UnsafeArchive for entries that leave the folder, links, encryption or absurd sizes, and CannotDecode when
@@ -56,8 +56,8 @@ def extract(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > MAX_ENTRIES:
-                raise UnsafeArchive(f"{path}: holds {len(entries)} entries, more than {MAX_ENTRIES}; {WAY_OUT}")
-            budget = Budget(path, path.stat().st_size)
+                raise UnsafeZip(f"{path}: holds {len(entries)} entries, more than {MAX_ENTRIES}; {WAY_OUT}")
+            budget = UnpackBudget(path, path.stat().st_size)
             for entry in entries:
                 target = folder / safe_name(path, entry)
                 if entry.is_dir():
@@ -67,7 +67,7 @@ def extract(path: Path, folder: Path) -> None:
                 with archive.open(entry) as source, target.open("xb") as file:
                     budget.copy(source, file)
     except FileExistsError as error:
-        raise UnsafeArchive(f"{path}: holds the same name twice ({Path(error.filename).name}); {WAY_OUT}") from error
+        raise UnsafeZip(f"{path}: holds the same name twice ({Path(error.filename).name}); {WAY_OUT}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise CannotDecode(f"{path}: the zip is damaged or of an unknown kind ({error}); {WAY_OUT}") from error
     except OSError as error:
@@ -79,10 +79,10 @@ def safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     name = entry.filename.replace("\\", "/")
     place, shown = PurePosixPath(name), printable(entry.filename)
     if place.is_absolute() or PureWindowsPath(name).drive or ".." in place.parts or not place.parts:
-        raise UnsafeArchive(f"{path}: entry '{shown}' would be written outside its folder; {WAY_OUT}")
+        raise UnsafeZip(f"{path}: entry '{shown}' would be written outside its folder; {WAY_OUT}")
     if entry.flag_bits & 0x1:
-        raise UnsafeArchive(f"{path}: entry '{shown}' is encrypted; {WAY_OUT}")
+        raise UnsafeZip(f"{path}: entry '{shown}' is encrypted; {WAY_OUT}")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise UnsafeArchive(f"{path}: entry '{shown}' is a link or special file; {WAY_OUT}")
+        raise UnsafeZip(f"{path}: entry '{shown}' is a link or special file; {WAY_OUT}")
     return place

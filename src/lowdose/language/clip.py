@@ -18,7 +18,7 @@ from lowdose.image import AIR, HU
 from lowdose.language import spelling
 from lowdose.language.clip_model import ClipModel, load_clip
 from lowdose.language.relevance import Scores, min_max
-from lowdose.language.text_cache import cached, default_folder
+from lowdose.language.text_cache import cached_embeddings, default_folder
 from lowdose.language.vocabulary import Vocabulary
 
 PROMPT = "A CT of {token}"
@@ -62,7 +62,7 @@ class ClipRelevance:
         spelled = words.tokens if released else [spelling.bare(token) for token in words.tokens]
         texts = [prompt.replace("{token}", token) for token in spelled]
         self._words = words
-        self._texts = cached(
+        self._texts = cached_embeddings(
             cache or default_folder(),
             (self.model.fingerprint(), words.sha256, prompt, "raw keys" if released else "bare words"),
             (len(texts), self.model.width),
@@ -77,7 +77,7 @@ class ClipRelevance:
     @torch.inference_mode()
     def batch(self, hu: NDArray[np.float32]) -> Scores:
         """(B, y, x) HU -> (B, V), each image scored for itself."""
-        seen = (released_look if self.released else clip_look)(torch.from_numpy(window(hu)), self.model)
+        seen = (released_clip_input if self.released else clip_input)(torch.from_numpy(apply_window(hu)), self.model)
         features = functional.normalize(self.model.image_features(seen).float(), dim=-1).cpu()
         return min_max((features @ self._texts.T).numpy())
 
@@ -95,13 +95,13 @@ class ClipRelevance:
         return Vocabulary(tuple(rows), self._texts[list(rows.values())], named)
 
 
-def window(hu: NDArray[np.floating]) -> NDArray[np.float32]:
+def apply_window(hu: NDArray[np.floating]) -> NDArray[np.float32]:
     """(B, y, x) HU -> (B, 1, y, x) in [0, 1]."""
     unit: NDArray[Any] = SOFT_TISSUE.apply(np.nan_to_num(hu, nan=float(AIR)))
     return unit[:, None].astype(np.float32)
 
 
-def clip_look(unit: Tensor, model: ClipModel) -> Tensor:
+def clip_input(unit: Tensor, model: ClipModel) -> Tensor:
     """(B, 1, y, x) in [0, 1] -> (B, 3, side, side) as CLIP was trained to see it."""
     height, width = unit.shape[-2:]
     scale = model.side / min(height, width)
@@ -113,7 +113,7 @@ def clip_look(unit: Tensor, model: ClipModel) -> Tensor:
     return (square - mean) / std
 
 
-def released_look(unit: Tensor, model: ClipModel) -> Tensor:
+def released_clip_input(unit: Tensor, model: ClipModel) -> Tensor:
     """(B, 1, y, x) in [0, 1] -> (B, 3, side, side) as LEDA's released script does it."""
     size = (model.side, model.side)
     return functional.interpolate(unit, size=size, mode="bilinear", align_corners=False).expand(-1, 3, -1, -1)

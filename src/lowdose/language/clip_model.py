@@ -15,7 +15,7 @@ from torch import Tensor
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.language.model_folder import find_folder
 from lowdose.networks.features import hub, settings
-from lowdose.networks.features.input_transform import OPENAI_CLIP, Normal
+from lowdose.networks.features.input_transform import OPENAI_CLIP, ChannelStatistics
 
 _TOKENIZER = "tokenizer.json (or vocab.json and merges.txt)"
 FILES = (
@@ -34,7 +34,7 @@ class ClipModel:
 
     network: Any
     tokenizer: Any
-    normal: Normal
+    normal: ChannelStatistics
     side: int
 
     @property
@@ -94,7 +94,7 @@ def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool
             "copy the whole file again"
         )
     vision = network.config.vision_config
-    normal, _ = settings.seen(folder / hub.SEEN, OPENAI_CLIP, vision.image_size)
+    normal, _ = settings.input_statistics(folder / hub.SEEN, OPENAI_CLIP, vision.image_size)
     network = network.to(device).eval().requires_grad_(False)
     return ClipModel(network, tokenizer, normal, int(vision.image_size))
 
@@ -122,6 +122,6 @@ def _check_files(folder: Path) -> None:
         (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     ):
         raise IncompatibleCheckpoint(f"{folder}: has no {_TOKENIZER}; {needed}")
-    kind = settings.read(folder / hub.CONFIG).get("model_type")
+    kind = settings.read_settings(folder / hub.CONFIG).get("model_type")
     if kind != "clip":
         raise IncompatibleCheckpoint(f"{folder / hub.CONFIG}: its model_type is '{kind}', not 'clip'; {needed}")

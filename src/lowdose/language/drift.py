@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch
-from lowdose.language.explanation import Explanation, Layer, Span
+from lowdose.language.explanation import ExplainedLayer, Explanation, Span
 
 LAYER = 2
 """Whose regions are compared, from 1; the last one of a pyramid that has fewer."""
 
 FLOOR, TIMES, FAR = 0.1, 4.0, 0.5
-USUAL = 0.75
+USUAL_CHANGE = 0.75
 """Fixed on 20 honest results (noise of 15 to 40 HU taken out by a U-Net or a Gaussian) of 10 slices of three patients.
 
 Held out, on other patients (11 slices of seven, one trial, these weights; docs/results.md): of the U-Net 0 of 11 slices
@@ -43,7 +43,7 @@ changed too for 3 of the 21 and 11 of the 19. The autoencoder had trained on the
 class Drift:
     """One slice against its input. score, flagged, moved: (h, w), by region; moved: whether its word is another.
 
-    usual: the score that the slice's flagged regions stand out from. rows, columns: as ``Layer``'s.
+    usual: the score that the slice's flagged regions stand out from. rows, columns: as ``ExplainedLayer``'s.
     """
 
     score: NDArray[np.float32]
@@ -54,7 +54,7 @@ class Drift:
     columns: tuple[Span, ...]
 
 
-def measure(before: Explanation, after: Explanation) -> Drift:
+def measure_drift(before: Explanation, after: Explanation) -> Drift:
     """Of two explanations by one autoencoder. Raises GeometryMismatch for images of two sizes."""
     if before.shape != after.shape:
         raise GeometryMismatch(
@@ -63,23 +63,23 @@ def measure(before: Explanation, after: Explanation) -> Drift:
     layer, other = (each.layers[:LAYER][-1] for each in (before, after))
     change = np.square(after.latents.astype(np.float64) - before.latents).sum(0)
     score = np.sqrt(by_region(change, layer, before.stride)) / before.word_length
-    usual = float(np.quantile(score, USUAL))
+    usual = float(np.quantile(score, USUAL_CHANGE))
     return Drift(
         score=score.astype(np.float32),
         usual=usual,
-        flagged=score > limit(usual),
+        flagged=score > drift_limit(usual),
         moved=layer.tokens != other.tokens,
         rows=layer.rows,
         columns=layer.columns,
     )
 
 
-def limit(usual: float) -> float:
+def drift_limit(usual: float) -> float:
     """The score above which a region is flagged."""
     return max(FLOOR, min(TIMES * usual, FAR))
 
 
-def by_region(values: NDArray[np.float64], layer: Layer, stride: int) -> NDArray[np.float64]:
+def by_region(values: NDArray[np.float64], layer: ExplainedLayer, stride: int) -> NDArray[np.float64]:
     """(cells down, cells across) -> (h, w): the mean over the cells of each region of ``layer``."""
     return np.array(
         [

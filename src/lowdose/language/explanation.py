@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.image import AIR, HU
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.relevance import Relevance
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.pyramid_quantiser import Quantised
@@ -25,7 +25,7 @@ WORD_LAYERS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ExplainedLayer:
     """One layer of the pyramid as far as its regions lie in the image: h x w positions.
 
     tokens: (h, w) numbers in the vocabulary. words: (h, w) as tuples of rows. readable: (h, w) whole words.
@@ -55,7 +55,7 @@ class Explanation:
     stride: pixels a side of a cell. shape: (y, x) of the image.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[ExplainedLayer, ...]
     latents: NDArray[np.float32]
     embedding: NDArray[np.float32]
     word_length: float
@@ -73,8 +73,11 @@ class Count(NamedTuple):
 
 
 @torch.inference_mode()
-def explain(
-    guided: Guided, hu: HU, pixel_mm: tuple[float, float] | None = None, relevance: Relevance | None = None
+def explain_slice(
+    guided: LanguageGuidedAutoencoder,
+    hu: HU,
+    pixel_mm: tuple[float, float] | None = None,
+    relevance: Relevance | None = None,
 ) -> Explanation:
     """(y, x) HU of any size -> its words. Values that are not numbers count as air.
 
@@ -103,7 +106,7 @@ def explain(
     )
 
 
-def vocabulary_of(guided: Guided) -> Vocabulary:
+def vocabulary_of(guided: LanguageGuidedAutoencoder) -> Vocabulary:
     """Its words. Raises InvalidSetting when its codebook was learned."""
     if guided.vocabulary is None:
         raise InvalidSetting(
@@ -144,7 +147,7 @@ def _layer(
     scores: NDArray[np.float32] | None,
     shape: tuple[int, ...],
     stride: int,
-) -> Layer:
+) -> ExplainedLayer:
     part = parts[number]
     rows, columns = (spans(part, cells, stride, side) for cells, side in zip(latents.shape[2:], shape, strict=True))
     kept = (slice(len(rows)), slice(len(columns)))
@@ -152,7 +155,7 @@ def _layer(
     # The error telescopes: the average of n tokens is n times as near as the last token is to the last residual.
     miss = (read.averages[number][0] - latents[0][:, part, part]).norm(dim=0).cpu().numpy()
     distance = (miss * _tokens_so_far(number, parts, latents.shape[2:]))[kept]
-    return Layer(
+    return ExplainedLayer(
         tokens=tokens,
         words=tuple(tuple(words.tokens[token] for token in line) for line in tokens),
         readable=words.readable[tokens],

@@ -17,7 +17,7 @@ from lowdose.image import HU
 from lowdose.language import slice_terms, word_table
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.anatomy import Anatomy
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 
 Scores = NDArray[np.float32]
 
@@ -88,7 +88,7 @@ class AnatomyRelevance:
 
     def __init__(self, network: Anatomy, words: Vocabulary) -> None:
         self.network = network
-        table = word_table.shipped()
+        table = word_table.shipped_word_table()
         rows = {word: row for row, word in enumerate(table.tokens)}
         found = [rows.get(word, -1) if word is not None else -1 for word in words.words]
         self._row = np.array(found, np.int64)
@@ -103,10 +103,10 @@ class AnatomyRelevance:
 
     def scores(self, hu: HU, pixel_mm: tuple[float, float] | None) -> Scores:
         """As ``Relevance.scores``: the slice through the anatomy network, then ``scores_of``."""
-        return self.scores_of(segment(self.network, hu, pixel_mm), pixel_mm)
+        return self.scores_of(segment_slice(self.network, hu, pixel_mm), pixel_mm)
 
     def scores_of(self, classes: NDArray[np.uint8], pixel_mm: tuple[float, float] | None) -> Scores:
-        """The same from numbers of ``organs.CLASSES`` (y, x), such as the labels of a digital patient."""
+        """The same from numbers of ``organ_classes.CLASSES`` (y, x), such as the labels of a digital patient."""
         raw = soft_maximum(self._cosines, slice_terms.term_weights(classes, pixel_mm))
         return min_max(np.where(self._row >= 0, raw[self._row], raw.min()))
 

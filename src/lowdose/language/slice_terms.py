@@ -44,7 +44,7 @@ REGION_SHARE, IMAGING_SHARE = 0.2, 0.2
 
 
 def term_weights(classes: NDArray[np.uint8], pixel_mm: tuple[float, float] | None) -> NDArray[np.float64]:
-    """(y, x) numbers of ``organs.CLASSES`` -> (len(TERMS)) weights >= 0 of sum 1.
+    """(y, x) numbers of ``organ_classes.CLASSES`` -> (len(TERMS)) weights >= 0 of sum 1.
 
     A structure weighs the square root of its area beyond ``SMALLEST_MM2``, tissues a quarter of that. A fifth of the
     whole goes to the regions, by the weights of what tells of them; a fifth to imaging. What the slice has nothing of

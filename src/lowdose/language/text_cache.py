@@ -24,7 +24,9 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowdose"
 
 
-def cached(folder: Path, key: Sequence[str], shape: tuple[int, int], compute: Callable[[], Tensor]) -> Tensor:
+def cached_embeddings(
+    folder: Path, key: Sequence[str], shape: tuple[int, int], compute: Callable[[], Tensor]
+) -> Tensor:
     """The (V, C) float32 table that ``folder`` holds for ``key``, else what ``compute`` gives, kept there.
 
     The file appears whole or not at all, and carries a hash of its numbers: one that is damaged, or not of ``shape``,
@@ -47,7 +49,7 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        found = files.read(path)
+        found = files.read_weights(path)
     except IncompatibleCheckpoint:
         return None
     table = found.tensors.get(_TENSOR)

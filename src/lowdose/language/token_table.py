@@ -24,7 +24,7 @@ _TABLES = ("token_embedding.weight", "word_embeddings.weight", "embed_tokens.wei
 """How the names of such tables end: CLIP, BERT and its kin, Llama and its kin, GPT-2."""
 
 
-def read(folder: Path) -> tuple[tuple[str, ...], Tensor]:
+def read_token_table(folder: Path) -> tuple[tuple[str, ...], Tensor]:
     """Tokens by number, and their embeddings (V, C).
 
     Rows beyond the last token, which some models add to reach a round number, are left out.

@@ -68,7 +68,7 @@ class Vocabulary:
         return found.hexdigest()
 
 
-def load(source: str | Path | None = None, *, fetch: bool = False) -> Vocabulary:
+def load_vocabulary(source: str | Path | None = None, *, fetch: bool = False) -> Vocabulary:
     """The shipped vocabulary (None or its name), one's own file, or the token table of a language model.
 
     source: a shipped name, a .safetensors file (``OWN``), or a model's folder or hub name, of which the table of input
@@ -77,16 +77,16 @@ def load(source: str | Path | None = None, *, fetch: bool = False) -> Vocabulary
     DownloadFailed for a hub name that was to be fetched and cannot.
     """
     given = str(source or DEFAULT)
-    if given in files.shipped("vocabulary"):
+    if given in files.shipped_weights("vocabulary"):
         found = files.read_shipped(given)
-        return Vocabulary(_named(found, given), directions(found, given), f"shipped table '{given}'")
+        return Vocabulary(_named(found, given), read_embeddings(found, given), f"shipped table '{given}'")
     if given.endswith(".safetensors"):
         return _own(Path(given))
     folder = find_folder(given, fetch, token_table.FILES, token_table.PATTERNS)
-    return Vocabulary(*token_table.read(folder), f"token table of {given}")
+    return Vocabulary(*token_table.read_token_table(folder), f"token table of {given}")
 
 
-def directions(found: files.Weights, named: str, tensor: str = "embeddings") -> Tensor:
+def read_embeddings(found: files.WeightsFile, named: str, tensor: str = "embeddings") -> Tensor:
     """A table of a file as float32. Integers are directions, stored short: each row is made of length 1."""
     table = found.tensors.get(tensor)
     if table is None:
@@ -97,11 +97,11 @@ def directions(found: files.Weights, named: str, tensor: str = "embeddings") -> 
 def _own(path: Path) -> Vocabulary:
     if not path.is_file():
         raise NothingToRead(f"{path}: no such file; {OWN}")
-    found = files.read(path)
-    return Vocabulary(_named(found, str(path)), directions(found, str(path)), str(path))
+    found = files.read_weights(path)
+    return Vocabulary(_named(found, str(path)), read_embeddings(found, str(path)), str(path))
 
 
-def _named(found: files.Weights, named: str) -> tuple[str, ...]:
+def _named(found: files.WeightsFile, named: str) -> tuple[str, ...]:
     """The tokens in a file's header, or in the text file beside it."""
     beside = Path(named).with_suffix(".txt")
     if "tokens" not in found.header and not beside.is_file():

@@ -23,9 +23,9 @@ class WordTable(NamedTuple):
 
 
 @cache
-def shipped() -> WordTable:
+def shipped_word_table() -> WordTable:
     """Of the shipped vocabulary, read once. Raises IncompatibleCheckpoint when it was built for other terms."""
-    words = vocabulary.load()
+    words = vocabulary.load_vocabulary()
     found = files.read_shipped(vocabulary.DEFAULT)
     named = json.loads(found.header.get("terms", "[]"))
     missing = [term for term in TERMS if term not in named]
@@ -34,7 +34,7 @@ def shipped() -> WordTable:
             f"the shipped table '{vocabulary.DEFAULT}' has no embedding of {', '.join(missing)}: reinstall, or build "
             "it anew with benchmarks/language/build.py"
         )
-    terms = vocabulary.directions(found, vocabulary.DEFAULT, "terms")[[named.index(term) for term in TERMS]]
+    terms = vocabulary.read_embeddings(found, vocabulary.DEFAULT, "terms")[[named.index(term) for term in TERMS]]
     cosines = (words.embeddings @ terms.T).numpy()
     cosines.setflags(write=False)  # shared by all callers
     return WordTable(words.tokens, cosines)

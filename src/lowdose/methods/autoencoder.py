@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lowdose.batch import WordedBatch
+from lowdose.batch import CandidateTokenBatch
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.methods.base import Method, Turn
-from lowdose.methods.latent_spread import LatentSpread, align
-from lowdose.methods.token_use import TokenUse
+from lowdose.methods.base import Method, Update
+from lowdose.methods.latent_spread import LatentMoments, match_moments
+from lowdose.methods.token_use import TokenUsage
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, hinge
 from lowdose.networks.pyramid_quantiser import Quantised
@@ -25,7 +25,7 @@ class Weights:
 
     The paper prints its third weight as lambda; as gamma it fits the equation. It gives no step. soft_steps: of plain
     autoencoding before the first word is looked up; ours. The latents are then spread as the words are
-    (``latent_spread.align``). Started on words, all positions soon share one token: a decoder that has learned nothing
+    (``latent_spread.match_moments``). Started on words, all positions soon share one token: a decoder that has learned nothing
     tells the encoder nothing, and the commitment is left alone to decide.
     """
 
@@ -37,7 +37,7 @@ class Weights:
     soft_steps: int = 0
 
 
-class GuidedAutoencoder(Method[WordedBatch]):
+class GuidedAutoencoder(Method[CandidateTokenBatch]):
     """An autoencoder against a discriminator. perceptual: an objective that compares features.
 
     With a learned codebook, a plain VQGAN's, its own loss joins, and there are no candidate words.
@@ -51,39 +51,43 @@ class GuidedAutoencoder(Method[WordedBatch]):
         self.perceptual, self.weights = perceptual, weights
         quantiser = autoencoder.quantiser
         words, channels = quantiser.codebook.shape
-        self.use, self.spread = TokenUse(words, len(quantiser.parts)), LatentSpread(channels)
+        self.use, self.spread = TokenUsage(words, len(quantiser.parts)), LatentMoments(channels)
 
     @property
     def model(self) -> nn.Module:
         return self.autoencoder
 
-    def players(self) -> Mapping[str, nn.Module]:
+    def trained_modules(self) -> Mapping[str, nn.Module]:
         return {"autoencoder": self.autoencoder, "discriminator": self.discriminator}
 
-    def saved(self) -> Mapping[str, nn.Module]:
-        return {**self.players(), "use": self.use, "spread": self.spread}
+    def checkpointed_modules(self) -> Mapping[str, nn.Module]:
+        return {**self.trained_modules(), "use": self.use, "spread": self.spread}
 
-    def watch(self) -> Mapping[str, float]:
+    def extra_metrics(self) -> Mapping[str, float]:
         """Tokens in use and how well images come back; raises TrainingDiverged when the run has collapsed."""
-        return self.use.watch()
+        return self.use.extra_metrics()
 
-    def turns(self, batch: WordedBatch) -> Iterator[Turn]:
+    def updates(self, batch: CandidateTokenBatch) -> Iterator[Update]:
         image = OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
         step, soft = int(self.spread.steps), self.weights.soft_steps
         self.spread.steps += 1
         if step < soft:
-            yield Turn("autoencoder", self._plain(image, late=step >= soft // 2))
+            yield Update("autoencoder", self._plain(image, late=step >= soft // 2))
             return
         turned = step == soft > 0
         if turned:
-            align(self.autoencoder.to_words, self.autoencoder.from_words, self.spread, self.autoencoder.codebook)
+            match_moments(
+                self.autoencoder.to_words, self.autoencoder.from_words, self.spread, self.autoencoder.codebook
+            )
         worded = self.weights.semantic > 0 and not self.autoencoder.quantiser.learned
         made, found = self.autoencoder(image, batch.pools() if worded else None)
         plays = step >= self.weights.adversarial_start and self.weights.adversarial > 0
-        yield Turn("autoencoder", self.terms(image, made, found, plays), afresh=turned)
+        yield Update("autoencoder", self.terms(image, made, found, plays), reset_optimiser=turned)
         self.use.add(found.indices, image, made.detach(), found.semantic)
         if plays:
-            yield Turn("discriminator", {"hinge": hinge(self.discriminator(image), self.discriminator(made.detach()))})
+            yield Update(
+                "discriminator", {"hinge": hinge(self.discriminator(image), self.discriminator(made.detach()))}
+            )
 
     def _plain(self, image: Tensor, late: bool) -> dict[str, Tensor]:
         """Terms of autoencoding without words; the latents of late steps are kept in mind."""

@@ -12,15 +12,15 @@ B = TypeVar("B", bound=tuple[Tensor, ...])
 """What one step sees: a NamedTuple of tensors, see ``batch``."""
 
 
-class Turn(NamedTuple):
+class Update(NamedTuple):
     """One update: ``player`` is stepped down the sum of ``terms`` (weighted scalars, logged by name).
 
     afresh: its weights were just set by other means, so what its optimiser and its average remember is void.
     """
 
-    player: str
+    module: str
     terms: Mapping[str, Tensor]
-    afresh: bool = False
+    reset_optimiser: bool = False
 
 
 class Method(nn.Module, ABC, Generic[B]):
@@ -38,21 +38,21 @@ class Method(nn.Module, ABC, Generic[B]):
         """What the training is for: its weights are averaged over time, judged and written."""
 
     @abstractmethod
-    def players(self) -> Mapping[str, nn.Module]:
+    def trained_modules(self) -> Mapping[str, nn.Module]:
         """Modules that get an optimiser each."""
 
-    def saved(self) -> Mapping[str, nn.Module]:
+    def checkpointed_modules(self) -> Mapping[str, nn.Module]:
         """What a checkpoint holds: players and their momentum targets, never a frozen teacher."""
-        return self.players()
+        return self.trained_modules()
 
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         """What decides the updates besides numbers, a frozen teacher by hash: a run resumes with the same only."""
         return {}
 
-    def watch(self) -> Mapping[str, float]:
+    def extra_metrics(self) -> Mapping[str, float]:
         """Numbers to log besides the losses. Raises TrainingDiverged when the training can no longer succeed."""
         return {}
 
     @abstractmethod
-    def turns(self, batch: B) -> Iterator[Turn]:
+    def updates(self, batch: B) -> Iterator[Update]:
         """A generator of updates for one batch: past a ``yield``, that player has been updated."""

@@ -10,7 +10,7 @@ FLOOR = (1e-5, 1e-3)
 the first and would be noise in the second."""
 
 
-class LatentSpread(nn.Module):
+class LatentMoments(nn.Module):
     """Steps made, and first and second moments of the latents of some of them; saved with the run."""
 
     steps: Tensor
@@ -42,7 +42,7 @@ class LatentSpread(nn.Module):
 
 
 @torch.no_grad()
-def align(to_words: nn.Conv2d, from_words: nn.Conv2d, spread: LatentSpread, codebook: Tensor) -> None:
+def match_moments(to_words: nn.Conv2d, from_words: nn.Conv2d, spread: LatentMoments, codebook: Tensor) -> None:
     """Turns and stretches latents, so that they have the mean and the covariance of the words (V, C).
 
     The k-th principal axis of the latents becomes the k-th of the words. ``from_words`` takes the inverse, so a decoder

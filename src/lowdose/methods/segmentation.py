@@ -8,7 +8,7 @@ from torch import nn
 
 from lowdose.batch import LabelledBatch
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.methods.base import Method, Turn
+from lowdose.methods.base import Method, Update
 from lowdose.networks.anatomy import Anatomy
 from lowdose.objectives.segmentation import segmentation_terms
 
@@ -24,9 +24,9 @@ class Segmentation(Method[LabelledBatch]):
     def model(self) -> nn.Module:
         return self.network
 
-    def players(self) -> Mapping[str, nn.Module]:
+    def trained_modules(self) -> Mapping[str, nn.Module]:
         return {"anatomy": self.network}
 
-    def turns(self, batch: LabelledBatch) -> Iterator[Turn]:
+    def updates(self, batch: LabelledBatch) -> Iterator[Update]:
         logits = self.network(OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high)))
-        yield Turn("anatomy", segmentation_terms(logits, batch.classes, batch.annotated))
+        yield Update("anatomy", segmentation_terms(logits, batch.classes, batch.annotated))

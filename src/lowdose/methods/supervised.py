@@ -8,14 +8,14 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.methods.base import Method, Turn
+from lowdose.methods.base import Method, Update
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 
 
-class Supervised(Method[Batch]):
+class Supervised(Method[PairedBatch]):
     """Any denoiser with any objective. Values outside the denoiser's range take no part, as at inference."""
 
     accumulates: ClassVar[bool] = True
@@ -29,20 +29,20 @@ class Supervised(Method[Batch]):
     def model(self) -> nn.Module:
         return self.denoiser.network
 
-    def players(self) -> Mapping[str, nn.Module]:
+    def trained_modules(self) -> Mapping[str, nn.Module]:
         return {"denoiser": self.denoiser}
 
-    def facts(self) -> Mapping[str, object]:
-        return self.objective.facts()
+    def fingerprint(self) -> Mapping[str, object]:
+        return self.objective.fingerprint()
 
-    def turns(self, batch: Batch) -> Iterator[Turn]:
+    def updates(self, batch: PairedBatch) -> Iterator[Update]:
         scale = self.denoiser.scale
         low = batch.low.clamp(scale.low, scale.high)
         full = batch.full.clamp(scale.low, scale.high)
         pred = scale.decode(self.denoiser(scale.encode(low)).float())
         own = low[:, self.denoiser.context, None]
         compared = OBJECTIVE.encode(self.compared(pred, own, full, batch.dose))
-        yield Turn("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
+        yield Update("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """What the objective sees in place of ``pred``; images are (B, 1, H, W) HU, dose (B,)."""

@@ -22,7 +22,7 @@ LEAST_EXPLAINED = 0.5
 """Share of the images' variance that must come back: their mean alone explains none, a blur most of it."""
 
 
-class TokenUse(nn.Module):
+class TokenUsage(nn.Module):
     """Fading counts of the tokens of each layer, and fading means of Eq. 1 and of what reconstruction explains; saved
     with the run.
     """
@@ -56,7 +56,7 @@ class TokenUse(nn.Module):
             self.meaning.mul_(MEMORY).add_(torch.stack([semantic.float(), torch.ones_like(semantic.float())]))
         self.seen.add_(1)
 
-    def watch(self) -> Mapping[str, float]:
+    def extra_metrics(self) -> Mapping[str, float]:
         """Perplexity and tokens in use of each layer, the share of the variance explained, and the mean of Eq. 1 before
         it is weighed (weighed, it is a fixed share of the other terms and tells nothing), by name. Nothing at first.
 

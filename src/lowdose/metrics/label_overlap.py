@@ -28,9 +28,9 @@ class Overlap:
         """
         if labels.shape != reference.shape:
             raise GeometryMismatch(f"labels of shape {labels.shape} cannot be compared with {reference.shape}")
-        self.found += counts(labels, len(self.found))
-        self.reference += counts(reference, len(self.found))
-        self.both += counts(labels[labels == reference], len(self.found))
+        self.found += count_labels(labels, len(self.found))
+        self.reference += count_labels(reference, len(self.found))
+        self.both += count_labels(labels[labels == reference], len(self.found))
 
     def dice(self) -> NDArray[np.float64]:
         """2 |A and B| / (|A| + |B|) of every class (Dice 1945), (classes,); NaN where neither map has the class."""
@@ -46,7 +46,7 @@ def dice(labels: Labels, reference: Labels, classes: int) -> NDArray[np.float64]
     return overlap.dice()
 
 
-def counts(labels: Labels, classes: int) -> NDArray[np.int64]:
+def count_labels(labels: Labels, classes: int) -> NDArray[np.int64]:
     """Voxels of every class, (classes,). Raises InvalidSetting for a number that is no class."""
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise InvalidSetting(f"labels from {labels.min()} to {labels.max()}: the classes are 0 to {classes - 1}")

@@ -36,7 +36,7 @@ def noise_map(residual: Image, region: Mask | None = None, sigma_px: float = SIG
     return np.where(region, local, np.nan)
 
 
-def map_correlation(first: Image64, second: Image64, region: Mask) -> float:
+def noise_map_correlation(first: Image64, second: Image64, region: Mask) -> float:
     """Pearson correlation of two noise maps (y, x) over ``region``: 1 where both place the noise alike.
 
     Raises GeometryMismatch for shapes that do not fit, InvalidSetting for a region of less than two pixels or with

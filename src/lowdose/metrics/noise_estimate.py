@@ -13,8 +13,8 @@ from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minim
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
 from lowdose.metrics.fidelity import Image64
-from lowdose.metrics.noise_power import MIN_ROI, detrend, f_av, nps, radial
-from lowdose.metrics.rois import corners_within, squares
+from lowdose.metrics.noise_power import MIN_ROI, detrend, f_av, nps, radial_average
+from lowdose.metrics.rois import corners_within, cut_squares
 
 SOFT_TISSUE_HU = (-150.0, 250.0)
 KERNEL_MM = 6.5
@@ -54,7 +54,7 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     power = nps(rois, pixel_mm)
     polynomials = _local_polynomials(pixel_mm)
     sds = _local_sds(image, soft, polynomials) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
-    return NoiseLevel(mode(sds), f_av(radial(power, pixel_mm)))
+    return NoiseLevel(mode(sds), f_av(radial_average(power, pixel_mm)))
 
 
 def soft_tissue(image: NDArray[Real], pixel_mm: float) -> tuple[NDArray[Real], Mask]:
@@ -70,14 +70,14 @@ def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> I
     corners = corners_within(soft, size, step)
     if len(corners) == 0:
         return None
-    texture = detrend(squares(smooth, corners, size)).std(axis=(1, 2))
+    texture = detrend(cut_squares(smooth, corners, size)).std(axis=(1, 2))
     chosen: list[NDArray[np.intp]] = []
     for corner in corners[np.argsort(texture, kind="stable")]:
         if all(np.abs(corner - other).max() >= size // 2 for other in chosen):
             chosen.append(corner)
         if len(chosen) == ROI_COUNT:
             break
-    return squares(image, np.array(chosen), size)
+    return cut_squares(image, np.array(chosen), size)
 
 
 def _local_polynomials(pixel_mm: float) -> Image64:

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import Mask
 from lowdose.metrics.fidelity import Image, Image64
-from lowdose.metrics.rois import corners_within, squares
+from lowdose.metrics.rois import corners_within, cut_squares
 
 MIN_ROI = 8
 _PEAK_SHARE = 0.7
@@ -94,7 +94,7 @@ def difference_nps(difference: Image, region: Mask, pixel_mm: float, size: int =
             f"no square of {size} px lies in the region ({np.count_nonzero(region)} px) by {share:.0%} of its area: "
             "take a smaller size or share"
         )
-    return nps(squares(difference, corners, size), pixel_mm)
+    return nps(cut_squares(difference, corners, size), pixel_mm)
 
 
 def _periodogram(residual: Image64, pixel_mm: float) -> Image64:
@@ -119,7 +119,7 @@ def _surface_share(size: int) -> Image64:
     return share
 
 
-def radial(power: Image64, pixel_mm: float) -> Spectrum:
+def radial_average(power: Image64, pixel_mm: float) -> Spectrum:
     """Mean of a square 2-D NPS over rings one DFT bin wide, up to Nyquist, without DC, which went with the surface."""
     size = len(power)
     frequency = fft.fftfreq(size)
@@ -131,7 +131,7 @@ def radial(power: Image64, pixel_mm: float) -> Spectrum:
 
 def nps_radial(rois: Image, pixel_mm: float) -> Spectrum:
     """Radially averaged NPS of square ROIs (n, y, x) in HU."""
-    return radial(nps(rois, pixel_mm), pixel_mm)
+    return radial_average(nps(rois, pixel_mm), pixel_mm)
 
 
 def f_av(spectrum: Spectrum) -> float:

@@ -92,7 +92,7 @@ class Profile:
         return f"pixel domain, sigma_n^2 2; {STORED} as stored 0-{STORED.width:g}, image and reference swapped"
 
 
-def measure(image_hu: Image, reference_hu: Image, profile: Profile) -> dict[str, float]:
+def measure_fidelity(image_hu: Image, reference_hu: Image, profile: Profile) -> dict[str, float]:
     """RMSE, PSNR, SSIM, FSIM and VIF of one slice (y, x) in HU, at least 41 x 41, as ``profile`` defines them."""
     image, reference = profile.window.apply(image_hu), profile.window.apply(reference_hu)
     spread = 1.0 if profile.psnr == "window" else float(reference.max() - reference.min())

@@ -29,7 +29,7 @@ def corners_within(region: Mask, size: int, step: int, share: float = 1.0) -> Co
     return np.argwhere(covered >= share) * step
 
 
-def squares(image: Image, corners: Corners, size: int) -> Image64:
+def cut_squares(image: Image, corners: Corners, size: int) -> Image64:
     """The squares (n, size, size) of a plane (y, x) with these upper left corners (n, 2)."""
     view = np.lib.stride_tricks.sliding_window_view(image, (size, size))
     return view[corners[:, 0], corners[:, 1]].astype(np.float64)

@@ -45,7 +45,7 @@ class Summary:
         return f"{self.mean:.4g}{spread} (95 % CI {low:.4g} to {high:.4g} over {self.interval_of}; {counts})"
 
 
-def summary(values: Sequence[float] | Values, patients: Sequence[Hashable], seed: int) -> Summary:
+def summarise(values: Sequence[float] | Values, patients: Sequence[Hashable], seed: int) -> Summary:
     """Summarise per-slice ``values`` whose patients are named by ``patients``; the same seed gives the same interval.
 
     With 5 patients or more whole patients are resampled (cluster bootstrap of the mean of patient means), so that a
@@ -77,7 +77,7 @@ def paired_difference(
         raise GeometryMismatch(f"{first.size} and {second.size} values: a paired difference needs the same slices")
     # Equal values differ by 0 even where both are infinite (the PSNR of identical images).
     with np.errstate(invalid="ignore"):
-        return summary(np.where(first == second, 0.0, first - second), patients, seed)
+        return summarise(np.where(first == second, 0.0, first - second), patients, seed)
 
 
 def _patient_means(data: Values, patients: Sequence[Hashable]) -> Values:

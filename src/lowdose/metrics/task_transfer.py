@@ -26,7 +26,7 @@ _LENGTH = 8192
 
 
 @dataclass(frozen=True)
-class Ttf:
+class TaskTransferFunction:
     """The task transfer function of one insert.
 
     frequency: (k,) 1/mm, from 0 to one over the pixel. value: (k,), 1 at 0. f50, f10: where it first falls to 0.5 and
@@ -49,7 +49,7 @@ class Ttf:
         return abs(self.contrast) / self.noise if self.noise > 0 else math.inf
 
 
-def ttf(images: Image, centre: tuple[float, float], diameter_mm: float, pixel_mm: float) -> Ttf:
+def ttf(images: Image, centre: tuple[float, float], diameter_mm: float, pixel_mm: float) -> TaskTransferFunction:
     """TTF of a disc insert in HU images (n, y, x) or (y, x): slices of one rod, or scans of one slice, averaged.
 
     ``centre`` (y, x) in px and ``diameter_mm`` need be right within half a radius; the edge itself is fitted. Nothing
@@ -75,11 +75,11 @@ def ttf(images: Image, centre: tuple[float, float], diameter_mm: float, pixel_mm
     spread = edge_spread(planes.mean(axis=0), disc)
     _check_found(disc, _noise(planes.mean(axis=0, keepdims=True), disc, spread), pixel_mm)
     frequency, value = _transfer(spread, disc, pixel_mm)
-    return Ttf(
+    return TaskTransferFunction(
         frequency,
         value,
-        falls_to(0.5, frequency, value),
-        falls_to(0.1, frequency, value),
+        first_crossing(0.5, frequency, value),
+        first_crossing(0.1, frequency, value),
         disc.contrast,
         _noise(planes, disc, spread),
         found,
@@ -87,7 +87,7 @@ def ttf(images: Image, centre: tuple[float, float], diameter_mm: float, pixel_mm
     )
 
 
-def falls_to(level: float, frequency: Image64, value: Image64) -> float | None:
+def first_crossing(level: float, frequency: Image64, value: Image64) -> float | None:
     """Where a curve (k,) that starts above ``level`` first falls to it, by linear interpolation; None if nowhere."""
     below = np.flatnonzero(value <= level)
     if len(below) == 0 or below[0] == 0:

@@ -14,18 +14,18 @@ import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.io.atomic_replace import replace_file
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files, user_models
-from lowdose.weights.files import Weights
+from lowdose.weights.files import WeightsFile
 
 FORMAT = "lowdose-denoiser-1"
-NOISE_FREE = "the noise-free image"
+NOISE_FREE_IMAGE = "the noise-free image"
 DEFAULT_MODEL = "fast"
 
 
 @dataclass(frozen=True)
-class Domain:
+class TrainingDomain:
     """Ranges the weights were trained on, each (lowest, highest); None = unknown.
 
     noise_sd in HU, noise_f_av (mean frequency of the noise, 1-D radial weighting) in 1/mm, pixel and thickness in mm.
@@ -37,26 +37,26 @@ class Domain:
     thickness_mm: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, stated: Mapping[str, list[float] | None]) -> Domain:
+    def of(cls, stated: Mapping[str, list[float] | None]) -> TrainingDomain:
         """From what a header holds. Raises ValueError or TypeError for what is no range, or not one of these."""
         return cls(**{key: _range(value) for key, value in stated.items()})
 
 
 @dataclass(frozen=True)
-class Model:
+class DenoiserCheckpoint:
     """A denoiser ready for use, with its name, checksum and range of validity."""
 
     name: str
     sha256: str
     denoiser: Denoiser
-    domain: Domain
+    domain: TrainingDomain
     training: Mapping[str, object] = field(default_factory=dict)
 
 
-def save(
+def save_denoiser(
     path: Path,
     denoiser: Denoiser,
-    domain: Domain,
+    domain: TrainingDomain,
     training: Mapping[str, object],
     dtype: torch.dtype = torch.float32,
 ) -> str:
@@ -68,45 +68,48 @@ def save(
         "domain": json.dumps(asdict(domain)),
         "training": json.dumps(training),
         **({"context": str(denoiser.context)} if denoiser.context else {}),
-        **({"estimates": NOISE_FREE} if denoiser.noise_free else {}),
+        **({"estimates": NOISE_FREE_IMAGE} if denoiser.noise_free else {}),
     }
-    data = files.packed(denoiser.network, header, dtype)
+    data = files.serialise_weights(denoiser.network, header, dtype)
     replace_file(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def load(model: str, device: torch.device | str = "cpu") -> Model:
+def load_denoiser(model: str, device: torch.device | str = "cpu") -> DenoiserCheckpoint:
     """A shipped model by name, one that the user added by name, or a file by path, looked for in this order.
 
     Checksum (of shipped and added ones), format, shapes and finiteness are checked. Raises IncompatibleCheckpoint
     naming the file and the way out.
     """
-    if model in files.shipped("denoiser"):
+    if model in files.shipped_weights("denoiser"):
         return _model(files.read_shipped(model), model, model, device)
-    if user_models.is_name(model) and model in user_models.names("denoiser"):
-        return _model(files.read_added(model), str(user_models.path(model)), model, device)
+    if user_models.is_valid_name(model) and model in user_models.user_model_hashes("denoiser"):
+        return _model(files.read_added(model), str(user_models.weights_path(model)), model, device)
     path = Path(model)
     if not path.exists():
-        shipped, own = (", ".join(sorted(names("denoiser"))) or "none" for names in (files.shipped, user_models.names))
+        shipped, own = (
+            ", ".join(sorted(names("denoiser"))) or "none"
+            for names in (files.shipped_weights, user_models.user_model_hashes)
+        )
         raise IncompatibleCheckpoint(
             f"no model '{model}': neither a file nor one of the shipped models ({shipped}) or of your own ({own})"
         )
-    return _model(files.read(path), str(path), name_of(path), device)
+    return _model(files.read_weights(path), str(path), model_name(path), device)
 
 
-def name_of(path: Path) -> str:
+def model_name(path: Path) -> str:
     """What a model is called that is given by its file."""
     # Every run folder holds a model.safetensors: there the folder is the telling name.
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
-def _model(found: Weights, path: str, name: str, device: torch.device | str) -> Model:
+def _model(found: WeightsFile, path: str, name: str, device: torch.device | str) -> DenoiserCheckpoint:
     denoiser, domain, training = _describe(path, found.header)
-    files.fill(denoiser.network, found.tensors, path, f"the network '{denoiser.spec.name}'")
-    return Model(name, found.sha256, denoiser.to(device).eval(), domain, training)
+    files.load_weights(denoiser.network, found.tensors, path, f"the network '{denoiser.spec.name}'")
+    return DenoiserCheckpoint(name, found.sha256, denoiser.to(device).eval(), domain, training)
 
 
-def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Domain, dict[str, object]]:
+def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, TrainingDomain, dict[str, object]]:
     """The denoiser without memory for its weights (device 'meta'), so that no header can ask for too much of it."""
     if header.get("format") != FORMAT:
         raise IncompatibleCheckpoint(
@@ -116,10 +119,10 @@ def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Domain, d
     try:
         network = json.loads(header["network"])
         scale = Scale(**json.loads(header["scale"]))
-        domain = Domain.of(json.loads(header["domain"]))
+        domain = TrainingDomain.of(json.loads(header["domain"]))
         with torch.device("meta"):
-            spec, context = Spec(network["name"], network["settings"]), int(header.get("context", "0"))
-            denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE)
+            spec, context = NetworkSpec(network["name"], network["settings"]), int(header.get("context", "0"))
+            denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE_IMAGE)
         return denoiser, domain, dict(json.loads(header["training"]))
     except Exception as error:  # a damaged description can be wrong in any way
         reason = str(error) or type(error).__name__

@@ -11,7 +11,7 @@ from torch import Tensor
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 from lowdose.models.classical import CLASSICAL
 from lowdose.networks.denoiser import channels_last
 
@@ -30,14 +30,14 @@ class HUDenoiser(Protocol):
 
     @property
     def noise_free(self) -> bool:
-        """Whether what it makes has no noise; see ``infer.dose``."""
+        """Whether what it makes has no noise; see ``models.noise_retention``."""
         ...
 
     def denoise(self, hu: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
-class ReadyModel:
+class LoadedModel:
     """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights.
 
     keeps: share of the noise that a model of the noise-free image leaves; None = by the noise of each slice.
@@ -47,21 +47,21 @@ class ReadyModel:
     name: str
     sha256: str
     denoiser: HUDenoiser
-    domain: Domain | None
+    domain: TrainingDomain | None
     device: torch.device
-    keeps: float | None = None
+    noise_kept: float | None = None
     engine: str = "torch"
     precision: str = "exact"
 
 
-def find(name: str, device: torch.device) -> ReadyModel:
+def load_by_name(name: str, device: torch.device) -> LoadedModel:
     """Raises IncompatibleCheckpoint when ``name`` is neither shipped, added, classical nor a sound weights file."""
     if name in CLASSICAL:
-        return ReadyModel(name, "", CLASSICAL[name], None, device)
+        return LoadedModel(name, "", CLASSICAL[name], None, device)
     try:
-        model = checkpoint.load(name, device)
+        model = checkpoint.load_denoiser(name, device)
     except IncompatibleCheckpoint as error:
         hint = f". Classical filters: {', '.join(CLASSICAL)}." if "no model" in str(error) else ""
         raise IncompatibleCheckpoint(f"{error}{hint}") from error
     channels_last(model.denoiser)
-    return ReadyModel(model.name, model.sha256, model.denoiser, model.domain, device)
+    return LoadedModel(model.name, model.sha256, model.denoiser, model.domain, device)

@@ -11,9 +11,9 @@ from typing import Any
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks import anatomy
-from lowdose.weights.files import Weights
+from lowdose.weights.files import WeightsFile
 
 KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", autoencoder_file.FORMAT: "autoencoder"}
 TABLE = "embeddings"
@@ -22,9 +22,9 @@ NOT_TRAINED = ("running_mean", "running_var", autoencoder_file.WORDS)
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelInfo:
     """kind: of ``KINDS``, or 'vocabulary'. network: its name, or what stands for one; settings: what it was built with.
-    parameters: trained numbers, None for a table of words. ranges: what a denoiser was trained on (``Domain``), else
+    parameters: trained numbers, None for a table of words. ranges: what a denoiser was trained on (``TrainingDomain``), else
     empty. scale: HU and network units of a denoiser, else empty. training: as the recipe wrote it. precision: of the
     stored weights. size: of the file in bytes. rest: whatever else the header holds.
     """
@@ -42,7 +42,7 @@ class Facts:
     rest: Mapping[str, Any]
 
 
-def of(found: Weights, named: str) -> Facts:
+def read_model_info(found: WeightsFile, named: str) -> ModelInfo:
     """Raises IncompatibleCheckpoint, saying ``named``, for a file that is none of ours or is badly described."""
     header = {key: _parsed(text) for key, text in found.header.items()}
     stated = header.pop("format", "not stated")
@@ -54,12 +54,12 @@ def of(found: Weights, named: str) -> Facts:
         )
     try:
         network, settings = _network(kind, header, found)
-        return Facts(
+        return ModelInfo(
             kind=kind,
             network=network,
             settings=settings,
             parameters=None if kind == "vocabulary" else _parameters(found),
-            ranges=asdict(Domain.of(header.pop("domain"))) if kind == "denoiser" else {},
+            ranges=asdict(TrainingDomain.of(header.pop("domain"))) if kind == "denoiser" else {},
             scale=dict(header.pop("scale")) if kind == "denoiser" else {},
             training=dict(header.pop("training", {})),
             precision=_precision(found),
@@ -72,7 +72,7 @@ def of(found: Weights, named: str) -> Facts:
         raise IncompatibleCheckpoint(f"{named}: its description is damaged ({reason}); copy it again") from error
 
 
-def card_beside(path: Path) -> Path | None:
+def find_card(path: Path) -> Path | None:
     """The model card of a file: of its name with the suffix .md, or card.md in its folder."""
     return next((card for card in (path.with_suffix(".md"), path.with_name("card.md")) if card.is_file()), None)
 
@@ -85,7 +85,7 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _network(kind: str, header: dict[str, Any], found: Weights) -> tuple[str, dict[str, Any]]:
+def _network(kind: str, header: dict[str, Any], found: WeightsFile) -> tuple[str, dict[str, Any]]:
     """Its name and what it was built with, taken out of the header."""
     if kind == "denoiser":
         network = header.pop("network")
@@ -98,7 +98,7 @@ def _network(kind: str, header: dict[str, Any], found: Weights) -> tuple[str, di
     return f"{len(found.tensors[TABLE]):,} words", {}
 
 
-def _parameters(found: Weights) -> int:
+def _parameters(found: WeightsFile) -> int:
     return sum(
         tensor.numel()
         for name, tensor in found.tensors.items()
@@ -106,7 +106,7 @@ def _parameters(found: Weights) -> int:
     )
 
 
-def _precision(found: Weights) -> str:
+def _precision(found: WeightsFile) -> str:
     """Counts of batches seen are whole numbers in every file; they say something only where there is nothing else."""
     tensors = found.tensors.values()
     types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()} or {tensor.dtype for tensor in tensors}

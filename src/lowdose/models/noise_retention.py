@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from lowdose.image import Slice
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.models.load import ReadyModel
-from lowdose.models.training_domain import Measured
+from lowdose.models.load import LoadedModel
+from lowdose.models.training_domain import SeriesMeasurements
 
-USUAL = 130.0
+USUAL_NOISE = 130.0
 """HU mm^1.5: SD of the noise at usual dose, over its mean frequency (1/mm) to the power 1.5.
 
 The noise power of filtered back-projection is f A(f)^2 over the plane (Kijewski & Judy, PMB 1987): passing twice the
@@ -18,17 +18,17 @@ that the models are trained on lie between 95 and 125, the full dose of patient 
 its pairs.
 """
 
-MOST = 0.8
+MAX_SHARE = 0.8
 """Kept at most, so that a model does something on a scan of the best quality too."""
 
-UNKNOWN = 0.25
+SHARE_IF_UNMEASURED = 0.25
 """Kept where the noise cannot be measured."""
 
-PIXEL_MM = 0.75
+ASSUMED_PIXEL_MM = 0.75
 """Taken for the side of a pixel where none is stated."""
 
 
-def share(noise_sd: float | None, f_av: float | None) -> float:
+def retained_share(noise_sd: float | None, f_av: float | None) -> float:
     """The share of the noise's variance that usual dose would have: this scan's dose as a fraction of that.
 
     In an image at dose a the noise of usual dose and what low dose added are independent and alike, so of the noise
@@ -36,22 +36,26 @@ def share(noise_sd: float | None, f_av: float | None) -> float:
     f_av in 1/mm.
     """
     if noise_sd == 0:
-        return MOST
+        return MAX_SHARE
     if noise_sd is None or not f_av:
-        return UNKNOWN
-    return min(MOST, float(USUAL * f_av**1.5 / noise_sd) ** 2)
+        return SHARE_IF_UNMEASURED
+    return min(MAX_SHARE, float(USUAL_NOISE * f_av**1.5 / noise_sd) ** 2)
 
 
-def for_series(model: ReadyModel, measured: Measured) -> ReadyModel:
+def fit_to_series(model: LoadedModel, measured: SeriesMeasurements) -> LoadedModel:
     """``model`` for the slices of one series: what they keep is decided once, so that all look alike."""
-    return replace(model, keeps=share(measured.noise_sd, measured.noise_f_av)) if model.denoiser.noise_free else model
+    return (
+        replace(model, noise_kept=retained_share(measured.noise_sd, measured.noise_f_av))
+        if model.denoiser.noise_free
+        else model
+    )
 
 
-def kept(model: ReadyModel, item: Slice) -> float:
+def noise_kept(model: LoadedModel, item: Slice) -> float:
     """The share of the noise that a slice keeps at strength 1: 0 for a model that decides by itself what stays."""
     if not model.denoiser.noise_free:
         return 0.0
-    if model.keeps is not None:
-        return model.keeps
-    level = noise_level(item.hu, item.valid, item.mean_pixel_mm or PIXEL_MM)
-    return UNKNOWN if level is None else share(level.sd, level.f_av)
+    if model.noise_kept is not None:
+        return model.noise_kept
+    level = noise_level(item.hu, item.valid, item.mean_pixel_mm or ASSUMED_PIXEL_MM)
+    return SHARE_IF_UNMEASURED if level is None else retained_share(level.sd, level.f_av)

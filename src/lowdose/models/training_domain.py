@@ -8,14 +8,14 @@ import numpy as np
 
 from lowdose.io.source import Source
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 
-SAMPLES = 5
+SAMPLED_SLICES = 5
 TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeriesMeasurements:
     """Noise SD (HU), its mean frequency (1/mm, 1-D radial weights), pixel and slice thickness (mm); None = unknown."""
 
     noise_sd: float | None
@@ -27,10 +27,10 @@ class Measured:
         return {key: None if value is None else round(value, 4) for key, value in asdict(self).items()}
 
 
-def measure(source: Source) -> Measured:
+def measure_series(source: Source) -> SeriesMeasurements:
     """Medians over a few evenly spread slices of the series."""
     count = len(source)
-    chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLES, count) + 2)[1:-1].round()} or {0})
+    chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLED_SLICES, count) + 2)[1:-1].round()} or {0})
     sds, frequencies, pixels = [], [], []
     for index in chosen:
         item = source.read(index)
@@ -41,14 +41,14 @@ def measure(source: Source) -> Measured:
             sds.append(level.sd)
             if pixel is not None:
                 frequencies.append(level.f_av)
-    return Measured(_median(sds), _median(frequencies), _median(pixels), source.acquisition.thickness_mm)
+    return SeriesMeasurements(_median(sds), _median(frequencies), _median(pixels), source.acquisition.thickness_mm)
 
 
 def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-NAMES = {
+QUANTITIES = {
     "noise_sd": ("noise SD", "HU"),
     "noise_f_av": ("mean noise frequency", "1/mm"),
     "pixel_mm": ("pixel size", "mm"),
@@ -56,10 +56,10 @@ NAMES = {
 }
 
 
-def outside(measured: Measured, domain: Domain) -> list[str]:
+def domain_warnings(measured: SeriesMeasurements, domain: TrainingDomain) -> list[str]:
     """One warning for each quantity that lies outside the training range, or cannot be compared."""
     warnings = []
-    for key, (name, unit) in NAMES.items():
+    for key, (name, unit) in QUANTITIES.items():
         value, allowed = getattr(measured, key), getattr(domain, key)
         if allowed is None:
             continue

@@ -105,24 +105,24 @@ def _shown(image: Tensor) -> Tensor:
     return torch.cat([(hu / 1000).clamp(-1.1, 2.0), ((hu - 40) / 200).clamp(-1.0, 1.0)], dim=1)
 
 
-def packed(network: Anatomy, training: Mapping[str, object], dtype: torch.dtype = torch.float32) -> bytes:
+def serialise_anatomy(network: Anatomy, training: Mapping[str, object], dtype: torch.dtype = torch.float32) -> bytes:
     """A weights file that ``load`` reads: weights, classes, and how they were trained."""
     header = {"format": FORMAT, "classes": json.dumps(CLASSES), "training": json.dumps(training)}
-    return files.packed(network, header, dtype)
+    return files.serialise_weights(network, header, dtype)
 
 
-def load(path: Path | None = None) -> Anatomy:
+def load_anatomy(path: Path | None = None) -> Anatomy:
     """The network of ``read``."""
-    return read(path)[0]
+    return read_anatomy(path)[0]
 
 
-def read(path: Path | None = None) -> tuple[Anatomy, str]:
+def read_anatomy(path: Path | None = None) -> tuple[Anatomy, str]:
     """The shipped anatomy network, or one in a file that the recipe ``anatomy`` wrote, and the SHA-256 of its file.
 
     Eval mode, no gradients. Raises IncompatibleCheckpoint when the file is damaged, of another kind, or has other
     classes.
     """
-    found = files.read_shipped("anatomy") if path is None else files.read(path)
+    found = files.read_shipped("anatomy") if path is None else files.read_weights(path)
     named = str(path or "anatomy")
     if found.header.get("format") != FORMAT:
         raise IncompatibleCheckpoint(
@@ -133,6 +133,6 @@ def read(path: Path | None = None) -> tuple[Anatomy, str]:
         raise IncompatibleCheckpoint(f"{named}: was trained on other classes; train it anew with this version")
     with torch.device("meta"):
         made = Anatomy()
-    files.fill(made, found.tensors, named, "the anatomy network")
+    files.load_weights(made, found.tensors, named, "the anatomy network")
     channels_last(made)
     return made.eval().requires_grad_(False), found.sha256

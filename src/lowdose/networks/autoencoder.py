@@ -97,15 +97,15 @@ class Autoencoder(nn.Module):
         return self.decode(found.embedding), found
 
 
-def mirrored(image: Tensor, stride: int) -> Tensor:
+def pad_to_stride(image: Tensor, stride: int) -> Tensor:
     """(B, C, H, W) mirrored at the far edges up to sides that are multiples of ``stride``."""
     down, right = (-side % stride for side in image.shape[-2:])
     return functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
 
 
-def reconstructed(autoencoder: Autoencoder, image: Tensor) -> tuple[Tensor, Quantised]:
+def reconstruct(autoencoder: Autoencoder, image: Tensor) -> tuple[Tensor, Quantised]:
     """(an image (B, 1, H, W) of any size as its words tell it, within [0, 1]; the words of the mirrored image)."""
-    made, found = autoencoder(mirrored(image, autoencoder.stride))
+    made, found = autoencoder(pad_to_stride(image, autoencoder.stride))
     return made[..., : image.shape[-2], : image.shape[-1]].clamp(0.0, 1.0), found
 
 

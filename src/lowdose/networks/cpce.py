@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowdose.network_spec import network
+from lowdose.network_spec import register_network
 from lowdose.networks.full_precision import full_precision
 
 DEPTH = 4
 
 
-@network("cpce")
+@register_network("cpce")
 class CPCE(nn.Module):
     """Four 3x3 convolutions and four 3x3 transposed ones, none padded; no bias, no skip from input to output.
 

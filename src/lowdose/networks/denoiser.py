@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
-from lowdose.network_spec import Spec
+from lowdose.network_spec import NetworkSpec
 
 MARGIN = 8
 """Pixels of mirrored image around the real one: convolutions pad with zeros, and what that does stays in here."""
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
     number of slices.
     """
 
-    def __init__(self, spec: Spec, scale: Scale, context: int = 0, noise_free: bool = False) -> None:
+    def __init__(self, spec: NetworkSpec, scale: Scale, context: int = 0, noise_free: bool = False) -> None:
         super().__init__()
         self.spec = spec
         self.scale = scale

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.network_spec import network
+from lowdose.network_spec import register_network
 from lowdose.networks.full_precision import full_precision
 
 SLOPE = 0.01
@@ -63,7 +63,7 @@ class Block(nn.Module):
         return result
 
 
-@network("esau_net")
+@register_network("esau_net")
 class ESAUNet(nn.Module):
     """(B, 1, H, W) -> the same, H and W multiples of 8. No bias and no input-output skip; 4,914,230 parameters."""
 

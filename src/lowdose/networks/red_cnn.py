@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowdose.network_spec import network
+from lowdose.network_spec import register_network
 
 
-@network("red_cnn")
+@register_network("red_cnn")
 class REDCNN(nn.Module):
     """Five 5x5 convolutions and five 5x5 transposed ones, none padded, with three additive shortcuts.
 

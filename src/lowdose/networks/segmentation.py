@@ -19,8 +19,8 @@ RANGE_MM = (0.1, 10.0)
 
 
 @torch.inference_mode()
-def segment(network: Anatomy, hu: HU, pixel_mm: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """(y, x) HU -> (y, x) numbers of ``organs.CLASSES``, on the same grid.
+def segment_slice(network: Anatomy, hu: HU, pixel_mm: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """(y, x) HU -> (y, x) numbers of ``organ_classes.CLASSES``, on the same grid.
 
     pixel_mm: (down the rows, along the columns); None, or sizes no body was ever scanned with, are taken as
     ``WORKING_MM``. Values that are not numbers count as air.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.network_spec import network
+from lowdose.network_spec import register_network
 
 
 class Block(nn.Module):
@@ -23,7 +23,7 @@ class Block(nn.Module):
         return result
 
 
-@network("shuffle_unet")
+@register_network("shuffle_unet")
 class ShuffleUNet(nn.Module):
     """(B, 1, H, W) -> the same; sides multiples of 8. 1,479,796 parameters at width 48.
 

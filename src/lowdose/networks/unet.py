@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.network_spec import network
+from lowdose.network_spec import register_network
 
 
 def _pair(inside: int, outside: int) -> nn.Sequential:
@@ -18,7 +18,7 @@ def _pair(inside: int, outside: int) -> nn.Sequential:
     )
 
 
-@network("unet")
+@register_network("unet")
 class UNet(nn.Module):
     """(B, slices, H, W) -> (B, 1, H, W), the middle one of an odd number of neighbouring slices without its noise.
 

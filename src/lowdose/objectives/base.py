@@ -20,7 +20,7 @@ class Objective(nn.Module, ABC):
     def terms(self, pred: Tensor, target: Tensor) -> Mapping[str, Tensor]:
         """Every weighted scalar term by name; the objective is their sum."""
 
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         """What decides the value besides numbers, by name: a run resumes with the same only."""
         return {}
 
@@ -63,10 +63,10 @@ class Sum(Objective):
                 result[name] = weight * value
         return result
 
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         result: dict[str, object] = {}
         for _, part in self.weighted():
-            for name, value in part.facts().items():
+            for name, value in part.fingerprint().items():
                 if result.setdefault(name, value) != value:
                     raise ValueError(f"two parts of one objective have another '{name}' each: {result[name]}, {value}")
         return result

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.errors import InvalidSetting
-from lowdose.networks.autoencoder import Autoencoder, mirrored
+from lowdose.networks.autoencoder import Autoencoder, pad_to_stride
 from lowdose.objectives.base import Objective
 
 
@@ -23,7 +23,7 @@ class Leda(Objective):
     all elements, as in the authors' release. Latents are those before quantisation, after the projection to the
     width of the embeddings. Gradients pass the quantiser as if it were not there, and reach the prediction only.
 
-    autoencoder: is frozen, not copied, and stays in eval mode. source: says which one, for ``facts``.
+    autoencoder: is frozen, not copied, and stays in eval mode. source: says which one, for ``fingerprint``.
     Images whose sides are no multiples of its stride are mirrored at the far edges up to the next, prediction and
     target alike. Raises InvalidSetting for weights that are negative, not finite or both 0.
     """
@@ -69,8 +69,8 @@ class Leda(Objective):
             found["leda_discrete"] = self.discrete * functional.mse_loss(read, words)
         return found
 
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         return {"autoencoder": self.source}
 
     def _latents(self, image: Tensor) -> Tensor:
-        return self.autoencoder.encode(mirrored(image, self.autoencoder.stride))
+        return self.autoencoder.encode(pad_to_stride(image, self.autoencoder.stride))

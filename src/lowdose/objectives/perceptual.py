@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.base import FrozenFeatures
 from lowdose.objectives.base import Objective
 
 
@@ -18,10 +18,10 @@ class Perceptual(Objective):
 
     Johnson et al. divide each layer by its size only. Here a layer of large numbers counts as one of small ones does,
     so that a weight means the same for every network and for any number of layers. source: says which features, for
-    ``facts``.
+    ``fingerprint``.
     """
 
-    def __init__(self, features: Frozen, source: str = "") -> None:
+    def __init__(self, features: FrozenFeatures, source: str = "") -> None:
         super().__init__()
         self.features = features
         self.source = source
@@ -36,7 +36,7 @@ class Perceptual(Objective):
         layers = [_relative(seen[name].float(), wanted[name].float()) for name in wanted]
         return {"perceptual": torch.stack(layers).mean()}
 
-    def facts(self) -> Mapping[str, object]:
+    def fingerprint(self) -> Mapping[str, object]:
         return {"features": self.source}
 
 

@@ -57,7 +57,7 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Frame:
+class BodyCoordinates:
     """Places shapes of the reference body in the patient. Reference mm: x to the left, y to the back, z above L1.
 
     shift, grow and about: the change of position (mm) and size of the organ being made, see ``vary``. variety: by how
@@ -75,7 +75,9 @@ class Frame:
         """Random numbers of their own for each organ: adding one changes no other."""
         return np.random.default_rng((self.seed, zlib.crc32(key.encode())))
 
-    def vary(self, key: str, about: tuple[float, float, float], shift: float = 3.0, grow: float = 0.06) -> Frame:
+    def vary(
+        self, key: str, about: tuple[float, float, float], shift: float = 3.0, grow: float = 0.06
+    ) -> BodyCoordinates:
         """A frame that moves and scales what it makes around ``about`` by random amounts of these SDs (mm, share)."""
         rng = self.rng(key)
         shift, grow = self.variety * shift, min(self.variety * grow, LARGEST_GROWTH)

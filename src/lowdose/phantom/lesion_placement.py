@@ -19,7 +19,7 @@ from lowdose.volume import Volume
 
 
 @dataclass(frozen=True)
-class Finding:
+class PlannedLesion:
     """A lesion to be put in: place (x, y, z) mm in the patient, diameter mm, contrast HU (None: usual for the kind)."""
 
     kind: str
@@ -36,11 +36,11 @@ _ALLOWED = {
 }
 
 
-def findings(scene: Scene) -> list[Finding]:
+def plan_lesions(scene: Scene) -> list[PlannedLesion]:
     """What this patient has, wherever the slices are."""
     frame = scene.frame
     rng = frame.rng("findings")
-    made: list[Finding] = []
+    made: list[PlannedLesion] = []
     if rng.random() < 0.75:
         made += _within("metastasis", liver_shape(frame), int(rng.integers(1, 6)), (6.0, 30.0), scene, rng)
     for side in (1, -1):
@@ -53,8 +53,8 @@ def findings(scene: Scene) -> list[Finding]:
 
 def _within(
     kind: str, shape: Loft, count: int, sizes: tuple[float, float], scene: Scene, rng: np.random.Generator
-) -> list[Finding]:
-    made: list[Finding] = []
+) -> list[PlannedLesion]:
+    made: list[PlannedLesion] = []
     low, high = shape.contours.min(axis=(0, 1)), shape.contours.max(axis=(0, 1))
     for _ in range(count):
         diameter = float(np.exp(rng.uniform(*np.log(sizes))))
@@ -64,21 +64,21 @@ def _within(
         name = kind if kind == "metastasis" else "part_solid_nodule" if part_solid else "solid_nodule"
         for spot in spots[shape.holds(spots)][:12]:
             if _apart(spot, diameter, made) and _clear(scene, kind, spot, 0.6 * diameter + 2.0):
-                made.append(Finding(name, (spot[0], spot[1], spot[2]), diameter, contrast, seed))
+                made.append(PlannedLesion(name, (spot[0], spot[1], spot[2]), diameter, contrast, seed))
                 break
     return made
 
 
-def _on_kidney(scene: Scene, side: int, rng: np.random.Generator) -> list[Finding]:
+def _on_kidney(scene: Scene, side: int, rng: np.random.Generator) -> list[PlannedLesion]:
     size, seed = float(rng.uniform(8, 32)), int(rng.integers(1 << 30))
     for _ in range(12):
         x, y, z = kidney_edge(scene.frame, side, rng).tolist()
         if _clear(scene, "cyst", np.array([x, y, z]), 0.55 * size):
-            return [Finding("cyst", (x, y, z), size, None, seed)]
+            return [PlannedLesion("cyst", (x, y, z), size, None, seed)]
     return []
 
 
-def _apart(spot: Points, diameter: float, others: list[Finding]) -> bool:
+def _apart(spot: Points, diameter: float, others: list[PlannedLesion]) -> bool:
     return all(np.linalg.norm(spot - other.place) > 0.7 * (diameter + other.diameter) + 2.0 for other in others)
 
 
@@ -90,10 +90,12 @@ def _clear(scene: Scene, kind: str, spot: Points, radius: float) -> bool:
     return bool(np.isin(labels[inside], list(_ALLOWED[kind])).all())
 
 
-def with_findings(scene: Scene, volume: Volume, labels: NDArray[np.uint8]) -> tuple[Volume, tuple[Lesion, ...]]:
-    """The volume with the patient's lesions in it; cysts get their own label in ``labels``."""
+def insert_planned_lesions(
+    scene: Scene, volume: Volume, labels: NDArray[np.uint8]
+) -> tuple[Volume, tuple[Lesion, ...]]:
+    """The volume with the patient's lesions in it; cysts get their own label in ``anatomical_labels``."""
     lesions = []
-    for finding in findings(scene):
+    for finding in plan_lesions(scene):
         x, y, z = scene.warp.to_image(np.array(finding.place)) - volume.geometry.origin
         dz, dy, dx = volume.geometry.spacing
         done = put(volume, finding.kind, (z / dz, y / dy, x / dx), finding.diameter, finding.contrast, finding.seed)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from lowdose.anatomical_labels import NAMES
 from lowdose.errors import InvalidSetting
 from lowdose.image import Acquisition, Geometry
-from lowdose.phantom.body_coordinates import Build, Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates, Build
 from lowdose.phantom.contrast_phases import enhancement
-from lowdose.phantom.lesion_placement import with_findings
+from lowdose.phantom.lesion_placement import insert_planned_lesions
 from lowdose.phantom.lesions import Lesion
 from lowdose.phantom.scene import Scene
 from lowdose.volume import Volume
@@ -71,7 +71,7 @@ def digital_patient(
     thick = spacing_mm if thickness_mm is None else thickness_mm
     _check(seed, size, pixel_mm, thick, variety)
 
-    frame = Frame(seed, Build.draw(seed) if build is None else build, variety=variety)
+    frame = BodyCoordinates(seed, Build.draw(seed) if build is None else build, variety=variety)
     scene = Scene(frame, enhancement(phase, frame.rng("uptake")))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         drawn = list(pool.map(lambda z: scene.slice(float(z), size, pixel_mm, thick), levels))
@@ -81,7 +81,7 @@ def digital_patient(
     labels = np.stack([label for _, label in drawn])
     found: tuple[Lesion, ...] = ()
     if lesions:
-        volume, found = with_findings(scene, volume, labels)
+        volume, found = insert_planned_lesions(scene, volume, labels)
     mask = np.any([lesion.mask for lesion in found], axis=0) if found else np.zeros(labels.shape, bool)
     return Patient(volume, labels, found, mask, scene.frame.build, phase)
 

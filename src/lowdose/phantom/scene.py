@@ -25,7 +25,7 @@ from lowdose.phantom.anatomy import (
     spine,
     viscera,
 )
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Canvas, Organ
 from lowdose.phantom.drawing.distances import F32
 from lowdose.phantom.drawing.plane import Points
@@ -38,7 +38,7 @@ SUB_MM = 1.8
 class Scene:
     """All organs of a patient in the order they are painted; slices are cut from it."""
 
-    def __init__(self, frame: Frame, hu: dict[str, float]) -> None:
+    def __init__(self, frame: BodyCoordinates, hu: dict[str, float]) -> None:
         self.frame = frame
         self.trunk = body.trunk(frame)
         self.organs = _organs(frame, self.trunk, hu)
@@ -73,7 +73,7 @@ class Scene:
         return canvas
 
 
-def _organs(frame: Frame, trunk: body.Trunk, hu: dict[str, float]) -> Sequence[Organ]:
+def _organs(frame: BodyCoordinates, trunk: body.Trunk, hu: dict[str, float]) -> Sequence[Organ]:
     organs = [
         *body.outline(frame, trunk),
         *shoulder.muscles(frame),

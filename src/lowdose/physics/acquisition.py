@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowdose.physics.dose_simulator import expect, generator, reconstruct
+from lowdose.physics.dose_simulator import expected_counts, noise_generator, reconstruct
 from lowdose.physics.kernels import Kernel
-from lowdose.physics.photon_counts import check_dose, measure
+from lowdose.physics.photon_counts import check_dose, draw_counts
 from lowdose.physics.scanner import Scanner
 from lowdose.volume import Volume
 
@@ -45,8 +45,10 @@ def acquire(
     thickness, dy, dx = body.geometry.spacing
     low, full = np.empty_like(body.hu), np.empty_like(body.hu)
     for z, plane in enumerate(body.hu):
-        expected = expect(scanner, plane, (dy, dx), mas * thickness)
-        measured = measure(expected.photons, expected.air, dose, scanner.electronic, generator(seed, f"slice {z}"))
+        expected = expected_counts(scanner, plane, (dy, dx), mas * thickness)
+        measured = draw_counts(
+            expected.photons, expected.air, dose, scanner.electronic, noise_generator(seed, f"slice {z}")
+        )
         for scan, lines in zip((low, full), measured, strict=True):
             scan[z] = reconstruct(scanner, kernel, scanner.correct(lines), expected.grid, device) - 1000
         progress(z + 1)

@@ -14,7 +14,7 @@ from lowdose.image import HU, Mask
 from lowdose.physics.fbp import FBP
 from lowdose.physics.geometry import Grid, ParallelBeam
 from lowdose.physics.kernels import Kernel
-from lowdose.physics.photon_counts import check_dose, measure
+from lowdose.physics.photon_counts import check_dose, draw_counts
 from lowdose.physics.projection import Projector
 from lowdose.physics.scanner import Array, Scanner
 
@@ -63,20 +63,20 @@ class DoseSimulator:
         self, hu: HU, pixel_mm: tuple[float, float], *, exposure: float, dose: float, seed: int, key: str
     ) -> HU:
         """The noise that ``simulate`` adds, (y, x) HU; zero outside the measured field."""
-        return self.noise(self.expected(hu, pixel_mm, exposure), dose, generator(seed, key))
+        return self.noise(self.expected(hu, pixel_mm, exposure), dose, noise_generator(seed, key))
 
     def expected(self, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
         """What full dose is expected to count of a slice (y, x) in HU."""
-        return expect(self.scanner, hu, pixel_mm, exposure)
+        return expected_counts(self.scanner, hu, pixel_mm, exposure)
 
     def noise(self, expected: Expected, dose: float, rng: np.random.Generator) -> HU:
         """One realisation of what ``dose`` adds to full dose, (y, x) HU."""
-        low, full = measure(expected.photons, expected.air, dose, self.scanner.electronic, rng)
+        low, full = draw_counts(expected.photons, expected.air, dose, self.scanner.electronic, rng)
         missing = self.scanner.correct(low) - self.scanner.correct(full)
         return reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
 
 
-def expect(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
+def expected_counts(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
     """Photons expected at full dose behind a slice (y, x) in HU; exposure: mAs times mm of slice."""
     grid = Grid((hu.shape[0], hu.shape[1]), pixel_mm)
     attenuation = torch.from_numpy(scanner.attenuation(hu))
@@ -89,10 +89,10 @@ def reconstruct(scanner: Scanner, kernel: Kernel, integrals: Array, grid: Grid, 
     """Line integrals (views, detectors) -> (y, x) in units of HU, where nothing is 0; 0 outside the measured field."""
     rays = torch.from_numpy(integrals.astype(np.float32)).to(device)
     image = fbp(scanner.rays, grid, kernel)(rays).cpu().numpy()
-    return np.where(field(scanner.rays, grid), image * np.float32(1000 / scanner.mu_water), np.float32(0))
+    return np.where(field_of_view(scanner.rays, grid), image * np.float32(1000 / scanner.mu_water), np.float32(0))
 
 
-def generator(seed: int, key: str) -> np.random.Generator:
+def noise_generator(seed: int, key: str) -> np.random.Generator:
     """Random numbers for one slice: a stream of its own, the same on every machine."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
@@ -125,7 +125,7 @@ def fbp(rays: ParallelBeam, grid: Grid, kernel: Kernel) -> FBP:
 
 
 @lru_cache(maxsize=4)
-def field(rays: ParallelBeam, grid: Grid) -> Mask:
+def field_of_view(rays: ParallelBeam, grid: Grid) -> Mask:
     """(y, x): pixels that every view sees."""
     y, x = grid.axes()
     return np.asarray(np.hypot(y[:, None], x) < rays.radius_mm)

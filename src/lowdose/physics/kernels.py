@@ -33,7 +33,7 @@ class Kernel:
     @property
     def label(self) -> str:
         """In at most 16 characters, as a header holds a kernel: 'D45', 'Hann 0.9/mm', 'ramp'."""
-        known = next((name.upper() for name, kernel in NAMED.items() if kernel == self), None)
+        known = next((name.upper() for name, kernel in KERNELS.items() if kernel == self), None)
         return (f"Hann {self.cutoff:.3g}/mm" if known is None else known) if self.window == "hann" else self.window
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Kernel:
         return float((f * power).sum() / power.sum())
 
 
-def matching(f_av: float, pixel_mm: float, sample_mm: float) -> Kernel:
+def kernel_matching_f_av(f_av: float, pixel_mm: float, sample_mm: float) -> Kernel:
     """The Hann kernel whose noise has this mean frequency (1/mm); for more than any Hann window gives, the ramp.
 
     Raises InvalidSetting unless the frequency is positive.
@@ -91,10 +91,10 @@ B30 = Kernel("hann", 0.85 * LCD_CT_NYQUIST)
 D45 = Kernel("hann", 2.05 * LCD_CT_NYQUIST)
 """Sharp (Siemens D45), as FDA LCD_CT imitates it: 1.870/mm."""
 
-NAMED = {"ramp": RAMP, "shepp-logan": SHEPP_LOGAN, "b30": B30, "d45": D45}
+KERNELS = {"ramp": RAMP, "shepp-logan": SHEPP_LOGAN, "b30": B30, "d45": D45}
 
 
-def named(text: str) -> Kernel:
+def parse_kernel(text: str) -> Kernel:
     """'b30', 'd45', 'ramp', 'shepp-logan' or 'hann=CUTOFF' (1/mm) -> Kernel. Raises InvalidSetting."""
     window, _, cutoff = text.lower().partition("=")
     if window == "hann":
@@ -102,6 +102,6 @@ def named(text: str) -> Kernel:
             return Kernel("hann", float(cutoff))
         except ValueError as error:
             raise InvalidSetting(f"kernel '{text}': write hann=CUTOFF with a number in 1/mm, as hann=0.8") from error
-    if window not in NAMED or cutoff:
-        raise InvalidSetting(f"kernel '{text}': must be {', '.join(NAMED)} or hann=CUTOFF")
-    return NAMED[window]
+    if window not in KERNELS or cutoff:
+        raise InvalidSetting(f"kernel '{text}': must be {', '.join(KERNELS)} or hann=CUTOFF")
+    return KERNELS[window]

@@ -16,7 +16,7 @@ def check_dose(dose: float) -> None:
         raise InvalidSetting(f"dose {dose}: must be above 0 and at most 1 (1 = the dose of the input)")
 
 
-def measure(
+def draw_counts(
     expected: Array, air: Array, dose: float, electronic: float, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """(low, full): logarithms of air over counts, drawn for one scan at ``dose`` and at full dose, as ``expected``.

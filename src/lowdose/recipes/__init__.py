@@ -7,19 +7,19 @@ import pkgutil
 
 from lowdose.errors import InvalidSetting
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
-from lowdose.training.recipe import AnatomyRecipe, Recipe
+from lowdose.training.recipe import AnatomyRecipe, DenoiserRecipe
 
-AnyRecipe = Recipe | AnatomyRecipe | AutoencoderRecipe
+AnyRecipe = DenoiserRecipe | AnatomyRecipe | AutoencoderRecipe
 
 
-def names() -> list[str]:
+def recipe_names() -> list[str]:
     """Every recipe that ``lowdose train`` knows."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def find(name: str) -> AnyRecipe:
+def get_recipe(name: str) -> AnyRecipe:
     """The recipe called ``name``. Raises InvalidSetting listing the known ones."""
-    if name not in names():
-        raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(names())}")
+    if name not in recipe_names():
+        raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(recipe_names())}")
     recipe: AnyRecipe = importlib.import_module(f"{__name__}.{name}").RECIPE
     return recipe

@@ -2,18 +2,18 @@
 
 from lowdose.methods.supervised import NoiseFree
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import BACKBONES
-from lowdose.training.recipe import DenoiserNumbers, Recipe
+from lowdose.training.denoisers import DENOISERS
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 
-RECIPE = Recipe(
+RECIPE = DenoiserRecipe(
     paper="Moran et al., Noisier2Noise, CVPR 2020, with simulated doses; the project's own weighting",
-    network=BACKBONES["shuffle_unet"].network,
+    network=DENOISERS["shuffle_unet"].network,
     method=lambda denoiser, *_: NoiseFree(denoiser, MSE()),
-    scale=BACKBONES["shuffle_unet"].scale,
-    numbers=DenoiserNumbers(
+    scale=DENOISERS["shuffle_unet"].scale,
+    hyperparameters=DenoiserHyperparameters(
         steps=20_000, batch=8, patch=96, final_learning_rate=1e-5, warmup=200, flux_low=0.7, flux_high=1.0,
-        dose_high=0.7, full_dose_share=0.0, recast_share=0.3, validate_every=1000, checkpoint_every=500,
+        dose_high=0.7, full_dose_share=0.0, kernel_conversion_share=0.3, validate_every=1000, checkpoint_every=500,
     ),
-    any_network=True,
+    accepts_any_network=True,
     needs_dose=True,
 )  # fmt: skip

@@ -8,44 +8,48 @@ from typing import ClassVar
 
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.features.registry import find
+from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import BACKBONES
+from lowdose.training.denoisers import DENOISERS
 from lowdose.training.hyperparameters import LARGE, Limits
-from lowdose.training.recipe import DenoiserNumbers, Recipe, Teacher, supervised
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
 from lowdose.weights import files
 
 
 @dataclass(frozen=True)
-class PerceptualNumbers(DenoiserNumbers):
+class PerceptualHyperparameters(DenoiserHyperparameters):
     """perceptual_weight: of the perceptual loss beside MSE. LEDA does not state it; 0.1 is our choice."""
 
     perceptual_weight: float = 0.1
 
-    LIMITS: ClassVar[Limits] = {**DenoiserNumbers.LIMITS, "perceptual_weight": (0, LARGE)}
+    LIMITS: ClassVar[Limits] = {**DenoiserHyperparameters.LIMITS, "perceptual_weight": (0, LARGE)}
 
 
-def _method(denoiser: Denoiser, numbers: PerceptualNumbers, features: str) -> Supervised:
-    """features: 'NAME' of ``networks.features.find``, or 'NAME:WEIGHTS' with a file, folder or hub name.
+def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, features: str) -> Supervised:
+    """features: 'NAME' of ``networks.features.registry``, or 'NAME:WEIGHTS' with a file, folder or hub name.
 
     With the weight 0 they are not computed at all, so that the training is that of MSE to the last bit.
     """
-    if numbers.perceptual_weight == 0:
+    if hyperparameters.perceptual_weight == 0:
         return Supervised(denoiser, MSE())
     name, _, given = features.partition(":")
-    seen = find(name, given or None)
-    source = f"{seen.name} {hashlib.sha256(files.packed(seen, {})).hexdigest()}"
-    return supervised(denoiser, MSE() + numbers.perceptual_weight * Perceptual(seen, source), numbers.patch)
+    seen = load_features(name, given or None)
+    source = f"{seen.name} {hashlib.sha256(files.serialise_weights(seen, {})).hexdigest()}"
+    return supervised(
+        denoiser, MSE() + hyperparameters.perceptual_weight * Perceptual(seen, source), hyperparameters.patch
+    )
 
 
-RECIPE = Recipe(
+RECIPE = DenoiserRecipe(
     paper="Johnson et al., Perceptual losses, ECCV 2016; Chen et al., LEDA, arXiv 2403.06128 (as a baseline)",
-    network=BACKBONES["red_cnn"].network,
+    network=DENOISERS["red_cnn"].network,
     method=_method,
-    scale=BACKBONES["red_cnn"].scale,
+    scale=DENOISERS["red_cnn"].scale,
     # As the recipe leda, with which this is to be compared.
-    numbers=PerceptualNumbers(steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6),
-    teacher=Teacher("features", "anatomy"),
-    any_network=True,
+    hyperparameters=PerceptualHyperparameters(
+        steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
+    ),
+    teacher=FrozenNetwork("features", "anatomy"),
+    accepts_any_network=True,
 )

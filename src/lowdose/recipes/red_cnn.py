@@ -2,13 +2,13 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import BACKBONES
-from lowdose.training.recipe import DenoiserNumbers, Recipe
+from lowdose.training.denoisers import DENOISERS
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 
-RECIPE = Recipe(
+RECIPE = DenoiserRecipe(
     paper="Chen et al., Low-dose CT with a residual encoder-decoder CNN, IEEE TMI 2017",
-    network=BACKBONES["red_cnn"].network,
+    network=DENOISERS["red_cnn"].network,
     method=lambda denoiser, *_: Supervised(denoiser, MSE()),
-    scale=BACKBONES["red_cnn"].scale,
-    numbers=DenoiserNumbers(steps=100_000, learning_rate=1e-4),
+    scale=DENOISERS["red_cnn"].scale,
+    hyperparameters=DenoiserHyperparameters(steps=100_000, learning_rate=1e-4),
 )

@@ -2,12 +2,12 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import BACKBONES
-from lowdose.training.recipe import Recipe
+from lowdose.training.denoisers import DENOISERS
+from lowdose.training.recipe import DenoiserRecipe
 
-RECIPE = Recipe(
+RECIPE = DenoiserRecipe(
     paper="none: the project's own CPU-sized baseline",
-    network=BACKBONES["unet"].network,
+    network=DENOISERS["unet"].network,
     method=lambda denoiser, *_: Supervised(denoiser, MSE()),
-    scale=BACKBONES["unet"].scale,
+    scale=DENOISERS["unet"].scale,
 )

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lowdose.evaluation.images import FULL, Sample
+from lowdose.evaluation.images import FULL, SampleSlice
 from lowdose.hounsfield import Window
 from lowdose.image import HU
 
@@ -46,7 +46,7 @@ def preview(before: HU, after: HU, window: Window, aspect: float, model: str) ->
     return png(figure)
 
 
-def compare(sample: Sample, window: Window) -> bytes:
+def compare(sample: SampleSlice, window: Window) -> bytes:
     """Every version of one slice in one row."""
     figure, axes = _panels(len(sample.images))
     for place, (name, image) in zip(axes, sample.images.items(), strict=True):
@@ -54,7 +54,7 @@ def compare(sample: Sample, window: Window) -> bytes:
     return png(figure)
 
 
-def differences(sample: Sample) -> bytes:
+def differences(sample: SampleSlice) -> bytes:
     """Every version minus full dose: what is left of the noise, and any structure that was lost or made up."""
     others = {name: image for name, image in sample.images.items() if name != FULL}
     figure, axes = _panels(len(others))
@@ -64,7 +64,7 @@ def differences(sample: Sample) -> bytes:
     return png(figure)
 
 
-def zoom(sample: Sample, window: Window, side: int = 128) -> bytes:
+def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
     """The same square of every version, enlarged: where the full-dose image has most soft-tissue structure."""
     y, x = busiest(sample.images[FULL], window, side)
     figure, axes = _panels(len(sample.images))

@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
 from lowdose.evaluation.images import FULL
-from lowdose.evaluation.organ_statistics import SPECK_ML
-from lowdose.evaluation.organs import Judgement
+from lowdose.evaluation.organ_statistics import SMALLEST_ML
+from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary
 from lowdose.report import outlines
@@ -23,8 +23,8 @@ from lowdose.report import outlines
 ALL = "all organs"
 DEFINITIONS = {
     "dice": "2 |A and B| / (|A| + |B|) over all slices of a series, A as drawn on the image, B as in the reference; "
-    f"1 is full agreement, 0 none; no value where the reference holds less than {SPECK_ML:g} ml (what an image invents "
-    "stands in volume_ml)",
+    f"1 is full agreement, 0 none; no value where the reference holds less than {SMALLEST_ML:g} ml (what an image "
+    "invents stands in volume_ml)",
     "volume_ml": "voxels of the organ as drawn on the image, ml",
     "reference_ml": "voxels of the organ in the reference, ml",
     "mean_hu": "mean HU of the image inside the reference's organ, edge included",
@@ -32,12 +32,12 @@ DEFINITIONS = {
 }
 
 
-def reference(judgement: Judgement) -> str:
+def reference(judgement: OrganEvaluation) -> str:
     """What everything is compared with, in words."""
     return "the labels given" if judgement.given else f"what {judgement.segmenter} draws on the full-dose images"
 
 
-def table_csv(judgement: Judgement) -> str:
+def table_csv(judgement: OrganEvaluation) -> str:
     """One row an organ, image and case; nothing stands where nothing could be measured."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -50,7 +50,7 @@ def table_csv(judgement: Judgement) -> str:
     return text.getvalue()
 
 
-def as_json(judgement: Judgement, uids: Sequence[dict[str, object]]) -> str:
+def as_json(judgement: OrganEvaluation, uids: Sequence[dict[str, object]]) -> str:
     """Definitions, checksums, summaries; UIDs appear here and nowhere else."""
     content = {
         "lowdose": lowdose.__version__,
@@ -70,7 +70,7 @@ def as_json(judgement: Judgement, uids: Sequence[dict[str, object]]) -> str:
     return json.dumps(content, indent=2)
 
 
-def _listed(judgement: Judgement, what: str) -> list[dict[str, Any]]:
+def _listed(judgement: OrganEvaluation, what: str) -> list[dict[str, Any]]:
     measure = judgement.dice if what == "dice" else judgement.change
     images = judgement.images if what == "dice" else list(judgement.models)
     result = []
@@ -89,7 +89,7 @@ def _numbers(found: Summary) -> dict[str, Any]:
     return {"mean": found.mean, "sd": found.sd, **counted, "interval": found.interval, "interval_of": over}
 
 
-def _hu_listed(judgement: Judgement) -> list[dict[str, Any]]:
+def _hu_listed(judgement: OrganEvaluation) -> list[dict[str, Any]]:
     result = []
     for organ in _measured(judgement):
         for image in judgement.images:
@@ -101,17 +101,17 @@ def _hu_listed(judgement: Judgement) -> list[dict[str, Any]]:
     return result
 
 
-def _mean(judgement: Judgement, image: str, organ: str, what: str) -> float | None:
+def _mean(judgement: OrganEvaluation, image: str, organ: str, what: str) -> float | None:
     values = judgement.values(image, organ, what).values()
     return sum(values) / len(values) if values else None
 
 
-def _measured(judgement: Judgement) -> list[str]:
+def _measured(judgement: OrganEvaluation) -> list[str]:
     """Organs that the reference has somewhere."""
     return [name for name in judgement.names.values() if judgement.values(FULL, name, "mean_hu")]
 
 
-def page(judgement: Judgement) -> str:
+def page(judgement: OrganEvaluation) -> str:
     """The HTML page: tables first, then pictures; nothing is loaded from outside."""
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     judged = [image for image in judgement.images if image != FULL or judgement.given]
@@ -140,7 +140,7 @@ def counts(found: Summary) -> str:
     return f"{series}; below each mean its 95 % bootstrap interval over {what}"
 
 
-def _dice_row(judgement: Judgement, organ: str | None, images: list[str]) -> dict[str, Any]:
+def _dice_row(judgement: OrganEvaluation, organ: str | None, images: list[str]) -> dict[str, Any]:
     found = {image: judgement.dice(image, organ) for image in images}
     means = {image: round(value.mean, 3) for image, value in found.items() if value is not None and image != FULL}
     best = max(means.values()) if len(set(means.values())) > 1 else None
@@ -174,7 +174,7 @@ def _change_cell(found: Summary | None) -> dict[str, Any]:
     return {**_cell(found, "+.3f"), "good": low > 0, "bad": high < 0}
 
 
-def _hu_row(judgement: Judgement, organ: str) -> dict[str, Any]:
+def _hu_row(judgement: OrganEvaluation, organ: str) -> dict[str, Any]:
     cells = []
     for image in judgement.images:
         mean, sd = (_mean(judgement, image, organ, what) for what in ("mean_hu", "sd_hu"))
@@ -184,7 +184,7 @@ def _hu_row(judgement: Judgement, organ: str) -> dict[str, Any]:
     return {"organ": words(organ), "cells": cells}
 
 
-def _pictures(judgement: Judgement) -> list[dict[str, Any]]:
+def _pictures(judgement: OrganEvaluation) -> list[dict[str, Any]]:
     pictures = []
     for sample in judgement.samples:
         inks = outlines.colours(sample, judgement.names)

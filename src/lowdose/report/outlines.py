@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lowdose.evaluation.images import FULL
-from lowdose.evaluation.organ_statistics import Sample
+from lowdose.evaluation.organ_statistics import OrganSample
 from lowdose.hounsfield import Window
 from lowdose.image import HU
 from lowdose.report.figures import INK, png
@@ -22,7 +22,7 @@ GOLDEN = 0.618034
 """Of the colour circle between one organ and the next, so that neighbours in the list differ most."""
 
 
-def colours(sample: Sample, names: Mapping[int, str]) -> dict[int, str]:
+def colours(sample: OrganSample, names: Mapping[int, str]) -> dict[int, str]:
     """Number -> '#rrggbb' of the organs that any panel has."""
     drawn = [*sample.labels.values(), *([] if sample.reference is None else [sample.reference])]
     present = {int(number) for labels in drawn for number in np.unique(labels)}
@@ -33,7 +33,7 @@ def colours(sample: Sample, names: Mapping[int, str]) -> dict[int, str]:
     return found
 
 
-def picture(sample: Sample, names: Mapping[int, str], window: Window) -> bytes:
+def picture(sample: OrganSample, names: Mapping[int, str], window: Window) -> bytes:
     """Every version with its outlines, and full dose with the labels given, if any; cut to the body."""
     rows, columns = _body(sample.images[FULL])
     panels = [(name, hu, sample.labels[name]) for name, hu in sample.images.items()]

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 
-from lowdose.evaluation.words import Reading
+from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import Window
 from lowdose.image import HU
-from lowdose.language.explanation import Explanation, Layer, Span
+from lowdose.language.explanation import ExplainedLayer, Explanation, Span
 from lowdose.report.figures import INK, png
 
 COARSE, CHANGED, FLAGGED = "#6fd3ff", "#e9b44c", "#ff5d5d"
@@ -23,7 +23,7 @@ LETTER = 0.62
 """Width of a letter over its height."""
 
 
-def words_of(reading: Reading, name: str, window: Window) -> bytes:
+def words_of(reading: WordReading, name: str, window: Window) -> bytes:
     """One version: layer 1 large, layer 2 small; amber where it differs from the first version, red where drifted."""
     height, width = reading.images[name].shape
     figure = Figure(figsize=(PANEL, PANEL * min(height * reading.aspect / width, 2.0) + 0.3), layout="constrained")
@@ -31,7 +31,7 @@ def words_of(reading: Reading, name: str, window: Window) -> bytes:
     return png(figure)
 
 
-def side_by_side(reading: Reading, window: Window) -> bytes:
+def side_by_side(reading: WordReading, window: Window) -> bytes:
     """All versions in one row."""
     height, width = reading.images[reading.first].shape
     count = len(reading.images)
@@ -43,7 +43,7 @@ def side_by_side(reading: Reading, window: Window) -> bytes:
     return png(figure)
 
 
-def _draw(axes: Any, reading: Reading, name: str, window: Window) -> None:
+def _draw(axes: Any, reading: WordReading, name: str, window: Window) -> None:
     hu: HU = reading.images[name]
     axes.imshow(hu, cmap="gray", vmin=window.low, vmax=window.high, aspect=reading.aspect, alpha=0.75)
     axes.set_title(f"{name}, {window}", color=INK, fontsize=9)
@@ -69,7 +69,7 @@ def _frame(axes: Any, rows: Span, columns: Span, ink: str, line: float) -> None:
     )
 
 
-def _fine(axes: Any, layer: Layer, before: Layer) -> None:
+def _fine(axes: Any, layer: ExplainedLayer, before: ExplainedLayer) -> None:
     for row, rows in enumerate(layer.rows):
         for column, columns in enumerate(layer.columns):
             _frame(axes, rows, columns, "#ffffff22", 0.5)
@@ -78,7 +78,7 @@ def _fine(axes: Any, layer: Layer, before: Layer) -> None:
                 _write(axes, layer.words[row][column], rows, columns, CHANGED if changed else INK, LARGEST)
 
 
-def _coarse(axes: Any, layer: Layer, before: Layer, said: Explanation) -> None:
+def _coarse(axes: Any, layer: ExplainedLayer, before: ExplainedLayer, said: Explanation) -> None:
     for row, rows in enumerate(layer.rows):
         for column, columns in enumerate(layer.columns):
             _frame(axes, rows, columns, COARSE + "88", 0.8)
@@ -88,7 +88,7 @@ def _coarse(axes: Any, layer: Layer, before: Layer, said: Explanation) -> None:
                 _write(axes, layer.words[row][column], _between(rows, said.layers), columns, ink, 10.0, bold=True)
 
 
-def _between(rows: Span, layers: tuple[Layer, ...]) -> Span:
+def _between(rows: Span, layers: tuple[ExplainedLayer, ...]) -> Span:
     """Rows around an edge between small words, the nearest to the middle of ``rows``; they themselves if none is in."""
     middle = sum(rows) / 2
     edges = [edge for span in layers[1].rows for edge in span] if len(layers) > 1 else []

@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
-from lowdose.evaluation.images import FULL, LOW, Evaluation
-from lowdose.evaluation.words import Reading
+from lowdose.evaluation.images import FULL, LOW, ImageEvaluation
+from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary, paired_difference
 from lowdose.report import figures, words, words_page
@@ -24,7 +24,7 @@ FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
 HIGHER_IS_BETTER = {"rmse": False, "psnr": True, "ssim": True, "fsim": True, "vif": True}
 
 
-def table_csv(evaluation: Evaluation) -> str:
+def table_csv(evaluation: ImageEvaluation) -> str:
     """One row a number, with the definition that makes it comparable."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -37,7 +37,7 @@ def table_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
-def define(evaluation: Evaluation, metric: str) -> str:
+def define(evaluation: ImageEvaluation, metric: str) -> str:
     """Window, range and flavour of a metric, in words."""
     if metric in FIDELITY:
         return evaluation.profile.label(metric)
@@ -48,7 +48,7 @@ def define(evaluation: Evaluation, metric: str) -> str:
     return f"{metric}: mean HU of an eroded region drawn on the full-dose image, HU"
 
 
-def summaries(evaluation: Evaluation) -> list[dict[str, Any]]:
+def summaries(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
     """Mean, SD and interval per case, per patient and over everything, for every image and metric."""
     result = []
     for metric in evaluation.metrics():
@@ -61,7 +61,7 @@ def summaries(evaluation: Evaluation) -> list[dict[str, Any]]:
     return result
 
 
-def gains(evaluation: Evaluation) -> list[dict[str, Any]]:
+def gains(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
     """Per-slice differences to the low-dose image, which vary far less between slices than the values do."""
     result = []
     for metric in FIDELITY:
@@ -79,7 +79,7 @@ def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_json(evaluation: Evaluation, uids: list[dict[str, object]]) -> str:
+def as_json(evaluation: ImageEvaluation, uids: list[dict[str, object]]) -> str:
     """Definitions, checksums, summaries; UIDs appear here and nowhere else."""
     content = {
         "lowdose": lowdose.__version__,
@@ -97,7 +97,7 @@ def as_json(evaluation: Evaluation, uids: list[dict[str, object]]) -> str:
     return json.dumps(content, indent=2)
 
 
-def page(evaluation: Evaluation, readings: Sequence[Reading] = ()) -> str:
+def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> str:
     """The HTML page: tables first, then pictures, then the words of slices; nothing is loaded from outside."""
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     window = evaluation.profile.window
@@ -133,7 +133,7 @@ def page(evaluation: Evaluation, readings: Sequence[Reading] = ()) -> str:
     )
 
 
-def _parts(evaluation: Evaluation) -> list[str | None]:
+def _parts(evaluation: ImageEvaluation) -> list[str | None]:
     cases: list[str | None] = list(evaluation.cases())
     return [*cases, None] if len(cases) > 1 else cases
 
@@ -142,7 +142,7 @@ def _embed(data: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
-def _table(evaluation: Evaluation, case: str | None) -> dict[str, Any]:
+def _table(evaluation: ImageEvaluation, case: str | None) -> dict[str, Any]:
     metrics = [metric for metric in FIDELITY if metric in evaluation.metrics()]
     found = {
         image: {metric: evaluation.summary(metric, image, case) for metric in metrics}
@@ -190,7 +190,7 @@ def _cell(found: Summary | None, best: bool) -> dict[str, Any]:
     }
 
 
-def _noise(evaluation: Evaluation) -> list[dict[str, str]]:
+def _noise(evaluation: ImageEvaluation) -> list[dict[str, str]]:
     rows = []
     for case in evaluation.cases():
         for image in evaluation.images:
@@ -206,7 +206,7 @@ def _noise(evaluation: Evaluation) -> list[dict[str, str]]:
     return rows
 
 
-def _bias(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _bias(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
     """One table a reference: a row an image, a column a tissue, each cell (mean change, worst slice)."""
     tables = []
     for reference in (LOW, FULL):
@@ -221,6 +221,6 @@ def _bias(evaluation: Evaluation) -> list[dict[str, Any]]:
     return tables
 
 
-def _change(evaluation: Evaluation, metric: str, image: str) -> tuple[str, str] | None:
+def _change(evaluation: ImageEvaluation, metric: str, image: str) -> tuple[str, str] | None:
     values, _ = evaluation.values(metric, image)
     return (f"{sum(values) / len(values):+.2f}", f"{max(values, key=abs):+.2f}") if values else None

@@ -13,10 +13,10 @@ import numpy as np
 
 import lowdose
 from lowdose.evaluation.images import FULL
-from lowdose.evaluation.words import Reading
+from lowdose.evaluation.words import WordReading
 from lowdose.language import drift, explanation
-from lowdose.language.autoencoder_file import Guided
-from lowdose.language.explanation import WORD_LAYERS, Explanation, Layer
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.language.explanation import WORD_LAYERS, ExplainedLayer, Explanation
 
 DEFINITIONS = {
     "distance": "Euclidean distance of the layer's residual to its word, in the units of the codebook",
@@ -31,8 +31,11 @@ DEFINITIONS = {
 }
 
 
-def as_json(
-    guided: Guided, readings: Sequence[dict[str, Any]], warnings: Sequence[str], uids: dict[str, object] | None = None
+def words_json(
+    guided: LanguageGuidedAutoencoder,
+    readings: Sequence[dict[str, Any]],
+    warnings: Sequence[str],
+    uids: dict[str, object] | None = None,
 ) -> str:
     """readings: of ``entry``. UIDs appear here and nowhere else."""
     content = {
@@ -47,12 +50,12 @@ def as_json(
     return json.dumps(content, indent=1)
 
 
-def named(guided: Guided) -> str:
+def named(guided: LanguageGuidedAutoencoder) -> str:
     """Without the folders it lies in: they are often named after people."""
     return Path(guided.name).name
 
 
-def entry(reading: Reading, layers: int = WORD_LAYERS) -> dict[str, Any]:
+def word_entry(reading: WordReading, layers: int = WORD_LAYERS) -> dict[str, Any]:
     """One slice for JSON: the words of the first ``layers`` layers of every version, and the drift of each."""
     return {
         **({"case": reading.case} if reading.case else {}),
@@ -67,7 +70,7 @@ def entry(reading: Reading, layers: int = WORD_LAYERS) -> dict[str, Any]:
             name: {
                 "score": np.round(found.score.astype(float), 4).tolist(),
                 "usual": round(found.usual, 4),
-                "limit": round(drift.limit(found.usual), 4),
+                "limit": round(drift.drift_limit(found.usual), 4),
                 "rows": found.rows,
                 "columns": found.columns,
                 "flagged": [row for row in changes(reading, name) if row["flagged"]],
@@ -77,7 +80,7 @@ def entry(reading: Reading, layers: int = WORD_LAYERS) -> dict[str, Any]:
     }
 
 
-def _places(number: int, layer: Layer) -> dict[str, Any]:
+def _places(number: int, layer: ExplainedLayer) -> dict[str, Any]:
     positions = []
     for row, rows in enumerate(layer.rows):
         for column, columns in enumerate(layer.columns):
@@ -96,7 +99,7 @@ def _places(number: int, layer: Layer) -> dict[str, Any]:
     return {"layer": number, "positions": positions}
 
 
-def compared(reading: Reading) -> list[dict[str, Any]]:
+def compared(reading: WordReading) -> list[dict[str, Any]]:
     """Of every version but the reference, what it shares with the first one and with full dose."""
     rows = []
     for name, said in reading.words.items():
@@ -114,7 +117,7 @@ def compared(reading: Reading) -> list[dict[str, Any]]:
     return rows
 
 
-def changes(reading: Reading, name: str) -> list[dict[str, Any]]:
+def changes(reading: WordReading, name: str) -> list[dict[str, Any]]:
     """The layer-2 regions of a version that drifted or read otherwise than in the first one, furthest first."""
     found = reading.drifts[name]
     before, after = (each.layers[: drift.LAYER][-1] for each in (reading.words[reading.first], reading.words[name]))
@@ -134,7 +137,7 @@ def changes(reading: Reading, name: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (not row["flagged"], -row["drift"]))
 
 
-def counted_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -> str:
+def word_counts_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -> str:
     """One row a word, layer and version: how often, and which share of the layer's positions."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -145,7 +148,7 @@ def counted_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -
     return text.getvalue()
 
 
-def warnings_of(reading: Reading) -> list[str]:
+def drift_warnings(reading: WordReading) -> list[str]:
     """One line a version with flagged regions."""
     lines = []
     for name, found in reading.drifts.items():
@@ -164,7 +167,7 @@ def warnings_of(reading: Reading) -> list[str]:
     return lines
 
 
-def where_of(reading: Reading) -> str:
+def where_of(reading: WordReading) -> str:
     """'slice 12', or 'slice at 34.5 mm' where its number is not known."""
     if reading.index is not None:
         return f"slice {reading.index}"

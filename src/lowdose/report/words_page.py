@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 import lowdose
 from lowdose.evaluation.images import FULL
-from lowdose.evaluation.words import Reading
+from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import Window
 from lowdose.language import drift, explanation
-from lowdose.language.autoencoder_file import Guided
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import Explanation
 from lowdose.report import overlay
 from lowdose.report.words import DEFINITIONS, changes, compared, named, where_of
@@ -25,7 +25,7 @@ def _embed(data: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
-def section(readings: Sequence[Reading], window: Window) -> list[dict[str, Any]]:
+def section(readings: Sequence[WordReading], window: Window) -> list[dict[str, Any]]:
     """What the template 'words_section.html' shows of each reading."""
     return [
         {
@@ -40,7 +40,7 @@ def section(readings: Sequence[Reading], window: Window) -> list[dict[str, Any]]
     ]
 
 
-def _columns(reading: Reading) -> dict[str, Any]:
+def _columns(reading: WordReading) -> dict[str, Any]:
     """The most frequent words of each version side by side, layer 1 first."""
     columns = {}
     for name, said in reading.words.items():
@@ -57,7 +57,7 @@ def _columns(reading: Reading) -> dict[str, Any]:
     return {"names": list(columns), "layers": layers}
 
 
-def _shown(reading: Reading, name: str) -> dict[str, Any]:
+def _shown(reading: WordReading, name: str) -> dict[str, Any]:
     rows, found = changes(reading, name), reading.drifts[name]
     return {
         "name": name,
@@ -66,14 +66,14 @@ def _shown(reading: Reading, name: str) -> dict[str, Any]:
         "flagged": int(found.flagged.sum()),
         "regions": found.score.size,
         "usual": f"{found.usual:.2f}",
-        "limit": f"{drift.limit(found.usual):.2f}",
+        "limit": f"{drift.drift_limit(found.usual):.2f}",
         "has_full": FULL in reading.words,
     }
 
 
 def page(
-    guided: Guided,
-    readings: Sequence[Reading],
+    guided: LanguageGuidedAutoencoder,
+    readings: Sequence[WordReading],
     said: dict[str, list[Explanation]],
     window: Window,
     slices: int,

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowdose.data.noise_bank.build import Exposed
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.noise_bank.build import CalibratedSlice
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.errors import InvalidSetting, NotCT
 from lowdose.image import HU, Acquisition, mean_side
 from lowdose.io.source import Source
 from lowdose.metrics.local_noise import noise_map
 from lowdose.metrics.noise_estimate import NoiseLevel, noise_level, soft_tissue
 from lowdose.physics.dose_simulator import DoseSimulator
-from lowdose.physics.kernels import Kernel, matching
+from lowdose.physics.kernels import Kernel, kernel_matching_f_av
 from lowdose.physics.scanner import FITTED, Scanner
 
 SAMPLED = 5
@@ -30,7 +30,7 @@ LEAST_SD = 1.0
 
 
 @dataclass(frozen=True)
-class Scan:
+class ScanDescription:
     """What is known of a series before its slices are read.
 
     name: for messages. thickness_mm: None = not stated. mas: effective mAs of each slice, None = not stated.
@@ -55,17 +55,21 @@ class Calibration:
     warnings: tuple[str, ...] = ()
 
 
-def scan_of(source: Source) -> Scan:
+def describe_scan(source: Source) -> ScanDescription:
     """A series as the reader opened it. Raises NotCT where no slice states its pixel size."""
     pixel = next((plane.pixel_mm for plane in source.planes if plane.pixel_mm), None)
     if pixel is None:
         raise NotCT(f"{source.path}: no pixel size is stated, so no rays can be drawn; convert it to DICOM or NIfTI")
     thickness = source.acquisition.thickness_mm or (source.geometry.spacing[0] if source.geometry else None)
     mas = tuple(plane.mas for plane in source.planes)
-    return Scan(str(source.path), source.acquisition, thickness, mas, pixel, lambda index: source.read(index).in_air)
+    return ScanDescription(
+        str(source.path), source.acquisition, thickness, mas, pixel, lambda index: source.read(index).in_air
+    )
 
 
-def calibrate(scan: Scan, kernel: Kernel | None = None, mas: float | None = None, device: str = "cpu") -> Calibration:
+def calibrate(
+    scan: ScanDescription, kernel: Kernel | None = None, mas: float | None = None, device: str = "cpu"
+) -> Calibration:
     """The scanner of a series: fitted to its kind of kernel where there is such a fit, else to the series' own noise.
 
     kernel, mas (effective mAs of the input): what the user states instead of the header. Raises InvalidSetting for
@@ -87,15 +91,17 @@ def calibrate(scan: Scan, kernel: Kernel | None = None, mas: float | None = None
     return Calibration(DoseSimulator(scanner, chosen, device), exposures, how, _cut_off(scan))
 
 
-def calibrate_slices(slices: Sequence[NormalSlice], device: str = "cpu") -> list[Exposed]:
+def calibrate_slices(slices: Sequence[NormalDoseSlice], device: str = "cpu") -> list[CalibratedSlice]:
     """How the slices of one series were scanned, each of which states its pixel size. Raises NotCT as ``calibrate``."""
     first = slices[0]
     assert first.pixel_mm is not None  # slices without are left out when the data are opened
     made = Acquisition(first.kernel, first.thickness_mm, first.kvp, first.manufacturer)
     currents = tuple(item.mas for item in slices)
-    scan = Scan(first.series, made, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read())
+    scan = ScanDescription(
+        first.series, made, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read()
+    )
     found = calibrate(scan, device=device)
-    return [Exposed(found.simulator, exposure) for exposure in found.exposures]
+    return [CalibratedSlice(found.simulator, exposure) for exposure in found.exposures]
 
 
 def _fitted(made: Acquisition) -> tuple[Kernel, Scanner] | None:
@@ -107,9 +113,9 @@ def _fitted(made: Acquisition) -> tuple[Kernel, Scanner] | None:
     return FITTED[name[1]]
 
 
-def _measured(scan: Scan, kernel: Kernel | None, weights: list[float], device: str) -> Calibration:
+def _measured(scan: ScanDescription, kernel: Kernel | None, weights: list[float], device: str) -> Calibration:
     """Kernel from the texture of the series' own noise, exposure from its level."""
-    samples = [(index, scan.read(index)) for index in sampled(len(weights))]
+    samples = [(index, scan.read(index)) for index in sampled_indices(len(weights))]
     levels = [(index, hu, level) for index, hu in samples if (level := _level(hu, scan.pixel_mm))]
     if not levels:
         raise NotCT(
@@ -118,7 +124,7 @@ def _measured(scan: Scan, kernel: Kernel | None, weights: list[float], device: s
         )
     if kernel is None:
         f_av = float(np.median([level.f_av for _, _, level in levels]))
-        kernel = matching(f_av, mean_side(scan.pixel_mm), Scanner().fan.sample_mm)
+        kernel = kernel_matching_f_av(f_av, mean_side(scan.pixel_mm), Scanner().fan.sample_mm)
     simulator = DoseSimulator(Scanner(), kernel, device)
     exposures = [_exposure(simulator, hu, scan.pixel_mm, level.sd) / weights[index] for index, hu, level in levels]
     sd = float(np.median([level.sd for _, _, level in levels]))
@@ -127,16 +133,16 @@ def _measured(scan: Scan, kernel: Kernel | None, weights: list[float], device: s
     return Calibration(simulator, tuple(scale * weight for weight in weights), how, _cut_off(scan))
 
 
-def _cut_off(scan: Scan) -> tuple[str, ...]:
+def _cut_off(scan: ScanDescription) -> tuple[str, ...]:
     """A warning where the image ends before the body does."""
-    for hu in map(scan.read, sampled(len(scan.mas))):
+    for hu in map(scan.read, sampled_indices(len(scan.mas))):
         edge = np.concatenate([hu[0], hu[-1], hu[:, 0], hu[:, -1]])
         if (edge > BODY_HU).mean() > LARGEST_CUT:
             return ("The body reaches beyond the image: what is not shown counts as air, so noise is too low.",)
     return ()
 
 
-def sampled(count: int) -> list[int]:
+def sampled_indices(count: int) -> list[int]:
     """Up to SAMPLED slice numbers, spread over a series."""
     return sorted({round((i + 0.5) * count / SAMPLED - 0.5) for i in range(SAMPLED)} & set(range(count)))
 

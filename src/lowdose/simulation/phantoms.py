@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import new_folder
 from lowdose.io.dicom.derivation import new_uid
-from lowdose.io.dicom.new_series import write_series
+from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.label_map import write_labels
 from lowdose.phantom import test_objects
 from lowdose.phantom.patient import digital_patient
@@ -28,7 +28,7 @@ MOST_SLICES = 400
 
 
 @dataclass(frozen=True)
-class Truth:
+class PhantomTruth:
     """A noise-free phantom and what is known of it. facts: for JSON; labels: (z, y, x) with names in facts, or None."""
 
     body: Volume
@@ -37,7 +37,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Scanning:
+class ScanSettings:
     """How a phantom is scanned. mas: effective mAs at full dose, of which ``dose`` is the fraction."""
 
     scanner: Scanner
@@ -48,7 +48,7 @@ class Scanning:
     device: str = "cpu"
 
 
-def _patient(region: str, seed: int, slices: int) -> Truth:
+def _patient(region: str, seed: int, slices: int) -> PhantomTruth:
     person = digital_patient(seed, region=region, slices=slices)
     lesions = [
         {name: value for name, value in vars(lesion).items() if name != "mask"} | {"voxels": int(lesion.mask.sum())}
@@ -56,15 +56,15 @@ def _patient(region: str, seed: int, slices: int) -> Truth:
     ]
     present = {int(label): person.names[int(label)] for label in np.unique(person.labels) if label}
     facts = {"phase": person.phase, "build": asdict(person.build), "labels": present, "lesions": lesions}
-    return Truth(person.volume, facts, person.labels)
+    return PhantomTruth(person.volume, facts, person.labels)
 
 
-def _quality(make: Callable[..., test_objects.TestPhantom], seed: int, slices: int) -> Truth:
+def _quality(make: Callable[..., test_objects.TestPhantom], seed: int, slices: int) -> PhantomTruth:
     made = make(slices=slices)
-    return Truth(made.volume, {"inserts": [asdict(insert) for insert in made.inserts]})
+    return PhantomTruth(made.volume, {"inserts": [asdict(insert) for insert in made.inserts]})
 
 
-PHANTOMS: Mapping[str, Callable[[int, int], Truth]] = {
+PHANTOMS: Mapping[str, Callable[[int, int], PhantomTruth]] = {
     **{region: partial(_patient, region) for region in ("abdomen", "chest", "pelvis", "neck", "trunk")},
     "water": partial(_quality, test_objects.water),
     "contrast": partial(_quality, test_objects.contrast),
@@ -74,7 +74,7 @@ PHANTOMS: Mapping[str, Callable[[int, int], Truth]] = {
 }
 
 
-def build(name: str, seed: int, slices: int) -> Truth:
+def build_phantom(name: str, seed: int, slices: int) -> PhantomTruth:
     """The phantom ``name``; the seed makes the person, test phantoms are always the same. Raises InvalidSetting."""
     if name not in PHANTOMS:
         raise InvalidSetting(f"phantom '{name}': must be one of {', '.join(PHANTOMS)}")
@@ -86,14 +86,14 @@ def build(name: str, seed: int, slices: int) -> Truth:
 
 
 def scan_phantom(
-    name: str, out: Path, slices: int, scanning: Scanning, progress: Callable[[int], None] = lambda done: None
+    name: str, out: Path, slices: int, scanning: ScanSettings, progress: Callable[[int], None] = lambda done: None
 ) -> None:
     """Writes ``out``/full, /low and /truth as DICOM series of one study, truth.json and, of a person, labels.nii.gz.
 
     The folder appears whole or not at all. Raises InvalidSetting, OutputRefused.
     """
     with new_folder(out) as folder:
-        truth = build(name, scanning.seed, slices)
+        truth = build_phantom(name, scanning.seed, slices)
         scanner, kernel = scanning.scanner, scanning.kernel
         scans = acquire(
             truth.body,
@@ -115,7 +115,7 @@ def scan_phantom(
                 ("truth", truth.body, "no noise"),
             )
         ):
-            write_series(
+            write_new_series(
                 replace(volume, acquisition=made),
                 folder / part,
                 description=f"phantom {name}, {text}",

@@ -33,8 +33,8 @@ def simulate_series(
     Raises InvalidSetting for a dose or correlation out of range, NotCT for slices that are not HU.
     """
     check_dose(dose)
-    own, beside = shares(z_correlation)
-    names = keys(source)
+    own, beside = neighbour_weights(z_correlation)
+    names = slice_keys(source)
     before: HU | np.float32 = NONE
     item = source.read(0)
     here = _noise(item, calibration, 0, dose, seed, names[0])
@@ -48,7 +48,7 @@ def simulate_series(
             before, here, item = here, np.asarray(after), following
 
 
-def keys(source: Source) -> list[str]:
+def slice_keys(source: Source) -> list[str]:
     """What tells the slices apart: SOPInstanceUIDs; frames and slices without one by series and number."""
     instances = source.uids.get("instances")
     if isinstance(instances, list) and len(instances) == len(source):
@@ -56,7 +56,7 @@ def keys(source: Source) -> list[str]:
     return [f"{source.uids.get('series', '')} {index}" for index in range(len(source))]
 
 
-def shares(correlation: float) -> tuple[np.float32, np.float32]:
+def neighbour_weights(correlation: float) -> tuple[np.float32, np.float32]:
     """(a, b) with a^2 + 2 b^2 = 1 and 2 a b = ``correlation``: the shares of a slice's own and neighbours' noise."""
     if not 0.0 <= correlation <= HIGHEST_CORRELATION:
         raise InvalidSetting(f"correlation along z {correlation}: must be between 0 and {HIGHEST_CORRELATION}")

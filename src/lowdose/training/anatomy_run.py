@@ -13,18 +13,18 @@ from lightning_fabric import Fabric
 
 import lowdose
 from lowdose.batch import LabelledBatch
-from lowdose.data.labelled.dataset import LabelledSlice, Views, labelled_batches
-from lowdose.data.labelled.phantoms import DigitalPatients, unseen_patient
+from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice, labelled_batches
+from lowdose.data.labelled.phantoms import PhantomDataset, validation_patient
 from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.segmentation import Segmentation
 from lowdose.metrics.label_overlap import Overlap
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import channels_last
-from lowdose.networks.segmentation import segment
+from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
 from lowdose.training.recipe import AnatomyRecipe
-from lowdose.training.runner import Options, Say, Stage, conduct, loaders
+from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
 
 BANK = "digital-patients"
 
@@ -34,7 +34,7 @@ def train_anatomy(
     recipe: AnatomyRecipe,
     real: Sequence[LabelledSlice],
     run: Path,
-    options: Options,
+    options: RunOptions,
     say: Say,
     progress: Callable[[int, float, float], None],
     bank: Path | None = None,
@@ -42,10 +42,15 @@ def train_anatomy(
 ) -> bool:
     """Train in the folder ``run`` on digital patients, kept in ``bank``, and on ``real`` slices.
 
-    start: weights to go on from. See ``conduct`` for what it returns and raises.
+    start: weights to go on from. See ``run_training`` for what it returns and raises.
     """
-    return conduct(
-        lambda: _Naming(name, recipe, real, bank or run / BANK, start), recipe.numbers, run, options, say, progress
+    return run_training(
+        lambda: _Naming(name, recipe, real, bank or run / BANK, start),
+        recipe.hyperparameters,
+        run,
+        options,
+        say,
+        progress,
     )
 
 
@@ -56,7 +61,7 @@ class _Naming:
         self, name: str, recipe: AnatomyRecipe, real: Sequence[LabelledSlice], bank: Path, start: Path | None
     ) -> None:
         self._recipe, self._real, self._bank = recipe, real, bank
-        self._network, begun = (anatomy.Anatomy(), None) if start is None else anatomy.read(start)
+        self._network, begun = (anatomy.Anatomy(), None) if start is None else anatomy.read_anatomy(start)
         self._network.train().requires_grad_(True)
         channels_last(self._network)
         self.method = Segmentation(self._network)
@@ -64,41 +69,49 @@ class _Naming:
             "recipe": name,
             "data": _fingerprint(real),
             "start": begun,
-            **asdict(recipe.numbers),
+            **asdict(recipe.hyperparameters),
         }
         self.description: dict[str, object] = {
             "paper": recipe.paper,
             "classes": CLASSES,
-            "bending": asdict(recipe.bending),
-            "appearance": asdict(recipe.appearance),
+            "bending": asdict(recipe.spatial),
+            "appearance": asdict(recipe.intensity),
             "real": {"slices": len(real), "patients": len({item.patient for item in real})},
         }
 
-    def stage(self, run: Path, fabric: Fabric, say: Say) -> Stage:
-        numbers, recipe, network = self._recipe.numbers, self._recipe, self._network
-        patients = DigitalPatients(self._bank, numbers.patients)
+    def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
+        hyperparameters, recipe, network = self._recipe.hyperparameters, self._recipe, self._network
+        patients = PhantomDataset(self._bank, hyperparameters.patients)
         patients.build(lambda done, total: _tell(say, done, total), (fabric.global_rank, fabric.world_size))
         fabric.barrier()
         _ = patients.occurring  # once, before loader processes would each read every label
-        views = Views(
-            patients, self._real, numbers.real_share, numbers.size, recipe.bending, recipe.appearance, numbers.seed
+        views = LabelledDataset(
+            patients,
+            self._real,
+            hyperparameters.real_share,
+            hyperparameters.size,
+            recipe.spatial,
+            recipe.intensity,
+            hyperparameters.seed,
         )
 
         def feed(first: int, last: int) -> Iterator[LabelledBatch]:
-            workers = loaders(fabric.device.type == "cuda")
-            return labelled_batches(views, numbers.batch, first, last, fabric.global_rank, fabric.world_size, workers)
+            workers = loader_workers(fabric.device.type == "cuda")
+            return labelled_batches(
+                views, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
+            )
 
-        judged = numbers.validation_patients if fabric.is_global_zero else 0
-        held_out = [unseen_patient(number) for number in range(judged)]
+        judged = hyperparameters.validation_patients if fabric.is_global_zero else 0
+        held_out = [validation_patient(number) for number in range(judged)]
         facts = {**self.settings, "paper": recipe.paper, "lowdose": lowdose.__version__}
 
         def export(path: Path, step: int) -> None:
-            replace_file(path, anatomy.packed(network, {**facts, "step": step}))
+            replace_file(path, anatomy.serialise_anatomy(network, {**facts, "step": step}))
 
-        return Stage(feed, lambda: validation(network, held_out), export)
+        return TrainingStage(feed, lambda: validate_anatomy(network, held_out), export)
 
 
-def validation(network: anatomy.Anatomy, patients: Sequence[Patient]) -> dict[str, float]:
+def validate_anatomy(network: anatomy.Anatomy, patients: Sequence[Patient]) -> dict[str, float]:
     """Mean Dice over organs of digital patients that are not trained on, as they are and with much noise."""
     if not patients:
         return {}
@@ -109,7 +122,7 @@ def validation(network: anatomy.Anatomy, patients: Sequence[Patient]) -> dict[st
             rng = np.random.default_rng(number)
             for hu, labels in zip(patient.volume.hu, patient.labels, strict=True):
                 noisy = hu + np.float32(sd) * rng.standard_normal(hu.shape, np.float32)
-                overlap.add(segment(network, noisy, patient.volume.geometry.spacing[1:]), classes_of(labels))
+                overlap.add(segment_slice(network, noisy, patient.volume.geometry.spacing[1:]), classes_of(labels))
         found[f"validation/dice_{name}"] = float(np.nanmean(overlap.dice()[[INDEX[organ.name] for organ in ORGANS]]))
     return found
 

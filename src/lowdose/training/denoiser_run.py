@@ -8,38 +8,43 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 import lowdose
-from lowdose.batch import Batch
+from lowdose.batch import PairedBatch
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
 from lowdose.data.patches import batches
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
-from lowdose.training.pairing import Folders, Pairing
-from lowdose.training.recipe import Recipe
-from lowdose.training.runner import Options, Say, Stage, conduct, loaders
-from lowdose.training.validation import training_domain, validation
+from lowdose.training.pairing import FolderPairing, Pairing
+from lowdose.training.recipe import DenoiserRecipe
+from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.validation import measure_training_domain, validate_denoiser
 
-FOLDERS = Folders()
+FROM_FOLDERS = FolderPairing()
 
 
-def train(
+def train_denoiser(
     name: str,
-    recipe: Recipe,
+    recipe: DenoiserRecipe,
     items: Sequence[PairedSlice],
     run: Path,
-    options: Options,
+    options: RunOptions,
     say: Say,
     progress: Callable[[int, float, float], None],
-    pairing: Pairing = FOLDERS,
+    pairing: Pairing = FROM_FOLDERS,
     start: Path | None = None,
 ) -> bool:
-    """Train ``recipe`` on ``items`` in the folder ``run``; see ``conduct`` for what it returns and raises.
+    """Train ``recipe`` on ``items`` in the folder ``run``; see ``run_training`` for what it returns and raises.
 
     start: weights of the same network and scale to go on from.
     """
-    learn, check = split_by_patient(items, _held_out(items, recipe.numbers.validation_patients))
-    return conduct(
-        lambda: _Denoising(name, recipe, learn, check, pairing, start), recipe.numbers, run, options, say, progress
+    learn, check = split_by_patient(items, _held_out(items, recipe.hyperparameters.validation_patients))
+    return run_training(
+        lambda: _Denoising(name, recipe, learn, check, pairing, start),
+        recipe.hyperparameters,
+        run,
+        options,
+        say,
+        progress,
     )
 
 
@@ -47,7 +52,7 @@ class _Denoising:
     """The job of training a denoiser."""
 
     def __init__(
-        self, name: str, recipe: Recipe, learn: list[PairedSlice], check: list[PairedSlice], pairing: Pairing,
+        self, name: str, recipe: DenoiserRecipe, learn: list[PairedSlice], check: list[PairedSlice], pairing: Pairing,
         start: Path | None,
     ) -> None:  # fmt: skip
         if recipe.needs_dose and pairing.name != "simulated":
@@ -58,16 +63,18 @@ class _Denoising:
         self._recipe, self._learn, self._check, self._pairing = recipe, learn, check, pairing
         self._denoiser = _fresh(recipe)
         begun = None if start is None else _go_on(self._denoiser, start)
-        self.method = recipe.method(self._denoiser, recipe.numbers, recipe.teacher.name if recipe.teacher else "")
+        self.method = recipe.method(
+            self._denoiser, recipe.hyperparameters, recipe.teacher.name if recipe.teacher else ""
+        )
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
             "start": begun,
             "pairing": pairing.name,
             "data": fingerprint(learn, check),
-            **recipe.numbers.of_pairing(pairing.name),
-            **({"network": network} if recipe.any_network else {}),
-            **self.method.facts(),
+            **recipe.hyperparameters.relevant_to(pairing.name),
+            **({"network": network} if recipe.accepts_any_network else {}),
+            **self.method.fingerprint(),
         }
         self.description: dict[str, object] = {
             "paper": recipe.paper,
@@ -78,14 +85,14 @@ class _Denoising:
             "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
         }
 
-    def stage(self, run: Path, fabric: Fabric, say: Say) -> Stage:
-        numbers, denoiser = self._recipe.numbers, self._denoiser
+    def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
+        hyperparameters, denoiser = self._recipe.hyperparameters, self._denoiser
         if not self._check:
             say("no patient is held out for validation: judge this model on other data")
-        patches = self._pairing.patches(self._learn, numbers, denoiser.context, run, fabric, say)
+        patches = self._pairing.patches(self._learn, hyperparameters, denoiser.context, run, fabric, say)
         first = fabric.is_global_zero
-        check = self._pairing.held_out(self._check, numbers, denoiser.context, say) if first else []
-        domain = training_domain(patches)
+        check = self._pairing.held_out(self._check, hyperparameters, denoiser.context, say) if first else []
+        domain = measure_training_domain(patches)
         facts = {
             **self.settings,
             "processes": fabric.world_size,
@@ -94,22 +101,22 @@ class _Denoising:
             "slices": len(patches.slices),
         }
 
-        def feed(first: int, last: int) -> Iterator[Batch]:
-            workers = loaders(fabric.device.type == "cuda")
-            size = numbers.batch * numbers.accumulate
+        def feed(first: int, last: int) -> Iterator[PairedBatch]:
+            workers = loader_workers(fabric.device.type == "cuda")
+            size = hyperparameters.batch * hyperparameters.accumulate
             return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
         def export(path: Path, step: int) -> None:
-            checkpoint.save(path, denoiser, domain, {**facts, "step": step})
+            checkpoint.save_denoiser(path, denoiser, domain, {**facts, "step": step})
 
-        return Stage(feed, lambda: validation(denoiser, check), export)
+        return TrainingStage(feed, lambda: validate_denoiser(denoiser, check), export)
 
 
-def _fresh(recipe: Recipe) -> Denoiser:
+def _fresh(recipe: DenoiserRecipe) -> Denoiser:
     denoiser = Denoiser(recipe.network, recipe.scale, recipe.context)
     channels_last(denoiser)
     multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
-    patch = recipe.numbers.patch
+    patch = recipe.hyperparameters.patch
     if patch % multiple or patch < smallest:
         raise InvalidSetting(f"patch={patch}: this network needs a multiple of {multiple}, at least {smallest}")
     return denoiser
@@ -117,7 +124,7 @@ def _fresh(recipe: Recipe) -> Denoiser:
 
 def _go_on(denoiser: Denoiser, start: Path) -> str:
     """Takes over weights; returns their SHA-256. Raises InvalidSetting when they are of another network or scale."""
-    model = checkpoint.load(str(start))
+    model = checkpoint.load_denoiser(str(start))
     there = model.denoiser
     if (there.spec, there.scale) != (denoiser.spec, denoiser.scale):
         raise InvalidSetting(

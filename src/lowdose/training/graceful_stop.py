@@ -6,14 +6,14 @@ import signal
 import types
 
 
-class Stop:
+class GracefulStop:
     """Turns the first Ctrl-C or SIGTERM into a wish to save and end; a second one acts as usual."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> GracefulStop:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._ask)
         return self

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
+from lowdose.deprecations import HYPERPARAMETERS, warn_deprecated
 from lowdose.errors import InvalidSetting
 
 SMALL, LARGE = 1e-12, 1e12
@@ -13,7 +14,7 @@ Limits = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Hyperparameters:
     """What every training has. batch is per process, and of it accumulate are seen in turns before an update: what
     an update learns from is batch * accumulate * processes. The rate falls by a cosine to final_learning_rate."""
 
@@ -46,11 +47,14 @@ class Numbers:
             if not low <= value <= high:
                 raise InvalidSetting(f"{name}={value}: must be from {low:g} to {high:g}")
 
-    def changed(self, settings: Mapping[str, str]) -> Self:
+    def with_values(self, settings: Mapping[str, str]) -> Self:
         """With numbers given as text. Raises InvalidSetting for an unknown name or a value that is no number."""
         kinds = {f.name: type(getattr(self, f.name)) for f in fields(self)}
         values: dict[str, int | float] = {}
-        for name, text in settings.items():
+        for given, text in settings.items():
+            name = HYPERPARAMETERS.get(given, given)
+            if name != given:
+                warn_deprecated(f"--set {given}=", f"--set {name}=")
             if name not in kinds:
                 raise InvalidSetting(f"no setting '{name}'; there are {', '.join(sorted(kinds))}")
             try:

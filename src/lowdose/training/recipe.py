@@ -7,20 +7,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from lowdose.data.patches import Augmentation
-from lowdose.data.simulated import Doses
-from lowdose.data.transforms.intensity import Appearance
-from lowdose.data.transforms.spatial import Bending
+from lowdose.data.simulated import DoseDistribution
+from lowdose.data.transforms.intensity import RandomIntensity
+from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.methods.base import Method
 from lowdose.methods.supervised import Supervised
-from lowdose.network_spec import Number, Spec
+from lowdose.network_spec import NetworkSpec, Number
 from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
-from lowdose.training.hyperparameters import LARGE, SMALL, Limits, Numbers
+from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
-OF_PAIRING = {
+PAIRING_OF = {
     **dict.fromkeys(("gain_low", "gain_high"), "folders"),
     **dict.fromkeys(
         ("dose_low", "dose_high", "flux_low", "flux_high", "full_dose_share", "realisations", "bank_slices"),
@@ -31,18 +31,18 @@ OF_PAIRING = {
 
 
 @dataclass(frozen=True)
-class DenoiserNumbers(Numbers):
+class DenoiserHyperparameters(Hyperparameters):
     """The numbers of a denoiser's training.
 
     validation_patients: whole patients held out, -1 = one in five, at least one where there are two or more.
-    recast_share, cutoff_*, pixel_*, gain_*: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
-    flux_high: of ``Doses``. realisations: of noise, for each slice and each of two doses. bank_slices: the most slices
+    kernel_conversion_share, cutoff_*, pixel_*, gain_*: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
+    flux_high: of ``DoseDistribution``. realisations: of noise, for each slice and each of two doses. bank_slices: the most slices
     to simulate the noise of, 0 = all.
     """
 
     patch: int = 64
     validation_patients: int = -1
-    recast_share: float = 0.5
+    kernel_conversion_share: float = 0.5
     cutoff_low: float = 0.6
     cutoff_high: float = 2.2
     pixel_low: float = 0.35
@@ -58,10 +58,10 @@ class DenoiserNumbers(Numbers):
     bank_slices: int = 0
 
     LIMITS: ClassVar[Limits] = {
-        **Numbers.LIMITS,
+        **Hyperparameters.LIMITS,
         "patch": (8, 4096),
         **dict.fromkeys(("cutoff_low", "cutoff_high", "pixel_low", "pixel_high"), (SMALL, LARGE)),
-        "recast_share": (0, 1),
+        "kernel_conversion_share": (0, 1),
         **dict.fromkeys(("gain_low", "gain_high"), (0, LARGE)),
         "validation_patients": (-1, LARGE),
         **dict.fromkeys(("dose_low", "dose_high"), (0.005, 1)),
@@ -82,23 +82,23 @@ class DenoiserNumbers(Numbers):
     def augmentation(self) -> Augmentation:
         return Augmentation(
             self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high, self.pixel_low, self.pixel_high,
-            self.recast_share,
+            self.kernel_conversion_share,
         )  # fmt: skip
 
     @property
-    def doses(self) -> Doses:
-        return Doses(self.dose_low, self.dose_high, self.full_dose_share, self.flux_low, self.flux_high)
+    def doses(self) -> DoseDistribution:
+        return DoseDistribution(self.dose_low, self.dose_high, self.full_dose_share, self.flux_low, self.flux_high)
 
-    def of_pairing(self, pairing: str) -> dict[str, Number]:
+    def relevant_to(self, pairing: str) -> dict[str, Number]:
         """Those that mean something with this pairing."""
-        return {name: value for name, value in asdict(self).items() if OF_PAIRING.get(name, pairing) == pairing}
+        return {name: value for name, value in asdict(self).items() if PAIRING_OF.get(name, pairing) == pairing}
 
 
 @dataclass(frozen=True)
-class AnatomyNumbers(Numbers):
+class AnatomyHyperparameters(Hyperparameters):
     """The numbers of an anatomy network's training.
 
-    size: side of the slices it sees, in pixels. patients: digital ones, of ``DigitalPatients``. real_share: of slices
+    size: side of the slices it sees, in pixels. patients: digital ones, of ``PhantomDataset``. real_share: of slices
     that come from the labelled scans, where there are any. validation_patients: digital ones besides, to be judged on.
     """
 
@@ -108,7 +108,7 @@ class AnatomyNumbers(Numbers):
     validation_patients: int = 2
 
     LIMITS: ClassVar[Limits] = {
-        **Numbers.LIMITS,
+        **Hyperparameters.LIMITS,
         "size": (2 * MULTIPLE, 2048),
         "patients": (1, LARGE),
         "real_share": (0, 1),
@@ -121,7 +121,7 @@ class AnatomyNumbers(Numbers):
             raise InvalidSetting(f"size={self.size}: must be a multiple of {MULTIPLE}")
 
 
-class Teacher(NamedTuple):
+class FrozenNetwork(NamedTuple):
     """A frozen network that an objective looks with: ``name`` or path, chosen by ``option`` of the command line."""
 
     option: str
@@ -129,7 +129,7 @@ class Teacher(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DenoiserRecipe:
     """A published (or own) way to train: ``paper`` says which.
 
     method(denoiser, numbers, teacher): turns a denoiser into its training; teacher is the name of that one, or ''
@@ -138,12 +138,12 @@ class Recipe:
     """
 
     paper: str
-    network: Spec
+    network: NetworkSpec
     method: Callable[[Denoiser, Any, str], Method[Any]]
     scale: Scale = field(default_factory=Scale)
-    numbers: DenoiserNumbers = field(default_factory=DenoiserNumbers)
-    teacher: Teacher | None = None
-    any_network: bool = False
+    hyperparameters: DenoiserHyperparameters = field(default_factory=DenoiserHyperparameters)
+    teacher: FrozenNetwork | None = None
+    accepts_any_network: bool = False
     needs_dose: bool = False
 
     @property
@@ -167,6 +167,6 @@ class AnatomyRecipe:
     """How the anatomy network is trained: on slices bent and made to look as these two say."""
 
     paper: str
-    bending: Bending = field(default_factory=Bending)
-    appearance: Appearance = field(default_factory=Appearance)
-    numbers: AnatomyNumbers = field(default_factory=AnatomyNumbers)
+    spatial: RandomElasticAffine = field(default_factory=RandomElasticAffine)
+    intensity: RandomIntensity = field(default_factory=RandomIntensity)
+    hyperparameters: AnatomyHyperparameters = field(default_factory=AnatomyHyperparameters)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from lowdose.deprecations import HYPERPARAMETERS
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.io.atomic_replace import replace_file
 from lowdose.training.schedule import EMA
@@ -42,7 +43,8 @@ def load_state(
     Raises InvalidSetting when the run was started with other numbers, naming them.
     """
     state = _read(path)
-    old = {"accumulate": 1, **state["run"]}  # before there was accumulation
+    stated = {HYPERPARAMETERS.get(name, name): value for name, value in state["run"].items()}
+    old = {"accumulate": 1, **stated}  # before there was accumulation
     if old != run:
         names = [
             f"{key} was {old.get(key)}, now {value}"

@@ -18,19 +18,19 @@ from torch import Tensor
 import lowdose
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.io.atomic import refusing
+from lowdose.io.atomic import output_errors
 from lowdose.methods.base import Method
-from lowdose.training.graceful_stop import Stop
-from lowdose.training.hyperparameters import Numbers
-from lowdose.training.trainer import STATE, Hooks, Trainer
+from lowdose.training.graceful_stop import GracefulStop
+from lowdose.training.hyperparameters import Hyperparameters
+from lowdose.training.trainer import STATE_FILE, Trainer, TrainerHooks
 
-MODEL = "model.safetensors"
+MODEL_FILE = "model.safetensors"
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """Where and how a run computes; none of it changes what is learned, except precision by rounding.
 
     devices: processes on each of so many ``nodes``, one GPU or CPU share each; where torchrun has started the
@@ -44,7 +44,7 @@ class Options:
     resume: bool = False
 
 
-class Stage(NamedTuple):
+class TrainingStage(NamedTuple):
     """What a run needs once its data are there.
 
     batches(first, last): one batch for each of these steps. validate(): numbers to log. export(path, step): write the
@@ -56,7 +56,7 @@ class Stage(NamedTuple):
     export: Callable[[Path, int], None]
 
 
-class Job(Protocol):
+class TrainingJob(Protocol):
     """What is trained. settings: a run resumes with the same ones only. description: what run.json says besides."""
 
     @property
@@ -68,16 +68,16 @@ class Job(Protocol):
     @property
     def description(self) -> Mapping[str, object]: ...
 
-    def stage(self, run: Path, fabric: Fabric, say: Say) -> Stage:
+    def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
         """Finds or makes the data; called by every process at the same time, of which only the first can ``say``."""
         ...
 
 
-def conduct(
-    make: Callable[[], Job],
-    numbers: Numbers,
+def run_training(
+    make: Callable[[], TrainingJob],
+    hyperparameters: Hyperparameters,
     run: Path,
-    options: Options,
+    options: RunOptions,
     say: Say,
     progress: Callable[[int, float, float], None],
 ) -> bool:
@@ -86,23 +86,23 @@ def conduct(
     Raises OutputRefused when the folder already holds a run and ``resume`` is off; InvalidSetting when it is on and
     there is nothing to resume, or other numbers.
     """
-    if (run / STATE).exists() and not options.resume:
+    if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
     fabric = _launch(options)
-    seed_everything(numbers.seed, verbose=False)
+    seed_everything(hyperparameters.seed, verbose=False)
     job = make()
-    trainer = Trainer(fabric, job.method, numbers, run)
+    trainer = Trainer(fabric, job.method, hyperparameters, run)
     settings = {**job.settings, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
     elif fabric.is_global_zero:
         _describe(run, settings, job.description)
     stage = job.stage(run, fabric, say if fabric.is_global_zero else _silent)
-    with Stop() as stop:
-        hooks = Hooks(
+    with GracefulStop() as stop:
+        hooks = TrainerHooks(
             stage.batches,
             stage.validate,
-            lambda: stage.export(run / MODEL, trainer.step),
+            lambda: stage.export(run / MODEL_FILE, trainer.step),
             progress,
             lambda: stop.asked,
         )
@@ -119,7 +119,7 @@ def choose_precision(wanted: str, cuda: bool) -> Any:
     return "bf16-mixed" if native else "32-true"
 
 
-def loaders(cuda: bool) -> int:
+def loader_workers(cuda: bool) -> int:
     """Processes that prepare batches: a GPU must not wait for them; on a CPU they would only take its cores."""
     return min(8, (os.cpu_count() or 2) - 1) if cuda else 0
 
@@ -128,7 +128,7 @@ def _silent(text: str) -> None:
     """The voice of every process but the first."""
 
 
-def _launch(options: Options) -> Fabric:
+def _launch(options: RunOptions) -> Fabric:
     cuda = choose_device(options.device).type == "cuda"
     for name in ("devices", "nodes"):
         if getattr(options, name) < 1:
@@ -162,6 +162,6 @@ def _cpu_multiplies_bf16() -> bool:
 def _describe(run: Path, settings: Mapping[str, object], description: Mapping[str, object]) -> None:
     versions = {"lowdose": lowdose.__version__, "torch": torch.__version__, "numpy": np.__version__}
     content = {"settings": settings, **description, "versions": versions}
-    with refusing(run):
+    with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         (run / "run.json").write_text(json.dumps(content, indent=2), encoding="utf-8")

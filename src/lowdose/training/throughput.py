@@ -14,7 +14,7 @@ B = TypeVar("B", bound=tuple[Tensor, ...])
 SLICE_PIXELS = 512 * 512
 
 
-class Pace:
+class ThroughputMeter:
     """Counts what all ``processes`` do between one ``tell`` and the next, by the clock of this one.
 
     Waiting is the time blocked in asking for the next batch, and costs nothing to measure: on a GPU, whose work is
@@ -44,13 +44,13 @@ class Pace:
             yield batch
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def excluded(self) -> Iterator[None]:
         """What is done within is no training: validation, saving."""
         start = time.perf_counter()
         yield
         self._apart += time.perf_counter() - start
 
-    def tell(self) -> dict[str, float]:
+    def read_and_reset(self) -> dict[str, float]:
         """Rows for the log, and begins anew. slices_per_second: pixels in units of slices of 512 x 512, training alone.
 
         data_wait_percent: of the time of training; apart_percent: of all time.

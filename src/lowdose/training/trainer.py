@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from lowdose.errors import InvalidSetting, TrainingDiverged
-from lowdose.methods.base import Method, Turn
-from lowdose.training.hyperparameters import Numbers
+from lowdose.methods.base import Method, Update
+from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.run_state import load_state, save_state
-from lowdose.training.schedule import EMA, rate, updates
-from lowdose.training.throughput import Pace
-from lowdose.training.training_log import Logbook
+from lowdose.training.schedule import EMA, count_updates, learning_rate
+from lowdose.training.throughput import ThroughputMeter
+from lowdose.training.training_log import TrainingLog
 
 T = TypeVar("T")
-STATE = "state.pt"
+STATE_FILE = "state.pt"
 LOG_EVERY = 50
 
 
 @dataclass
-class Hooks:
+class TrainerHooks:
     """What a caller hangs on the loop: where batches come from, and what happens along the way.
 
     batches(first, last): one batch a step, a NamedTuple of tensors. validate(): numbers to log, called with averaged
@@ -45,54 +45,61 @@ class Hooks:
 class Trainer:
     """One method being trained in the folder ``run``; rank 0 alone writes."""
 
-    def __init__(self, fabric: Fabric, method: Method[Any], numbers: Numbers, run: Path) -> None:
-        if numbers.accumulate > 1 and not method.accumulates:
+    def __init__(self, fabric: Fabric, method: Method[Any], hyperparameters: Hyperparameters, run: Path) -> None:
+        if hyperparameters.accumulate > 1 and not method.accumulates:
             raise InvalidSetting(
-                f"accumulate={numbers.accumulate}: {type(method).__name__} learns from whole batches, the mean over "
-                "their parts is not the same; leave it at 1, with a larger batch or more devices"
+                f"accumulate={hyperparameters.accumulate}: {type(method).__name__} learns from whole batches, the mean "
+                "over their parts is not the same; leave it at 1, with a larger batch or more devices"
             )
-        self.fabric, self.method, self.numbers, self.run = fabric, method.to(fabric.device), numbers, run
+        self.fabric, self.method, self.hyperparameters, self.run = (
+            fabric,
+            method.to(fabric.device),
+            hyperparameters,
+            run,
+        )
         self.optimisers: dict[str, Optimizer] = {
             name: AdamW(
                 [p for p in player.parameters() if p.requires_grad],
-                lr=numbers.learning_rate,
-                betas=(numbers.beta1, numbers.beta2),
-                weight_decay=numbers.weight_decay,
+                lr=hyperparameters.learning_rate,
+                betas=(hyperparameters.beta1, hyperparameters.beta2),
+                weight_decay=hyperparameters.weight_decay,
             )
-            for name, player in method.players().items()
+            for name, player in method.trained_modules().items()
         }
-        self.ema = EMA(method.model, numbers.ema)
+        self.ema = EMA(method.model, hyperparameters.ema)
         self.step = 0
-        self.pace = Pace(fabric.world_size)
+        self.throughput = ThroughputMeter(fabric.world_size)
         self._finite = torch.tensor(True, device=fabric.device)
 
     def resume(self, settings: Mapping[str, object]) -> None:
         """Continue from the saved state. Raises InvalidSetting when there is none or it had other settings."""
-        self.step = load_state(self.run / STATE, self.method.saved(), self.optimisers, self.ema, settings)
+        self.step = load_state(
+            self.run / STATE_FILE, self.method.checkpointed_modules(), self.optimisers, self.ema, settings
+        )
 
-    def fit(self, settings: Mapping[str, object], hooks: Hooks) -> bool:
+    def fit(self, settings: Mapping[str, object], hooks: TrainerHooks) -> bool:
         """Train to the end, or until ``hooks.stopped``; True when the run is complete."""
-        book = Logbook(self.run, self.step) if self.fabric.is_global_zero else None
+        book = TrainingLog(self.run, self.step) if self.fabric.is_global_zero else None
         started, first = time.monotonic(), self.step
         self.method.train()
-        for batch in self.pace.batches(hooks.batches(self.step, self.numbers.steps)):
+        for batch in self.throughput.batches(hooks.batches(self.step, self.hyperparameters.steps)):
             losses = self._update(batch)
             self.step += 1
             self.ema.update(self.method.model, self.step)
-            done = self.step == self.numbers.steps
+            done = self.step == self.hyperparameters.steps
             stop = not done and self._agreed(hooks.stopped())
-            if done or stop or self.step % LOG_EVERY == 0 or self.step % self.numbers.checkpoint_every == 0:
+            if done or stop or self.step % LOG_EVERY == 0 or self.step % self.hyperparameters.checkpoint_every == 0:
                 self._check()
             if self.fabric.is_global_zero and book is not None:
                 self._record(book, losses, hooks, done, started, first)
-                if done or stop or self.step % self.numbers.checkpoint_every == 0:
-                    with self.pace.apart():
+                if done or stop or self.step % self.hyperparameters.checkpoint_every == 0:
+                    with self.throughput.excluded():
                         self._save(settings, hooks)
             if stop:
                 break
         if book is not None:
             book.close()
-        return self.step == self.numbers.steps
+        return self.step == self.hyperparameters.steps
 
     def _agreed(self, wish: bool) -> bool:
         """One process that wants to stop stops all at the same step; otherwise the others would wait for it."""
@@ -103,8 +110,8 @@ class Trainer:
 
     def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
         """Every player's turn on one batch, of which ``accumulate`` equal parts are in memory one after the other."""
-        parts = [part.chunk(self.numbers.accumulate) for part in batch]
-        turns = [self.method.turns(type(batch)(*part)) for part in zip(*map(self._moved, parts), strict=True)]
+        parts = [part.chunk(self.hyperparameters.accumulate) for part in batch]
+        turns = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._moved, parts), strict=True)]
         losses: dict[str, torch.Tensor] = {}
         while terms := self._turn(turns):
             losses |= terms
@@ -113,7 +120,7 @@ class Trainer:
     def _moved(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         return (self.fabric.to_device(part) for part in parts)
 
-    def _turn(self, parts: Sequence[Iterator[Turn]]) -> dict[str, torch.Tensor]:
+    def _turn(self, parts: Sequence[Iterator[Update]]) -> dict[str, torch.Tensor]:
         """One player's update by the mean over all parts, and its losses; none when no turn is left."""
         losses: dict[str, torch.Tensor] = {}
         parameters: list[nn.Parameter] = []
@@ -129,35 +136,44 @@ class Trainer:
             torch.autograd.backward(total, inputs=parameters)
             self._finite &= total.detach().isfinite()
             for name, value in turn.terms.items():
-                key = f"{turn.player}/{name}"
+                key = f"{turn.module}/{name}"
                 losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
         assert optimiser is not None
         average_gradients(self.fabric, parameters)
-        nn.utils.clip_grad_norm_(parameters, self.numbers.clip)
+        nn.utils.clip_grad_norm_(parameters, self.hyperparameters.clip)
         optimiser.step()
         return losses
 
-    def _ready(self, turn: Turn) -> tuple[Optimizer, list[nn.Parameter]]:
+    def _ready(self, turn: Update) -> tuple[Optimizer, list[nn.Parameter]]:
         """The player's optimiser at the rate of this step, without gradients; and what it moves."""
-        player, optimiser = self.method.players()[turn.player], self.optimisers[turn.player]
-        if turn.afresh:
+        player, optimiser = self.method.trained_modules()[turn.module], self.optimisers[turn.module]
+        if turn.reset_optimiser:
             optimiser.state.clear()
-            self.ema = EMA(self.method.model, self.numbers.ema)
+            self.ema = EMA(self.method.model, self.hyperparameters.ema)
         for group in optimiser.param_groups:
-            group["lr"] = rate(self.numbers, self.step, updates(optimiser))
+            group["lr"] = learning_rate(self.hyperparameters, self.step, count_updates(optimiser))
         optimiser.zero_grad()
         return optimiser, [p for p in player.parameters() if p.requires_grad]
 
     def _record(
-        self, book: Logbook, losses: Mapping[str, torch.Tensor], hooks: Hooks, done: bool, started: float, first: int
+        self,
+        book: TrainingLog,
+        losses: Mapping[str, torch.Tensor],
+        hooks: TrainerHooks,
+        done: bool,
+        started: float,
+        first: int,
     ) -> None:
         if self.step % LOG_EVERY == 0 or done:
             pace = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in losses.items()}
-            hooks.progress(self.step, sum(values.values()), pace * (self.numbers.steps - self.step))
-            book.write(self.step - 1, {**values, **self.method.watch(), "seconds_per_step": pace, **self.pace.tell()})
-        if self.step % self.numbers.validate_every == 0 or done:
-            with self.pace.apart():
+            hooks.progress(self.step, sum(values.values()), pace * (self.hyperparameters.steps - self.step))
+            book.write(
+                self.step - 1,
+                {**values, **self.method.extra_metrics(), "seconds_per_step": pace, **self.throughput.read_and_reset()},
+            )
+        if self.step % self.hyperparameters.validate_every == 0 or done:
+            with self.throughput.excluded():
                 book.write(self.step - 1, self._with_average(hooks.validate))
 
     def _check(self) -> None:
@@ -165,11 +181,18 @@ class Trainer:
         if not bool(self._finite):
             raise TrainingDiverged(
                 f"{self.run}: the loss is no longer a number by step {self.step}; resume from the last good state, or "
-                f"start again with less than learning_rate={self.numbers.learning_rate:g}"
+                f"start again with less than learning_rate={self.hyperparameters.learning_rate:g}"
             )
 
-    def _save(self, settings: Mapping[str, object], hooks: Hooks) -> None:
-        save_state(self.run / STATE, self.step, self.method.saved(), self.optimisers, self.ema, dict(settings))
+    def _save(self, settings: Mapping[str, object], hooks: TrainerHooks) -> None:
+        save_state(
+            self.run / STATE_FILE,
+            self.step,
+            self.method.checkpointed_modules(),
+            self.optimisers,
+            self.ema,
+            dict(settings),
+        )
         self._with_average(hooks.export)
 
     def _with_average(self, action: Callable[[], T]) -> T:

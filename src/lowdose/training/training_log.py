@@ -14,7 +14,7 @@ from lowdose.io.atomic_replace import replace_file
 COLUMNS = ("step", "name", "value")
 
 
-class Logbook:
+class TrainingLog:
     """Long-format rows (step, name, value); rows at or after ``first`` of an earlier, interrupted try are dropped."""
 
     def __init__(self, run: Path, first: int) -> None:

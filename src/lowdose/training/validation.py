@@ -10,25 +10,25 @@ import numpy as np
 import torch
 
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches, look_at
+from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches, apply_variation
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise_estimate import noise_level
-from lowdose.models.checkpoint import Domain
+from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks.denoiser import Denoiser
 
-VALIDATED = 8
+VALIDATION_SLICES = 8
 """Slices on which a model is judged along the way."""
 
 T = TypeVar("T")
 
 
-def spread(items: Sequence[T], most: int = VALIDATED) -> list[T]:
+def evenly_spaced(items: Sequence[T], most: int = VALIDATION_SLICES) -> list[T]:
     """Up to ``most`` of the items, evenly spread."""
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()]
 
 
-def validation(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]]) -> dict[str, float]:
+def validate_denoiser(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]]) -> dict[str, float]:
     """Mean PSNR in the soft-tissue window over slices of the held-out patients, each amid its neighbours."""
     if not chosen:
         return {}
@@ -45,7 +45,7 @@ def validation(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]]) -> d
     return {"validation/psnr_soft_tissue": float(np.mean(values)), "validation/psnr_gain": float(np.mean(gains))}
 
 
-def training_domain(patches: Patches, draws: int = 3) -> Domain:
+def measure_training_domain(patches: Patches, draws: int = 3) -> TrainingDomain:
     """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
     slices = patches.slices
     sds: list[float] = []
@@ -56,9 +56,9 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
         for draw in range(draws):
             rng = np.random.default_rng((patches.seed, index, draw))
             side = min(images.shape)
-            low, full, _ = images.cut((slice(0, side), slice(0, side)), rng)
+            low, full, _ = images.crop((slice(0, side), slice(0, side)), rng)
             look = replace(patches.augmentation.draw(pixel, rng), pixel_mm=None)
-            seen = look_at(low, full, look, pixel, images.cutoff, side)[len(low) // 2]
+            seen = apply_variation(low, full, look, pixel, images.cutoff, side)[len(low) // 2]
             level = noise_level(seen, np.ones(seen.shape, bool), pixel)
             if level is not None:
                 sds.append(level.sd)
@@ -67,7 +67,7 @@ def training_domain(patches: Patches, draws: int = 3) -> Domain:
     if patches.augmentation.share > 0:
         pixels += [seen for pixel in pixels[:] for seen in patches.augmentation.pixels(pixel)]
     thickness = [item.thickness_mm for item in slices.items if item.thickness_mm is not None]
-    return Domain(
+    return TrainingDomain(
         _range(sds),
         _range(frequencies),
         _range(pixels),

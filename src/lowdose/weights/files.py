@@ -20,7 +20,7 @@ from lowdose.weights import user_models
 REINSTALL = "the shipped weights are damaged, reinstall"
 
 
-class Weights(NamedTuple):
+class WeightsFile(NamedTuple):
     """header: text by key; tensors: by name; sha256 and size in bytes: of the file."""
 
     header: dict[str, str]
@@ -29,7 +29,7 @@ class Weights(NamedTuple):
     size: int
 
 
-def shipped(kind: str | None = None) -> dict[str, str]:
+def shipped_weights(kind: str | None = None) -> dict[str, str]:
     """Names of the files inside the package, each with the SHA-256 it must have; all, or those of one kind.
 
     Kinds: 'denoiser', 'anatomy', 'autoencoder', 'vocabulary'.
@@ -39,7 +39,7 @@ def shipped(kind: str | None = None) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in entries.items() if kind in (None, entry["kind"])}
 
 
-def read(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> Weights:
+def read_weights(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> WeightsFile:
     """The whole file. ``expected``: the SHA-256 it must have; ``remedy``: what to do when it has another.
 
     Raises IncompatibleCheckpoint for a file of another kind, one that cannot be read, or is not what was expected.
@@ -63,16 +63,16 @@ def read(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> We
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise IncompatibleCheckpoint(f"{path}: not a readable safetensors file ({error}); copy it again") from error
-    return Weights(header, tensors, sha256, size)
+    return WeightsFile(header, tensors, sha256, size)
 
 
-def read_shipped(name: str) -> Weights:
+def read_shipped(name: str) -> WeightsFile:
     """A file of the package by name, checked against its SHA-256. Raises IncompatibleCheckpoint when there is none."""
-    known = shipped()
+    known = shipped_weights()
     if name not in known:
         raise IncompatibleCheckpoint(f"no '{name}' among the shipped files ({', '.join(sorted(known)) or 'none'})")
     with resources.as_file(resources.files("lowdose.zoo").joinpath(f"{name}.safetensors")) as path:
-        return read(path, known[name])
+        return read_weights(path, known[name])
 
 
 def shipped_card(name: str) -> str:
@@ -80,18 +80,18 @@ def shipped_card(name: str) -> str:
     return resources.files("lowdose.zoo").joinpath(f"{name}.md").read_text(encoding="utf-8")
 
 
-def read_added(name: str) -> Weights:
+def read_added(name: str) -> WeightsFile:
     """A file that the user added, by name, checked likewise. Raises IncompatibleCheckpoint when there is none."""
-    known, path = user_models.names(), user_models.path(name)
+    known, path = user_models.user_model_hashes(), user_models.weights_path(name)
     anew = f"'lowdose models remove {name}', then add it anew"
     if name not in known:
         raise IncompatibleCheckpoint(f"no '{name}' among the added models ({', '.join(sorted(known)) or 'none'})")
     if not path.exists():
         raise IncompatibleCheckpoint(f"{path}: the file of the added model '{name}' is gone: {anew}")
-    return read(path, known[name], f"the added model is damaged or was replaced: {anew}")
+    return read_weights(path, known[name], f"the added model is damaged or was replaced: {anew}")
 
 
-def packed(
+def serialise_weights(
     network: nn.Module,
     header: Mapping[str, str],
     dtype: torch.dtype = torch.float32,
@@ -109,7 +109,7 @@ def packed(
     return bytes(safetensors_bytes({name: value.contiguous() for name, value in stored.items()}, dict(header)))
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str, what: str) -> None:
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: str, what: str) -> None:
     """Put weights into a network, as float32. Raises IncompatibleCheckpoint for other shapes, NaN or infinity."""
     wanted = network.state_dict()
     if {name: v.shape for name, v in wanted.items()} != {name: v.shape for name, v in tensors.items()}:

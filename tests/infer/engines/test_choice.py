@@ -12,15 +12,15 @@ from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.image import Acquisition, Slice
 from lowdose.infer.engines import accuracy_check, engine_cache, select_engine, series_accuracy
-from lowdose.infer.engines.accelerated import SHAPES, Accelerated
-from lowdose.infer.engines.base import EXACT, FAST, Run, Work
+from lowdose.infer.engines.accelerated import MAX_COMPILED_SHAPES, EngineDenoiser
+from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
 from lowdose.infer.engines.eager import Eager
-from lowdose.infer.engines.select_engine import CPU, accelerate
+from lowdose.infer.engines.select_engine import CPU, run_on_engine
 from lowdose.io.source import Plane
 from lowdose.models import load
-from lowdose.models.checkpoint import Domain
-from lowdose.models.load import ReadyModel
-from lowdose.network_spec import Spec
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.models.load import LoadedModel
+from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 
 
@@ -28,12 +28,12 @@ class Off(Eager):
     """An engine that adds a constant to what the network makes, in HU / 1000, and claims to be fast."""
 
     def __init__(self, name: str, exact: float, fast: float) -> None:
-        self.name, self._off, self.compiled = name, {EXACT: exact, FAST: fast}, list[Work]()  # type: ignore[misc]
+        self.name, self._off, self.compiled = name, {EXACT: exact, FAST: fast}, list[CompileRequest]()  # type: ignore[misc]
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         return True
 
-    def compile(self, work: Work) -> Run:
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
         self.compiled.append(work)
         right = super().compile(work)
         return lambda units: right(units) + noise(units) * self._off[work.precision] / 1000
@@ -47,16 +47,16 @@ def noise(units: Tensor) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def own_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv(engine_cache.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def a_model(context: int = 0) -> ReadyModel:
+def a_model(context: int = 0) -> LoadedModel:
     torch.manual_seed(0)
-    spec = Spec("unet", {"width": 4, "levels": 2, "slices": 2 * context + 1})
+    spec = NetworkSpec("unet", {"width": 4, "levels": 2, "slices": 2 * context + 1})
     denoiser = Denoiser(spec, Scale(), context).eval()
     torch.nn.init.normal_(denoiser.network.out.weight, std=0.2)
-    return ReadyModel("test", "0" * 64, denoiser, Domain(), torch.device("cpu"))
+    return LoadedModel("test", "0" * 64, denoiser, TrainingDomain(), torch.device("cpu"))
 
 
 def engines(monkeypatch: pytest.MonkeyPatch, *made: Off) -> None:
@@ -66,14 +66,14 @@ def engines(monkeypatch: pytest.MonkeyPatch, *made: Off) -> None:
 @pytest.mark.parametrize("name", sorted(CPU))
 @pytest.mark.parametrize("context", [0, 1])
 def test_every_engine_that_is_here_is_exact(name: str, context: int) -> None:
-    if CPU[name].missing():
-        pytest.skip(CPU[name].missing())
+    if CPU[name].unavailable_reason():
+        pytest.skip(CPU[name].unavailable_reason())
     said: list[str] = []
     model = a_model(context)
-    made = accelerate(model, name, EXACT, said.append)
+    made = run_on_engine(model, name, EXACT, said.append)
     assert (made.engine, made.precision) == (name, EXACT)
     assert not [text for text in said if "warning" in text]
-    hu = accuracy_check.built_in(2 * context + 1)[..., :100, :120]
+    hu = accuracy_check.reference_slice(2 * context + 1)[..., :100, :120]
     precise = Denoiser(model.denoiser.spec, model.denoiser.scale, context).double().eval()
     precise.network.load_state_dict(model.denoiser.network.state_dict())
     right = precise.denoise(hu.double())
@@ -82,17 +82,17 @@ def test_every_engine_that_is_here_is_exact(name: str, context: int) -> None:
 
 @pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
 def test_the_shipped_models_are_right_on_every_engine(name: str) -> None:
-    denoiser = load.find(name, torch.device("cpu")).denoiser
+    denoiser = load.load_by_name(name, torch.device("cpu")).denoiser
     assert isinstance(denoiser, Denoiser)
-    hu = accuracy_check.built_in()[..., 32:160, 64:192]
+    hu = accuracy_check.reference_slice()[..., 32:160, 64:192]
     right = select_engine._in_float64(denoiser, hu)
     for engine in CPU.values():
-        if engine.missing():
+        if engine.unavailable_reason():
             continue
-        exact = Accelerated(denoiser, engine, EXACT).denoise(hu).numpy()
+        exact = EngineDenoiser(denoiser, engine, EXACT).denoise(hu).numpy()
         assert not accuracy_check.Difference.between(right, exact).fault(EXACT), engine.name
-    if not CPU["winograd"].missing():
-        fast = Accelerated(denoiser, CPU["winograd"], FAST).denoise(hu).numpy()
+    if not CPU["winograd"].unavailable_reason():
+        fast = EngineDenoiser(denoiser, CPU["winograd"], FAST).denoise(hu).numpy()
         assert not accuracy_check.Difference.between(right, fast).fault(FAST)
 
 
@@ -103,10 +103,10 @@ def test_the_fastest_engine_that_is_right_is_taken(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         select_engine, "_measure", lambda *given: select_engine.replace(measure(*given), seconds=times[given[1].name])
     )
-    assert accelerate(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
-    made = accelerate(a_model(), "auto", FAST, lambda _: None)
+    assert run_on_engine(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
+    made = run_on_engine(a_model(), "auto", FAST, lambda _: None)
     assert (made.engine, made.precision) == ("rough", FAST)
-    assert isinstance(made.denoiser, Accelerated)
+    assert isinstance(made.denoiser, EngineDenoiser)
     assert made.denoiser.exact is not None
     assert (made.denoiser.exact.engine.name, made.denoiser.exact.precision) == ("fine", EXACT)
 
@@ -114,25 +114,25 @@ def test_the_fastest_engine_that_is_right_is_taken(monkeypatch: pytest.MonkeyPat
 def test_an_engine_that_was_asked_for_and_fails_gives_way_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     engines(monkeypatch, Off("rough", 0.0, 2.0), Off("wrong", 2.0, 2.0))
     said: list[str] = []
-    made = accelerate(a_model(), "rough", FAST, said.append)
+    made = run_on_engine(a_model(), "rough", FAST, said.append)
     assert (made.engine, made.precision) == ("rough", EXACT)
     assert any("rough, fast: rms 2 HU" in text for text in said)
     said.clear()
     model = a_model()
-    made = accelerate(model, "wrong", EXACT, said.append)
+    made = run_on_engine(model, "wrong", EXACT, said.append)
     assert made.denoiser is model.denoiser
     assert any("plain PyTorch" in text for text in said)
 
 
 def test_an_engine_that_breaks_down_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Off):
-        def compile(self, work: Work) -> Run:
+        def compile(self, work: CompileRequest) -> CompiledNetwork:
             raise OSError("no such\ninstruction")
 
     engines(monkeypatch, Broken("broken", 0.0, 0.0))
     said: list[str] = []
-    assert accelerate(a_model(), "auto", EXACT, said.append).engine == "torch"
-    accelerate(a_model(), "broken", EXACT, said.append)
+    assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == "torch"
+    run_on_engine(a_model(), "broken", EXACT, said.append)
     assert any("OSError: no such instruction" in text for text in said)
 
 
@@ -142,30 +142,30 @@ def test_what_was_measured_is_remembered_until_weights_or_versions_change(
     off = Off("rough", 0.0, 0.0)
     engines(monkeypatch, off)
     said: list[str] = []
-    first = accelerate(a_model(), "auto", EXACT, said.append)
+    first = run_on_engine(a_model(), "auto", EXACT, said.append)
     assert len(said) == 1
-    assert accelerate(a_model(), "auto", EXACT, said.append).engine == first.engine
+    assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == first.engine
     assert len(said) == 1  # not measured again
     other = a_model()
     other.denoiser.network.out.bias.data += 0.001  # type: ignore[attr-defined]
-    accelerate(other, "auto", EXACT, said.append)
+    run_on_engine(other, "auto", EXACT, said.append)
     assert len(said) == 2
     off.version = "2"  # type: ignore[misc]
-    accelerate(a_model(), "auto", EXACT, said.append)
+    run_on_engine(a_model(), "auto", EXACT, said.append)
     assert len(said) == 3
     for note in own_record.rglob("measured.json"):
         assert {"engine", "precision", "seconds", "fault"} == set(json.loads(note.read_text())["engines"][0])
         note.write_text("{ torn")
-    accelerate(a_model(), "auto", EXACT, said.append)
+    run_on_engine(a_model(), "auto", EXACT, said.append)
     assert len(said) == 4
 
 
 def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(engine_cache.FOLDER, "/proc/no-such-place")
+    monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, "/proc/no-such-place")
     engines(monkeypatch)
     for _ in range(2):
         said: list[str] = []
-        assert accelerate(a_model(), "auto", EXACT, said.append).engine == "torch"
+        assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == "torch"
         assert len(said) == 1
 
 
@@ -176,24 +176,24 @@ def test_wrong_names_and_absent_engines_are_refused_with_a_way_out(monkeypatch: 
         ("auto", "half", "--precision half: must be one of exact, fast"),
     ):
         with pytest.raises(InvalidSetting, match=told):
-            accelerate(a_model(), engine, precision)
+            run_on_engine(a_model(), engine, precision)
     with pytest.raises(InvalidSetting, match="nlm is no network"):
-        accelerate(load.find("nlm", torch.device("cpu")), "torch", EXACT)
-    classical = load.find("nlm", torch.device("cpu"))
-    assert accelerate(classical, "auto", FAST) is classical
+        run_on_engine(load.load_by_name("nlm", torch.device("cpu")), "torch", EXACT)
+    classical = load.load_by_name("nlm", torch.device("cpu"))
+    assert run_on_engine(classical, "auto", FAST) is classical
     monkeypatch.setattr("lowdose.infer.engines.openvino.find_spec", lambda _: None)
     with pytest.raises(InvalidSetting, match=r"pip install 'lowdose\[engines\]'"):
-        accelerate(a_model(), "openvino", EXACT)
+        run_on_engine(a_model(), "openvino", EXACT)
 
 
 def test_only_a_few_shapes_stay_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     off = Off("rough", 0.0, 0.0)
-    model = Accelerated(a_model().denoiser, off, EXACT)  # type: ignore[arg-type]
+    model = EngineDenoiser(a_model().denoiser, off, EXACT)  # type: ignore[arg-type]
     for side in (32, 40, 32, 48, 56, 64, 32):
         model.denoise(torch.zeros(1, 1, side, side))
-    assert len(model._runs) == SHAPES
+    assert len(model._runs) == MAX_COMPILED_SHAPES
     assert len(off.compiled) == 6  # 32 was dropped once
-    twin = model.twin()
+    twin = model.copy_for_thread()
     assert twin.plain is model.plain
     assert not twin._runs
 
@@ -218,7 +218,7 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
     class Rough(Off):
         """Right on the built-in slice, and off where an image is bright."""
 
-        def compile(self, work: Work) -> Run:
+        def compile(self, work: CompileRequest) -> CompiledNetwork:
             right = Eager.compile(self, work)
             bad = 0.01 if work.precision == FAST else 0.0
             return lambda units: right(units) + bad * noise(units) * (units > 1.2)
@@ -230,23 +230,23 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
         "_measure",
         lambda *given: select_engine.replace(measure(*given), seconds=0.1 + (given[1].name == "torch")),
     )
-    model = accelerate(a_model(), "auto", FAST, lambda _: None)
+    model = run_on_engine(a_model(), "auto", FAST, lambda _: None)
     assert (model.engine, model.precision) == ("rough", FAST)
-    plain = accuracy_check.built_in()[0, 0].numpy()[:64, :64]
+    plain = accuracy_check.reference_slice()[0, 0].numpy()[:64, :64]
     bright, padded = np.full_like(plain, 1500.0), plain.copy()
     padded[:8] = -3024.0
-    same, told = series_accuracy.checked(model, Series(plain, padded, plain))  # type: ignore[arg-type]
+    same, told = series_accuracy.check_on_series(model, Series(plain, padded, plain))  # type: ignore[arg-type]
     assert same is model
     assert told == []
     for series, place in ((Series(bright, plain), 1), (Series(plain, plain, bright, plain), 3)):
-        other, told = series_accuracy.checked(model, series)  # type: ignore[arg-type]
+        other, told = series_accuracy.check_on_series(model, series)  # type: ignore[arg-type]
         assert other.precision == EXACT
         assert f"slice {place} " in told[0]
         assert "rms" in told[0]
-    exact = accelerate(a_model(), "auto", EXACT, lambda _: None)
-    assert series_accuracy.checked(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
+    exact = run_on_engine(a_model(), "auto", EXACT, lambda _: None)
+    assert series_accuracy.check_on_series(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
     nothing = np.full_like(plain, -3024.0)
-    assert series_accuracy.checked(model, Series(nothing))[0] is model  # type: ignore[arg-type]
+    assert series_accuracy.check_on_series(model, Series(nothing))[0] is model  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -254,11 +254,11 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
 def test_cuda_passes_the_gate(name: str, precision: str) -> None:
     said: list[str] = []
-    model = accelerate(load.find(name, torch.device("cuda")), "cuda", precision, said.append)
+    model = run_on_engine(load.load_by_name(name, torch.device("cuda")), "cuda", precision, said.append)
     assert (model.engine, model.precision) == ("cuda", precision), said
     for side in (256, 192):  # a second shape is captured anew
-        hu = accuracy_check.built_in()[..., :side, :side]
-        right = select_engine._in_float64(load.find(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+        hu = accuracy_check.reference_slice()[..., :side, :side]
+        right = select_engine._in_float64(load.load_by_name(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
         for _ in range(2):
             found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
             assert not accuracy_check.Difference.between(right, found).fault(precision)

@@ -49,12 +49,12 @@ def test_limits_are_those_that_were_agreed(apart: Difference, exact: str, fast: 
 
 
 def test_the_built_in_slice_is_a_noisy_trunk_and_always_the_same() -> None:
-    slices = accuracy_check.built_in(3)
+    slices = accuracy_check.reference_slice(3)
     assert slices.shape == (1, 3, accuracy_check.SIDE, accuracy_check.SIDE)
     assert slices.dtype == torch.float32
-    assert torch.equal(slices, accuracy_check.built_in(3))
-    assert torch.equal(slices[:, :1], accuracy_check.built_in())
-    hu = accuracy_check.built_in()[0, 0].numpy()
+    assert torch.equal(slices, accuracy_check.reference_slice(3))
+    assert torch.equal(slices[:, :1], accuracy_check.reference_slice())
+    hu = accuracy_check.reference_slice()[0, 0].numpy()
     for low, high in ((-1100, -950), (-900, -780), (-150, -50), (0, 90), (600, 1000)):
         assert ((hu > low) & (hu < high)).mean() > 0.002
     level = noise_level(hu, np.ones(hu.shape, bool), 1.0)

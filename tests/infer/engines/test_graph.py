@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import lowdose.networks  # noqa: F401  (registers every network)
-from lowdose.infer.engines.graph import ATEN, exported
-from lowdose.infer.engines.winograd.library import library
-from lowdose.infer.engines.winograd.rewrite import rewrite
-from lowdose.network_spec import Spec
+from lowdose.infer.engines.graph import ATEN, export_graph
+from lowdose.infer.engines.winograd.library import load_library
+from lowdose.infer.engines.winograd.rewrite import replace_convolutions
+from lowdose.network_spec import NetworkSpec
 
 TILES = {3: 4, 5: 4}
 DENOISERS = {
@@ -19,7 +19,7 @@ DENOISERS = {
     "cpce": {},
     "shuffle_unet": {"width": 8},
 }
-needs_build = pytest.mark.skipif(library() is None, reason="the convolutions were not compiled here")
+needs_build = pytest.mark.skipif(load_library() is None, reason="the convolutions were not compiled here")
 
 
 def lively(network: nn.Module) -> nn.Module:
@@ -37,8 +37,8 @@ def operators(graph: nn.Module) -> set[object]:
 
 @pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_the_graph_computes_what_the_network_does(name: str) -> None:
-    network, x = lively(Spec(name, DENOISERS[name]).build()), torch.randn(2, 1, 64, 48)
-    graph = exported(network, (2, 1, 64, 48))
+    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), torch.randn(2, 1, 64, 48)
+    graph = export_graph(network, (2, 1, 64, 48))
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-4, atol=1e-5)
     kept = operators(graph)
@@ -50,9 +50,9 @@ def test_the_graph_computes_what_the_network_does(name: str) -> None:
 @needs_build
 @pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_fast_convolutions_compute_what_the_network_does(name: str) -> None:
-    network, x = lively(Spec(name, DENOISERS[name]).build()), torch.randn(1, 1, 64, 48)
-    graph = exported(network, (1, 1, 64, 48))
-    replaced = rewrite(graph, TILES)
+    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), torch.randn(1, 1, 64, 48)
+    graph = export_graph(network, (1, 1, 64, 48))
+    replaced = replace_convolutions(graph, TILES)
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-3, atol=1e-4)
     assert replaced == sum(
@@ -93,8 +93,8 @@ class Odd(nn.Module):
 @needs_build
 def test_what_does_not_fit_is_left_alone() -> None:
     network, x = lively(Odd()), torch.randn(2, 1, 32, 40)
-    graph = exported(network, (2, 1, 32, 40))
-    assert rewrite(graph, TILES) == 5  # plain, twice, padded and both of last
+    graph = export_graph(network, (2, 1, 32, 40))
+    assert replace_convolutions(graph, TILES) == 5  # plain, twice, padded and both of last
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-3, atol=1e-4)
 
@@ -113,8 +113,8 @@ def test_in_place_activations_and_sums_are_fused_like_others() -> None:
             return functional.relu_(y)
 
     network, x = lively(InPlace()), torch.randn(1, 1, 20, 20)
-    graph = exported(network, (1, 1, 20, 20))
-    assert rewrite(graph, TILES) == 2
+    graph = export_graph(network, (1, 1, 20, 20))
+    assert replace_convolutions(graph, TILES) == 2
     assert not operators(graph) & {ATEN.relu_.default, ATEN.leaky_relu_.default, ATEN.add_.Tensor}
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-4, atol=1e-5)

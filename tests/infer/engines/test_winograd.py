@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.infer.engines.winograd import library
-from lowdose.infer.engines.winograd.library import TILES, Filters
+from lowdose.infer.engines.winograd.library import TILES, PackedConvolution
 
-needs_build = pytest.mark.skipif(library.library() is None, reason="the convolutions were not compiled here")
+needs_build = pytest.mark.skipif(library.load_library() is None, reason="the convolutions were not compiled here")
 KINDS = ["avx512", "avx2", "portable"]
 
 
@@ -36,13 +36,13 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param not in library.VECTORS.get(capability, ("portable",)):
         pytest.skip(f"this processor has {capability} only")
     monkeypatch.setattr(library, "VECTORS", {capability: (request.param,), "none": ()})
-    library.library.cache_clear()
-    if library.library() is None:
-        library.library.cache_clear()
+    library.load_library.cache_clear()
+    if library.load_library() is None:
+        library.load_library.cache_clear()
         pytest.skip(f"{request.param} was not compiled here")
     yield request.param
     monkeypatch.undo()
-    library.library.cache_clear()
+    library.load_library.cache_clear()
 
 
 @pytest.mark.parametrize(("kernel", "tile"), [(k, t) for k, tiles in TILES.items() for t in tiles])
@@ -61,7 +61,7 @@ def test_every_build_sums_what_the_definition_sums(
     )
     for padding in range(kernel):
         expected = by_definition(x, weight, bias, padding)
-        found = Filters(weight, bias, tile, padding)(x)
+        found = PackedConvolution(weight, bias, tile, padding)(x)
         assert found.shape == expected.shape
         # Rounding in float32, at the worst of thousands of pixels of white noise; larger tiles round more.
         assert float((found - expected).abs().max() / expected.std()) < (
@@ -90,7 +90,7 @@ def test_bias_sum_and_activations_come_in_the_order_they_stand(
     expected = activated(by_definition(x, weight, bias, padding), before)
     added = torch.randn(expected.shape) if with_sum else None
     expected = activated(expected if added is None else expected + added.double(), after)
-    found = Filters(weight, bias, tile, padding)(x, added, before, after)
+    found = PackedConvolution(weight, bias, tile, padding)(x, added, before, after)
     spread = float(by_definition(x, weight, bias, padding).std()) if expected.numel() > 1 else 1.0
     assert float((found - expected).abs().max()) < 6e-4 * max(spread, 1.0)
 
@@ -98,7 +98,7 @@ def test_bias_sum_and_activations_come_in_the_order_they_stand(
 @needs_build
 def test_the_number_of_threads_changes_no_bit() -> None:
     torch.manual_seed(0)
-    filters, x = Filters(torch.randn(32, 16, 3, 3), None, 4, 1), torch.randn(1, 16, 100, 90)
+    filters, x = PackedConvolution(torch.randn(32, 16, 3, 3), None, 4, 1), torch.randn(1, 16, 100, 90)
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 2, 5):
@@ -113,7 +113,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 @needs_build
 def test_images_laid_out_in_any_way_are_the_same_image() -> None:
     torch.manual_seed(0)
-    filters, x = Filters(torch.randn(8, 4, 5, 5), None, 4, 2), torch.randn(2, 4, 30, 60)
+    filters, x = PackedConvolution(torch.randn(8, 4, 5, 5), None, 4, 2), torch.randn(2, 4, 30, 60)
     for other in (x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3).contiguous().transpose(2, 3)):
         assert torch.equal(filters(other), filters(x))
     assert torch.equal(filters(x[:, :, ::2]), filters(x[:, :, ::2].contiguous()))
@@ -124,7 +124,9 @@ def test_larger_tiles_round_more_and_none_rounds_much() -> None:
     torch.manual_seed(0)
     x, weight = torch.relu(torch.randn(1, 64, 64, 64)), torch.randn(32, 64, 5, 5) / 40
     expected = by_definition(x, weight, None, 2)
-    error = {tile: float((Filters(weight, None, tile, 2)(x) - expected).square().mean().sqrt()) for tile in (4, 6)}
+    error = {
+        tile: float((PackedConvolution(weight, None, tile, 2)(x) - expected).square().mean().sqrt()) for tile in (4, 6)
+    }
     scale = float(expected.std())
     assert error[4] < 3e-6 * scale
     assert error[4] < error[6] < 2e-5 * scale
@@ -133,7 +135,7 @@ def test_larger_tiles_round_more_and_none_rounds_much() -> None:
 @needs_build
 def test_a_tile_that_is_not_there_and_a_build_that_is_not_there_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="no tile of 5"):
-        Filters(torch.randn(4, 4, 3, 3), None, 5, 1)
-    monkeypatch.setattr("lowdose.infer.engines.winograd.library.library", lambda: None)
+        PackedConvolution(torch.randn(4, 4, 3, 3), None, 5, 1)
+    monkeypatch.setattr("lowdose.infer.engines.winograd.library.load_library", lambda: None)
     with pytest.raises(RuntimeError, match="not compiled"):
-        Filters(torch.randn(4, 4, 3, 3), None, 4, 1)
+        PackedConvolution(torch.randn(4, 4, 3, 3), None, 4, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.base import FrozenFeatures
 
 
 def state_of(module: nn.Module) -> str:
@@ -25,13 +25,13 @@ def images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(count, 1, height, width, generator=torch.Generator().manual_seed(seed)) * 0.6 + 0.1
 
 
-def perceptual(features: Frozen, pred: Tensor, target: Tensor) -> Tensor:
+def perceptual(features: FrozenFeatures, pred: Tensor, target: Tensor) -> Tensor:
     with torch.no_grad():
         wanted = features(target)
     return torch.stack([functional.mse_loss(value, wanted[name]) for name, value in features(pred).items()]).sum()
 
 
-def check_training_moves_only_the_denoiser(features: Frozen, height: int, width: int) -> None:
+def check_training_moves_only_the_denoiser(features: FrozenFeatures, height: int, width: int) -> None:
     """Two real steps, with every parameter of the whole in the optimiser and the whole in training mode."""
     torch.manual_seed(0)
     denoiser = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
@@ -52,7 +52,7 @@ def check_training_moves_only_the_denoiser(features: Frozen, height: int, width:
     assert state_of(denoiser) != denoiser_before
 
 
-def check_gradient_reaches_the_image(features: Frozen, height: int, width: int) -> None:
+def check_gradient_reaches_the_image(features: FrozenFeatures, height: int, width: int) -> None:
     image = images(1, height, width, 1).requires_grad_(True)
     perceptual(features, image, images(1, height, width, 2)).backward()
     assert image.grad is not None
@@ -60,7 +60,7 @@ def check_gradient_reaches_the_image(features: Frozen, height: int, width: int) 
     assert image.grad.any()
 
 
-def check_images_of_a_batch_do_not_see_each_other(features: Frozen, height: int, width: int) -> None:
+def check_images_of_a_batch_do_not_see_each_other(features: FrozenFeatures, height: int, width: int) -> None:
     pair = images(2, height, width)
     together = features(pair)
     for number in range(2):
@@ -68,7 +68,7 @@ def check_images_of_a_batch_do_not_see_each_other(features: Frozen, height: int,
             torch.testing.assert_close(value[0], together[name][number], atol=1e-4, rtol=1e-3)
 
 
-def check_layout_and_type_of_the_image_do_not_matter(features: Frozen, height: int, width: int) -> None:
+def check_layout_and_type_of_the_image_do_not_matter(features: FrozenFeatures, height: int, width: int) -> None:
     image = images(1, height, width)
     turned = image.transpose(2, 3).contiguous().transpose(2, 3)
     assert not turned.is_contiguous()
@@ -79,7 +79,7 @@ def check_layout_and_type_of_the_image_do_not_matter(features: Frozen, height: i
         assert torch.equal(double[name], value)
 
 
-def check_autocast(features: Frozen, height: int, width: int) -> None:
+def check_autocast(features: FrozenFeatures, height: int, width: int) -> None:
     image = images(1, height, width).requires_grad_(True)
     exact = features(image.detach())
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -93,7 +93,7 @@ def check_autocast(features: Frozen, height: int, width: int) -> None:
         assert 0 < error < 0.1
 
 
-def check_moves_whole(features: Frozen, height: int, width: int) -> None:
+def check_moves_whole(features: FrozenFeatures, height: int, width: int) -> None:
     """On a device that computes nothing: any tensor left behind on the CPU raises."""
     moved = copy.deepcopy(features).to("meta")
     maps = moved(torch.empty(1, 1, height, width, device="meta"))

@@ -15,14 +15,14 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.features import anatomy
 from lowdose.networks.features.anatomy import LAYERS, AnatomyFeatures
-from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.base import FrozenFeatures
 from lowdose.weights import files
 
 
 @pytest.fixture(scope="module")
 def features() -> AnatomyFeatures:
     """Random weights, and running statistics that normalisation over a batch would not give."""
-    made = anatomy.stand_in()
+    made = anatomy.random_anatomy_features()
     generator = torch.Generator().manual_seed(3)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -34,7 +34,9 @@ def features() -> AnatomyFeatures:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_holds_what_any_features_hold(features: AnatomyFeatures, check: Callable[[Frozen, int, int], None]) -> None:
+def test_holds_what_any_features_hold(
+    features: AnatomyFeatures, check: Callable[[FrozenFeatures, int, int], None]
+) -> None:
     check(features, 33, 40)
 
 
@@ -58,34 +60,38 @@ def test_equals_the_network_on_fitting_sides_and_on_air_beyond(features: Anatomy
 
 def test_too_small_is_said() -> None:
     with pytest.raises(ValueError, match="at least 32"):
-        anatomy.stand_in()(torch.zeros(1, 1, 31, 64))
-    assert anatomy.stand_in()(torch.zeros(1, 1, 32, 32))["1/32"].shape == (1, 192, 1, 1)
+        anatomy.random_anatomy_features()(torch.zeros(1, 1, 31, 64))
+    assert anatomy.random_anatomy_features()(torch.zeros(1, 1, 32, 32))["1/32"].shape == (1, 192, 1, 1)
 
 
 def test_layers_can_be_chosen() -> None:
-    assert list(anatomy.stand_in(["1/4", "full"])(images(1, 32, 32))) == ["full", "1/4"]
+    assert list(anatomy.random_anatomy_features(["1/4", "full"])(images(1, 32, 32))) == ["full", "1/4"]
     with pytest.raises(InvalidSetting, match=r"layer 'half' of anatomy.*1/2"):
         AnatomyFeatures(Anatomy(), ["half"])
 
 
 def test_random_weights_are_named_and_the_same_each_time() -> None:
-    first = anatomy.stand_in()
+    first = anatomy.random_anatomy_features()
     torch.manual_seed(5)
     assert first.name == "anatomy-random"
-    assert state_of(first) == state_of(anatomy.stand_in()) != state_of(anatomy.stand_in(seed=1))
+    assert (
+        state_of(first)
+        == state_of(anatomy.random_anatomy_features())
+        != state_of(anatomy.random_anatomy_features(seed=1))
+    )
 
 
 def test_the_shipped_network_or_the_word_that_there_is_none() -> None:
-    if "anatomy" in files.shipped():
-        shipped = anatomy.load()
+    if "anatomy" in files.shipped_weights():
+        shipped = anatomy.load_anatomy_features()
         assert shipped.name == "anatomy"
         assert all(value.isfinite().all() for value in shipped(images(1, 40, 50)).values())
         assert tuple(shipped.layers) == LAYERS
     else:
         with pytest.raises(IncompatibleCheckpoint, match="anatomy"):
-            anatomy.load()
+            anatomy.load_anatomy_features()
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=r"gone\.safetensors"):
-        anatomy.load(tmp_path / "gone.safetensors")
+        anatomy.load_anatomy_features(tmp_path / "gone.safetensors")

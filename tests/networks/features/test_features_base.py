@@ -6,10 +6,10 @@ from feature_checks import state_of
 from torch import Tensor, nn
 
 from lowdose.errors import InvalidSetting
-from lowdose.networks.features.base import Frozen, choose, pad_far, seeded
+from lowdose.networks.features.base import FrozenFeatures, choose_layers, pad_far, seeded
 
 
-class Toy(Frozen):
+class Toy(FrozenFeatures):
     """One convolution, batch normalisation and dropout: three layers that training would show in."""
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ def test_computes_in_the_type_of_the_weights() -> None:
 
 def test_layers_keep_the_order_of_the_network() -> None:
     known = ["a", "b", "c"]
-    assert choose("x", known, ["c", "a"], ["b"]) == ("a", "c")
-    assert choose("x", known, None, ["b"]) == ("b",)
+    assert choose_layers("x", known, ["c", "a"], ["b"]) == ("a", "c")
+    assert choose_layers("x", known, None, ["b"]) == ("b",)
 
 
 @pytest.mark.parametrize("wanted", [["a", "d"], []])
 def test_unknown_layers_and_none_at_all_say_what_there_is(wanted: list[str]) -> None:
     with pytest.raises(InvalidSetting, match=r"layer '(d|)' of x: .*a, b, c"):
-        choose("x", ["a", "b", "c"], wanted, ["b"])
+        choose_layers("x", ["a", "b", "c"], wanted, ["b"])
 
 
 def test_padding_is_air_below_and_right() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs
-from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.input_transform import MEANS_OF_255
 
 SHALLOW = ["relu1_2", "relu2_1"]
@@ -25,7 +25,7 @@ SHALLOW = ["relu1_2", "relu2_1"]
 def tensors() -> dict[str, Tensor]:
     """Weights of the shallow layers of VGG16 in torchvision's names, biases and all."""
     generator = torch.Generator().manual_seed(0)
-    state = convs.stand_in("vgg16", SHALLOW).network.state_dict()
+    state = convs.random_conv_features("vgg16", SHALLOW).network.state_dict()
     return {
         name: torch.randn(value.shape, generator=generator) * 0.1 if "bias" in name else value.clone()
         for name, value in state.items()
@@ -35,9 +35,9 @@ def tensors() -> dict[str, Tensor]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("name", "layers"), [("vgg19", ["relu1_2", "conv2_2", "relu3_4"]), ("alexnet", None)])
 def test_holds_what_any_features_hold(
-    name: str, layers: list[str] | None, check: Callable[[Frozen, int, int], None]
+    name: str, layers: list[str] | None, check: Callable[[FrozenFeatures, int, int], None]
 ) -> None:
-    check(convs.stand_in(name, layers), *((9, 14) if name == "vgg19" else (33, 46)))
+    check(convs.random_conv_features(name, layers), *((9, 14) if name == "vgg19" else (33, 46)))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_layers_lie_at_the_indices_of_torchvision(name: str, layers: list[str], 
 
 
 def test_as_many_weights_as_published() -> None:
-    assert sum(p.numel() for p in convs.stand_in("vgg16").parameters()) == 14_714_688
-    assert sum(p.numel() for p in convs.stand_in("vgg19").parameters()) == 20_024_384
-    assert sum(p.numel() for p in convs.stand_in("alexnet").parameters()) == 2_469_696
+    assert sum(p.numel() for p in convs.random_conv_features("vgg16").parameters()) == 14_714_688
+    assert sum(p.numel() for p in convs.random_conv_features("vgg19").parameters()) == 20_024_384
+    assert sum(p.numel() for p in convs.random_conv_features("alexnet").parameters()) == 2_469_696
 
 
 def test_vgg_written_out_layer_by_layer(tensors: Mapping[str, Tensor], tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_vgg_written_out_layer_by_layer(tensors: Mapping[str, Tensor], tmp_path:
     pooled = functional.max_pool2d(conv2.relu(), 2)
     conv3 = functional.conv2d(pooled, tensors["features.5.weight"], tensors["features.5.bias"], padding=1)
     expected = {"conv1_1": conv1, "conv1_2": conv2, "relu1_2": conv2.relu(), "pool1": pooled, "relu2_1": conv3.relu()}
-    found = convs.load("vgg16", path, list(expected))(image)
+    found = convs.load_conv_features("vgg16", path, list(expected))(image)
     assert list(found) == list(expected)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value)
 
 
 def test_alexnet_written_out_layer_by_layer() -> None:
-    features = convs.stand_in("alexnet", ["relu1", "pool2", "relu3"])
+    features = convs.random_conv_features("alexnet", ["relu1", "pool2", "relu3"])
     w = dict(features.network.state_dict())
     image = images(1, 70, 81)
     h1 = functional.conv2d(features.look(image), w["features.0.weight"], stride=4, padding=2).relu()
@@ -91,7 +91,7 @@ def test_alexnet_written_out_layer_by_layer() -> None:
 @pytest.mark.parametrize("name", list(convs.PLANS))
 def test_the_smallest_image_has_one_pixel_in_the_deepest_map(name: str) -> None:
     for layer in ("relu1", "pool2", "relu5") if name == "alexnet" else ("relu1_1", "pool2", "conv4_1"):
-        features = convs.stand_in(name, [layer])
+        features = convs.random_conv_features(name, [layer])
         side = features.smallest
         (value,) = features(images(1, side, side)).values()
         assert value.shape[-2:] == (1, 1)
@@ -100,7 +100,7 @@ def test_the_smallest_image_has_one_pixel_in_the_deepest_map(name: str) -> None:
 
 
 def test_odd_sizes_are_rounded_down_at_every_pool() -> None:
-    features = convs.stand_in("vgg16", ["relu1_1", "pool1", "pool2", "pool3"])
+    features = convs.random_conv_features("vgg16", ["relu1_1", "pool1", "pool2", "pool3"])
     assert [tuple(value.shape) for value in features(images(1, 27, 13)).values()] == [
         (1, 64, 27, 13),
         (1, 64, 13, 6),
@@ -111,8 +111,8 @@ def test_odd_sizes_are_rounded_down_at_every_pool() -> None:
 
 def test_asking_for_a_convolution_itself_does_not_change_what_follows() -> None:
     image = images(1, 16, 16)
-    alone = convs.stand_in("vgg16", ["relu1_2"])(image)
-    both = convs.stand_in("vgg16", ["conv1_2", "relu1_2"])(image)
+    alone = convs.random_conv_features("vgg16", ["relu1_2"])(image)
+    both = convs.random_conv_features("vgg16", ["conv1_2", "relu1_2"])(image)
     assert torch.equal(alone["relu1_2"], both["relu1_2"])
     assert (both["conv1_2"] < 0).any()
     assert torch.equal(both["conv1_2"].relu(), both["relu1_2"])
@@ -120,9 +120,9 @@ def test_asking_for_a_convolution_itself_does_not_change_what_follows() -> None:
 
 def test_window_and_convention_reach_the_network() -> None:
     image = images(1, 16, 16)
-    plain = convs.stand_in("vgg16", SHALLOW)
-    narrow = convs.stand_in("vgg16", SHALLOW, Window(-160, 240))
-    scaled = convs.stand_in("vgg16", SHALLOW, normal=MEANS_OF_255)
+    plain = convs.random_conv_features("vgg16", SHALLOW)
+    narrow = convs.random_conv_features("vgg16", SHALLOW, Window(-160, 240))
+    scaled = convs.random_conv_features("vgg16", SHALLOW, normal=MEANS_OF_255)
     inside = (image.mul(3000).sub(1000).add(160) / 400).clamp(0, 1)
     torch.testing.assert_close(narrow(image)["relu2_1"], plain(inside)["relu2_1"], atol=1e-4, rtol=1e-3)
     assert scaled(image)["relu2_1"].std() > 30 * plain(image)["relu2_1"].std()
@@ -138,7 +138,7 @@ def test_reads_every_kind_of_file_and_leaves_what_it_does_not_need(
         save_file(given, path)
     else:
         torch.save(given, path, _use_new_zipfile_serialization=kind != "old.pth")
-    features = convs.load("vgg16", path, SHALLOW)
+    features = convs.load_conv_features("vgg16", path, SHALLOW)
     assert features.name == "vgg16"
     assert {name: value.tolist() for name, value in features.network.state_dict().items()} == {
         name: value.tolist() for name, value in tensors.items()
@@ -149,7 +149,7 @@ def test_reads_every_kind_of_file_and_leaves_what_it_does_not_need(
 def test_half_precision_weights_become_float32(tensors: Mapping[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "half.safetensors"
     save_file({name: value.half() for name, value in tensors.items()}, path)
-    assert {p.dtype for p in convs.load("vgg16", path, SHALLOW).parameters()} == {torch.float32}
+    assert {p.dtype for p in convs.load_conv_features("vgg16", path, SHALLOW).parameters()} == {torch.float32}
 
 
 def _broken(tensors: Mapping[str, Tensor]) -> dict[str, tuple[dict[str, object], str]]:
@@ -182,7 +182,7 @@ def test_weights_that_do_not_fit_are_refused(
     path = tmp_path / f"vgg.{kind}"
     save_file(given, path) if kind == "safetensors" else torch.save(given, path)
     with pytest.raises(IncompatibleCheckpoint, match=words) as caught:
-        convs.load("vgg16", path, SHALLOW)
+        convs.load_conv_features("vgg16", path, SHALLOW)
     assert str(path) in str(caught.value)
 
 
@@ -197,7 +197,7 @@ def test_a_pickle_that_runs_code_does_not(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "bomb.pth"
     torch.save({"features.0.weight": Bomb()}, path)
     with pytest.raises(IncompatibleCheckpoint, match=r"bomb\.pth.*could run code"):
-        convs.load("vgg16", path)
+        convs.load_conv_features("vgg16", path)
     assert not target.exists()
 
 
@@ -207,47 +207,47 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
         path = tmp_path / f"damaged.{suffix}"
         path.write_bytes(content)
         with pytest.raises(IncompatibleCheckpoint, match=rf"damaged\.{suffix}"):
-            convs.load("vgg16", path)
+            convs.load_conv_features("vgg16", path)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.pt"
     torch.save([torch.ones(1)], path)
     with pytest.raises(IncompatibleCheckpoint, match="holds a list"):
-        convs.load("vgg16", path)
+        convs.load_conv_features("vgg16", path)
     torch.save({"features.0.weight": 3}, path)
     with pytest.raises(IncompatibleCheckpoint, match=r"no weights 'features\.0\.weight'"):
-        convs.load("vgg16", path)
+        convs.load_conv_features("vgg16", path)
 
 
 @pytest.mark.parametrize("path", [None, Path("gone.pth"), Path("gone.safetensors"), Path("weights.bin")])
 def test_without_weights_the_way_to_them_is_told(path: Path | None, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
     with pytest.raises(IncompatibleCheckpoint, match=r"torchvision\.models\.vgg19.*vgg19-random") as caught:
-        convs.load("vgg19", path if path is None else tmp_path / path)
+        convs.load_conv_features("vgg19", path if path is None else tmp_path / path)
     assert ("vgg19" if path is None else path.name) in str(caught.value)
 
 
 def test_unknown_layers_are_refused_before_anything_is_read() -> None:
     with pytest.raises(InvalidSetting, match=r"layer 'relu3_4' of vgg16.*relu3_3"):
-        convs.load("vgg16", Path("gone.pth"), ["relu3_4"])
+        convs.load_conv_features("vgg16", Path("gone.pth"), ["relu3_4"])
 
 
 def test_random_weights_are_named_the_same_each_time_and_the_same_however_deep() -> None:
     torch.manual_seed(1)
-    first = convs.stand_in("vgg16", SHALLOW)
+    first = convs.random_conv_features("vgg16", SHALLOW)
     torch.manual_seed(2)
     assert first.name == "vgg16-random"
-    assert state_of(first) == state_of(convs.stand_in("vgg16", SHALLOW))
-    assert state_of(first) != state_of(convs.stand_in("vgg16", SHALLOW, seed=1))
+    assert state_of(first) == state_of(convs.random_conv_features("vgg16", SHALLOW))
+    assert state_of(first) != state_of(convs.random_conv_features("vgg16", SHALLOW, seed=1))
     image = images(1, 16, 16)
-    deeper = convs.stand_in("vgg16", ["relu1_2", "relu3_1"])
+    deeper = convs.random_conv_features("vgg16", ["relu1_2", "relu3_1"])
     assert torch.equal(first(image)["relu1_2"], deeper(image)["relu1_2"])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_same_maps_on_cuda() -> None:
-    features, image = convs.stand_in("vgg16", SHALLOW), images(1, 40, 40)
+    features, image = convs.random_conv_features("vgg16", SHALLOW), images(1, 40, 40)
     expected = features(image)
     for name, value in features.to("cuda")(image.to("cuda")).items():
         torch.testing.assert_close(value.cpu(), expected[name], atol=1e-3, rtol=1e-2)

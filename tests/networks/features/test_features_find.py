@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs
-from lowdose.networks.features.registry import NAMES, find
+from lowdose.networks.features.registry import FEATURE_NETWORKS, load_features
 from lowdose.weights import files
 
 
@@ -28,50 +28,52 @@ def test_importing_every_network_and_the_finder_leaves_the_heavy_libraries_alone
 @pytest.mark.parametrize("name", ["", "vgg", "VGG19", "dinov2-random", "lpips", "anatomy-random-random"])
 def test_unknown_names_list_what_there_is(name: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
-        find(name)
-    assert all(known in str(caught.value) for known in NAMES)
+        load_features(name)
+    assert all(known in str(caught.value) for known in FEATURE_NETWORKS)
     assert f"'{name}'" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-random")])
+@pytest.mark.parametrize("name", [name for name in FEATURE_NETWORKS if name.endswith("-random")])
 def test_random_stand_ins_say_so_and_take_no_weights(name: str) -> None:
-    features = find(name)
+    features = load_features(name)
     assert features.name == name
     assert all(value.isfinite().all() for value in features(images(1, 40, 40)).values())
     with pytest.raises(InvalidSetting, match=rf"'{name}' are random and take no weights \(some\.pth\)"):
-        find(name, "some.pth")
+        load_features(name, "some.pth")
 
 
 @pytest.mark.parametrize("name", list(convs.PLANS))
 def test_nothing_is_random_without_being_asked_for(name: str) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=f"{name}-random"):
-        find(name)
+        load_features(name)
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
-    state = convs.stand_in("alexnet", ["relu2"], seed=3).network.state_dict()
+    state = convs.random_conv_features("alexnet", ["relu2"], seed=3).network.state_dict()
     save_file(state, tmp_path / "alexnet.safetensors")
-    features = find("alexnet", str(tmp_path / "alexnet.safetensors"), layers=["relu2"])
+    features = load_features("alexnet", str(tmp_path / "alexnet.safetensors"), layers=["relu2"])
     assert features.name == "alexnet"
     image = images(1, 40, 40)
-    assert torch.equal(features(image)["relu2"], convs.stand_in("alexnet", ["relu2"], seed=3)(image)["relu2"])
+    assert torch.equal(
+        features(image)["relu2"], convs.random_conv_features("alexnet", ["relu2"], seed=3)(image)["relu2"]
+    )
 
 
 def test_layers_and_window_reach_the_network() -> None:
     image = images(1, 40, 40)
-    narrow = find("alexnet-random", layers=["relu1"], window=Window(-160, 240))
+    narrow = load_features("alexnet-random", layers=["relu1"], window=Window(-160, 240))
     assert list(narrow(image)) == ["relu1"]
-    assert not torch.equal(narrow(image)["relu1"], find("alexnet-random", layers=["relu1"])(image)["relu1"])
-    assert list(find("anatomy-random", layers=["1/4"])(image)) == ["1/4"]
+    assert not torch.equal(narrow(image)["relu1"], load_features("alexnet-random", layers=["relu1"])(image)["relu1"])
+    assert list(load_features("anatomy-random", layers=["1/4"])(image)) == ["1/4"]
 
 
 def test_anatomy_is_the_shipped_one_has_windows_of_its_own_and_takes_a_file(tmp_path: Path) -> None:
-    if "anatomy" in files.shipped():
-        assert find("anatomy")(images(1, 33, 40))["full"].shape == (1, 16, 33, 40)
+    if "anatomy" in files.shipped_weights():
+        assert load_features("anatomy")(images(1, 33, 40))["full"].shape == (1, 16, 33, 40)
     else:
         with pytest.raises(IncompatibleCheckpoint, match="anatomy"):
-            find("anatomy")
+            load_features("anatomy")
     with pytest.raises(InvalidSetting, match=r"windows of their own.*\[-160, 240\] HU"):
-        find("anatomy", window=Window(-160, 240))
+        load_features("anatomy", window=Window(-160, 240))
     with pytest.raises(IncompatibleCheckpoint, match=r"gone\.safetensors"):
-        find("anatomy", tmp_path / "gone.safetensors")
+        load_features("anatomy", tmp_path / "gone.safetensors")

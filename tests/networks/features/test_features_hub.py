@@ -46,13 +46,13 @@ def change_config(folder: Path, **changes: Any) -> None:
 
 def refused(folder: Path, words: str, name: str = "dinov2") -> None:
     with pytest.raises(IncompatibleCheckpoint, match=words) as caught:
-        backbones.load(name, folder)
+        backbones.load_backbone_features(name, folder)
     assert str(folder) in str(caught.value)
 
 
 def test_a_good_folder_loads_without_a_word(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for given in (folder, str(folder)):
-        assert backbones.load("dinov2", given).name == "dinov2"
+        assert backbones.load_backbone_features("dinov2", given).name == "dinov2"
     assert capfd.readouterr() == ("", "")
 
 
@@ -60,14 +60,14 @@ def test_the_clip_text_tower_is_left_without_a_word(tmp_path: Path, capfd: pytes
     pytest.importorskip("transformers")
     save("clip", tmp_path)
     capfd.readouterr()
-    network = backbones.load("clip", tmp_path).network
+    network = backbones.load_backbone_features("clip", tmp_path).network
     assert capfd.readouterr() == ("", "")
     assert not [name for name, _ in network.named_parameters() if "text" in name]
 
 
 def test_weights_of_the_file_are_those_of_the_network(folder: Path) -> None:
     tensors = load_file(folder / hub.WEIGHTS)
-    loaded = backbones.load("dinov2", folder).network.state_dict()
+    loaded = backbones.load_backbone_features("dinov2", folder).network.state_dict()
     for name in ("embeddings.position_embeddings", "layernorm.weight"):
         assert torch.equal(loaded[name], tensors[name])
 
@@ -75,13 +75,13 @@ def test_weights_of_the_file_are_those_of_the_network(folder: Path) -> None:
 def test_half_precision_folders_are_computed_in_float32(folder: Path) -> None:
     change_weights(folder, lambda t: t.update({name: value.half() for name, value in t.items()}))
     change_config(folder, dtype="float16")
-    assert {p.dtype for p in backbones.load("dinov2", folder).parameters()} == {torch.float32}
+    assert {p.dtype for p in backbones.load_backbone_features("dinov2", folder).parameters()} == {torch.float32}
 
 
 def test_the_folders_own_normalisation_is_taken(folder: Path) -> None:
     stated = {"image_mean": [0.53] * 3, "image_std": [0.26] * 3, "crop_size": 42}
     (folder / hub.SEEN).write_text(json.dumps(stated))
-    features = backbones.load("dinov2", folder, trained_size=True)
+    features = backbones.load_backbone_features("dinov2", folder, trained_size=True)
     assert features.look.mean.flatten().tolist() == pytest.approx([0.53] * 3)
     assert features.look.std.flatten().tolist() == pytest.approx([0.26] * 3)
     assert features(torch.zeros(1, 1, 60, 60))["block3"].shape[-2:] == (3, 3)
@@ -147,7 +147,7 @@ def test_a_config_cannot_name_code_to_run(folder: Path) -> None:
         folder, _attn_implementation="someone/code", auto_map={"AutoModel": "modeling.Evil"}, return_dict=False
     )
     (folder / "modeling.py").write_text("raise SystemExit('this ran')")
-    features = backbones.load("dinov2", folder)
+    features = backbones.load_backbone_features("dinov2", folder)
     assert features.network.config._attn_implementation == "sdpa"
     assert features(torch.zeros(1, 1, 20, 20))["block1"].isfinite().all()
 
@@ -166,7 +166,7 @@ def test_offline_the_way_to_the_files_is_told(
 
     monkeypatch.setattr(hub_library, "snapshot_download", empty_cache)
     with pytest.raises(IncompatibleCheckpoint, match=r"nothing is fetched unless allowed.*" + OFFLINE) as caught:
-        backbones.load("dinov2", given)
+        backbones.load_backbone_features("dinov2", given)
     assert (given or "facebook/dinov2-base") in str(caught.value)
     assert [how["local_files_only"] for how in asked] == [True]
 
@@ -182,7 +182,7 @@ def test_a_fetch_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         DownloadFailed, match=r"'some/model'.*cannot be fetched.*hf download some/model .*--local-dir clip"
     ):
-        backbones.load("clip", "some/model", fetch=True)
+        backbones.load_backbone_features("clip", "some/model", fetch=True)
 
 
 def test_what_the_hub_gives_is_checked_like_a_folder(
@@ -190,10 +190,10 @@ def test_what_the_hub_gives_is_checked_like_a_folder(
 ) -> None:
     hub_library = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub_library, "snapshot_download", lambda name, **how: str(folder))
-    assert backbones.load("dinov2", "some/model").name == "dinov2"
+    assert backbones.load_backbone_features("dinov2", "some/model").name == "dinov2"
     (folder / hub.WEIGHTS).unlink()
     with pytest.raises(IncompatibleCheckpoint, match=r"has no model\.safetensors.*hf download some/model"):
-        backbones.load("dinov2", "some/model")
+        backbones.load_backbone_features("dinov2", "some/model")
 
 
 @pytest.mark.parametrize("name", list(backbones.FAMILIES))
@@ -202,4 +202,4 @@ def test_without_the_package_the_package_is_named(name: str, monkeypatch: pytest
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InvalidSetting, match=rf"'{name}' need.*transformers.*pip install 'transformers>=5'"):
-        backbones.load(name, tmp_path)
+        backbones.load_backbone_features(name, tmp_path)

@@ -18,7 +18,7 @@ WIDTHS = {"vgg16": (64, 128, 256, 512, 512), "alexnet": (64, 192, 384, 256, 256)
 
 def biased(name: str) -> convs.ConvFeatures:
     """Random weights, with biases as pretrained networks have them."""
-    features = convs.stand_in(name)
+    features = convs.random_conv_features(name)
     generator = torch.Generator().manual_seed(1)
     for key, value in features.network.named_parameters():
         if "bias" in key:
@@ -45,7 +45,7 @@ def heads_of(name: str) -> dict[str, Tensor]:
 @pytest.fixture
 def metric(backbone: Path, tmp_path: Path) -> lpips.Lpips:
     torch.save({**heads_of("alexnet"), "scaling_layer.shift": torch.zeros(3)}, tmp_path / "alex.pth")
-    return lpips.load("alexnet", backbone, tmp_path / "alex.pth")
+    return lpips.load_lpips("alexnet", backbone, tmp_path / "alex.pth")
 
 
 def slow_maps(name: str, weights: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
@@ -158,7 +158,7 @@ def test_under_autocast(metric: lpips.Lpips) -> None:
 
 
 def test_a_random_stand_in_says_so() -> None:
-    metric = lpips.stand_in("vgg16")
+    metric = lpips.random_lpips("vgg16")
     assert metric.name == "lpips-vgg16-random"
     assert metric(images(1, 16, 16), images(1, 16, 16)).item() == 0
     assert metric(images(1, 16, 16), images(1, 16, 16, 1)).item() > 0
@@ -180,15 +180,15 @@ def test_heads_that_make_no_distance_are_refused(
     path = tmp_path / "heads.pth"
     torch.save({**heads_of("alexnet"), **change}, path)
     with pytest.raises(IncompatibleCheckpoint, match=words):
-        lpips.load("alexnet", backbone, path)
+        lpips.load_lpips("alexnet", backbone, path)
 
 
 def test_missing_parts_and_other_backbones_are_named(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=r"no LPIPS heads for 'vgg16'.*lin0\.model\.1\.weight"):
-        lpips.load("vgg16", tmp_path / "vgg16.pth", None)
+        lpips.load_lpips("vgg16", tmp_path / "vgg16.pth", None)
     save_file(heads_of("vgg16"), tmp_path / "heads.safetensors")
     with pytest.raises(IncompatibleCheckpoint, match=r"no weights for 'vgg16'.*torchvision"):
-        lpips.load("vgg16", None, tmp_path / "heads.safetensors")
-    for make in (lambda: lpips.load("vgg19", None, None), lambda: lpips.stand_in("vgg19")):
+        lpips.load_lpips("vgg16", None, tmp_path / "heads.safetensors")
+    for make in (lambda: lpips.load_lpips("vgg19", None, None), lambda: lpips.random_lpips("vgg19")):
         with pytest.raises(InvalidSetting, match=r"'vgg19'.*vgg16, alexnet"):
             make()

@@ -13,12 +13,12 @@ from lowdose.networks.features.input_transform import IMAGENET
 def seen(folder: Path, **stated: object) -> tuple[list[float], list[float], int]:
     path = folder / "preprocessor_config.json"
     path.write_text(json.dumps(stated))
-    normal, side = settings.seen(path, IMAGENET, 224)
+    normal, side = settings.input_statistics(path, IMAGENET, 224)
     return list(normal.mean), list(normal.std), side
 
 
 def test_the_familys_own_numbers_where_there_is_no_file_or_it_says_nothing(tmp_path: Path) -> None:
-    assert settings.seen(tmp_path / "gone.json", IMAGENET, 518) == (IMAGENET, 518)
+    assert settings.input_statistics(tmp_path / "gone.json", IMAGENET, 518) == (IMAGENET, 518)
     mean, std, side = seen(tmp_path)
     assert (mean, std, side) == (pytest.approx(IMAGENET.mean), pytest.approx(IMAGENET.std), 224)
 
@@ -93,4 +93,4 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "config.json"
     path.write_bytes(content)
     with pytest.raises(IncompatibleCheckpoint, match=r"config\.json.*copy it again"):
-        settings.read(path)
+        settings.read_settings(path)

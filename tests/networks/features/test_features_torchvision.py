@@ -9,8 +9,8 @@ from tiny_models import save
 
 PROGRAM = """
 import importlib.util, sys, torch
-from lowdose.networks.features.registry import find
-maps = find("dinov2", sys.argv[1])(torch.zeros(1, 1, 28, 28))
+from lowdose.networks.features.registry import load_features
+maps = load_features("dinov2", sys.argv[1])(torch.zeros(1, 1, 28, 28))
 print(sorted(maps), importlib.util.find_spec("torchvision"))
 """
 

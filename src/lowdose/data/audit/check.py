@@ -9,13 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from lowdose.data.audit.duplicates import Seen, SeriesFacts, duplicates, near_duplicates, patients_on_two_sides
-from lowdose.data.pack.index import pixel_hash, short_hash, whole_hu
+from lowdose.data.audit.duplicates import (
+    ImageHashes,
+    SeriesSummary,
+    duplicates,
+    near_duplicates,
+    patients_in_two_subsets,
+)
+from lowdose.data.pack.index import pixel_hash, round_hu, short_hash
 from lowdose.data.pack.reader import ROLES, Pack, is_pack
-from lowdose.data.series import Series, all_series
+from lowdose.data.series import Series, iterate_series
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.image import Acquisition
-from lowdose.io.dicom.patients import patients
+from lowdose.io.dicom.patients import number_patients
 from lowdose.io.messages import reason
 from lowdose.io.source import Plane
 
@@ -28,10 +34,10 @@ SHOWN = 3
 
 
 @dataclass
-class Check:
+class AuditReport:
     """All series, and sentences on what is wrong with them; the pixels of ``duplicates`` are the same."""
 
-    series: list[SeriesFacts] = field(default_factory=list)
+    series: list[SeriesSummary] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     near_duplicates: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
@@ -46,9 +52,9 @@ class _Keys:
     patient_keys: frozenset[str]
 
 
-def check(roots: Sequence[Path], advance: Callable[[int], None] = lambda _: None) -> Check:
+def audit_collection(roots: Sequence[Path], advance: Callable[[int], None] = lambda _: None) -> AuditReport:
     """Reads every slice below the roots, and of packs; advance gets the number so far. Raises NothingToRead."""
-    result, seen, known, done = Check(), Seen(), list[_Keys](), 0
+    result, seen, known, done = AuditReport(), ImageHashes(), list[_Keys](), 0
     for root in roots:
         for facts, keys, slices in _of_pack(root, result) if is_pack(root) else _of_tree(root, result):
             number = len(result.series)
@@ -61,35 +67,35 @@ def check(roots: Sequence[Path], advance: Callable[[int], None] = lambda _: None
     if not result.series:
         told = f" ({'; '.join(result.unreadable[:SHOWN])})" if result.unreadable else ""
         raise NothingToRead(f"{', '.join(map(str, roots))}: no CT series found{told}")
-    numbers = patients(known)
+    numbers = number_patients(known)
     result.series = [replace(s, patient=n + 1) for s, n in zip(result.series, numbers, strict=True)]
     result.duplicates = list(duplicates(result.series, seen))
     result.near_duplicates = list(near_duplicates(result.series, seen))
-    result.leaks = list(patients_on_two_sides(result.series))
+    result.leaks = list(patients_in_two_subsets(result.series))
     return result
 
 
-Found = tuple[SeriesFacts, _Keys, Iterable[tuple[str, str]]]
+Found = tuple[SeriesSummary, _Keys, Iterable[tuple[str, str]]]
 """A series, whose it is, and (hash of its place in the world, hash of its pixels) of each of its slices."""
 
 
-def _of_tree(root: Path, result: Check) -> Iterator[Found]:
-    for series in all_series(root, result.unreadable):
+def _of_tree(root: Path, result: AuditReport) -> Iterator[Found]:
+    for series in iterate_series(root, result.unreadable):
         facts = _facts(series.place, _side(series.place, root), series.case, series.planes, series.acquisition)
         yield facts, _Keys(series.patient_keys), _slices(series, result)
 
 
-def _slices(series: Series, result: Check) -> Iterator[tuple[str, str]]:
+def _slices(series: Series, result: AuditReport) -> Iterator[tuple[str, str]]:
     for index, plane in enumerate(series.planes):
         try:
-            pixels = pixel_hash(whole_hu(series.read(index).in_air))
+            pixels = pixel_hash(round_hu(series.read(index).in_air))
         except (LowDoseError, OSError) as error:
             result.unreadable.append(str(error) if isinstance(error, LowDoseError) else reason(error))
             continue
         yield _place(short_hash(series.uid) if series.uid else "", plane.position), pixels
 
 
-def _of_pack(root: Path, result: Check) -> Iterator[Found]:
+def _of_pack(root: Path, result: AuditReport) -> Iterator[Found]:
     pack = Pack(root)
     result.unreadable += pack.damaged()
     members: dict[int, list[int]] = defaultdict(list)
@@ -111,12 +117,12 @@ def _place(uid: str, position: float | None) -> str:
     return short_hash(f"{uid} {position:.2f}") if uid and position is not None else ""
 
 
-def _facts(place: Path, side: str, case: str | None, planes: Sequence[Plane], made: Acquisition) -> SeriesFacts:
+def _facts(place: Path, side: str, case: str | None, planes: Sequence[Plane], made: Acquisition) -> SeriesSummary:
     known = [plane.mas for plane in planes if plane.mas is not None]
     positions = sorted({round(p.position, 3) for p in planes if p.position is not None})
     steps = np.diff(positions)
     (shape, _), *_ = Counter(plane.shape for plane in planes).most_common(1)
-    return SeriesFacts(
+    return SeriesSummary(
         str(place),
         side,
         0,

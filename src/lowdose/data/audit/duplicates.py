@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class SeriesFacts:
+class SeriesSummary:
     """One series of a check. place: folder, file or pack. side: what its folder says it is for.
 
     mas: lowest and highest. spacing_mm: usual step from slice to slice. pixel_mm: (down the rows, along the columns).
@@ -38,7 +38,7 @@ class SeriesFacts:
 
 
 @dataclass
-class Seen:
+class ImageHashes:
     """Images seen so far: series (by number) with these pixels; and at one place of one series, the pixels found."""
 
     pixels: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -56,7 +56,7 @@ def _blank(shape: tuple[int, int]) -> str:
     return pixel_hash(np.full(shape, AIR, dtype=np.int16))
 
 
-def duplicates(series: Sequence[SeriesFacts], seen: Seen) -> Iterator[str]:
+def duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[str]:
     """A sentence for every two series that hold the same images: a copied series repeats all of its slices."""
     blank = {_blank(facts.matrix) for facts in series}
     counts: Counter[tuple[int, int]] = Counter()
@@ -68,7 +68,7 @@ def duplicates(series: Sequence[SeriesFacts], seen: Seen) -> Iterator[str]:
         yield f"{count} slices have the same pixels: {where}"
 
 
-def near_duplicates(series: Sequence[SeriesFacts], seen: Seen) -> Iterator[str]:
+def near_duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[str]:
     """A sentence for every group of series with one UID whose images differ where they should be the same."""
     counts: Counter[tuple[int, ...]] = Counter()
     for found in seen.places.values():
@@ -79,9 +79,9 @@ def near_duplicates(series: Sequence[SeriesFacts], seen: Seen) -> Iterator[str]:
         yield f"{count} slices of one series (by UID) and place, but with other pixels: {where}"
 
 
-def patients_on_two_sides(series: Sequence[SeriesFacts]) -> Iterator[str]:
+def patients_in_two_subsets(series: Sequence[SeriesSummary]) -> Iterator[str]:
     """A sentence for every patient of whom there are series on several sides."""
-    by_patient: dict[int, dict[str, list[SeriesFacts]]] = defaultdict(lambda: defaultdict(list))
+    by_patient: dict[int, dict[str, list[SeriesSummary]]] = defaultdict(lambda: defaultdict(list))
     for facts in series:
         by_patient[facts.patient][facts.side].append(facts)
     for patient, sides in by_patient.items():

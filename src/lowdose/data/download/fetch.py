@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from lowdose.errors import DownloadFailed, InvalidSetting, OutputRefused
-from lowdose.io.atomic import missing_parents, partial, refusing, remove_empty
+from lowdose.io.atomic import missing_parents, output_errors, remove_empty, temporary_path
 
 PAGE = "https://www.cancerimagingarchive.net/collection"
 SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteSeries:
     """One CT series to be had. megabytes, images: its size. folder: where it goes, below the patient's."""
 
     patient: str
@@ -45,7 +45,7 @@ class Client(Protocol):
 
     def collections(self) -> Sequence[str]: ...
 
-    def ct_series(self, collection: str) -> Sequence[Remote]: ...
+    def ct_series(self, collection: str) -> Sequence[RemoteSeries]: ...
 
     def fetch(self, uids: Sequence[str], folder: Path) -> str:
         """Puts each series into ``folder``/UID; what it said of failures, '' = nothing."""
@@ -53,10 +53,10 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True)
-class Fetched:
+class DownloadSummary:
     """What was asked for, and how much of it was there before."""
 
-    series: list[Remote]
+    series: list[RemoteSeries]
     present: int
 
 
@@ -66,20 +66,20 @@ def download(
     out: Path,
     patients: Sequence[str],
     advance: Callable[[int], None] = lambda _: None,
-) -> Fetched:
+) -> DownloadSummary:
     """Fetches the CT images of a collection, or of some of its patients, into ``out``.
 
     advance gets the number of series done. Raises InvalidSetting for unknown names, DownloadFailed when a series did
     not arrive whole, OutputRefused; complete series stay, nothing else does.
     """
-    wanted = select(client, collection, patients)
+    wanted = select_series(client, collection, patients)
     if out.exists() and not out.is_dir():
         raise OutputRefused(f"{out}: exists and is not a folder; choose another name")
     left = [series for series in wanted if not (out / series.folder).is_dir()]
     made = missing_parents(out / "x")
-    scratch = partial(out / "download")
+    scratch = temporary_path(out / "download")
     try:
-        with refusing(out):
+        with output_errors(out):
             scratch.mkdir(parents=True)
         done = len(wanted) - len(left)
         for patient in dict.fromkeys(series.patient for series in left):
@@ -94,10 +94,10 @@ def download(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         remove_empty(made)
-    return Fetched(list(wanted), len(wanted) - len(left))
+    return DownloadSummary(list(wanted), len(wanted) - len(left))
 
 
-def select(client: Client, collection: str, patients: Sequence[str]) -> Sequence[Remote]:
+def select_series(client: Client, collection: str, patients: Sequence[str]) -> Sequence[RemoteSeries]:
     """The CT series of a collection and patients. Raises InvalidSetting naming what there is."""
     name = collection.lower().replace("-", "_").replace(" ", "_")
     known = client.collections()
@@ -119,26 +119,26 @@ def select(client: Client, collection: str, patients: Sequence[str]) -> Sequence
     return [series for series in found if not patients or series.patient in patients]
 
 
-def _move(arrived: Path, target: Path, series: Remote, out: Path) -> bool:
+def _move(arrived: Path, target: Path, series: RemoteSeries, out: Path) -> bool:
     """Whether the series arrived whole; it then lies at its place."""
     if not arrived.is_dir() or sum(file.is_file() for file in arrived.rglob("*")) < series.images:
         return False
-    with refusing(out):
+    with output_errors(out):
         target.parent.mkdir(parents=True, exist_ok=True)
         arrived.rename(target)
     return True
 
 
-def _failure(collection: str, missing: Sequence[Remote], told: str, out: Path) -> str:
+def _failure(collection: str, missing: Sequence[RemoteSeries], told: str, out: Path) -> str:
     names = ", ".join(str(series.folder) for series in missing[:SHOWN])
     why = f" ({told})" if told else ""
     return (
         f"{len(missing)} series of {missing[0].patient} did not arrive{why}: {names}. Complete series are kept: run "
-        f"the same command again. {by_hand(collection, out, missing[0].doi)}"
+        f"the same command again. {manual_instructions(collection, out, missing[0].doi)}"
     )
 
 
-def by_hand(collection: str, out: Path, doi: str = "") -> str:
+def manual_instructions(collection: str, out: Path, doi: str = "") -> str:
     """How to get a collection without a client."""
     page = f"{PAGE}/{collection.lower().replace('_', '-')}/" + (f" (doi {doi})" if doi else "")
     return f"By hand: download the images from {page} and put the folders of the patients into {out}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from lowdose.data.download.fetch import Remote, by_hand
+from lowdose.data.download.fetch import RemoteSeries, manual_instructions
 from lowdose.errors import DownloadFailed
 
 CT_IMAGES = [str(uid) for uid in (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)]
@@ -22,25 +22,27 @@ INSTALL = "pip install 'lowdose[download]'"
 
 
 class ImagingDataCommons:
-    """A ``data.download.Client``. Raises DownloadFailed when idc-index is not installed or cannot be started."""
+    """A ``data.download.fetch.Client``. Raises DownloadFailed when idc-index is not installed or cannot be started."""
 
     def __init__(self, collection: str, out: Path) -> None:
         try:
             module = importlib.import_module("idc_index")
         except ImportError as error:
             raise DownloadFailed(
-                f"downloading needs the client idc-index: {INSTALL}. {by_hand(collection, out)}"
+                f"downloading needs the client idc-index: {INSTALL}. {manual_instructions(collection, out)}"
             ) from error
         try:
             with _log():
                 self._client: Any = module.IDCClient()
         except Exception as error:  # whatever its data base or the missing network raise
-            raise DownloadFailed(f"idc-index cannot be started ({error}). {by_hand(collection, out)}") from error
+            raise DownloadFailed(
+                f"idc-index cannot be started ({error}). {manual_instructions(collection, out)}"
+            ) from error
 
     def collections(self) -> Sequence[str]:
         return sorted(self._client.index["collection_id"].unique())
 
-    def ct_series(self, collection: str) -> Sequence[Remote]:
+    def ct_series(self, collection: str) -> Sequence[RemoteSeries]:
         index = self._client.index
         rows = index[(index["collection_id"] == collection) & index["SOPClassUID"].isin(CT_IMAGES)]
         found = [_remote(row) for row in rows.to_dict("records")]
@@ -57,9 +59,9 @@ class ImagingDataCommons:
         return lines[0] if lines else ""
 
 
-def _remote(row: Mapping[str, Any]) -> Remote:
+def _remote(row: Mapping[str, Any]) -> RemoteSeries:
     number = str(row["SeriesNumber"])
-    return Remote(
+    return RemoteSeries(
         str(row["PatientID"]),
         str(row["StudyInstanceUID"]),
         str(row["SeriesInstanceUID"]),

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lowdose.batch import WordedBatch
-from lowdose.data.labelled.phantoms import PIXEL_MM, DigitalPatients
-from lowdose.data.labelled.segmentation_cache import SegmentedSlices
-from lowdose.data.transforms.background import with_surroundings
-from lowdose.data.transforms.intensity import Appearance
-from lowdose.data.transforms.spatial import Bending
+from lowdose.batch import CandidateTokenBatch
+from lowdose.data.labelled.phantoms import PIXEL_MM, PhantomDataset
+from lowdose.data.labelled.segmentation_cache import SegmentationCache
+from lowdose.data.transforms.background import randomise_background
+from lowdose.data.transforms.intensity import RandomIntensity
+from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.image import AIR, HU
 from lowdose.organ_classes import classes_of
 
@@ -32,18 +32,18 @@ TRIES = 3
 PATIENT_POWER = 0.5
 """A real slice is drawn as often as the inverse of its patient's number of slices, to this power."""
 
-LOOK = Appearance(
+LOOK = RandomIntensity(
     tissue_hu=(6.0, 15.0), texture=(0.6, 1.6), blur_px=0.9, sharpen=0.6, noise_hu=(5.0, 30.0), streaks=0.05, oral=0.1
 )
 """Of digital patients as scanners show them at normal dose."""
 
 FIELD = 256
-BEND = Bending(field_mm=(150.0, 250.0), odd=0.0)
+BEND = RandomElasticAffine(field_mm=(150.0, 250.0), odd=0.0)
 """A window of ``FIELD`` pixels of a digital slice becomes a crop with pixels of 0.6 to 1 mm at 256 a side."""
 
 
 class Item(NamedTuple):
-    """hu: (1, side, side). candidates, counts: one image's part of ``batch.WordedBatch``."""
+    """hu: (1, side, side). candidates, counts: one image's part of ``batch.CandidateTokenBatch``."""
 
     hu: Tensor
     candidates: Tensor
@@ -51,14 +51,14 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WordedCrops(Dataset[Item]):
+class CandidateTokenCrops(Dataset[Item]):
     """Item n, by (seed, n) alone: a crop of ``side`` pixels of a real slice or, in a share of them, a digital one.
 
     side 0: whole real slices, which must be of one size. Real crops that are mostly air are drawn again.
     """
 
-    real: SegmentedSlices | None
-    digital: DigitalPatients | None
+    real: SegmentationCache | None
+    digital: PhantomDataset | None
     digital_share: float
     side: int
     choose: Choose
@@ -83,7 +83,7 @@ class WordedCrops(Dataset[Item]):
         return np.asarray(shares / shares.sum())
 
     def _real(
-        self, real: SegmentedSlices, rng: np.random.Generator
+        self, real: SegmentationCache, rng: np.random.Generator
     ) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
         number = int(rng.choice(len(real), p=self._shares))
         stored, classes = real[number]
@@ -102,7 +102,7 @@ class WordedCrops(Dataset[Item]):
         stored, labels = self.digital[self.digital.draw(rng)]
         rows, columns = (_window(length, FIELD, rng) for length in stored.shape)
         hu, classes = stored[rows, columns].astype(np.float32), classes_of(labels[rows, columns])
-        hu = with_surroundings(LOOK.tissues(hu, classes, rng), classes, PIXEL_MM, rng)
+        hu = randomise_background(LOOK.tissues(hu, classes, rng), classes, PIXEL_MM, rng)
         hu, classes = BEND.apply(hu, classes, (PIXEL_MM, PIXEL_MM), self.side, rng)
         pixel = float(np.mean(BEND.field_mm)) / len(classes)
         return LOOK.scanner(hu, rng), classes, (pixel, pixel)
@@ -120,11 +120,11 @@ def _padded(image: NDArray[np.int16], side: int) -> HU:
     return result
 
 
-def worded_batches(
-    crops: WordedCrops, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
-) -> Iterator[WordedBatch]:
+def candidate_token_batches(
+    crops: CandidateTokenCrops, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
+) -> Iterator[CandidateTokenBatch]:
     """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world items."""
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
     for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
         hu, candidates, counts = zip(*items, strict=True)
-        yield WordedBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))
+        yield CandidateTokenBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))

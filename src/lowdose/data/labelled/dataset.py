@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import UNKNOWN, LabelledBatch
-from lowdose.data.labelled.phantoms import PIXEL_MM, DigitalPatients
-from lowdose.data.transforms.background import with_surroundings
-from lowdose.data.transforms.intensity import Appearance
-from lowdose.data.transforms.spatial import Bending
+from lowdose.data.labelled.phantoms import PIXEL_MM, PhantomDataset
+from lowdose.data.transforms.background import randomise_background
+from lowdose.data.transforms.intensity import RandomIntensity
+from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.organ_classes import CLASSES, classes_of
 
 Item = tuple[Tensor, Tensor, Tensor]
@@ -25,7 +25,7 @@ Item = tuple[Tensor, Tensor, Tensor]
 class LabelledSlice:
     """A real slice.
 
-    patient: a number. hu: (y, x) int16 HU. classes: (y, x) of ``organs.CLASSES``, UNKNOWN where none of the annotated
+    patient: a number. hu: (y, x) int16 HU. classes: (y, x) of ``organ_classes.CLASSES``, UNKNOWN where none of the annotated
     ones is. annotated: (classes,) those that were looked for. pixel_mm: (down the rows, along the columns).
     """
 
@@ -37,18 +37,18 @@ class LabelledSlice:
 
 
 @dataclass(frozen=True)
-class Views(Dataset[Item]):
+class LabelledDataset(Dataset[Item]):
     """Item n -> (hu (1, size, size), classes (size / 2, size / 2), annotated), by (seed, n) alone.
 
     real_share of the items are of real slices, where there are any; the others of digital patients.
     """
 
-    digital: DigitalPatients
+    digital: PhantomDataset
     real: Sequence[LabelledSlice]
     real_share: float
     size: int
-    bending: Bending
-    appearance: Appearance
+    spatial: RandomElasticAffine
+    intensity: RandomIntensity
     seed: int
 
     def __getitem__(self, index: int) -> Item:
@@ -60,11 +60,11 @@ class Views(Dataset[Item]):
         else:
             stored, labels = self.digital[self.digital.draw(rng)]
             classes = classes_of(np.asarray(labels))
-            hu = self.appearance.tissues(stored.astype(np.float32), classes, rng)
-            hu = with_surroundings(hu, classes, PIXEL_MM, rng)
+            hu = self.intensity.tissues(stored.astype(np.float32), classes, rng)
+            hu = randomise_background(hu, classes, PIXEL_MM, rng)
             annotated, pixel = np.ones(len(CLASSES), bool), (PIXEL_MM, PIXEL_MM)
-        hu, classes = self.bending.apply(hu, classes, pixel, self.size, rng)
-        seen = self.appearance.scanner(hu, rng)
+        hu, classes = self.spatial.apply(hu, classes, pixel, self.size, rng)
+        seen = self.intensity.scanner(hu, rng)
         return torch.from_numpy(seen)[None], _known(classes, annotated), torch.from_numpy(annotated)
 
 
@@ -76,7 +76,7 @@ def _known(classes: NDArray[np.uint8], annotated: NDArray[np.bool_]) -> Tensor:
 
 
 def labelled_batches(
-    views: Views, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
+    views: LabelledDataset, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[LabelledBatch]:
     """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world items."""
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]

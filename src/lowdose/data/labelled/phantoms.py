@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import InvalidSetting
-from lowdose.io.atomic import refusing
+from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_array
 from lowdose.organ_classes import CLASSES, classes_of
 from lowdose.phantom.contrast_phases import PHASES
@@ -51,14 +51,14 @@ def training_patient(number: int) -> Patient:
     )
 
 
-def unseen_patient(number: int) -> Patient:
+def validation_patient(number: int) -> Patient:
     """Slices of a person of usual build whom no training sees: portal venous, 3 mm, from pelvis to neck."""
     return digital_patient(
         number, region="trunk", slices=SLICES, size=SIZE, pixel_mm=PIXEL_MM, spacing_mm=SPACING_MM, thickness_mm=3.0
     )
 
 
-class DigitalPatients:
+class PhantomDataset:
     """Slices of ``count`` patients kept in ``folder``; ``build`` makes those that are missing."""
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -71,7 +71,7 @@ class DigitalPatients:
 
     def build(self, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
         """Makes what is missing; with share = (k, n) every n-th patient from k. Raises OutputRefused."""
-        with refusing(self.folder):
+        with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         mine = range(share[0], self.count, share[1])
         for done, number in enumerate(mine, start=1):
@@ -84,7 +84,7 @@ class DigitalPatients:
 
     @cached_property
     def occurring(self) -> NDArray[np.bool_]:
-        """(slices, classes) which of ``organs.CLASSES`` each slice shows."""
+        """(slices, classes) which of ``organ_classes.CLASSES`` each slice shows."""
         found = np.zeros((len(self), len(CLASSES)), bool)
         for index in range(len(self)):
             found[index, np.unique(classes_of(np.asarray(self[index][1])))] = True
@@ -108,7 +108,7 @@ class DigitalPatients:
         return int(rng.choice(np.flatnonzero(self.occurring[:, organ])))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """(y, x) HU and labels by ``labels.NAMES``, as views of the files."""
+        """(y, x) HU and labels by ``anatomical_labels.FEATURE_NETWORKS``, as views of the files."""
         number, place = divmod(index, SLICES)
         hu, labels = (np.load(file, mmap_mode="r") for file in self._files(number))
         return hu[place], labels[place]

@@ -15,7 +15,7 @@ from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
 from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.errors import LowDoseError, NothingToRead
-from lowdose.io.label_map import LabelMap, NoLabels, check_on_grid, labels_on, open_labels
+from lowdose.io.label_map import LabelMap, NoLabels, check_on_grid, labels_of_slice, open_labels
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Source
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, TISSUES, classes_of
@@ -38,7 +38,7 @@ class _Scan:
 def labelled_slices(roots: Sequence[Path]) -> tuple[list[LabelledSlice], list[str]]:
     """(every slice of every labelled scan below the roots, what was left out and why); each scan counts as a patient.
 
-    A scan is a folder that holds ``labels.nii.gz`` (numbers of ``labels.NAMES``) or ``segmentations/NAME.nii.gz``
+    A scan is a folder that holds ``labels.nii.gz`` (numbers of ``anatomical_labels.FEATURE_NETWORKS``) or ``segmentations/NAME.nii.gz``
     (masks), and the CT: ``ct.nii.gz`` or the folder ``dicom``. A class is annotated when it occurs in the labels, or
     when the mask of one of its members is there. Raises NothingToRead when there is none.
     """
@@ -88,7 +88,9 @@ def _read(scan: _Scan, patient: int) -> list[LabelledSlice]:
             whole = open_labels(scan.labels, scratch)
             check_on_grid(whole, source, range(len(source)))
             annotated = _occurring(whole)
-            return [_slice(source, k, labels_on(whole, source, k), annotated, patient) for k in range(len(source))]
+            return [
+                _slice(source, k, labels_of_slice(whole, source, k), annotated, patient) for k in range(len(source))
+            ]
         return _from_masks(scan, source, scratch, patient)
 
 
@@ -101,7 +103,7 @@ def _from_masks(scan: _Scan, source: Source, scratch: Path, patient: int) -> lis
         except NoLabels:  # a structure that this scan does not show
             continue
         for k in range(len(source)):
-            labels[k][labels_on(mask, source, k) > 0] = LABELS[name]
+            labels[k][labels_of_slice(mask, source, k) > 0] = LABELS[name]
     annotated = np.zeros(len(CLASSES), bool)
     for organ in (*TISSUES, *ORGANS):
         # Public data know fewer structures of a kind than there are (no cysts): one of its masks is enough.

@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.image import HU
-from lowdose.io.atomic import refusing
+from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_array
 
 Segment = Callable[[HU, tuple[float, float] | None], NDArray[np.uint8]]
-"""(y, x) HU and pixel in mm -> (y, x) of ``organs.CLASSES``."""
+"""(y, x) HU and pixel in mm -> (y, x) of ``organ_classes.CLASSES``."""
 
 
-class SegmentedSlices:
+class SegmentationCache:
     """``items`` with their classes in ``folder``; ``build`` makes those that are missing. ``segmenter``: hash of its
     weights, so that another one's classes are not taken for its own.
     """
 
-    def __init__(self, folder: Path, items: Sequence[NormalSlice], segmenter: str) -> None:
+    def __init__(self, folder: Path, items: Sequence[NormalDoseSlice], segmenter: str) -> None:
         self.folder, self.items = folder, items
         self._segmenter = segmenter
 
@@ -35,7 +35,7 @@ class SegmentedSlices:
 
     def build(self, segment: Segment, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
         """Makes what is missing; with share = (k, n) every n-th slice from k. Raises OutputRefused."""
-        with refusing(self.folder):
+        with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         mine = range(share[0], len(self.items), share[1])
         for done, number in enumerate(mine, start=1):

@@ -21,18 +21,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.data.noise_bank.plan import FULL, PLAN, Shape, array_name, levels, read_plan
-from lowdose.data.pack.index import Stored
-from lowdose.data.patch_source import Window
+from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE, PLAN, Shape, array_name, dose_levels, read_plan
+from lowdose.data.pack.index import Int16Image
+from lowdose.data.patch_source import Region
 from lowdose.errors import IncompatiblePack
 from lowdose.image import HU
 
-LEVELS = levels()
-SHIFT = 8
+LEVELS = dose_levels()
+MAX_SHIFT = 8
 """Noise is taken from up to so many pixels beside its place: its strength hardly changes over that, its values do."""
 
 
-def mix(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVELS) -> list[float]:
+def level_weights(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVELS) -> list[float]:
     """The weight of a realisation of each level for dose fraction ``dose`` of a scan with ``flux`` times the photons.
 
     Two neighbouring levels solve w1^2 q1 + w2^2 q2 = q / flux and w1^2 e1 + w2^2 e2 = e / flux^2. The first always
@@ -58,20 +58,20 @@ class NoisySlice(NamedTuple):
     cutoff: 1/mm, of the Hann kernel that its noise was made with; None = another kind of kernel.
     """
 
-    planes: Stored
+    planes: Int16Image
     scales: NDArray[np.float32]
     doses: tuple[float, ...]
     cutoff: float | None
 
-    def full(self, window: Window) -> HU:
+    def full(self, window: Region) -> HU:
         """Full dose, (y, x) HU, whole numbers."""
-        return np.asarray(self.planes[FULL][window], np.float32)
+        return np.asarray(self.planes[FULL_DOSE_PLANE][window], np.float32)
 
-    def noise(self, window: Window, dose: float, flux: float, rng: np.random.Generator) -> HU:
+    def noise(self, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
         """What ``dose`` adds in a window, (y, x) HU, each time from another realisation, moved by another shift."""
         each = (len(self.planes) - 1) // len(self.doses)
         parts = []
-        for level, weight in enumerate(mix(dose, flux, self.doses)):
+        for level, weight in enumerate(level_weights(dose, flux, self.doses)):
             if weight > 0:
                 bias = 1 + level * each
                 pick, down, right = rng.random(3)
@@ -80,14 +80,14 @@ class NoisySlice(NamedTuple):
                 parts[-1] += self._times(plane, self._shifted(window, (down, right)), weight)
         return sum(parts[1:], parts[0]) if parts else np.zeros_like(self.full(window))
 
-    def _times(self, plane: int, window: Window, weight: float) -> HU:
+    def _times(self, plane: int, window: Region, weight: float) -> HU:
         return np.asarray(self.planes[plane][window] * np.float32(weight * self.scales[plane]))
 
-    def _shifted(self, window: Window, chances: tuple[float, float]) -> Window:
+    def _shifted(self, window: Region, chances: tuple[float, float]) -> Region:
         """Moved by up to SHIFT pixels, as far as it stays inside."""
         moved = []
         for part, chance, side in zip(window, chances, self.planes.shape[1:], strict=True):
-            first, last = max(-SHIFT, -part.start), min(SHIFT, side - part.stop)
+            first, last = max(-MAX_SHIFT, -part.start), min(MAX_SHIFT, side - part.stop)
             offset = first + int(chance * (last - first + 1))
             moved.append(slice(part.start + offset, part.stop + offset))
         return moved[0], moved[1]
@@ -139,10 +139,10 @@ class NoiseBank:
         return state
 
     @cached_property
-    def _arrays(self) -> dict[Shape, Stored]:
+    def _arrays(self) -> dict[Shape, Int16Image]:
         return {size: self._open(size) for size in set(self.plan.slices.values())}
 
-    def _open(self, size: Shape) -> Stored:
+    def _open(self, size: Shape) -> Int16Image:
         path = self.folder / array_name(size)
         try:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -12,14 +12,14 @@ from numpy.lib import format as npy
 from scipy.ndimage import gaussian_filter
 
 from lowdose.data.noise_bank.bank import NoiseBank
-from lowdose.data.noise_bank.plan import FULL, Plan, array_name
-from lowdose.data.normal_dose import NormalSlice
-from lowdose.data.pack.index import Stored, whole_hu
+from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE, Plan, array_name
+from lowdose.data.normal_dose import NormalDoseSlice
+from lowdose.data.pack.index import Int16Image, round_hu
 from lowdose.errors import GeometryMismatch, IncompatiblePack, LowDoseError, NotCT
 from lowdose.image import HU
-from lowdose.io.atomic import refusing
+from lowdose.io.atomic import output_errors
 from lowdose.io.messages import reason
-from lowdose.physics.dose_simulator import DoseSimulator, check_hu, generator
+from lowdose.physics.dose_simulator import DoseSimulator, check_hu, noise_generator
 
 SMOOTH_PX = 8.0
 """Gaussian under which most of the noise averages out and the bias of the logarithm does not."""
@@ -27,20 +27,20 @@ SEED = 0
 """One for all runs, so that they can share a bank."""
 
 
-class Exposed(NamedTuple):
+class CalibratedSlice(NamedTuple):
     """How a slice was scanned. exposure: mAs times mm of slice."""
 
     simulator: DoseSimulator
     exposure: float
 
 
-Calibrate = Callable[[Sequence[NormalSlice]], Sequence[Exposed]]
+Calibrate = Callable[[Sequence[NormalDoseSlice]], Sequence[CalibratedSlice]]
 """Slices of one series -> how each was scanned. May raise LowDoseError: the series is left out."""
 
 
-def fill(
+def build_noise_bank(
     folder: Path,
-    slices: Sequence[NormalSlice],
+    slices: Sequence[NormalDoseSlice],
     calibrate: Calibrate,
     share: tuple[int, int] = (0, 1),
     advance: Callable[[int, int], None] = lambda done, total: None,
@@ -56,7 +56,7 @@ def fill(
     mine = [item for place, item in enumerate(slices) if place * share[1] // len(slices) == share[0]]
     missing = {item.key for item in mine if not bank.known(item.key)}
     total = len(missing)
-    with refusing(folder), (folder / f"built-{share[0]}.jsonl").open("a", encoding="utf-8") as log:
+    with output_errors(folder), (folder / f"built-{share[0]}.jsonl").open("a", encoding="utf-8") as log:
         log.write("\n" * bool(missing))  # ends a line that was torn
         for line in _built(bank, slices, missing, calibrate):
             log.write(json.dumps(line) + "\n")
@@ -66,10 +66,10 @@ def fill(
 
 
 def _built(
-    bank: NoiseBank, slices: Sequence[NormalSlice], missing: set[str], calibrate: Calibrate
+    bank: NoiseBank, slices: Sequence[NormalDoseSlice], missing: set[str], calibrate: Calibrate
 ) -> Iterator[dict[str, object]]:
     """A line for each missing slice, once its images are written."""
-    series: dict[str, list[NormalSlice]] = {}
+    series: dict[str, list[NormalDoseSlice]] = {}
     for item in slices:
         series.setdefault(item.series, []).append(item)
     for items in series.values():
@@ -86,9 +86,9 @@ def _built(
             yield _build(bank, items[place], scans[place])
 
 
-def _build(bank: NoiseBank, item: NormalSlice, scan: Exposed) -> dict[str, object]:
+def _build(bank: NoiseBank, item: NormalDoseSlice, scan: CalibratedSlice) -> dict[str, object]:
     try:
-        planes, scales = _stored(simulated(item, scan, bank.plan))
+        planes, scales = _stored(noise_planes(item, scan, bank.plan))
     except (LowDoseError, OSError) as error:
         return {"key": item.key, "left_out": f"{item.series}: {_why(error)}"}
     size = bank.plan.slices[item.key]
@@ -106,7 +106,7 @@ def _why(error: LowDoseError | OSError) -> str:
     return str(error) if isinstance(error, LowDoseError) else reason(error)
 
 
-def simulated(item: NormalSlice, scan: Exposed, plan: Plan) -> Sequence[HU]:
+def noise_planes(item: NormalDoseSlice, scan: CalibratedSlice, plan: Plan) -> Sequence[HU]:
     """The planes of one slice, (y, x) HU: full dose; for each level its bias, and exact realisations less that.
 
     Raises NotCT or GeometryMismatch for what cannot be simulated.
@@ -121,7 +121,7 @@ def simulated(item: NormalSlice, scan: Exposed, plan: Plan) -> Sequence[HU]:
     planes = [hu]
     for dose in plan.doses:
         noise = [
-            scan.simulator.noise(expected, dose, generator(SEED, f"{item.key} {dose:g} {number}"))
+            scan.simulator.noise(expected, dose, noise_generator(SEED, f"{item.key} {dose:g} {number}"))
             for number in range(plan.realisations)
         ]
         bias = gaussian_filter(np.mean(noise, axis=0), SMOOTH_PX)
@@ -129,17 +129,17 @@ def simulated(item: NormalSlice, scan: Exposed, plan: Plan) -> Sequence[HU]:
     return planes
 
 
-def _stored(found: Sequence[HU]) -> tuple[Stored, list[float]]:
+def _stored(found: Sequence[HU]) -> tuple[Int16Image, list[float]]:
     """(planes, y, x) int16 and the HU of one unit of each plane: 1 of the first, else as fine as its values allow."""
     scales = [1.0, *(max(float(np.abs(image).max()) / 32767, 1e-6) for image in found[1:])]
-    return np.stack([whole_hu(image / np.float32(s)) for image, s in zip(found, scales, strict=True)]), scales
+    return np.stack([round_hu(image / np.float32(s)) for image, s in zip(found, scales, strict=True)]), scales
 
 
-def _check_images(bank: NoiseBank, built: Sequence[NormalSlice]) -> None:
+def _check_images(bank: NoiseBank, built: Sequence[NormalDoseSlice]) -> None:
     """The first and the last slice tell whether the keys still stand for the same images."""
     for item in (*built[:1], *built[-1:]):
         window = (slice(None), slice(None))
-        if not np.array_equal(bank[item.key].planes[FULL][window], whole_hu(item.read())):
+        if not np.array_equal(bank[item.key].planes[FULL_DOSE_PLANE][window], round_hu(item.read())):
             raise IncompatiblePack(
                 f"{bank.folder}: the image it holds for {item.series} is not the one there now; remove the folder, it "
                 "is built again"

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.lib import format as npy
 
 from lowdose.errors import IncompatiblePack, OutputRefused
-from lowdose.io.atomic import refusing
+from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_file
 
 FORMAT, VERSION = "lowdose-noise-bank", 1
 PLAN = "plan.json"
-FULL = 0
+FULL_DOSE_PLANE = 0
 """The first plane of a slice: full dose. Then for each level its bias and its realisations."""
 
 Shape = tuple[int, int]
 
 
-def levels(low: float = 0.05, high: float = 0.5) -> tuple[float, ...]:
+def dose_levels(low: float = 0.05, high: float = 0.5) -> tuple[float, ...]:
     """Dose fractions of which realisations are kept. The middle one is for starved rays.
 
     Few photons, of which none may be left, make more noise than first-order variances say. Then two levels would be up
@@ -44,7 +44,7 @@ class Plan:
     slices: Mapping[str, Shape]
     realisations: int
     calibration: str
-    doses: tuple[float, ...] = levels()
+    doses: tuple[float, ...] = dose_levels()
 
     @property
     def planes(self) -> int:
@@ -65,7 +65,7 @@ class Plan:
         return rows
 
 
-def prepare(folder: Path, plan: Plan) -> None:
+def prepare_folder(folder: Path, plan: Plan) -> None:
     """Makes the folder of a bank, or accepts the one that is there when it is for these slices (or more of them).
 
     Raises IncompatiblePack when it is for others, OutputRefused when it cannot be made.
@@ -75,7 +75,7 @@ def prepare(folder: Path, plan: Plan) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputRefused(f"{folder}: is no noise bank and not empty; name another folder for the bank")
-    with refusing(folder):
+    with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sizes = sorted(set(plan.slices.values()))
     needed = sum(2 * int(np.prod(plan.array_shape(size))) for size in sizes)
@@ -106,7 +106,7 @@ def _check_same(folder: Path, wanted: Plan, there: Plan) -> None:
 
 def _reserve(folder: Path, size: Shape, plan: Plan) -> None:
     """An array of the final size, of which nothing is stored yet where the file system knows holes."""
-    with refusing(folder), (folder / array_name(size)).open("wb") as file:
+    with output_errors(folder), (folder / array_name(size)).open("wb") as file:
         shape = plan.array_shape(size)
         npy.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
         file.truncate(file.tell() + 2 * int(np.prod(shape)))

@@ -17,10 +17,10 @@ from lowdose.image import HU
 
 FORMAT, VERSION = "lowdose-pack", 1
 TABLE = "slices.json"
-SHORT = 16
+HASH_DIGITS = 16
 """Hexadecimal digits kept of a SHA-256: 64 bits, so that a million slices collide with a chance of 3e-8."""
 
-Stored = NDArray[np.int16]
+Int16Image = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ class SliceRow:
 
 def short_hash(data: str | bytes) -> str:
     """The first 16 hexadecimal digits of the SHA-256."""
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:SHORT]
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:HASH_DIGITS]
 
 
-def whole_hu(image: HU) -> Stored:
+def round_hu(image: HU) -> Int16Image:
     """(y, x) HU rounded to whole numbers, those beyond int16 at its ends."""
     return np.clip(np.rint(image), -32768, 32767).astype(np.int16)
 
 
-def pixel_hash(image: Stored) -> str:
+def pixel_hash(image: Int16Image) -> str:
     """Short hash of a (y, x) int16 image and its shape."""
     return short_hash(f"{image.shape}".encode() + np.ascontiguousarray(image, "<i2").tobytes())
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.data.pack.index import TABLE, Stored, array_name, pixel_hash, read_table
+from lowdose.data.pack.index import TABLE, Int16Image, array_name, pixel_hash, read_table
 from lowdose.errors import IncompatiblePack
 
 ROLES = ("low", "full")
@@ -41,10 +41,10 @@ class Pack:
         for name, rows in self._by_array().items():
             self._check(name, rows)
 
-    def image(self, role: str, index: int) -> Stored:
+    def image(self, role: str, index: int) -> Int16Image:
         """Slice ``index`` at dose ``role`` ('low' or 'full'): (y, x) HU as a view of the file, nothing is read yet."""
         row = self.slices[index]
-        view: Stored = self._arrays[array_name(role, row.shape)][row.row]
+        view: Int16Image = self._arrays[array_name(role, row.shape)][row.row]
         return view
 
     def hu(self, role: str, index: int) -> NDArray[np.float32]:
@@ -73,7 +73,7 @@ class Pack:
         return state
 
     @cached_property
-    def _arrays(self) -> dict[str, Stored]:
+    def _arrays(self) -> dict[str, Int16Image]:
         return {name: self._open(name) for name in self._by_array()}
 
     def _by_array(self) -> dict[str, list[tuple[str, int]]]:
@@ -85,7 +85,7 @@ class Pack:
                     found.setdefault(array_name(role, row.shape), []).append((expected, index))
         return found
 
-    def _open(self, name: str) -> Stored:
+    def _open(self, name: str) -> Int16Image:
         path = self.path / name
         try:
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)

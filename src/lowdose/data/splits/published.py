@@ -118,16 +118,16 @@ def _told(split: Split, cases: dict[int, set[str]], sides: dict[int, str | None]
     for side, wanted in (("train", split.train or frozenset()), ("validation", split.validation)):
         if missing := sorted(wanted - present):
             told.append(
-                f"{split.name}: {len(missing)} of {len(wanted)} {side} cases are not in the data: {few(missing)}"
+                f"{split.name}: {len(missing)} of {len(wanted)} {side} cases are not in the data: {abbreviate(missing)}"
             )
     if held := sorted(split.test & present):
-        told.append(f"{split.name}: {len(held)} test cases are held out: {few(held)}")
+        told.append(f"{split.name}: {len(held)} test cases are held out: {abbreviate(held)}")
     if strangers := sum(side is None for side in sides.values()):
         told.append(f"{split.name}: {strangers} patient(s) that it does not list are left out")
     return told
 
 
-def few(names: Sequence[str]) -> str:
+def abbreviate(names: Sequence[str]) -> str:
     """The first dozen, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -12,7 +12,7 @@ KEPT = 0.4
 """Share of slices that keep the couch they came with."""
 
 
-def with_surroundings(hu: HU, classes: NDArray[np.uint8], pixel_mm: float, rng: np.random.Generator) -> HU:
+def randomise_background(hu: HU, classes: NDArray[np.uint8], pixel_mm: float, rng: np.random.Generator) -> HU:
     """(y, x) HU with another couch below the patient and up to two round things beside; classes on the same grid."""
     if rng.random() < KEPT:
         return hu

@@ -23,7 +23,7 @@ LOWEST, HIGHEST = -1024.0, 3071.0
 
 
 @dataclass(frozen=True)
-class Appearance:
+class RandomIntensity:
     """How far the look of a slice is varied.
 
     tissue_hu: SD of the change of each class's mean, one of these at random. texture: range of the factor on what is

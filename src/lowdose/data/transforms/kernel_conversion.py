@@ -14,12 +14,12 @@ LEAST = 0.1
 """Where the own kernel passes less than this share, it is not divided by less: nothing but rounding is left there."""
 
 
-def hann(relative: HU) -> HU:
+def hann_window(relative: HU) -> HU:
     """The window 0.5 (1 + cos(pi f / cutoff)) of a kernel at ``relative`` = f / cutoff; 0 beyond it."""
     return np.asarray(np.float32(0.5) + np.float32(0.5) * np.cos(np.float32(np.pi) * np.minimum(relative, 1)))
 
 
-def recast(images: HU, pixel_mm: float, *, cutoff: float | None, own: float | None, side: int) -> HU:
+def convert_kernel(images: HU, pixel_mm: float, *, cutoff: float | None, own: float | None, side: int) -> HU:
     """(n, k, k) HU of pixels of ``pixel_mm`` -> (n, side, side) of the same field, band-limited, mirrored at its edges.
 
     cutoff (1/mm): of the Hann window of the new kernel, None = the kernel stays. own: of the kernel the images were
@@ -31,8 +31,8 @@ def recast(images: HU, pixel_mm: float, *, cutoff: float | None, own: float | No
     spectrum = fft.dctn(images, axes=(1, 2), norm="ortho", workers=1)
     if cutoff is not None:
         f = _frequencies(k) / np.float32(pixel_mm)
-        passed = np.float32(1) if own is None else np.maximum(hann(f / np.float32(own)), np.float32(LEAST))
-        spectrum *= hann(f / np.float32(cutoff)) / passed
+        passed = np.float32(1) if own is None else np.maximum(hann_window(f / np.float32(own)), np.float32(LEAST))
+        spectrum *= hann_window(f / np.float32(cutoff)) / passed
     if side != k:
         both = min(k, side)
         resized = np.zeros((len(images), side, side), np.float32)

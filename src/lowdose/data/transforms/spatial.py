@@ -17,7 +17,7 @@ CELLS = (0.27, 0.09)
 
 
 @dataclass(frozen=True)
-class Bending:
+class RandomElasticAffine:
     """How far a slice is bent.
 
     field_mm: range of the width that is seen, log-uniform. turn: SD, degrees. stretch: SD of the scale along each axis

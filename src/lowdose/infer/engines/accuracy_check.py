@@ -58,7 +58,7 @@ class Difference:
         return asdict(self)
 
 
-def built_in(slices: int = 1) -> Tensor:
+def reference_slice(slices: int = 1) -> Tensor:
     """(1, slices, SIDE, SIDE) HU float32, the same in every run: a trunk with lungs, spine, vessels and fat, and noise.
 
     The noise has the spectrum of filtered back-projection at low frequency, none at zero, and an SD of 30 HU.

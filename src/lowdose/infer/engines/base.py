@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lowdose.infer.engines.graph import Shape
 
-Run = Callable[[Tensor], Tensor]
+CompiledNetwork = Callable[[Tensor], Tensor]
 """(B, slices, H, W) float32 in network units -> (B, 1, H, W) float32."""
 
 EXACT, FAST = "exact", "fast"
@@ -19,7 +19,7 @@ PRECISIONS = (EXACT, FAST)
 
 
 @dataclass(frozen=True)
-class Work:
+class CompileRequest:
     """What is to be compiled. sample: (1, slices, h, w) network units of a CT, for engines that must see how large
     values get. folder: of this work alone, to keep compiled files in; None = keep nothing.
     """
@@ -39,14 +39,14 @@ class Engine(Protocol):
     @property
     def version(self) -> str: ...
 
-    def missing(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why it cannot be used on this machine and what to do about it; '' when it can."""
         ...
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         """Whether it has something faster to offer for this precision than for the exact one."""
         ...
 
-    def compile(self, work: Work) -> Run:
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
         """Takes seconds at most. May raise anything: an engine that fails is passed over."""
         ...

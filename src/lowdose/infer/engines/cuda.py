@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from lowdose.infer.engines.base import EXACT, Run, Work
+from lowdose.infer.engines.base import EXACT, CompiledNetwork, CompileRequest
 from lowdose.networks.denoiser import channels_last
 
 
@@ -22,13 +22,13 @@ class Cuda:
     def version(self) -> str:
         return f"torch {torch.__version__}, {torch.cuda.get_device_name()}"
 
-    def missing(self) -> str:
+    def unavailable_reason(self) -> str:
         return "" if torch.cuda.is_available() else "PyTorch sees no CUDA device; use another engine, or --device cpu"
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         return True
 
-    def compile(self, work: Work) -> Run:
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
         network = deepcopy(work.network).eval().requires_grad_(False).cuda()
         channels_last(network)
         still = torch.zeros(work.shape, device="cuda").contiguous(memory_format=torch.channels_last)

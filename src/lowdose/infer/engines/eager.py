@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowdose.infer.engines.base import EXACT, Run, Work
-from lowdose.infer.engines.graph import exported
+from lowdose.infer.engines.base import EXACT, CompiledNetwork, CompileRequest
+from lowdose.infer.engines.graph import export_graph
 
 
 class Eager:
@@ -17,14 +17,14 @@ class Eager:
     name = "torch"
     version = torch.__version__
 
-    def missing(self) -> str:
+    def unavailable_reason(self) -> str:
         return ""
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         return precision == EXACT
 
-    def compile(self, work: Work) -> Run:
-        graph = exported(work.network, work.shape)
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
+        graph = export_graph(work.network, work.shape)
         for parameter in graph.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

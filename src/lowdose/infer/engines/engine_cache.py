@@ -17,18 +17,18 @@ from torch import nn
 from lowdose.errors import LowDoseError
 from lowdose.io.atomic_replace import replace_file
 
-FOLDER = "LOWDOSE_CACHE"
+FOLDER_VARIABLE = "LOWDOSE_CACHE"
 """Environment variable that names another folder than ~/.cache/lowdose."""
 
 
-def root() -> Path:
+def cache_folder() -> Path:
     """Where everything is kept; it may be removed at any time, and need not be writable."""
-    named = os.environ.get(FOLDER)
+    named = os.environ.get(FOLDER_VARIABLE)
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowdose"
     return Path(named) if named else usual
 
 
-def fingerprint(network: nn.Module, **facts: object) -> str:
+def network_fingerprint(network: nn.Module, **facts: object) -> str:
     """Hash of a network's weights and of what else decides: facts, processor, number of threads."""
     found = hashlib.sha256()
     for name, value in network.state_dict().items():
@@ -39,17 +39,17 @@ def fingerprint(network: nn.Module, **facts: object) -> str:
     return found.hexdigest()
 
 
-def folder(key: str) -> Path | None:
+def entry_folder(key: str) -> Path | None:
     """A folder of this key, made if need be; None where nothing can be written."""
-    path = root() / "engines" / key[:32]
+    path = cache_folder() / "engines" / key[:32]
     with suppress(OSError):
         path.mkdir(parents=True, exist_ok=True)
     return path if os.access(path, os.W_OK) else None
 
 
-def read(key: str) -> dict[str, Any] | None:
+def read_entry(key: str) -> dict[str, Any] | None:
     """What was noted under a key; None for nothing, or for what is damaged."""
-    place = folder(key)
+    place = entry_folder(key)
     try:
         found = json.loads((place / "measured.json").read_text()) if place else None
     except (OSError, ValueError):
@@ -57,9 +57,9 @@ def read(key: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write(key: str, noted: Mapping[str, object]) -> None:
+def write_entry(key: str, noted: Mapping[str, object]) -> None:
     """Notes it for the next run; one that cannot be written is measured again."""
-    place = folder(key)
+    place = entry_folder(key)
     if place:
         with suppress(OSError, LowDoseError):
             replace_file(place / "measured.json", json.dumps(noted, indent=2).encode())

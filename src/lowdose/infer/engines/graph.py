@@ -17,7 +17,7 @@ ATEN = torch.ops.aten
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Within the block converters keep to themselves which passes they run and what of PyTorch is deprecated."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -29,7 +29,7 @@ def hushed() -> Iterator[None]:
         logging.disable(before)
 
 
-def exported(network: nn.Module, shape: Shape) -> GraphModule:
+def export_graph(network: nn.Module, shape: Shape) -> GraphModule:
     """``network`` in eval mode as ATen operators on float32 inputs of ``shape``, on the CPU.
 
     Transposed convolutions of stride 1 become convolutions with flipped filters, the same sums: CPUs have far better
@@ -37,7 +37,7 @@ def exported(network: nn.Module, shape: Shape) -> GraphModule:
     times as long, and adds one by one, which loses four digits over an image. The weights are shared with the network
     where they stay as they are.
     """
-    with torch.no_grad(), hushed():
+    with torch.no_grad(), suppress_warnings():
         graph = torch.export.export(network.eval(), (torch.zeros(shape),)).module()
     assert isinstance(graph, GraphModule)
     for node in list(graph.graph.nodes):
@@ -52,7 +52,7 @@ def exported(network: nn.Module, shape: Shape) -> GraphModule:
     return graph
 
 
-def value(graph: GraphModule, node: Any) -> Tensor | None:
+def constant_weight(graph: GraphModule, node: Any) -> Tensor | None:
     """The weight that an argument stands for; None for none. Raises TypeError when it is computed."""
     if node is None:
         return None
@@ -65,20 +65,20 @@ def value(graph: GraphModule, node: Any) -> Tensor | None:
     return found
 
 
-def arguments(node: Node, names: str, **defaults: Any) -> dict[str, Any]:
+def named_arguments(node: Node, names: str, **defaults: Any) -> dict[str, Any]:
     """The arguments of an operator by name, however they were given."""
     return {**defaults, **dict(zip(names.split(), node.args, strict=False)), **node.kwargs}
 
 
 def _as_convolution(graph: GraphModule, node: Node) -> None:
-    given = arguments(
+    given = named_arguments(
         node, "input weight bias stride padding output_padding groups dilation",
         bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
     )  # fmt: skip
     alone = all(_every(given[name], 1) for name in ("stride", "groups", "dilation"))
     if not alone or not _every(given["output_padding"], 0):
         return
-    weight = value(graph, given["weight"])
+    weight = constant_weight(graph, given["weight"])
     assert weight is not None
     padding = _pair(given["padding"])
     name = f"{node.name}_flipped".replace(".", "_")
@@ -95,7 +95,7 @@ def _as_convolution(graph: GraphModule, node: Node) -> None:
 
 
 def _as_sum_of_squares(graph: GraphModule, node: Node) -> None:
-    given = arguments(node, "input ord dim keepdim dtype", ord=2, dim=None, keepdim=False, dtype=None)
+    given = named_arguments(node, "input ord dim keepdim dtype", ord=2, dim=None, keepdim=False, dtype=None)
     if given["ord"] != 2 or given["dim"] is None or given["dtype"] is not None:
         return
     with graph.graph.inserting_before(node):

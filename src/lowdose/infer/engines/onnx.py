@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowdose.infer.engines.base import EXACT, FAST, Run, Work
-from lowdose.infer.engines.graph import exported, hushed
+from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
+from lowdose.infer.engines.graph import export_graph, suppress_warnings
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
 
@@ -31,14 +31,14 @@ class OnnxRuntime:
     def version(self) -> str:
         return version("onnxruntime")
 
-    def missing(self) -> str:
+    def unavailable_reason(self) -> str:
         absent = [name for name in NEEDED if find_spec(name) is None]
         return f"{' and '.join(absent)} not installed; pip install 'lowdose[engines]'" if absent else ""
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         return True
 
-    def compile(self, work: Work) -> Run:
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
         import onnxruntime
 
         with _kept_or_not(work.folder) as folder:
@@ -69,16 +69,16 @@ def _kept_or_not(folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _convert(work: Work, path: Path) -> None:
-    graph, example = exported(work.network, work.shape), (torch.zeros(work.shape),)
-    with hushed():
+def _convert(work: CompileRequest, path: Path) -> None:
+    graph, example = export_graph(work.network, work.shape), (torch.zeros(work.shape),)
+    with suppress_warnings():
         torch.onnx.export(graph, example, str(path), dynamo=True, external_data=False, verbose=False)
 
 
 class _Samples:
     """The sample, repeated over the whole image, once: its crops have seen everything that it shows."""
 
-    def __init__(self, name: str, work: Work) -> None:
+    def __init__(self, name: str, work: CompileRequest) -> None:
         low, high = (size - there for size, there in zip(work.shape[2:], work.sample.shape[2:], strict=True))
         room = ((0, 0), (0, 0), (0, max(0, low)), (0, max(0, high)))
         image = np.pad(work.sample.numpy(), room, mode="wrap")[:, :, : work.shape[2], : work.shape[3]]
@@ -88,13 +88,13 @@ class _Samples:
         return self._left.pop() if self._left else None
 
 
-def _quantise(plain: Path, target: Path, work: Work) -> None:
+def _quantise(plain: Path, target: Path, work: CompileRequest) -> None:
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     graph = onnx.load(plain).graph
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    with hushed():
+    with suppress_warnings():
         quantize_static(
             plain,
             target,

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowdose.infer.engines.base import FAST, Run, Work
-from lowdose.infer.engines.graph import exported, hushed
+from lowdose.infer.engines.base import FAST, CompiledNetwork, CompileRequest
+from lowdose.infer.engines.graph import export_graph, suppress_warnings
 
 
 class OpenVino:
@@ -23,13 +23,13 @@ class OpenVino:
     def version(self) -> str:
         return version("openvino")
 
-    def missing(self) -> str:
+    def unavailable_reason(self) -> str:
         return "" if find_spec("openvino") else "it is not installed; pip install 'lowdose[engines]'"
 
-    def offers(self, precision: str) -> bool:
+    def supports(self, precision: str) -> bool:
         return precision != FAST or "BF16" in _capabilities()
 
-    def compile(self, work: Work) -> Run:
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
         import openvino
 
         model = work.folder and work.folder / "model.xml"
@@ -51,12 +51,12 @@ class OpenVino:
 
         return run
 
-    def _convert(self, work: Work, model: Path | None) -> Any:
+    def _convert(self, work: CompileRequest, model: Path | None) -> Any:
         """The converted network; also saved where ``model`` says, so that the next process need not convert."""
         import openvino
 
-        graph = exported(work.network, work.shape)
-        with hushed():
+        graph = export_graph(work.network, work.shape)
+        with suppress_warnings():
             made = openvino.convert_model(torch.export.export(graph, (torch.zeros(work.shape),)))
         if model:
             openvino.save_model(made, model, compress_to_fp16=False)

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 
 from lowdose.image import Slice
-from lowdose.infer.engines.accelerated import Accelerated
+from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.engines.accuracy_check import Difference
 from lowdose.infer.engines.base import EXACT
 from lowdose.io.source import Source
-from lowdose.models.load import ReadyModel
+from lowdose.models.load import LoadedModel
 
 
-def checked(model: ReadyModel, source: Source) -> tuple[ReadyModel, list[str]]:
+def check_on_series(model: LoadedModel, source: Source) -> tuple[LoadedModel, list[str]]:
     """``model`` for this series, and a sentence when it has to be the exact one.
 
     The first slice and the middle one are denoised both ways; the first alone may show next to nothing but air. Raises
     what ``Source.read`` raises.
     """
     fast = model.denoiser
-    if not isinstance(fast, Accelerated) or fast.precision == EXACT or fast.exact is None:
+    if not isinstance(fast, EngineDenoiser) or fast.precision == EXACT or fast.exact is None:
         return model, []
     for index in sorted({0, len(source) // 2}):
         item = source.read(index)
@@ -34,7 +34,7 @@ def checked(model: ReadyModel, source: Source) -> tuple[ReadyModel, list[str]]:
     return model, []
 
 
-def _apart(fast: Accelerated, exact: Accelerated, item: Slice, device: torch.device) -> Difference:
+def _apart(fast: EngineDenoiser, exact: EngineDenoiser, item: Slice, device: torch.device) -> Difference:
     seen = torch.from_numpy(np.stack([item.in_air] * (2 * fast.context + 1)))[None].to(device)
     one, other = (each.denoise(seen)[0, 0].cpu().numpy()[item.valid] for each in (exact, fast))
     return Difference.between(one, other) if one.size else Difference(0.0, 0.0, 0.0, 0.0)

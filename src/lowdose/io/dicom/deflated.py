@@ -10,8 +10,8 @@ from pathlib import Path
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lowdose.errors import CannotDecode
-from lowdose.io.dicom.fast_header import SYNTAX, Unusual, element
-from lowdose.io.zip_files import CHUNK, Budget
+from lowdose.io.dicom.fast_header import SYNTAX, NeedsFullParser, parse_element
+from lowdose.io.zip_files import CHUNK, UnpackBudget
 
 MAX_BYTES = 1 << 30
 WAY_OUT = "write it uncompressed first, for example with 'dcmconv +te'"
@@ -24,10 +24,10 @@ def deflated_from(start: bytes) -> int | None:
     at, deflated = 132, False
     try:
         while start[at : at + 2] == b"\x02\x00":
-            tag, value, length = element(start, at, implicit=False)
+            tag, value, length = parse_element(start, at, implicit=False)
             at = value + length
             deflated |= tag == SYNTAX and start[value:at].strip(b"\0 ") == DeflatedExplicitVRLittleEndian.encode()
-    except Unusual:
+    except NeedsFullParser:
         return None
     return at if deflated else None
 
@@ -40,7 +40,11 @@ def inflate(path: Path, at: int) -> bytes:
 
 @lru_cache(maxsize=1)  # header, pixels and the header once more are asked for in turn
 def _inflate(path: Path, at: int, state: tuple[int, int]) -> bytes:
-    budget, plain, inflater = Budget(path, state[1], MAX_BYTES, WAY_OUT), BytesIO(), zlib.decompressobj(-zlib.MAX_WBITS)
+    budget, plain, inflater = (
+        UnpackBudget(path, state[1], MAX_BYTES, WAY_OUT),
+        BytesIO(),
+        zlib.decompressobj(-zlib.MAX_WBITS),
+    )
     try:
         with path.open("rb") as file:
             file.seek(at)

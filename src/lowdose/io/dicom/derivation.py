@@ -39,7 +39,7 @@ def new_uid() -> str:
 
 
 @dataclass
-class Pedigree:
+class Derivation:
     """What the objects of one derived series share; ``objects`` counts them. An empty study gets a new UID."""
 
     provenance: Provenance
@@ -53,7 +53,7 @@ class Pedigree:
         self.study = self.study or new_uid()
 
 
-def derive(header: Any, pedigree: Pedigree) -> None:
+def derive_header(header: Any, pedigree: Derivation) -> None:
     """Turns the header of a single-frame CT image into that of its derived image, in place."""
     reference = _reference(header)
     _renew(header, pedigree)
@@ -66,7 +66,7 @@ def derive(header: Any, pedigree: Pedigree) -> None:
         header.SourceImageSequence = Sequence([reference])
 
 
-def derive_frames(header: Any, pedigree: Pedigree) -> None:
+def derive_multiframe_header(header: Any, pedigree: Derivation) -> None:
     """The same for an enhanced multi-frame object, which keeps its pedigree in functional groups."""
     reference = _reference(header)
     if reference is not None:
@@ -115,7 +115,7 @@ def _evidence(header: Any, reference: Dataset) -> Dataset:
     return study
 
 
-def _renew(header: Any, pedigree: Pedigree) -> None:
+def _renew(header: Any, pedigree: Derivation) -> None:
     """New identity, time and equipment; everything stale removed."""
     for keyword in STALE:
         if keyword in header:
@@ -148,7 +148,7 @@ def _series_number(header: Any) -> int:
     return number + SERIES_NUMBER_STEP if number + SERIES_NUMBER_STEP <= HIGHEST_INTEGER else number
 
 
-def _equipment(pedigree: Pedigree) -> Dataset:
+def _equipment(pedigree: Derivation) -> Dataset:
     provenance = pedigree.provenance
     item = Dataset()
     item.Manufacturer = "lowdose"

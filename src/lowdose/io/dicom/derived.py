@@ -13,14 +13,14 @@ import numpy as np
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
-from lowdose.io.atomic import AtomicFolder, refusing
-from lowdose.io.dicom.derivation import Pedigree, derive, derive_frames
+from lowdose.io.atomic import AtomicFolder, output_errors
+from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header
 from lowdose.io.dicom.frames import FrameStore
-from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
-from lowdose.io.dicom.pydicom_warnings import quiet
-from lowdose.io.dicom.rescale import Stored, changed_pixels, to_stored
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
+from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
 from lowdose.io.messages import reason, system_reason
@@ -37,7 +37,7 @@ class DicomSink:
     def __init__(self, source: DicomSource, output: Path, provenance: Provenance) -> None:
         self._source = source
         self._folder = AtomicFolder(output, source.path)
-        self._pedigree = Pedigree(provenance, datetime.now(), str(source.uids["study"]))
+        self._pedigree = Derivation(provenance, datetime.now(), str(source.uids["study"]))
         self._written = 0
         self._open: dict[Path, FrameStore] = {}
 
@@ -66,35 +66,35 @@ class DicomSink:
         origin = original.origin
         if not isinstance(origin, Origin):
             raise OutputRefused(f"{self._folder.output}: a slice that was not read from DICOM cannot become DICOM")
-        stored = restore(origin, original, hu)
-        with refusing(self._folder.output), legible(origin.image.path), quiet():
+        stored = restore_stored(origin, original, hu)
+        with output_errors(self._folder.output), header_errors(origin.image.path), suppress_pydicom_warnings():
             if origin.image.pixels.frames == 1:
                 self._write_single(origin.image, stored)
             else:
                 self._collect(origin.image, stored)
         self._written += 1
 
-    def _write_single(self, image: Image, stored: Stored) -> None:
-        header = read_again(image.path)
+    def _write_single(self, image: SliceHeader, stored: StoredPixels) -> None:
+        header = read_full_header(image.path)
         nested = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
-        (derive_frames if nested else derive)(header, self._pedigree)
+        (derive_multiframe_header if nested else derive_header)(header, self._pedigree)
         refresh_extremes(header, stored)
         self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def attach(self, name: str, data: bytes) -> None:
         """Puts one more file into the output folder."""
-        with refusing(self._folder.output):
+        with output_errors(self._folder.output):
             (self._folder.path / name).write_bytes(data)
 
-    def _collect(self, image: Image, stored: Stored) -> None:
+    def _collect(self, image: SliceHeader, stored: StoredPixels) -> None:
         """Keeps one frame on disk; with the last one the object is written."""
         if image.path not in self._open:
             self._open[image.path] = FrameStore(self._folder.path, image)
         frames = self._open[image.path]
         frames.put(image.frame, stored)
         if frames.complete:
-            header = read_again(image.path)
-            derive_frames(header, self._pedigree)
+            header = read_full_header(image.path)
+            derive_multiframe_header(header, self._pedigree)
             with frames.reader() as file:
                 self._save(header, file)
             frames.close()
@@ -106,7 +106,7 @@ class DicomSink:
 
 
 @contextmanager
-def legible(path: Path) -> Iterator[None]:
+def header_errors(path: Path) -> Iterator[None]:
     """Turns what pydicom raises on a header it read but cannot write into CannotDecode naming the source file."""
     try:
         yield
@@ -118,7 +118,7 @@ def legible(path: Path) -> Iterator[None]:
         raise CannotDecode(f"{path}: its header is damaged and cannot be written again ({reason(error)})") from error
 
 
-def restore(origin: Origin, original: Slice, hu: HU) -> Stored:
+def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
     """A result as stored values of the source's type, clamped to what its pixels can hold."""
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
@@ -131,7 +131,7 @@ def restore(origin: Origin, original: Slice, hu: HU) -> Stored:
     return stored
 
 
-def refresh_extremes(header: Any, stored: Stored) -> None:
+def refresh_extremes(header: Any, stored: StoredPixels) -> None:
     """States the new smallest and largest pixel values, where the source stated any."""
     for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
         if keyword in header:
@@ -140,7 +140,7 @@ def refresh_extremes(header: Any, stored: Stored) -> None:
             element.value = int(np.clip(value, -32768, 65535))
 
 
-def read_again(path: Path) -> Any:
+def read_full_header(path: Path) -> Any:
     """A source's whole header without its pixels. Raises CannotDecode when the file is gone."""
     try:
         with path.open("rb") as file:

@@ -25,12 +25,12 @@ DEEPEST = 64
 """Sequences within sequences that are followed; no image needs more than ten."""
 
 
-class Unusual(Exception):
+class NeedsFullParser(Exception):
     """This file needs the general parser."""
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class FastHeader:
     """Raw values by keyword, the transfer syntax, and where the pixel element starts."""
 
     raw: dict[str, bytes]
@@ -39,43 +39,43 @@ class Walked:
     pixels_at: int
 
 
-def walk(file: BinaryIO, wanted: Mapping[int, str]) -> Walked:
+def read_fast_header(file: BinaryIO, wanted: Mapping[int, str]) -> FastHeader:
     """Reads the wanted elements up to the pixels. Raises Unusual."""
     try:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[128:132] != b"DICM":
-                raise Unusual
+                raise NeedsFullParser
             return _walk(data, wanted)
     except (ValueError, OSError, IndexError) as error:  # an empty file cannot be mapped
-        raise Unusual from error
+        raise NeedsFullParser from error
 
 
-def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> Walked:
+def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> FastHeader:
     raw: dict[str, bytes] = {}
     at, size, implicit, syntax, last = 132, len(data), False, "", 0
     while at + 12 <= size:
-        tag, start, length = element(data, at, implicit and data[at : at + 2] != b"\x02\x00")
+        tag, start, length = parse_element(data, at, implicit and data[at : at + 2] != b"\x02\x00")
         if tag <= last or tag == FUNCTIONAL_GROUPS or (tag >= FLOAT_PIXELS and (tag != PIXELS or not syntax)):
-            raise Unusual
+            raise NeedsFullParser
         if tag == PIXELS:
-            return Walked(raw, syntax, implicit, at)
+            return FastHeader(raw, syntax, implicit, at)
         last = tag
-        end = after(data, start, implicit) if length == UNDEFINED else start + length
+        end = skip_sequence(data, start, implicit) if length == UNDEFINED else start + length
         if tag == SYNTAX:
             syntax = data[start:end].decode("ascii", "replace").strip("\0 ")
             implicit = syntax == ImplicitVRLittleEndian
             if syntax in (ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
-                raise Unusual
+                raise NeedsFullParser
         elif (keyword := wanted.get(tag)) is not None:
             raw[keyword] = data[start:end]
         at = end
-    raise Unusual
+    raise NeedsFullParser
 
 
-def element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int, int]:
+def parse_element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int, int]:
     """(tag, first byte of the value, stated length) of the element at a byte. Raises Unusual."""
     if at + 12 > len(data):
-        raise Unusual
+        raise NeedsFullParser
     group, number, vr, short = EXPLICIT(data, at)
     tag = group << 16 | number
     if implicit or group == 0xFFFE:
@@ -83,16 +83,16 @@ def element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int,
     if vr in LONG:
         return tag, at + 12, WORD(data, at + 8)[0]
     if not vr.isalpha():
-        raise Unusual
+        raise NeedsFullParser
     return tag, at + 8, short
 
 
-def after(data: mmap.mmap, at: int, implicit: bool, depth: int = 0) -> int:
+def skip_sequence(data: mmap.mmap, at: int, implicit: bool, depth: int = 0) -> int:
     """The byte behind a sequence or item of undefined length whose content starts at ``at``. Raises Unusual."""
     if depth > DEEPEST:
-        raise Unusual
+        raise NeedsFullParser
     while True:
-        tag, start, length = element(data, at, implicit)
+        tag, start, length = parse_element(data, at, implicit)
         if tag in (SEQUENCE_END, ITEM_END):
             return start
-        at = after(data, start, implicit, depth + 1) if length == UNDEFINED else start + length
+        at = skip_sequence(data, start, implicit, depth + 1) if length == UNDEFINED else start + length

@@ -8,14 +8,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lowdose.io.dicom.image import Image
-from lowdose.io.dicom.rescale import Stored
+from lowdose.io.dicom.image import SliceHeader
+from lowdose.io.dicom.rescale import StoredPixels
 
 
 class FrameStore:
     """The pixels of one multi-frame object in a temporary file of ``folder``, little endian."""
 
-    def __init__(self, folder: Path, image: Image) -> None:
+    def __init__(self, folder: Path, image: SliceHeader) -> None:
         form = image.pixels
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the object that owns it
         self._dtype = np.dtype(form.dtype).newbyteorder("<")
@@ -26,7 +26,7 @@ class FrameStore:
     def complete(self) -> bool:
         return not self._missing
 
-    def put(self, frame: int, stored: Stored) -> None:
+    def put(self, frame: int, stored: StoredPixels) -> None:
         """Stores one frame, (rows, columns)."""
         self._file.seek(frame * self._frame_bytes)
         self._file.write(stored.astype(self._dtype, copy=False).tobytes())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.image import Geometry, Vector
-from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.source import Plane
 
 SAME_PLACE = 1e-2
@@ -27,14 +27,14 @@ REPEATED = 0.1
 Points = NDArray[np.float64]
 
 
-def in_order(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
+def sort_by_position(images: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[str]]:
     """The images along increasing position, each plane with its position in mm; and what is odd about the order."""
     first = next((image.plane.axes for image in images if image.plane.axes), None)
     if first is None or any(image.plane.corner is None for image in images):
         ordered = sorted(images, key=lambda image: (image.numbers[::-1], str(image.path), image.frame))
         told = ["The headers do not say where each slice lies; the order is that of the instance numbers."]
         return ordered, told if len(images) > 1 else []
-    along = normal(first)
+    along = slice_normal(first)
     placed = [
         replace(image, plane=replace(image.plane, position=float(np.dot(along, image.plane.corner or (0, 0, 0)))))
         for image in images
@@ -44,20 +44,20 @@ def in_order(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
     return placed, _numbering(placed)
 
 
-def _numbering(ordered: Sequence[Image]) -> list[str]:
+def _numbering(ordered: Sequence[SliceHeader]) -> list[str]:
     steps = np.diff([image.numbers[1] for image in ordered])
     if len(steps) < 2 or not steps.any() or (steps > 0).all() or (steps < 0).all():
         return []
     return ["Instance numbers do not follow the position of the slices; the order is that of the positions."]
 
 
-def normal(axes: tuple[Vector, Vector]) -> Vector:
+def slice_normal(axes: tuple[Vector, Vector]) -> Vector:
     """Unit normal of a slice with (down, along) axes."""
     x, y, z = np.cross(axes[1], axes[0])
     return float(x), float(y), float(z)
 
 
-def mixtures(planes: Sequence[Plane]) -> list[str]:
+def mixed_properties(planes: Sequence[Plane]) -> list[str]:
     """One sentence per property in which the slices differ although a series should not."""
     told = []
     shapes = sorted({plane.shape for plane in planes})
@@ -79,7 +79,9 @@ def tilt(corners: Points, axes: tuple[Vector, Vector], stated: float) -> list[st
     """A sentence when the slices do not lie straight above each other, or the gantry is said to be tilted."""
     step = corners[-1] - corners[0] if len(corners) > 1 else np.zeros(3)
     length = float(np.linalg.norm(step))
-    angle = float(np.degrees(np.arccos(min(1.0, abs(float(step @ normal(axes))) / length)))) if length > 0 else 0.0
+    angle = (
+        float(np.degrees(np.arccos(min(1.0, abs(float(step @ slice_normal(axes))) / length)))) if length > 0 else 0.0
+    )
     if angle > TILT:
         return [f"The gantry was tilted: the slices are stacked {angle:.1f} degrees off their normal."]
     return [f"The gantry was tilted by {stated:g} degrees."] if stated else []
@@ -144,13 +146,13 @@ def _odd_steps(steps: Points, usual: float) -> list[str]:
     return told
 
 
-def lay_out(images: Sequence[Image]) -> tuple[Geometry | None, list[str]]:
+def find_grid(images: Sequence[SliceHeader]) -> tuple[Geometry | None, list[str]]:
     """The one grid of slices in order, or None; and one sentence per irregularity.
 
     A tilted stack is one grid whose first axis is not square to the other two.
     """
     planes = [image.plane for image in images]
-    told = mixtures(planes)
+    told = mixed_properties(planes)
     thicknesses = sorted({image.thickness_mm for image in images if image.thickness_mm})
     thick = (
         [f"The slice thickness varies from {thicknesses[0]:g} to {thicknesses[-1]:g} mm."]
@@ -171,7 +173,7 @@ def lay_out(images: Sequence[Image]) -> tuple[Geometry | None, list[str]]:
         spacing = images[0].thickness_mm
     if not whole or pixel is None or not spacing or spacing <= 0:
         return None, told
-    step = (corners[-1] - corners[0]) / (len(images) - 1) if len(images) > 1 else spacing * np.array(normal(axes))
+    step = (corners[-1] - corners[0]) / (len(images) - 1) if len(images) > 1 else spacing * np.array(slice_normal(axes))
     length = float(np.linalg.norm(step))
     straight = np.linalg.norm(corners - corners[0] - np.arange(len(images))[:, None] * step, axis=1)
     if straight.max() > max(0.1, 0.1 * min(pixel)):

@@ -11,16 +11,16 @@ from pydicom.uid import UID
 
 from lowdose.errors import CannotDecode, LowDoseError, NotCT
 from lowdose.image import Acquisition
-from lowdose.io.dicom.image import Image, image
+from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.multiframe import frames
-from lowdose.io.dicom.open_file import META, Encoding, LeftOut, is_ct_class, open_header
+from lowdose.io.dicom.open_file import META, Encoding, NotACtSlice, is_ct_class, open_header
 from lowdose.io.dicom.patients import patient_keys
 from lowdose.io.dicom.pixels import MAX_PIXELS, PixelFormat, check_decodable, check_encapsulated, check_native, locate
 from lowdose.io.dicom.values import Values, number, text
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class DicomFile:
     """One CT image file. A file with a ``fault`` belongs to its series, and is why that series cannot be read."""
 
     path: Path
@@ -29,11 +29,11 @@ class File:
     shape: tuple[int, int]
     acquisition: Acquisition
     patient_keys: frozenset[str]
-    images: tuple[Image, ...]
+    images: tuple[SliceHeader, ...]
     fault: LowDoseError | None
 
 
-def read_header(path: Path) -> File:
+def read_header(path: Path) -> DicomFile:
     """The header of one file. Raises LeftOut when it is no CT slice; a CT slice that cannot be read has a fault.
 
     Raises CannotDecode when too little is there to tell: it may be a slice of any series.
@@ -44,14 +44,14 @@ def read_header(path: Path) -> File:
             header[keyword] = text(header.get(keyword) or header.get(f"MediaStorage{keyword}"))
         _require_ct_slice(path, header)
         fault: LowDoseError | None = None
-        images: tuple[Image, ...] = ()
+        images: tuple[SliceHeader, ...] = ()
         try:
             images = _images(path, header, _pixel_format(path, file, encoding, header))
         except LowDoseError as error:
             fault = error
         except Exception as error:  # what nested headers that are broken raise is anyone's guess
             fault = CannotDecode(f"{path}: its header is damaged ({error}); copy or export this file again")
-    return File(
+    return DicomFile(
         path,
         text(header.get("SeriesInstanceUID")),
         text(header.get("StudyInstanceUID")),
@@ -66,23 +66,23 @@ def read_header(path: Path) -> File:
 def _require_ct_slice(path: Path, header: Values) -> None:
     sop_class, modality = header["SOPClassUID"], text(header.get("Modality"))
     if not is_ct_class(sop_class):
-        raise LeftOut(f"{UID(sop_class).name}, not a CT image")
+        raise NotACtSlice(f"{UID(sop_class).name}, not a CT image")
     if not "CT".startswith(modality):
-        raise LeftOut(f"modality {modality}, not CT")
+        raise NotACtSlice(f"modality {modality}, not CT")
     if "LOCALIZER" in str(header.get("ImageType")).upper():
-        raise LeftOut("localizer (scout) image")
+        raise NotACtSlice("localizer (scout) image")
     if "Rows" not in header or "Columns" not in header:
         if not sop_class and not modality and META.keys().isdisjoint(header):
-            raise LeftOut("no image in it")
+            raise NotACtSlice("no image in it")
         raise CannotDecode(f"{path}: may be a CT image, but its header ends early; copy or export it again")
 
 
-def _images(path: Path, header: Values, form: PixelFormat) -> tuple[Image, ...]:
+def _images(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, ...]:
     if "PerFrameFunctionalGroupsSequence" in header or "SharedFunctionalGroupsSequence" in header:
         return frames(path, header, form)
     if form.frames != 1:
         raise NotCT(f"{path}: {form.frames} frames, but no header says where each lies or what its HU are")
-    return (image(path, 0, form, header, header),)
+    return (read_slice_header(path, 0, form, header, header),)
 
 
 def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values) -> PixelFormat:

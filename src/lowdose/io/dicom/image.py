@@ -20,7 +20,7 @@ HU_TYPES = {"", "HU", "HU_MOD"}
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class SliceHeader:
     """One slice: where its pixels are, how they become HU, and where it lies.
 
     frame counts from 0 within its file. tilt in degrees, thickness in mm. numbers: acquisition, instance.
@@ -42,15 +42,15 @@ class Image:
     step_mm: float | None = None
 
 
-def image(path: Path, frame: int, form: PixelFormat, header: Values, own: Values) -> Image:
+def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values, own: Values) -> SliceHeader:
     """One slice from the file's header and the frame's ``own`` values. Raises NotCT when it is not in HU."""
-    slope, intercept = rescale(path, own)
+    slope, intercept = rescale_factors(path, own)
     padding = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
-    return Image(
+    return SliceHeader(
         path,
         frame,
         form,
-        plane(own, (form.rows, form.columns)),
+        read_plane(own, (form.rows, form.columns)),
         slope,
         intercept,
         None if padding[0] is None else (padding[0], padding[0] if padding[1] is None else padding[1]),
@@ -63,7 +63,7 @@ def image(path: Path, frame: int, form: PixelFormat, header: Values, own: Values
     )
 
 
-def rescale(path: Path, own: Values) -> tuple[float, float]:
+def rescale_factors(path: Path, own: Values) -> tuple[float, float]:
     """(slope, intercept) from stored numbers to HU. Raises NotCT naming what is missing or not HU."""
     if own.get("ModalityLUTSequence"):
         raise NotCT(f"{path}: stored through a modality look-up table, not as a linear scale of HU")
@@ -80,7 +80,7 @@ def rescale(path: Path, own: Values) -> tuple[float, float]:
     return slope, intercept
 
 
-def plane(own: Values, shape: tuple[int, int]) -> Plane:
+def read_plane(own: Values, shape: tuple[int, int]) -> Plane:
     """Where a slice lies (position along the normal is known only among its neighbours)."""
     spacing, corner = numbers(own.get("PixelSpacing"), 2), numbers(own.get("ImagePositionPatient"), 3)
     turn = numbers(own.get("ImageOrientationPatient"), 6)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from lowdose.errors import NotCT
-from lowdose.io.dicom.image import Image, image
+from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.pixels import PixelFormat
 from lowdose.io.dicom.values import Values, tags, values
 
@@ -23,7 +23,7 @@ GROUPS = {
 tags([*GROUPS, *(keyword for keywords in GROUPS.values() for keyword in keywords)])
 
 
-def frames(path: Path, header: Values, form: PixelFormat) -> tuple[Image, ...]:
+def frames(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, ...]:
     """The slices of one enhanced object, whose header gains what the first frame alone states.
 
     Raises NotCT when a frame is not in HU.
@@ -35,7 +35,7 @@ def frames(path: Path, header: Values, form: PixelFormat) -> tuple[Image, ...]:
     found = []
     for index in range(form.frames):
         own = {**shared, **flat(single[index : index + 1]), "InstanceNumber": index + 1}
-        found.append(image(path, index, form, header, own))
+        found.append(read_slice_header(path, index, form, header, own))
         for keyword in ("ConvolutionKernel", "KVP", "SliceThickness"):
             if keyword in own:
                 header.setdefault(keyword, own[keyword])

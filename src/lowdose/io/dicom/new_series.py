@@ -12,9 +12,9 @@ from pydicom.uid import CTImageStorage
 
 from lowdose.errors import OutputRefused
 from lowdose.image import HU, Acquisition, Geometry
-from lowdose.io.atomic import AtomicFolder, refusing
+from lowdose.io.atomic import AtomicFolder, output_errors
 from lowdose.io.dicom.derivation import new_uid
-from lowdose.io.dicom.pydicom_warnings import quiet
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import to_stored
 from lowdose.io.dicom.save import save
 
@@ -36,7 +36,7 @@ class RegularVolume(Protocol):
     def acquisition(self) -> Acquisition: ...
 
 
-def write_series(
+def write_new_series(
     volume: RegularVolume,
     folder: Path,
     *,
@@ -62,7 +62,7 @@ def write_series(
         for index in range(len(volume.hu)):
             header = _placed(common, volume, index)
             stored = to_stored(volume.hu[index], 1.0, INTERCEPT, LOWEST, HIGHEST).astype("<i2")
-            with refusing(folder), quiet():
+            with output_errors(folder), suppress_pydicom_warnings():
                 save(header, stored.tobytes(), target.path / f"{index + 1:05d}.dcm")
         target.commit()
     finally:

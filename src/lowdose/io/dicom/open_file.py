@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from lowdose.errors import CannotDecode, LowDoseError
 from lowdose.io.dicom.deflated import plain_file
-from lowdose.io.dicom.fast_header import Unusual, walk
+from lowdose.io.dicom.fast_header import NeedsFullParser, read_fast_header
 from lowdose.io.dicom.values import Values, plain, tags, text, values
 from lowdose.io.messages import system_reason
 
@@ -51,7 +51,7 @@ class Encoding:
     syntax: UID
 
 
-class LeftOut(Exception):
+class NotACtSlice(Exception):
     """Why a file is no slice of any CT series. dicom: it is DICOM, though."""
 
     def __init__(self, reason: str, dicom: bool = True) -> None:
@@ -62,8 +62,8 @@ class LeftOut(Exception):
 def open_header(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryIO]:
     """Everything wanted before the pixels, and the file (inflated if need be) where the pixel element starts."""
     try:
-        walked = walk(file, BY_TAG)
-    except Unusual:
+        walked = read_fast_header(file, BY_TAG)
+    except NeedsFullParser:
         return _open_unusual(path, file)
     file.seek(walked.pixels_at)
     header = {keyword: value for keyword, raw in walked.raw.items() if (value := plain(keyword, raw)) not in ("", None)}
@@ -78,7 +78,7 @@ def _open_unusual(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryI
     if not start.strip(b"\0"):
         _refuse_empty(path)
     if not marked and start[:2] not in STARTS:
-        raise LeftOut("not a DICOM file", dicom=False)
+        raise NotACtSlice("not a DICOM file", dicom=False)
     try:
         data, file = read_data(path, file, specific_tags=list(WANTED.values()))
     except Exception as error:  # pydicom raises whatever it likes
@@ -86,12 +86,12 @@ def _open_unusual(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryI
             raise
         if marked and _may_be_ct(path):
             raise CannotDecode(f"{path}: its header is damaged ({_kind(error)}); copy or export it again") from error
-        raise LeftOut(f"not readable as DICOM ({_kind(error)})", dicom=marked) from error
+        raise NotACtSlice(f"not readable as DICOM ({_kind(error)})", dicom=marked) from error
     meta = values(data.file_meta, META)
     if not len(data) and not meta:
         if marked:
             raise CannotDecode(f"{path}: its header ends early; copy or export it again")
-        raise LeftOut("not a DICOM file", dicom=False)
+        raise NotACtSlice("not a DICOM file", dicom=False)
     implicit, little = (bool(value) for value in data.original_encoding)
     native = ExplicitVRBigEndian if not little else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     syntax = UID(text(meta.get("TransferSyntaxUID")) or native)
@@ -128,4 +128,4 @@ def _refuse_empty(path: Path) -> NoReturn:
     """Raises CannotDecode when a file without content is named as a slice, else LeftOut."""
     if path.suffix.lower() in SLICE_ENDINGS and not path.name.startswith("."):
         raise CannotDecode(f"{path}: empty, a failed copy; copy or export it again, or move it away")
-    raise LeftOut("empty file (a failed copy?)", dicom=False)
+    raise NotACtSlice("empty file (a failed copy?)", dicom=False)

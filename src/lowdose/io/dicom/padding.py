@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lowdose.image import HU, Mask
-from lowdose.io.dicom.rescale import Stored
+from lowdose.io.dicom.rescale import StoredPixels
 
 AIR = -950.0
 """HU. A declared padding value above this also occurs in tissue, so only regions at the image border are padding."""
@@ -35,7 +35,9 @@ def same_bits(value: int, kind: np.dtype[Any]) -> int:
     return int(np.array(value % (1 << (8 * width)), f"u{width}").view(f"{kind.kind}{width}"))
 
 
-def declared(stored: Stored, values: Stored, padding: tuple[int, int], slope: float, intercept: float) -> Mask:
+def declared(
+    stored: StoredPixels, values: StoredPixels, padding: tuple[int, int], slope: float, intercept: float
+) -> Mask:
     """Pixels in the closed range of declared padding values; of values that also occur in tissue, border regions only.
 
     stored and values differ where a file keeps other bits above its pixels; padding may count them in.

@@ -35,7 +35,7 @@ def is_generic(patient: str) -> bool:
     return letters in GENERIC or letters in {"1", "x", "xx", "xxx", "na"}
 
 
-def strangers(one: object, other: object) -> bool:
+def are_strangers(one: object, other: object) -> bool:
     """Whether both say who they are of, by ``patient_keys``, and agree in nothing."""
     ours, theirs = _keys(one), _keys(other)
     return bool(ours and theirs) and ours.isdisjoint(theirs)
@@ -45,7 +45,7 @@ def _keys(source: object) -> frozenset[str]:
     return frozenset(getattr(source, "patient_keys", ()))
 
 
-def patients(sources: Sequence[object]) -> list[int]:
+def number_patients(sources: Sequence[object]) -> list[int]:
     """A patient number per source, from 0 in order of appearance: sources that share a key share the patient.
 
     A source without keys (NIfTI, NumPy) is a patient of its own.

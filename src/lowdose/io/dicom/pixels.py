@@ -14,8 +14,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
 from lowdose.io.dicom.deflated import plain_file
-from lowdose.io.dicom.pydicom_warnings import quiet
-from lowdose.io.dicom.rescale import Stored
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
+from lowdose.io.dicom.rescale import StoredPixels
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 MAX_PIXELS = 1 << 26
@@ -56,12 +56,12 @@ class PixelFormat:
     def frame_bytes(self) -> int:
         return self.rows * self.columns * self.allocated // 8
 
-    def values(self, stored: Stored) -> Stored:
+    def values(self, stored: StoredPixels) -> StoredPixels:
         """The pixel numbers alone: drops bits above the high bit and extends the sign."""
         up, down = self.allocated - 1 - self.high_bit, self.allocated - self.bits
         return stored if not (up or down) else (stored << up) >> down
 
-    def pack(self, values: Stored) -> Stored:
+    def pack(self, values: StoredPixels) -> StoredPixels:
         """Numbers within ``limits`` -> as stored."""
         return (values << (self.high_bit + 1 - self.bits)).astype(self.dtype.newbyteorder("="))
 
@@ -115,7 +115,7 @@ def check_decodable(path: Path, syntax: UID, bits: int) -> None:
         raise CannotDecode(f"{path}: pixels are compressed as {name}, which cannot be decoded here; {WAY_OUT}")
 
 
-def read_stored(path: Path, frame: int, form: PixelFormat) -> Stored:
+def read_stored(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     """One frame, (rows, columns), in the machine's byte order. Raises CannotDecode naming the file."""
     try:
         stored = _native(path, frame, form) if form.offset is not None else _decoded(path, frame, form)
@@ -129,18 +129,18 @@ def read_stored(path: Path, frame: int, form: PixelFormat) -> Stored:
     return stored.astype(form.dtype.newbyteorder("="), copy=False)
 
 
-def _native(path: Path, frame: int, form: PixelFormat) -> Stored:
+def _native(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     assert form.offset is not None
     count, offset = form.rows * form.columns, form.offset + frame * form.frame_bytes
     if form.syntax == DeflatedExplicitVRLittleEndian:
         plain = plain_file(path)
-        stored: Stored = np.frombuffer(plain.getbuffer() if plain else b"", form.dtype, count, offset)
+        stored: StoredPixels = np.frombuffer(plain.getbuffer() if plain else b"", form.dtype, count, offset)
     else:
         stored = np.fromfile(path, form.dtype, count, offset=offset)
     check_native(path, form, 1, stored.nbytes)
     return stored.reshape(form.rows, form.columns)
 
 
-def _decoded(path: Path, frame: int, form: PixelFormat) -> Stored:
-    with quiet():
+def _decoded(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
+    with suppress_pydicom_warnings():
         return pixel_array(path, index=frame, raw=True)

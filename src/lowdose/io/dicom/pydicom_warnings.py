@@ -22,7 +22,7 @@ _depth = 0
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_pydicom_warnings() -> Iterator[None]:
     """Within the block: no warnings and no value validation by pydicom. gdcm's own messages stay off.
 
     These are settings of the whole process. Threads that read and write at the same time share them: the first to come

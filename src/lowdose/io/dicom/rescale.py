@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from lowdose.errors import OutputRefused
 from lowdose.image import HU, Mask
 
-Stored = NDArray[Any]
+StoredPixels = NDArray[Any]
 
 
-def to_hu(stored: Stored, slope: float, intercept: float) -> HU:
+def to_hu(stored: StoredPixels, slope: float, intercept: float) -> HU:
     """stored * slope + intercept, any shape, as float32 HU."""
     if slope == 1.0:
         return np.add(stored, np.float32(intercept), dtype=np.float32, casting="unsafe")

@@ -11,12 +11,12 @@ import numpy as np
 
 from lowdose.errors import NothingToRead
 from lowdose.image import Slice
-from lowdose.io.dicom.grid import in_order, lay_out
-from lowdose.io.dicom.image import Image
+from lowdose.io.dicom.grid import find_grid, sort_by_position
+from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.padding import declared, valid_mask
 from lowdose.io.dicom.pixels import read_stored
-from lowdose.io.dicom.rescale import Stored, to_hu
-from lowdose.io.dicom.series_catalog import Catalog, choose, read_headers, scan
+from lowdose.io.dicom.rescale import StoredPixels, to_hu
+from lowdose.io.dicom.series_catalog import SeriesCatalog, choose_series, read_headers, scan_path
 from lowdose.io.source import Plane
 
 COARSE_STEP = 2.0
@@ -27,8 +27,8 @@ COARSE_STEP = 2.0
 class Origin:
     """What the writer needs of a slice: its header, and its pixels exactly as stored, (rows, columns)."""
 
-    image: Image
-    stored: Stored
+    image: SliceHeader
+    stored: StoredPixels
 
 
 class DicomSource:
@@ -39,7 +39,7 @@ class DicomSource:
     """
 
     def __init__(self, path: Path, series: str | None = None) -> None:
-        self._take(path, scan(path), series)
+        self._take(path, scan_path(path), series)
 
     @classmethod
     def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
@@ -49,15 +49,15 @@ class DicomSource:
         found._take(root, read_headers(root, files), series)
         return found
 
-    def _take(self, path: Path, catalog: Catalog, series: str | None) -> None:
+    def _take(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
         keep_memory()
-        files, self.skipped = choose(catalog, series)
+        files, self.skipped = choose_series(catalog, series)
         self.path = path
-        self.images, told = in_order([image for file in files for image in file.images])
+        self.images, told = sort_by_position([image for file in files for image in file.images])
         if not self.images:
             raise NothingToRead(f"{path}: the series has no frames")
         self.planes: list[Plane] = [image.plane for image in self.images]
-        self.geometry, irregular = lay_out(self.images)
+        self.geometry, irregular = find_grid(self.images)
         self.warnings = [*told, *irregular, *_coarse(self.images)]
         self.acquisition = files[0].acquisition
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
@@ -92,6 +92,6 @@ def keep_memory() -> None:
     np.empty(16 << 20, dtype=np.uint8)
 
 
-def _coarse(images: list[Image]) -> list[str]:
+def _coarse(images: list[SliceHeader]) -> list[str]:
     step = max(abs(image.slope) for image in images)
     return [f"Stored values are {step:g} HU apart: this file is a coarse copy."] if step > COARSE_STEP else []

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, MixedSeries, NotCT, NothingToRead
-from lowdose.io.dicom.header import File, read_header
-from lowdose.io.dicom.open_file import LeftOut
-from lowdose.io.dicom.pydicom_warnings import quiet
-from lowdose.io.folder_tree import folders
+from lowdose.io.dicom.header import DicomFile, read_header
+from lowdose.io.dicom.open_file import NotACtSlice
+from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
+from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import reason
 
 SHOWN = 3
@@ -19,16 +19,16 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Catalog:
+class SeriesCatalog:
     """All CT slices under a path by series, and one line per file left out. dicom: any of those is DICOM."""
 
     root: Path
-    series: dict[str, list[File]]
+    series: dict[str, list[DicomFile]]
     skipped: list[str]
     dicom: bool
 
 
-def scan(root: Path) -> Catalog:
+def scan_path(root: Path) -> SeriesCatalog:
     """Reads every header under a folder, or of one file.
 
     Raises NothingToRead when there is nothing at all, CannotDecode when something cannot be opened or a file is cut
@@ -36,18 +36,18 @@ def scan(root: Path) -> Catalog:
     """
     if not root.exists():
         raise NothingToRead(f"{root}: no such file or folder")
-    paths = [root] if root.is_file() else [file for _, _, files in folders(root) for file in files]
+    paths = [root] if root.is_file() else [file for _, _, files in walk_folders(root) for file in files]
     if not paths:
         raise NothingToRead(f"{root}: the folder is empty")
     return read_headers(root, paths)
 
 
-def read_headers(root: Path, paths: Iterable[Path]) -> Catalog:
+def read_headers(root: Path, paths: Iterable[Path]) -> SeriesCatalog:
     """The same of these files; ``root`` is for messages."""
-    series: dict[str, list[File]] = defaultdict(list)
+    series: dict[str, list[DicomFile]] = defaultdict(list)
     skipped: list[str] = []
     dicom = False
-    with quiet():
+    with suppress_pydicom_warnings():
         for path in paths:
             if path.exists() and not path.is_file():  # opening a pipe would wait for ever
                 skipped.append(f"{path}: not a regular file")
@@ -55,16 +55,16 @@ def read_headers(root: Path, paths: Iterable[Path]) -> Catalog:
             try:
                 file = read_header(path)
                 series[file.series].append(file)
-            except LeftOut as left:
+            except NotACtSlice as left:
                 dicom |= left.dicom
                 skipped.append(f"{path}: {left}")
             except OSError as error:
                 why = reason(error)
                 raise CannotDecode(f"{path}: cannot be opened ({why}); make it readable or move it away") from error
-    return Catalog(root, dict(series), skipped, dicom)
+    return SeriesCatalog(root, dict(series), skipped, dicom)
 
 
-def choose(catalog: Catalog, series: str | None) -> tuple[list[File], list[str]]:
+def choose_series(catalog: SeriesCatalog, series: str | None) -> tuple[list[DicomFile], list[str]]:
     """The files of one series, and one line per file left out.
 
     Raises NotCT or NothingToRead when there is none, MixedSeries when there are several and none was named,
@@ -72,7 +72,7 @@ def choose(catalog: Catalog, series: str | None) -> tuple[list[File], list[str]]
     """
     if not catalog.series:
         kind = NotCT if catalog.dicom else NothingToRead
-        raise kind(f"{catalog.root}: no CT image found. {few(catalog.skipped)}")
+        raise kind(f"{catalog.root}: no CT image found. {abbreviate(catalog.skipped)}")
     uid = _named(catalog, series) if series is not None else _only(catalog)
     left = [
         f"{file.path}: of another series" for other, files in catalog.series.items() if other != uid for file in files
@@ -85,7 +85,7 @@ def choose(catalog: Catalog, series: str | None) -> tuple[list[File], list[str]]
     return files, [*catalog.skipped, *left]
 
 
-def _only(catalog: Catalog) -> str:
+def _only(catalog: SeriesCatalog) -> str:
     """The series, when one only is CT in HU: colour pictures and maps of other quantities are no rivals to it."""
     in_hu = [uid for uid, files in catalog.series.items() if not all(isinstance(file.fault, NotCT) for file in files)]
     if len(in_hu) > 1:
@@ -96,7 +96,7 @@ def _only(catalog: Catalog) -> str:
     return (in_hu or list(catalog.series))[0]
 
 
-def _named(catalog: Catalog, series: str) -> str:
+def _named(catalog: SeriesCatalog, series: str) -> str:
     if series in catalog.series:
         return series
     ending = [uid for uid in catalog.series if series and uid.endswith(series)]
@@ -108,7 +108,7 @@ def _named(catalog: Catalog, series: str) -> str:
     return ending[0]
 
 
-def listing(catalog: Catalog, uids: Iterable[str]) -> str:
+def listing(catalog: SeriesCatalog, uids: Iterable[str]) -> str:
     """One line per series: UID, number of images, kernel, thickness, matrix. Nothing that tells who the patient is."""
     lines = []
     for uid in uids:
@@ -122,7 +122,7 @@ def listing(catalog: Catalog, uids: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def few(lines: list[str]) -> str:
+def abbreviate(lines: list[str]) -> str:
     """The first lines, and how many more there are."""
     more = f" ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "; ".join(lines[:SHOWN]) + more

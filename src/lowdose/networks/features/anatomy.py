@@ -9,12 +9,12 @@ from torch import Tensor
 
 from lowdose.networks import anatomy
 from lowdose.networks.anatomy import MULTIPLE, WIDTHS, Anatomy
-from lowdose.networks.features.base import Frozen, choose, pad_far, seeded
+from lowdose.networks.features.base import FrozenFeatures, choose_layers, pad_far, seeded
 
 LAYERS = ("full", *(f"1/{2**level}" for level in range(1, len(WIDTHS))))
 
 
-class AnatomyFeatures(Frozen):
+class AnatomyFeatures(FrozenFeatures):
     """The maps of ``Anatomy.features``: 'full' (B, 16, H, W), '1/2', '1/4', ... '1/32' (B, 192, H/32, W/32).
 
     Sides may be any from 32: the image is padded with air at the far edges to the next multiple of 32, and each map
@@ -26,7 +26,7 @@ class AnatomyFeatures(Frozen):
 
     def __init__(self, network: Anatomy, layers: Sequence[str] | None = None, name: str = "anatomy") -> None:
         super().__init__(name, network, MULTIPLE)
-        self.layers = choose(name, LAYERS, layers, LAYERS)
+        self.layers = choose_layers(name, LAYERS, layers, LAYERS)
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
         padded = pad_far(image, MULTIPLE)
@@ -41,11 +41,11 @@ def _share(map_: Tensor, image: Tensor, padded: Tensor) -> Tensor:
     return map_[..., :height, :width]
 
 
-def load(path: Path | None = None, layers: Sequence[str] | None = None) -> AnatomyFeatures:
-    """Of the shipped anatomy network, or of one in a file. Raises IncompatibleCheckpoint as ``anatomy.load`` does."""
-    return AnatomyFeatures(anatomy.load(path), layers)
+def load_anatomy_features(path: Path | None = None, layers: Sequence[str] | None = None) -> AnatomyFeatures:
+    """Of the shipped anatomy network, or of one in a file. Raises IncompatibleCheckpoint as ``anatomy.load_anatomy_features`` does."""
+    return AnatomyFeatures(anatomy.load_anatomy(path), layers)
 
 
-def stand_in(layers: Sequence[str] | None = None, seed: int = 0) -> AnatomyFeatures:
+def random_anatomy_features(layers: Sequence[str] | None = None, seed: int = 0) -> AnatomyFeatures:
     """The same network with seeded random weights, called 'anatomy-random'."""
     return AnatomyFeatures(seeded(Anatomy, seed), layers, "anatomy-random")

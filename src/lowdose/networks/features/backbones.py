@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from lowdose.hounsfield import Window
 from lowdose.networks.features import hub
-from lowdose.networks.features.base import Frozen, choose, pad_far
-from lowdose.networks.features.input_transform import IMAGENET, OPENAI_CLIP, WHOLE, Look
+from lowdose.networks.features.base import FrozenFeatures, choose_layers, pad_far
+from lowdose.networks.features.input_transform import IMAGENET, OPENAI_CLIP, WHOLE, WindowedRGB
 
 FAMILIES = {
     family.name: family
@@ -36,7 +36,7 @@ FAMILIES = {
 }
 
 
-class Patches(Frozen):
+class Patches(FrozenFeatures):
     """Patch tokens of a vision transformer after chosen blocks, 'block1', 'block2', ... each (B, C, H/p, W/p).
 
     The image keeps its pixels: it is padded with air at the far edges to multiples of the patch p (512 to 518 for
@@ -46,14 +46,14 @@ class Patches(Frozen):
     """
 
     def __init__(
-        self, name: str, loaded: hub.Loaded, layers: Sequence[str] | None, look: Look, side: int | None
+        self, name: str, loaded: hub.LoadedBackbone, layers: Sequence[str] | None, look: WindowedRGB, side: int | None
     ) -> None:
         super().__init__(name, loaded.network, int(loaded.config.patch_size))
         self.patch = self.smallest
         depth = int(loaded.config.num_hidden_layers)
         known = [f"block{n}" for n in range(1, depth + 1)]
         quarters = [known[-(-depth * part // 4) - 1] for part in range(1, 5)]
-        self.layers = choose(name, known, layers, quarters)
+        self.layers = choose_layers(name, known, layers, quarters)
         # DINOv2 always interpolates, and takes no such argument.
         self.positions = {"interpolate_pos_encoding": True} if loaded.config.model_type.startswith("clip") else {}
         self.look, self.side = look, side
@@ -71,18 +71,18 @@ class Patches(Frozen):
         }
 
 
-class Stages(Frozen):
+class Stages(FrozenFeatures):
     """Maps of a residual network: 'stem' (B, C, H/4, W/4), 'stage1' the same size, 'stage2' half of it, ...
 
     Any size from 32; sides are rounded up at every stride. With ``side`` the image is first resized to side x side.
     """
 
     def __init__(
-        self, name: str, loaded: hub.Loaded, layers: Sequence[str] | None, look: Look, side: int | None
+        self, name: str, loaded: hub.LoadedBackbone, layers: Sequence[str] | None, look: WindowedRGB, side: int | None
     ) -> None:
         super().__init__(name, loaded.network, 32)
         self.known = ["stem", *(f"stage{n}" for n in range(1, len(loaded.config.depths) + 1))]
-        self.layers = choose(name, self.known, layers, self.known[1:])
+        self.layers = choose_layers(name, self.known, layers, self.known[1:])
         self.look, self.side = look, side
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
@@ -97,22 +97,22 @@ def _resized(image: Tensor, side: int | None) -> Tensor:
     return functional.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
-def load(
+def load_backbone_features(
     name: str,
     weights: str | Path | None = None,
     layers: Sequence[str] | None = None,
     window: Window = WHOLE,
     trained_size: bool = False,
     fetch: bool = False,
-) -> Frozen:
+) -> FrozenFeatures:
     """'dinov2', 'clip' or 'resnet' from a folder with config.json and model.safetensors, or by a name on the hub.
 
     layers: None is after every quarter of the blocks, or every stage. trained_size: resize every image to the size
     the network was trained at, for meaning rather than detail; else full slices keep their pixels. fetch: whether a
-    hub name may be downloaded. Raises the errors of ``hub.load``, InvalidSetting for an unknown layer.
+    hub name may be downloaded. Raises the errors of ``hub.load_from_hub``, InvalidSetting for an unknown layer.
     """
-    loaded = hub.load(FAMILIES[name], weights, fetch)
-    look, side = Look(loaded.normal, window), loaded.side if trained_size else None
+    loaded = hub.load_from_hub(FAMILIES[name], weights, fetch)
+    look, side = WindowedRGB(loaded.normal, window), loaded.side if trained_size else None
     if name == "resnet":
         return Stages(name, loaded, layers, look, side)
     return Patches(name, loaded, layers, look, side)

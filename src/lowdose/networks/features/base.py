@@ -24,7 +24,7 @@ class Features(Protocol):
         """(B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE`` -> maps (B, C, h, w) by name, fine to coarse."""
 
 
-class Frozen(nn.Module, ABC):
+class FrozenFeatures(nn.Module, ABC):
     """A network that only looks: gradients reach the image, never the weights, and it stays in eval mode.
 
     ``train()`` of a module that holds it changes nothing, so that running statistics and dropout stay as they were
@@ -58,7 +58,9 @@ class Frozen(nn.Module, ABC):
         """Of an image whose shape and type are right."""
 
 
-def choose(owner: str, known: Sequence[str], wanted: Sequence[str] | None, usual: Sequence[str]) -> tuple[str, ...]:
+def choose_layers(
+    owner: str, known: Sequence[str], wanted: Sequence[str] | None, usual: Sequence[str]
+) -> tuple[str, ...]:
     """The layers ``wanted`` in the order of ``known``, or the usual ones. Raises InvalidSetting for others."""
     asked = usual if wanted is None else wanted
     strange = [layer for layer in asked if layer not in known]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Window
 from lowdose.networks.features import files
-from lowdose.networks.features.base import Frozen, choose, seeded
-from lowdose.networks.features.input_transform import IMAGENET, WHOLE, Look, Normal
+from lowdose.networks.features.base import FrozenFeatures, choose_layers, seeded
+from lowdose.networks.features.input_transform import IMAGENET, WHOLE, ChannelStatistics, WindowedRGB
 
 
 class _Conv(NamedTuple):
@@ -101,12 +101,12 @@ def _smallest(name: str, deepest: int) -> int:
     return side
 
 
-class ConvFeatures(Frozen):
+class ConvFeatures(FrozenFeatures):
     """Maps of a plain convolutional network, at their own resolution: VGG's halve, rounded down, at every pool."""
 
     network: _Stack
 
-    def __init__(self, name: str, stack: _Stack, layers: Sequence[str], look: Look) -> None:
+    def __init__(self, name: str, stack: _Stack, layers: Sequence[str], look: WindowedRGB) -> None:
         super().__init__(name, stack, _smallest(name.removesuffix("-random"), stack.deepest))
         self.layers = tuple(layers)
         self.look = look
@@ -121,7 +121,7 @@ class ConvFeatures(Frozen):
         return found
 
 
-def recipe(name: str) -> str:
+def weights_instructions(name: str) -> str:
     """How to get a file of pretrained weights."""
     return (
         f"give a file of {name} weights, .safetensors or .pth, with the names of torchvision ('features.0.weight'); on "
@@ -131,12 +131,12 @@ def recipe(name: str) -> str:
     )
 
 
-def load(
+def load_conv_features(
     name: str,
     path: Path | None,
     layers: Sequence[str] | None = None,
     window: Window = WHOLE,
-    normal: Normal = IMAGENET,
+    normal: ChannelStatistics = IMAGENET,
 ) -> ConvFeatures:
     """'vgg16', 'vgg19' or 'alexnet' with pretrained weights from a file in torchvision's names.
 
@@ -144,22 +144,22 @@ def load(
     weights do not fit, InvalidSetting for an unknown layer.
     """
     if path is None:
-        raise IncompatibleCheckpoint(f"no weights for '{name}': they are not shipped; {recipe(name)}")
-    chosen = choose(name, list(layers_of(name)), layers, USUAL[name])
+        raise IncompatibleCheckpoint(f"no weights for '{name}': they are not shipped; {weights_instructions(name)}")
+    chosen = choose_layers(name, list(layers_of(name)), layers, USUAL[name])
     with torch.device("meta"):
         stack = _Stack(name, chosen)
-    files.fill(stack, path, recipe(name))
-    return ConvFeatures(name, stack, chosen, Look(normal, window))
+    files.load_state_dict(stack, path, weights_instructions(name))
+    return ConvFeatures(name, stack, chosen, WindowedRGB(normal, window))
 
 
-def stand_in(
+def random_conv_features(
     name: str,
     layers: Sequence[str] | None = None,
     window: Window = WHOLE,
-    normal: Normal = IMAGENET,
+    normal: ChannelStatistics = IMAGENET,
     seed: int = 0,
 ) -> ConvFeatures:
     """The same network with seeded random weights, called '<name>-random' so that no result hides it."""
-    chosen = choose(name, list(layers_of(name)), layers, USUAL[name])
+    chosen = choose_layers(name, list(layers_of(name)), layers, USUAL[name])
     stack = seeded(lambda: _Stack(name, chosen), seed)
-    return ConvFeatures(f"{name}-random", stack, chosen, Look(normal, window))
+    return ConvFeatures(f"{name}-random", stack, chosen, WindowedRGB(normal, window))

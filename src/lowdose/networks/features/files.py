@@ -14,7 +14,7 @@ from lowdose.weights import files
 PICKLED = (".pth", ".pt")
 
 
-def read(path: Path, recipe: str) -> Mapping[str, object]:
+def read_state_dict(path: Path, recipe: str) -> Mapping[str, object]:
     """A state dict, from .safetensors, or from .pth and .pt by the unpickler that takes tensors alone.
 
     ``recipe``: how to get such a file, for the message. Raises IncompatibleCheckpoint for a file that is missing,
@@ -23,7 +23,7 @@ def read(path: Path, recipe: str) -> Mapping[str, object]:
     if not path.is_file():
         raise IncompatibleCheckpoint(f"{path}: no such file; {recipe}")
     if path.suffix == ".safetensors":
-        return files.read(path).tensors
+        return files.read_weights(path).tensors
     if path.suffix not in PICKLED:
         raise IncompatibleCheckpoint(f"{path}: weights are read from .safetensors, .pth or .pt; {recipe}")
     try:
@@ -38,7 +38,9 @@ def read(path: Path, recipe: str) -> Mapping[str, object]:
     return found
 
 
-def pick(found: Mapping[str, object], shapes: Mapping[str, torch.Size], path: Path, recipe: str) -> dict[str, Tensor]:
+def pick_tensors(
+    found: Mapping[str, object], shapes: Mapping[str, torch.Size], path: Path, recipe: str
+) -> dict[str, Tensor]:
     """The tensors of these names and shapes; others in the file are left. Raises IncompatibleCheckpoint without one."""
     picked: dict[str, Tensor] = {}
     for name, shape in shapes.items():
@@ -56,10 +58,12 @@ def pick(found: Mapping[str, object], shapes: Mapping[str, torch.Size], path: Pa
     return picked
 
 
-def fill(network: nn.Module, path: Path, recipe: str) -> None:
+def load_state_dict(network: nn.Module, path: Path, recipe: str) -> None:
     """Reads a file and puts the weights that ``network`` has by name into it, as float32.
 
     Raises IncompatibleCheckpoint as ``read`` does, when one is absent or of another shape, and for NaN or infinity.
     """
     shapes = {name: value.shape for name, value in network.state_dict().items()}
-    files.fill(network, pick(read(path, recipe), shapes, path, recipe), str(path), "the network")
+    files.load_weights(
+        network, pick_tensors(read_state_dict(path, recipe), shapes, path, recipe), str(path), "the network"
+    )

@@ -20,7 +20,7 @@ from torch import nn
 
 from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, InvalidSetting
 from lowdose.networks.features import settings
-from lowdose.networks.features.input_transform import Normal
+from lowdose.networks.features.input_transform import ChannelStatistics
 
 CONFIG, WEIGHTS, SEEN = "config.json", "model.safetensors", "preprocessor_config.json"
 _FILES = (CONFIG, SEEN, WEIGHTS, "model.safetensors.index.json", "model-*.safetensors")
@@ -35,20 +35,20 @@ class Family(NamedTuple):
     name: str
     classes: Mapping[str, str]
     usual: str
-    normal: Normal
+    normal: ChannelStatistics
     attention: str = "sdpa"
 
 
-class Loaded(NamedTuple):
+class LoadedBackbone(NamedTuple):
     """normal, side: how its training images were normalised, and how large they were in pixels."""
 
     network: nn.Module
     config: Any
-    normal: Normal
+    normal: ChannelStatistics
     side: int
 
 
-def load(family: Family, weights: str | Path | None, fetch: bool) -> Loaded:
+def load_from_hub(family: Family, weights: str | Path | None, fetch: bool) -> LoadedBackbone:
     """A network of the family from a folder or a hub name; None is the family's usual name.
 
     Raises InvalidSetting without transformers; IncompatibleCheckpoint when there is no such folder, or files in it are
@@ -64,10 +64,10 @@ def load(family: Family, weights: str | Path | None, fetch: bool) -> Loaded:
             f"{folder / CONFIG}: takes images of {network.config.num_channels} channels; needs a network for 3"
         )
     default = getattr(network.config, "image_size", 224)
-    return Loaded(network, network.config, *settings.seen(folder / SEEN, family.normal, default))
+    return LoadedBackbone(network, network.config, *settings.input_statistics(folder / SEEN, family.normal, default))
 
 
-def recipe(given: str, family: Family) -> str:
+def weights_instructions(given: str, family: Family) -> str:
     """How to get the files where there is no network."""
     name = given if re.fullmatch(r"\w[\w.-]*/[\w.-]+", given) else family.usual
     return (
@@ -110,34 +110,34 @@ def _from_hub(given: str, family: Family, fetch: bool) -> Path:
         if fetch:
             raise DownloadFailed(
                 f"'{given}': no folder of that name, and cannot be fetched ({type(error).__name__}); "
-                f"{recipe(given, family)}"
+                f"{weights_instructions(given, family)}"
             ) from error
         raise IncompatibleCheckpoint(
             f"'{given}' for features '{family.name}': no folder of that name, nor in this machine's cache of the hub, "
-            f"and nothing is fetched unless allowed (fetch=True); {recipe(given, family)}"
+            f"and nothing is fetched unless allowed (fetch=True); {weights_instructions(given, family)}"
         ) from error
 
 
 def _kind(folder: Path, given: str, family: Family) -> str:
     """The ``model_type`` of a folder that has what is needed and is of the family."""
     if not (folder / CONFIG).is_file():
-        raise IncompatibleCheckpoint(f"{folder}: has no {CONFIG}; {recipe(given, family)}")
-    kind = str(settings.read(folder / CONFIG).get("model_type"))
+        raise IncompatibleCheckpoint(f"{folder}: has no {CONFIG}; {weights_instructions(given, family)}")
+    kind = str(settings.read_settings(folder / CONFIG).get("model_type"))
     if kind not in family.classes:
         raise IncompatibleCheckpoint(
             f"{folder / CONFIG}: its model_type is '{kind}', features '{family.name}' take "
-            f"{' or '.join(family.classes)}; {recipe(given, family)}"
+            f"{' or '.join(family.classes)}; {weights_instructions(given, family)}"
         )
     if not (folder / WEIGHTS).is_file() and not (folder / f"{WEIGHTS}.index.json").is_file():
         raise IncompatibleCheckpoint(
             f"{folder}: has no {WEIGHTS} (pickled weights, pytorch_model.bin, are not read: "
             f"{family.classes[kind]}.from_pretrained(folder).save_pretrained(folder) writes it); "
-            f"{recipe(given, family)}"
+            f"{weights_instructions(given, family)}"
         )
     return kind
 
 
-class Read(NamedTuple):
+class ReadNetwork(NamedTuple):
     """missing, broken: names of weights that the folder does not hold, and of those that hold NaN or infinity."""
 
     network: Any
@@ -145,7 +145,7 @@ class Read(NamedTuple):
     broken: list[str]
 
 
-def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> Read:
+def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> ReadNetwork:
     """A network of transformers as float32, from the folder alone. Raises IncompatibleCheckpoint if it cannot be read.
 
     attention: stated, since a config.json may else name code on the hub for it.
@@ -165,7 +165,7 @@ def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> Read:
             f"{folder}: cannot be loaded as {cls.__name__} ({_first_line(error)}); copy its files again"
         ) from error
     broken = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
-    return Read(network, sorted(told["missing_keys"]), broken)
+    return ReadNetwork(network, sorted(told["missing_keys"]), broken)
 
 
 def _network(cls: Any, attention: str, folder: Path) -> Any:

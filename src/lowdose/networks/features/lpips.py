@@ -52,7 +52,7 @@ def _unit(map_: Tensor) -> Tensor:
     return wide / (wide.square().sum(dim=1, keepdim=True) + _TINY**2).sqrt()
 
 
-def recipe(name: str) -> str:
+def weights_instructions(name: str) -> str:
     """How to get a file of the linear heads."""
     network = {"vgg16": "vgg", "alexnet": "alex"}[name]
     return (
@@ -62,36 +62,38 @@ def recipe(name: str) -> str:
     )
 
 
-def load(name: str, path: Path | None, heads: Path | None, window: Window = WHOLE) -> Lpips:
+def load_lpips(name: str, path: Path | None, heads: Path | None, window: Window = WHOLE) -> Lpips:
     """The metric on 'vgg16' (as in VQGAN's and LEDA's autoencoders) or 'alexnet' (as most tables of results).
 
-    path: the backbone, as for ``convs.load``; heads: the linear layers, 'lin<k>.model.1.weight' (1, C, 1, 1). The
+    path: the backbone, as for ``convs.load_conv_features``; heads: the linear layers, 'lin<k>.model.1.weight' (1, C, 1, 1). The
     published constants expect a natural image in [0, 1]; ``window`` says which HU are shown as such. Raises
     IncompatibleCheckpoint when a file is missing or does not fit, InvalidSetting for another name.
     """
     if name not in BACKBONES:
         raise InvalidSetting(f"LPIPS on '{name}': has heads for {', '.join(BACKBONES)} only")
     if heads is None:
-        raise IncompatibleCheckpoint(f"no LPIPS heads for '{name}': they are not shipped; {recipe(name)}")
-    backbone = convs.load(name, path, window=window)
+        raise IncompatibleCheckpoint(f"no LPIPS heads for '{name}': they are not shipped; {weights_instructions(name)}")
+    backbone = convs.load_conv_features(name, path, window=window)
     shapes = {
         f"lin{k}.model.1.weight": torch.Size((1, width, 1, 1)) for k, width in enumerate(_widths(name, backbone.layers))
     }
-    found = files.pick(files.read(heads, recipe(name)), shapes, heads, recipe(name))
+    found = files.pick_tensors(
+        files.read_state_dict(heads, weights_instructions(name)), shapes, heads, weights_instructions(name)
+    )
     for key, value in found.items():
         if not bool(((value >= 0) & value.isfinite()).all()):
             raise IncompatibleCheckpoint(
                 f"{heads}: '{key}' has values that are negative or no numbers, under which a distance has no meaning; "
-                f"{recipe(name)}"
+                f"{weights_instructions(name)}"
             )
     return Lpips(backbone, [value.float() for value in found.values()])
 
 
-def stand_in(name: str, window: Window = WHOLE, seed: int = 0) -> Lpips:
+def random_lpips(name: str, window: Window = WHOLE, seed: int = 0) -> Lpips:
     """On seeded random weights, every channel alike: called 'lpips-<name>-random' so that no result hides it."""
     if name not in BACKBONES:
         raise InvalidSetting(f"LPIPS on '{name}': has heads for {', '.join(BACKBONES)} only")
-    backbone = convs.stand_in(name, window=window, seed=seed)
+    backbone = convs.random_conv_features(name, window=window, seed=seed)
     return Lpips(backbone, [torch.full((width,), 1.0 / width) for width in _widths(name, backbone.layers)])
 
 

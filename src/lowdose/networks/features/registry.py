@@ -8,11 +8,11 @@ from pathlib import Path
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import anatomy, backbones, convs
-from lowdose.networks.features.base import Frozen
+from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.input_transform import WHOLE
 
 RANDOM = "-random"
-NAMES = (
+FEATURE_NETWORKS = (
     "anatomy",
     *convs.PLANS,
     *backbones.FAMILIES,
@@ -21,14 +21,14 @@ NAMES = (
 )
 
 
-def find(
+def load_features(
     name: str,
     weights: str | Path | None = None,
     *,
     layers: Sequence[str] | None = None,
     window: Window | None = None,
     fetch: bool = False,
-) -> Frozen:
+) -> FrozenFeatures:
     """Frozen features by name: 'anatomy', which is shipped, or one of ``NAMES`` with weights the user has.
 
     weights: for 'anatomy' a file of the recipe, or None; for VGG and AlexNet a .safetensors or .pth file; for
@@ -38,18 +38,20 @@ def find(
     downloaded. Raises InvalidSetting for an unknown name or layer, or an argument the name has no use for, and
     IncompatibleCheckpoint or DownloadFailed, with what to put where, when there are no usable weights.
     """
-    if name not in NAMES:
-        raise InvalidSetting(f"features '{name}' are not known; known are {', '.join(NAMES)}")
+    if name not in FEATURE_NETWORKS:
+        raise InvalidSetting(f"features '{name}' are not known; known are {', '.join(FEATURE_NETWORKS)}")
     family = name.removesuffix(RANDOM)
     if name != family and weights is not None:
         raise InvalidSetting(f"features '{name}' are random and take no weights ({weights}); '{family}' takes them")
     if family == "anatomy" and window is not None:
         raise InvalidSetting(f"features '{name}' have windows of their own and take none ({window})")
     if family in backbones.FAMILIES:
-        return backbones.load(name, weights, layers, window or WHOLE, fetch=fetch)
+        return backbones.load_backbone_features(name, weights, layers, window or WHOLE, fetch=fetch)
     path = None if weights is None else Path(weights)
     if family == "anatomy":
-        return anatomy.load(path, layers) if name == family else anatomy.stand_in(layers)
+        return (
+            anatomy.load_anatomy_features(path, layers) if name == family else anatomy.random_anatomy_features(layers)
+        )
     if name == family:
-        return convs.load(name, path, layers, window or WHOLE)
-    return convs.stand_in(family, layers, window or WHOLE)
+        return convs.load_conv_features(name, path, layers, window or WHOLE)
+    return convs.random_conv_features(family, layers, window or WHOLE)

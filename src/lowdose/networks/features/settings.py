@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.errors import IncompatibleCheckpoint
-from lowdose.networks.features.input_transform import Normal
+from lowdose.networks.features.input_transform import ChannelStatistics
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
     """A JSON object. Raises IncompatibleCheckpoint for anything else."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
     return found
 
 
-def seen(path: Path, normal: Normal, side: int) -> tuple[Normal, int]:
+def input_statistics(path: Path, normal: ChannelStatistics, side: int) -> tuple[ChannelStatistics, int]:
     """Normalisation of inputs in [0, 1] and side of the training images, as a preprocessor_config.json states them.
 
     ``normal`` and ``side`` hold where there is no such file, or it does not say. Raises IncompatibleCheckpoint for
@@ -30,7 +30,7 @@ def seen(path: Path, normal: Normal, side: int) -> tuple[Normal, int]:
     """
     if not path.is_file():
         return normal, side
-    found = read(path)
+    found = read_settings(path)
     try:
         return _normal(found, normal), _side(found, side)
     except (TypeError, ValueError, ZeroDivisionError) as error:
@@ -40,7 +40,7 @@ def seen(path: Path, normal: Normal, side: int) -> tuple[Normal, int]:
         ) from error
 
 
-def _normal(found: Mapping[str, Any], usual: Normal) -> Normal:
+def _normal(found: Mapping[str, Any], usual: ChannelStatistics) -> ChannelStatistics:
     # Their images are 0 to 255, times the rescale factor; here 1 stands for 255.
     factor = 255 * float(found.get("rescale_factor", 1 / 255)) if found.get("do_rescale", True) else 255.0
     plain = not found.get("do_normalize", True)
@@ -49,7 +49,7 @@ def _normal(found: Mapping[str, Any], usual: Normal) -> Normal:
     means, stds = ([float(value) / factor for value in values] for values in (mean, std))
     if len(means) != 3 or len(stds) != 3 or not all(0 < value < float("inf") for value in stds):
         raise ValueError(f"mean {mean}, deviation {std}: needs three each, the deviations above 0")
-    return Normal((means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
+    return ChannelStatistics((means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
 
 
 def _side(found: Mapping[str, Any], usual: int) -> int:

@@ -7,12 +7,12 @@ import numpy as np
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.vessels import grow
 from lowdose.phantom.anatomy.viscera import breathing
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.shapes import Tube
 
 
-def trunk_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def trunk_vessels(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Inferior vena cava, the unpaired branches of the aorta, lumbar and mesenteric vessels."""
     f = breathing(frame)
     low = frame.tube([(-21, 11, -26, 10.2), (-20, 12, -70, 9.6), (-18, 14, -110, 9.4), (-15, 18, -126, 9.5)])
@@ -36,12 +36,12 @@ def trunk_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def cava(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def cava(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """The inferior vena cava from the kidneys to the heart, in its groove of the liver."""
     return [Organ(LABELS["inferior_vena_cava"], [_cava(breathing(frame))], Material(hu["cava"], 2, 4, 3), rough=0.8)]
 
 
-def _cava(f: Frame) -> Tube:
+def _cava(f: BodyCoordinates) -> Tube:
     return f.tube(
         [
             (-16, -16, 118, 10),
@@ -54,7 +54,7 @@ def _cava(f: Frame) -> Tube:
     )
 
 
-def crura(frame: Frame) -> list[Organ]:
+def crura(frame: BodyCoordinates) -> list[Organ]:
     """The legs of the diaphragm, on both sides of the aorta."""
     flesh = Material(55, 3, 4)
     right = frame.tube([(0, 16, 62, 6), (-4, 17, 30, 8), (-7, 20, 0, 7.5), (-11, 23, -35, 5), (-12, 24, -60, 2)])

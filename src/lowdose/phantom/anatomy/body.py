@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.plane import Points
 from lowdose.phantom.drawing.rasterise import FAT, LAYERS, MUSCLE, NOTHING
@@ -75,7 +75,7 @@ class Trunk:
     lowest: float
 
 
-def trunk(frame: Frame) -> Trunk:
+def trunk(frame: BodyCoordinates) -> Trunk:
     """The surfaces everything else is fitted to."""
     core = frame.loft(CORE, half=True, cap=(200, 200))
     fat = _fat(core, frame)
@@ -85,7 +85,7 @@ def trunk(frame: Frame) -> Trunk:
     return Trunk(skin, core, inner, float(torso[..., 1].max()))
 
 
-def _fat(core: Loft, frame: Frame) -> Points:
+def _fat(core: Loft, frame: BodyCoordinates) -> Points:
     heights = sorted(_FAT)
     table = np.array([_FAT[z] for z in heights], float)
     uneven = frame.rng("fat").normal(1.0, 0.10, 8)
@@ -102,7 +102,7 @@ def _fat(core: Loft, frame: Frame) -> Points:
     return np.asarray(core.contours + outward * thick[..., None], float)
 
 
-def outline(frame: Frame, trunk: Trunk) -> list[Organ]:
+def outline(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
     """Skin, subcutaneous fat, muscular wall and the fat of the cavity, from outside in."""
     shapes: list[Shape] = [trunk.skin, *_breasts(frame), *_arms(frame, 0.0)]
     muscle = _muscle(frame)
@@ -123,7 +123,7 @@ def outline(frame: Frame, trunk: Trunk) -> list[Organ]:
     ]
 
 
-def _front(frame: Frame, trunk: Trunk) -> list[Organ]:
+def _front(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
     """Where the wall is thin in front: the white line, and the outer edges of the two straight muscles."""
     wedges: list[Shape] = []
     rng = frame.rng("front")
@@ -150,12 +150,12 @@ def _front_y(ring: Points, x: float) -> float:
     return float(np.interp(x, front[order, 0], front[order, 1]))
 
 
-def _muscle(frame: Frame) -> Material:
+def _muscle(frame: BodyCoordinates) -> Material:
     lean = 60 - 0.28 * max(frame.build.age - 50, 0)
     return Material(lean, 3.0, 4.0, 2.0, kind=MUSCLE, share=0.0011 * (frame.build.age - 45))
 
 
-def _shrunk(trunk: Trunk, frame: Frame) -> list[Shape]:
+def _shrunk(trunk: Trunk, frame: BodyCoordinates) -> list[Shape]:
     """The skin's inner face, 1.5 to 2.5 mm below its surface."""
     thickness = 1.2 + 0.7 * float(frame.rng("skin").random())
     contours = trunk.skin.contours
@@ -165,7 +165,7 @@ def _shrunk(trunk: Trunk, frame: Frame) -> list[Shape]:
     return [Loft(trunk.skin.levels, inner, trunk.skin.cap)]
 
 
-def _breasts(frame: Frame, inset: float = 0.0) -> list[Shape]:
+def _breasts(frame: BodyCoordinates, inset: float = 0.0) -> list[Shape]:
     if frame.build.sex != "female":
         return []
     f = frame.vary("breast", (0, -110, 150), 6, 0.15)
@@ -174,7 +174,7 @@ def _breasts(frame: Frame, inset: float = 0.0) -> list[Shape]:
     return [f.ball((72 + 4 * size, -104, 146), half, side=side, angles=(-18, 0, 0), blend=30.0) for side in (1, -1)]
 
 
-def _glands(frame: Frame) -> list[Organ]:
+def _glands(frame: BodyCoordinates) -> list[Organ]:
     if frame.build.sex != "female":
         return []
     f = frame.vary("breast", (0, -110, 150), 6, 0.15)
@@ -185,7 +185,7 @@ def _glands(frame: Frame) -> list[Organ]:
     return [Organ(LABELS["body"], shapes, Material(15, 3, 18, 30), rough=4.0)]
 
 
-def _arms(frame: Frame, inset: float) -> list[Shape]:
+def _arms(frame: BodyCoordinates, inset: float) -> list[Shape]:
     wide = 1.0 + 0.16 * frame.build.visceral
     out = (10 * frame.build.fat) / frame.scale
     nodes: list[tuple[float, float, float, float]]

@@ -10,7 +10,7 @@ from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.body import Trunk
 from lowdose.phantom.anatomy.vessels import scatter
 from lowdose.phantom.anatomy.viscera import breathing
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.plane import Points
 from lowdose.phantom.drawing.rasterise import FAECES, FAR, FAT
@@ -28,7 +28,7 @@ _COLON = (
 )  # fmt: skip
 
 
-def mesentery(frame: Frame) -> list[Organ]:
+def mesentery(frame: BodyCoordinates) -> list[Organ]:
     """The room the bowel lies in, for the vessels that feed it."""
     room = frame.loft(
         [
@@ -44,7 +44,7 @@ def mesentery(frame: Frame) -> list[Organ]:
     ]
 
 
-def stomach(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def stomach(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Stomach with food, fluid or gas, and the duodenum."""
     f = breathing(frame).vary("stomach", (50, -20, 40), 4.0, 0.08)
     rng = frame.rng("meal")
@@ -92,7 +92,7 @@ def stomach(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def small_bowel(frame: Frame, trunk: Trunk, hu: dict[str, float]) -> list[Organ]:
+def small_bowel(frame: BodyCoordinates, trunk: Trunk, hu: dict[str, float]) -> list[Organ]:
     """Loops that wind through the middle of the abdomen, collapsed or filled."""
     rng = frame.rng("small bowel")
     path = _loops(rng)
@@ -135,7 +135,7 @@ def _loops(rng: np.random.Generator) -> Points:
     return np.array(path)
 
 
-def colon(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def colon(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """From caecum to anus: haustra, and contents that change along the way."""
     f = frame.vary("colon", (0, 0, -80), 3.0, 0.03)
     rng = frame.rng("faeces")

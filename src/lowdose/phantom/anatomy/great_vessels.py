@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.shapes import Shape
 
 
-def great_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def great_vessels(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Aorta down to the diaphragm, its branches to head and arms, caval and pulmonary vessels."""
     f = frame.vary("arch", (0, -20, 200), 2.0, 0.06)
     wide = 1.0 + 0.004 * (frame.build.age - 50)
@@ -35,7 +35,7 @@ def great_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     return [*organs, *_plaque(f, wide), *_to_head(f, hu)]
 
 
-def _aorta(f: Frame, wide: float) -> Shape:
+def _aorta(f: BodyCoordinates, wide: float) -> Shape:
     nodes = [
         (4, -40, 152, 15),
         (-2, -44, 176, 15),
@@ -57,7 +57,7 @@ def _aorta(f: Frame, wide: float) -> Shape:
     return f.tube([(x, y, z, r * wide) for x, y, z, r in nodes])
 
 
-def _plaque(f: Frame, wide: float) -> list[Organ]:
+def _plaque(f: BodyCoordinates, wide: float) -> list[Organ]:
     rng = f.rng("plaque")
     count = int(rng.poisson(max(f.build.age - 52, 0) * 0.35))
     shapes = []
@@ -76,7 +76,7 @@ def _plaque(f: Frame, wide: float) -> list[Organ]:
     return [Organ(LABELS["aorta"], shapes, Material(720, 60, 60))] if shapes else []
 
 
-def _to_head(f: Frame, hu: dict[str, float]) -> list[Organ]:
+def _to_head(f: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     art, ven = Material(hu["aorta"], 2), Material(hu["vein"], 2, 3)
     organs = [
         Organ(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.shapes import Loft
 
 
-def heart(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def heart(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Pericardial fat, muscle, and the four chambers."""
     f = frame.vary("heart", (14, -40, 125), 3.0, 0.05)
     f = replace(
@@ -65,7 +65,7 @@ def heart(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def _sac(f: Frame) -> Loft:
+def _sac(f: BodyCoordinates) -> Loft:
     levels = (
         (84, ((-30, -40), (-20, -70), (20, -84), (62, -74), (74, -44), (56, -14), (10, -6), (-24, -14))),
         (105, ((-44, -34), (-34, -70), (10, -90), (62, -80), (84, -44), (68, -12), (16, 2), (-30, -4))),
@@ -76,7 +76,7 @@ def _sac(f: Frame) -> Loft:
     return f.loft(levels, cap=(6, 16))
 
 
-def _coronaries(f: Frame, hu: dict[str, float]) -> list[Organ]:
+def _coronaries(f: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     rng = f.rng("coronary")
     paths = [
         [(14, -48, 164, 2.0), (28, -66, 150, 1.8), (46, -76, 124, 1.5), (60, -76, 100, 1.2)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.spine import bone
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import NAME
 from lowdose.phantom.drawing.shapes import Shape
@@ -28,7 +28,7 @@ _SACRUM = (
 )
 
 
-def bones(frame: Frame) -> list[Organ]:
+def bones(frame: BodyCoordinates) -> list[Organ]:
     """Sacrum with coccyx and foramina, hip bones, the upper ends of the femora."""
     holes = [
         frame.tube([(19 - 0.03 * (z + 190), y, z, 4.2), (19, y + 24, z - 6, 3.4)], side=side, step=1)
@@ -56,7 +56,7 @@ def bones(frame: Frame) -> list[Organ]:
     return organs
 
 
-def _hip(frame: Frame, side: int, name: str) -> list[Organ]:
+def _hip(frame: BodyCoordinates, side: int, name: str) -> list[Organ]:
     head = (90, 18, -270)
     socket = frame.ball((84, 20, -268), (28, 32, 31), side=side)
     shapes: list[Shape] = [
@@ -74,7 +74,7 @@ def _hip(frame: Frame, side: int, name: str) -> list[Organ]:
     return [Organ(LABELS[f"hip_{name}"], shapes, bone(frame, 2.0, 780, 0.85 * frame.build.marrow), carve=room)]
 
 
-def _femur(frame: Frame, side: int, name: str) -> list[Organ]:
+def _femur(frame: BodyCoordinates, side: int, name: str) -> list[Organ]:
     head = frame.ball((90, 18, -270), (23.5, 23.5, 23.5), side=side)
     neck = frame.tube([(94, 19, -274, 17), (112, 26, -286, 14.5), (126, 34, -296, 16)], side=side, blend=6)
     top = frame.tube(

@@ -6,13 +6,13 @@ import numpy as np
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.viscera import breathing
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.plane import Points
 from lowdose.phantom.drawing.shapes import Shape
 
 
-def kidneys(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def kidneys(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Cortex, pyramids, sinus fat, pelvis; adrenals above."""
     organs: list[Organ] = []
     for side, name in ((1, "left"), (-1, "right")):
@@ -54,7 +54,7 @@ def kidneys(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     return organs
 
 
-def _calyces(f: Frame, side: int, z: float) -> list[Shape]:
+def _calyces(f: BodyCoordinates, side: int, z: float) -> list[Shape]:
     """Spurs of the sinus towards the pyramids."""
     rng = f.rng(f"calyces {side}")
     turns = rng.uniform(-0.5, 1.9, 7)
@@ -63,7 +63,7 @@ def _calyces(f: Frame, side: int, z: float) -> list[Shape]:
     return [f.tube([(50, 40, 0.4 * z + 0.6 * end[2], 4.5), end], side=side, step=1, blend=3) for end in ends]
 
 
-def _adrenal(frame: Frame, hu: dict[str, float], side: int, name: str) -> Organ:
+def _adrenal(frame: BodyCoordinates, hu: dict[str, float], side: int, name: str) -> Organ:
     f = breathing(frame).vary(f"adrenal {name}", (30 * side, 32, 22), 2.0, 0.10)
     if side > 0:
         limbs = [
@@ -81,7 +81,7 @@ def _adrenal(frame: Frame, hu: dict[str, float], side: int, name: str) -> Organ:
     return Organ(LABELS[f"adrenal_gland_{name}"], shapes, Material(hu["adrenal"], 3, 3), rough=0.4)
 
 
-def kidney_edge(frame: Frame, side: int, rng: np.random.Generator) -> Points:
+def kidney_edge(frame: BodyCoordinates, side: int, rng: np.random.Generator) -> Points:
     """A random place (x, y, z) mm on the outer edge of a kidney."""
     f = breathing(frame).vary(f"kidney {'left' if side > 0 else 'right'}", (54 * side, 42, -35), 3.5, 0.08)
     angle, height = rng.uniform(-0.4, 1.6), rng.uniform(-0.8, 0.8)

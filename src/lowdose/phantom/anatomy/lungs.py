@@ -6,7 +6,7 @@ import numpy as np
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.vessels import grow, scatter
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.plane import Points
 from lowdose.phantom.drawing.rasterise import LUNG
@@ -35,7 +35,7 @@ _RIGHT = {  # the two foremost and the two hindmost points of the inner side, wh
 }  # fmt: skip
 
 
-def lung_shape(frame: Frame, side: int) -> Loft:
+def lung_shape(frame: BodyCoordinates, side: int) -> Loft:
     """One lung, the left (side 1) or the right (-1), before heart and diaphragm are set into it."""
     levels = []
     for z, ring in _LEFT:
@@ -46,7 +46,7 @@ def lung_shape(frame: Frame, side: int) -> Loft:
     return frame.loft(levels, side=side, cap=(10, 12))
 
 
-def lungs(frame: Frame) -> list[Organ]:
+def lungs(frame: BodyCoordinates) -> list[Organ]:
     """Both lungs by lobes, with the trees of arteries, veins and bronchi."""
     rng = frame.rng("lung")
     density = float(rng.normal(-858, 18))
@@ -83,7 +83,7 @@ def lungs(frame: Frame) -> list[Organ]:
     return organs
 
 
-def _behind_fissure(frame: Frame, side: int) -> Loft:
+def _behind_fissure(frame: BodyCoordinates, side: int) -> Loft:
     """Everything behind the oblique fissure, from high at the back to low at the front."""
     levels = []
     for z, y in ((255, 62), (215, 30), (170, 0), (130, -25), (90, -48), (40, -75), (-10, -95)):
@@ -91,7 +91,7 @@ def _behind_fissure(frame: Frame, side: int) -> Loft:
     return frame.loft(levels, side=side, cap=(10, 10))
 
 
-def _middle(frame: Frame) -> Loft:
+def _middle(frame: BodyCoordinates) -> Loft:
     levels = []
     for z in (160.0, 120.0, 60.0):
         y = float(np.interp(z, (60, 130, 170), (-66, -25, 0)))
@@ -99,7 +99,7 @@ def _middle(frame: Frame) -> Loft:
     return frame.loft(levels, side=-1, cap=(1, 6))
 
 
-def lung_trees(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def lung_trees(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Arteries and veins out to about a millimetre, and bronchi with walls, in both lungs."""
     organs = []
     for side, name in ((1, "left"), (-1, "right")):

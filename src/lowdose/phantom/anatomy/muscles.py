@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import MUSCLE
 from lowdose.phantom.drawing.shapes import Shape
@@ -45,7 +45,7 @@ _BACK = (
 )
 
 
-def muscles(frame: Frame) -> list[Organ]:
+def muscles(frame: BodyCoordinates) -> list[Organ]:
     """Muscles of the back, the loin and the buttock that have a label of their own, and some that have none."""
     lean = 60 - 0.28 * max(frame.build.age - 50, 0)
     fatty = 0.0016 * (frame.build.age - 45)

@@ -6,13 +6,13 @@ import numpy as np
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.spine import spine_y
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import MUSCLE
 from lowdose.phantom.drawing.shapes import Shape
 
 
-def airways(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def airways(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Windpipe with main bronchi, gullet, thyroid, larynx."""
     f = frame.vary("trachea", (0, -20, 260), 1.5, 0.06)
     gas = Material(-985, 2, wall_mm=1.5, wall_hu=35)
@@ -64,7 +64,7 @@ def airways(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def neck(frame: Frame) -> list[Organ]:
+def neck(frame: BodyCoordinates) -> list[Organ]:
     """Fat of the neck and its muscles, where the wall of the trunk ends."""
     lean = Material(58, 3, 4, kind=MUSCLE, share=0.0)
     fat = frame.loft(

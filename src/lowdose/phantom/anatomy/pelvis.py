@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 
 
-def organs_of_pelvis(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def organs_of_pelvis(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Bladder, prostate with seminal vesicles, or uterus with ovaries."""
     rng = frame.rng("bladder")
     full = float(rng.uniform(0.7, 1.15))
@@ -38,7 +38,7 @@ def organs_of_pelvis(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def floor(frame: Frame) -> list[Organ]:
+def floor(frame: BodyCoordinates) -> list[Organ]:
     """The levator ani, a funnel of muscle, with the fat of the ischioanal fossae outside."""
     fossa = frame.loft(
         [
@@ -63,7 +63,7 @@ def floor(frame: Frame) -> list[Organ]:
     ]
 
 
-def iliac_vessels(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def iliac_vessels(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Common and external iliac arteries and veins down to the groin, and the internal ones in the pelvis."""
     art, ven = Material(hu["aorta"], 2), Material(hu["cava_low"], 2, 4)
     organs = []

@@ -7,7 +7,7 @@ import numpy as np
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.body import Trunk
 from lowdose.phantom.anatomy.spine import TOPS, WIDE, at_height, bone, spine_y
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.shapes import Shape, tube
 
@@ -18,7 +18,7 @@ _DROP = (26, 40, 52, 62, 72, 82, 92, 98, 96, 88, 72, 48)
 """How far each rib descends from the spine to there, mm."""
 
 
-def ribs(frame: Frame, trunk: Trunk) -> list[Organ]:
+def ribs(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
     """Twelve pairs, fitted to the inside of the chest wall, with their cartilages, and the sternum."""
     organs = [
         Organ(LABELS["costal_cartilages"], _cartilages(frame, trunk), Material(88, 4, 12, 8, wall_mm=0.6, wall_hu=115))
@@ -31,7 +31,7 @@ def ribs(frame: Frame, trunk: Trunk) -> list[Organ]:
     return [*organs, _sternum(frame)]
 
 
-def _rib(frame: Frame, trunk: Trunk, k: int, side: int) -> np.ndarray:
+def _rib(frame: BodyCoordinates, trunk: Trunk, k: int, side: int) -> np.ndarray:
     name = f"T{k}"
     z0 = TOPS[name] - 3.0
     neck = [(at_height(z0, WIDE) * side * 0.95, spine_y(z0) + 8, z0, 4.6), (30.0 * side, spine_y(z0) + 27, z0 + 1, 4.8)]
@@ -59,7 +59,7 @@ def _on_wall(trunk: Trunk, z: float, angle: float, out: float) -> tuple[float, f
     return float(radius * np.sin(angle)), float(middle[1] - radius * np.cos(angle))
 
 
-def _cartilages(frame: Frame, trunk: Trunk) -> list[Shape]:
+def _cartilages(frame: BodyCoordinates, trunk: Trunk) -> list[Shape]:
     shapes: list[Shape] = []
     for k in range(1, 11):
         for side in (1, -1):
@@ -68,7 +68,7 @@ def _cartilages(frame: Frame, trunk: Trunk) -> list[Shape]:
     return shapes
 
 
-def _to_sternum(frame: Frame, trunk: Trunk, k: int, side: int, end: np.ndarray) -> np.ndarray:
+def _to_sternum(frame: BodyCoordinates, trunk: Trunk, k: int, side: int, end: np.ndarray) -> np.ndarray:
     z1 = (252, 226, 206, 186, 166, 146, 126, 112, 96, 80)[k - 1] * frame.build.size[2]
     x1 = (16, 16, 15, 16, 17, 17, 15, 28, 46, 64)[k - 1]
     angle0 = np.arctan2(abs(end[0]), 8 - end[1])
@@ -83,7 +83,7 @@ def _to_sternum(frame: Frame, trunk: Trunk, k: int, side: int, end: np.ndarray) 
     return np.array(path)
 
 
-def _sternum(frame: Frame) -> Organ:
+def _sternum(frame: BodyCoordinates) -> Organ:
     levels = []
     for z, y, wide, deep in (
         (264, -60, 24, 6),

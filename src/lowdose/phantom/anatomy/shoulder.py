@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import FAT, MUSCLE
 
@@ -64,7 +64,7 @@ _MUSCLES = {
 }
 
 
-def muscles(frame: Frame) -> list[Organ]:
+def muscles(frame: BodyCoordinates) -> list[Organ]:
     """From the neck to the broad muscle of the back, both sides, fat of the armpit first."""
     lean = 60 - 0.28 * max(frame.build.age - 50, 0)
     flesh = Material(lean, 3, 4, 3, wall_mm=0.65, wall_hu=-20, kind=MUSCLE, share=0.0016 * (frame.build.age - 45))

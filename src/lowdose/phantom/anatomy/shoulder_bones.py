@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.spine import bone
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Organ
 
 _BLADE = (
@@ -15,7 +15,7 @@ _BLADE = (
 )
 
 
-def shoulders(frame: Frame) -> list[Organ]:
+def shoulders(frame: BodyCoordinates) -> list[Organ]:
     """Clavicles, scapulae, and the bones of the arms where they are."""
     organs = []
     for side, name in ((1, "left"), (-1, "right")):
@@ -35,7 +35,7 @@ def shoulders(frame: Frame) -> list[Organ]:
     return organs
 
 
-def _arm_bones(frame: Frame, side: int, name: str) -> list[Organ]:
+def _arm_bones(frame: BodyCoordinates, side: int, name: str) -> list[Organ]:
     wide, out = 1.0 + 0.16 * frame.build.visceral, 10 * frame.build.fat / frame.scale
     head = frame.ball((160, 2, 300), (23, 23, 24), side=side)
     cortex = bone(frame, 3.6, 1150, 20)

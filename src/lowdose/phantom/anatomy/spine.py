@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from lowdose.anatomical_labels import LABELS
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.shapes import Loft, Shape
 
@@ -35,13 +35,13 @@ def at_height(z: float, values: tuple[float, ...]) -> float:
     return float(np.interp(z, _SPINE_Z[::-1], values[::-1]))
 
 
-def bone(frame: Frame, cortex_mm: float, cortex_hu: float = 650, marrow: float | None = None) -> Material:
+def bone(frame: BodyCoordinates, cortex_mm: float, cortex_hu: float = 650, marrow: float | None = None) -> Material:
     """Cortex round spongy bone; the older, the emptier."""
     inside = frame.build.marrow if marrow is None else marrow
     return Material(inside, 22, 20, 10, wall_mm=cortex_mm, wall_hu=cortex_hu)
 
 
-def spine(frame: Frame) -> list[Organ]:
+def spine(frame: BodyCoordinates) -> list[Organ]:
     """Discs, vertebrae C2 to L5, and the canal with what it holds."""
     names = list(TOPS)
     organs = [Organ(LABELS["body"], [_column(frame)], Material(88, 2, 4))]
@@ -61,11 +61,11 @@ def _ring(z: float, y: float, grow: float) -> list[tuple[float, float]]:
     return [(wide * float(np.sin(a)), y + deep * float(np.cos(a)) * b) for a, b in zip(angles, back, strict=True)]
 
 
-def _column(frame: Frame) -> Loft:
+def _column(frame: BodyCoordinates) -> Loft:
     return frame.loft([(z, _ring(z, spine_y(z), 0.97)) for z in (430, *_SPINE_Z[1:])])
 
 
-def _vertebra(frame: Frame, name: str, top: float, below: float) -> Organ:
+def _vertebra(frame: BodyCoordinates, name: str, top: float, below: float) -> Organ:
     gap = (top - below) * (0.24 if name[0] == "L" else 0.17)
     bottom, middle = below + gap, 0.5 * (top + below + gap)
     y = spine_y(middle)
@@ -74,7 +74,7 @@ def _vertebra(frame: Frame, name: str, top: float, below: float) -> Organ:
     return Organ(LABELS[f"vertebrae_{name}"], [body, *_arch(frame, name[0], y, top, bottom)], bone(frame, 1.3, 480))
 
 
-def _arch(frame: Frame, part: str, y: float, top: float, bottom: float) -> list[Shape]:
+def _arch(frame: BodyCoordinates, part: str, y: float, top: float, bottom: float) -> list[Shape]:
     """Pedicles, laminae, facets, transverse and spinous process behind a vertebral body."""
     middle = 0.5 * (top + bottom)
     wide, deep = at_height(middle, WIDE), at_height(middle, _DEEP)

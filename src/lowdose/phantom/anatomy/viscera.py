@@ -6,7 +6,7 @@ import numpy as np
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.vessels import grow, scatter
-from lowdose.phantom.body_coordinates import Frame
+from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import FAT, NOTHING
 from lowdose.phantom.drawing.shapes import Loft, Shape, Tube
@@ -45,12 +45,12 @@ _DOME = (
 )
 
 
-def breathing(frame: Frame) -> Frame:
+def breathing(frame: BodyCoordinates) -> BodyCoordinates:
     """What moves with the diaphragm."""
     return frame.vary("breath", (0, 0, 40), 4.0, 0.03)
 
 
-def diaphragm(frame: Frame) -> list[Organ]:
+def diaphragm(frame: BodyCoordinates) -> list[Organ]:
     """The room below the diaphragm, cut out of the lungs: a muscle sheet round fat."""
     f = breathing(frame)
     domes: list[Shape] = [
@@ -74,7 +74,7 @@ def diaphragm(frame: Frame) -> list[Organ]:
     ]
 
 
-def liver(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def liver(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Parenchyma, gallbladder, and the portal and hepatic veins in it."""
     f = breathing(frame).vary("liver", (-60, 0, 40), 2.5, 0.05)
     fatty = float(np.clip(frame.rng("fatty").normal(0, 6) - 22 * max(frame.build.visceral - 0.55, 0), -35, 12))
@@ -115,11 +115,11 @@ def liver(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def _portal(f: Frame) -> Tube:
+def _portal(f: BodyCoordinates) -> Tube:
     return f.tube([(-6, 4, -6, 6.2), (-14, 2, 2, 6.5), (-26, -2, 16, 6.8), (-38, -4, 28, 6.8), (-48, -6, 38, 6.2)])
 
 
-def left_upper(frame: Frame, hu: dict[str, float]) -> list[Organ]:
+def left_upper(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     """Spleen, pancreas, and the splenic and mesenteric veins."""
     s = breathing(frame).vary("spleen", (90, 50, 60), 2.5, 0.10)
     p = breathing(frame).vary("pancreas", (10, -6, 0), 3.0, 0.06)
@@ -152,6 +152,6 @@ def left_upper(frame: Frame, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def liver_shape(frame: Frame) -> Loft:
+def liver_shape(frame: BodyCoordinates) -> Loft:
     """The liver alone, for placing lesions in it."""
     return breathing(frame).vary("liver", (-60, 0, 40), 2.5, 0.05).loft(_LIVER, cap=(16, 8))

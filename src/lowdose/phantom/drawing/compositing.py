@@ -9,7 +9,7 @@ import numpy as np
 
 from lowdose.phantom.drawing.distances import F32, Box, sample
 from lowdose.phantom.drawing.plane import Plane
-from lowdose.phantom.drawing.rasterise import FAR, NOTHING, PLAIN, couch, fill
+from lowdose.phantom.drawing.rasterise import FAR, NOTHING, PLAIN, rasterise_couch, rasterise_organ
 from lowdose.phantom.drawing.shapes import Shape
 
 CELLS = ((0.75, 0.75, 0.75), (2.2, 2.2, 2.2), (7.0, 7.0, 9.0), (8.0, 6.5, 40.0))
@@ -95,7 +95,7 @@ class Canvas:
 
     def table(self, top: float) -> None:
         """A curved couch below the patient: ``top`` is the y in mm of its lowest line."""
-        couch(self.hu, self.labels, self.plane.pixel_mm, self.plane.corner, top)
+        rasterise_couch(self.hu, self.labels, self.plane.pixel_mm, self.plane.corner, top)
 
     def _fill(self, organ: Organ, region: F32, here: tuple[slice, slice], box: Box) -> None:
         m = organ.material
@@ -105,8 +105,10 @@ class Canvas:
         )
         top, left = (c + b * self.plane.pixel_mm for c, b in zip(self.plane.corner, (box[0], box[2]), strict=True))
         textures = self.texture[:, here[0], here[1]]
-        fill(self.hu[here], self.labels[here], self._d[here], region[here], textures, float(self.plane.pixel_mm),
-              float(top), float(left), m.kind, organ.label, numbers)  # fmt: skip
+        rasterise_organ(
+            self.hu[here], self.labels[here], self._d[here], region[here], textures, float(self.plane.pixel_mm),
+            float(top), float(left), m.kind, organ.label, numbers,
+        )  # fmt: skip
 
 
 def _drawn(d: F32, shapes: Sequence[Shape], plane: Plane) -> Box:

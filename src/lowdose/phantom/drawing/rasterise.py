@@ -48,7 +48,7 @@ def _layers(distance: float, beyond: float, x: float) -> float:
 
 
 @compiled(fastmath=True)
-def fill(
+def rasterise_organ(
     hu: F32, labels: NDArray[np.uint8], d: F32, region: F32, t: F32, pixel: float, top: float, left: float, kind: int,
     label: int, numbers: NDArray[np.float64],
 ) -> None:  # fmt: skip
@@ -83,7 +83,7 @@ def fill(
 
 
 @compiled(fastmath=True)
-def couch(hu: F32, labels: NDArray[np.uint8], pixel: float, corner: tuple[float, float], top: float) -> None:
+def rasterise_couch(hu: F32, labels: NDArray[np.uint8], pixel: float, corner: tuple[float, float], top: float) -> None:
     """A thin cover on foam and a carbon-fibre shell below, curved, wherever the patient is not; top: y in mm."""
     for i in range(hu.shape[0]):
         y = corner[0] + i * pixel

@@ -8,35 +8,43 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pairs import split_by_patient
 from lowdose.errors import InvalidSetting
 from lowdose.language import autoencoder_file
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
-from lowdose.training.leda_autoencoder.recipe import AutoencoderNumbers, AutoencoderRecipe
+from lowdose.training.leda_autoencoder.recipe import AutoencoderHyperparameters, AutoencoderRecipe
 
 
-def split(items: Sequence[NormalSlice], held_out: int) -> tuple[list[NormalSlice], list[NormalSlice]]:
+def split_patients(
+    items: Sequence[NormalDoseSlice], held_out: int
+) -> tuple[list[NormalDoseSlice], list[NormalDoseSlice]]:
     """As ``split_by_patient``; digital patients can stand alone, so there may be none to split."""
     return split_by_patient(items, held_out) if items else ([], [])
 
 
-def fresh(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder:
+def new_autoencoder(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder:
     """Untrained, with the words or, if the numbers say so, with a codebook to be learned in their place."""
-    numbers = recipe.numbers
-    codebook = autoencoder_file.codebook(words, numbers.word_length)
-    if numbers.learned_tokens:
-        codebook = torch.randn(numbers.learned_tokens, codebook.shape[1]) * codebook.square().mean().sqrt()
-    return Autoencoder(recipe.size, codebook, numbers.layers, numbers.sharpness, learned=numbers.learned_tokens > 0)
+    hyperparameters = recipe.hyperparameters
+    codebook = autoencoder_file.scaled_codebook(words, hyperparameters.word_length)
+    if hyperparameters.learned_tokens:
+        codebook = torch.randn(hyperparameters.learned_tokens, codebook.shape[1]) * codebook.square().mean().sqrt()
+    return Autoencoder(
+        recipe.size,
+        codebook,
+        hyperparameters.layers,
+        hyperparameters.sharpness,
+        learned=hyperparameters.learned_tokens > 0,
+    )
 
 
-def go_on(made: Autoencoder, start: Path) -> str:
+def continue_from(made: Autoencoder, start: Path) -> str:
     """Takes over weights; returns their SHA-256. Raises InvalidSetting when they are of another autoencoder.
 
     Words are no weights, so that those of another vocabulary would fit in without a word.
     """
-    found = autoencoder_file.load(start)
+    found = autoencoder_file.load_autoencoder(start)
     old: dict[str, Tensor] = found.autoencoder.state_dict()
     fits = {name: value.shape for name, value in old.items()} == {n: v.shape for n, v in made.state_dict().items()}
     same = made.quantiser.learned or (fits and _same_words(found.autoencoder, made))
@@ -60,27 +68,27 @@ def _same_words(one: Autoencoder, other: Autoencoder) -> bool:
 
 
 def check_sizes(
-    numbers: AutoencoderNumbers,
+    hyperparameters: AutoencoderHyperparameters,
     made: Autoencoder,
     least: int,
-    learn: Sequence[NormalSlice],
-    check: Sequence[NormalSlice],
+    learn: Sequence[NormalDoseSlice],
+    check: Sequence[NormalDoseSlice],
 ) -> None:
     """Raises InvalidSetting unless there is something to train on, and all of it of a size that ``made`` can take.
 
     least: pixels a side that the losses need.
     """
-    if not learn and not (numbers.digital_share and numbers.patients):
+    if not learn and not (hyperparameters.digital_share and hyperparameters.patients):
         raise InvalidSetting(
             "nothing to train on: give scans of normal dose with --data, or digital patients (digital_share, patients)"
         )
-    if not numbers.side and numbers.digital_share:
+    if not hyperparameters.side and hyperparameters.digital_share:
         raise InvalidSetting("side=0 (whole slices): is for real slices; set digital_share=0, or a side")
     stride, least = made.stride, max(least, made.smallest)
-    if numbers.side and (numbers.side % stride or numbers.side < least):
-        raise InvalidSetting(f"side={numbers.side}: must be a multiple of {stride}, at least {least}, or 0")
-    if not numbers.side:
-        _check_whole(numbers, stride, least, learn)
+    if hyperparameters.side and (hyperparameters.side % stride or hyperparameters.side < least):
+        raise InvalidSetting(f"side={hyperparameters.side}: must be a multiple of {stride}, at least {least}, or 0")
+    if not hyperparameters.side:
+        _check_whole(hyperparameters, stride, least, learn)
     for item in check:
         if min(item.shape) < made.smallest:
             raise InvalidSetting(
@@ -89,7 +97,9 @@ def check_sizes(
             )
 
 
-def _check_whole(numbers: AutoencoderNumbers, stride: int, least: int, learn: Sequence[NormalSlice]) -> None:
+def _check_whole(
+    hyperparameters: AutoencoderHyperparameters, stride: int, least: int, learn: Sequence[NormalDoseSlice]
+) -> None:
     """Slices that are trained on as they are."""
     shapes = sorted({item.shape for item in learn})
     for shape in shapes:
@@ -98,7 +108,7 @@ def _check_whole(numbers: AutoencoderNumbers, stride: int, least: int, learn: Se
                 f"side=0 (whole slices): a slice has {_by(shape)} pixels; sides must be multiples of {stride}, at "
                 f"least {least}; leave it out, or set a side"
             )
-    if len(shapes) > 1 and numbers.batch > 1:
+    if len(shapes) > 1 and hyperparameters.batch > 1:
         raise InvalidSetting(
             f"side=0 (whole slices): there are slices of {_by(shapes[0])} and of {_by(shapes[-1])} pixels, which make "
             "no batch; set batch=1, or a side"

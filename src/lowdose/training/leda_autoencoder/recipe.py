@@ -8,11 +8,11 @@ from typing import ClassVar
 from lowdose.errors import InvalidSetting
 from lowdose.methods.autoencoder import Weights
 from lowdose.networks.vqgan import SIZES
-from lowdose.training.hyperparameters import LARGE, SMALL, Limits, Numbers
+from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
 
 @dataclass(frozen=True)
-class AutoencoderNumbers(Numbers):
+class AutoencoderHyperparameters(Hyperparameters):
     """The numbers of an autoencoder's training.
 
     side: of the crops it sees, in pixels; 0 = whole slices. digital_share: of the crops that come from digital
@@ -42,7 +42,7 @@ class AutoencoderNumbers(Numbers):
     discriminator_width: int = 64
 
     LIMITS: ClassVar[Limits] = {
-        **Numbers.LIMITS,
+        **Hyperparameters.LIMITS,
         "side": (0, 4096),
         "digital_share": (0, 1),
         **dict.fromkeys(
@@ -74,7 +74,7 @@ class AutoencoderRecipe:
     paper: str
     size: str = "small"
     features: str = "anatomy"
-    numbers: AutoencoderNumbers = field(default_factory=AutoencoderNumbers)
+    hyperparameters: AutoencoderHyperparameters = field(default_factory=AutoencoderHyperparameters)
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

@@ -9,9 +9,9 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 import lowdose
-from lowdose.batch import WordedBatch
-from lowdose.data.labelled.candidate_tokens import WordedCrops, worded_batches
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.batch import CandidateTokenBatch
+from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, candidate_token_batches
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pairs import fingerprint
 from lowdose.io.atomic_replace import replace_file
 from lowdose.language import autoencoder_file, vocabulary
@@ -23,13 +23,13 @@ from lowdose.methods.autoencoder import GuidedAutoencoder
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import channels_last
 from lowdose.networks.discriminator import SMALLEST, patch_gan
-from lowdose.networks.features.registry import find
+from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
-from lowdose.training.leda_autoencoder.data import choosing, crops, digital_slices, real_slices
-from lowdose.training.leda_autoencoder.init import check_sizes, fresh, go_on, split
+from lowdose.training.leda_autoencoder.data import candidate_chooser, digital_slices, real_slices, training_crops
+from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, new_autoencoder, split_patients
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
-from lowdose.training.leda_autoencoder.validation import reconstruction
-from lowdose.training.runner import Options, Say, Stage, conduct, loaders
+from lowdose.training.leda_autoencoder.validation import validate_reconstruction
+from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
 
 BANK, SEGMENTED = "digital-patients", "segmented"
 
@@ -37,9 +37,9 @@ BANK, SEGMENTED = "digital-patients", "segmented"
 def train_autoencoder(
     name: str,
     recipe: AutoencoderRecipe,
-    items: Sequence[NormalSlice],
+    items: Sequence[NormalDoseSlice],
     run: Path,
-    options: Options,
+    options: RunOptions,
     say: Say,
     progress: Callable[[int, float, float], None],
     words: Vocabulary | None = None,
@@ -50,12 +50,12 @@ def train_autoencoder(
     """Train in the folder ``run`` on ``items`` and on digital patients, kept in ``bank``.
 
     words: another vocabulary than the shipped one. clip: a model's folder or hub name, to say which words fit an image
-    as the paper has it, instead of the anatomy network. start: an autoencoder to go on from. See ``conduct`` for what
+    as the paper has it, instead of the anatomy network. start: an autoencoder to go on from. See ``run_training`` for what
     it returns and raises; InvalidSetting besides when no patient would be left to train on.
     """
-    return conduct(
-        lambda: _Reading(name, recipe, items, words or vocabulary.load(), bank or run / BANK, start, clip),
-        recipe.numbers, run, options, say, progress,
+    return run_training(
+        lambda: _Reading(name, recipe, items, words or vocabulary.load_vocabulary(), bank or run / BANK, start, clip),
+        recipe.hyperparameters, run, options, say, progress,
     )  # fmt: skip
 
 
@@ -63,23 +63,23 @@ class _Reading:
     """The job of training an autoencoder to read."""
 
     def __init__(
-        self, name: str, recipe: AutoencoderRecipe, items: Sequence[NormalSlice], words: Vocabulary, bank: Path,
+        self, name: str, recipe: AutoencoderRecipe, items: Sequence[NormalDoseSlice], words: Vocabulary, bank: Path,
         start: Path | None, clip: str | None,
     ) -> None:  # fmt: skip
-        numbers = recipe.numbers
+        hyperparameters = recipe.hyperparameters
         self._recipe, self._bank, self._words = recipe, bank, words
-        self._learn, self._check = split(items, numbers.validation_patients)
-        self._autoencoder, begun = fresh(recipe, words), None
-        perceptual = Perceptual(find(recipe.features), recipe.features)
-        check_sizes(numbers, self._autoencoder, max(perceptual.smallest, SMALLEST), self._learn, self._check)
-        self._network, self._sha256 = anatomy.read()
+        self._learn, self._check = split_patients(items, hyperparameters.validation_patients)
+        self._autoencoder, begun = new_autoencoder(recipe, words), None
+        perceptual = Perceptual(load_features(recipe.features), recipe.features)
+        check_sizes(hyperparameters, self._autoencoder, max(perceptual.smallest, SMALLEST), self._learn, self._check)
+        self._network, self._sha256 = anatomy.read_anatomy()
         self._clip = None if clip is None else load_clip(clip)
         self._judge = AnatomyRelevance(self._network, words) if clip is None else None
         if start is not None:
-            begun = go_on(self._autoencoder, start)
+            begun = continue_from(self._autoencoder, start)
         channels_last(self._autoencoder)
-        discriminator = patch_gan(numbers.discriminator_width)
-        self.method = GuidedAutoencoder(self._autoencoder, discriminator, perceptual, numbers.weights)
+        discriminator = patch_gan(hyperparameters.discriminator_width)
+        self.method = GuidedAutoencoder(self._autoencoder, discriminator, perceptual, hyperparameters.weights)
         self.settings: dict[str, object] = {
             "recipe": name,
             "size": recipe.size,
@@ -88,7 +88,7 @@ class _Reading:
             "clip_model": None if self._clip is None else self._clip.fingerprint(),
             "data": fingerprint(self._learn, self._check),
             "start": begun,
-            **asdict(numbers),
+            **asdict(hyperparameters),
         }
         self.description: dict[str, object] = {
             "paper": recipe.paper,
@@ -97,13 +97,15 @@ class _Reading:
             "validation": {"slices": len(self._check), "patients": len({i.patient for i in self._check})},
         }
 
-    def stage(self, run: Path, fabric: Fabric, say: Say) -> Stage:
-        numbers, made, words = self._recipe.numbers, self._autoencoder, self._words
+    def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
+        hyperparameters, made, words = self._recipe.hyperparameters, self._autoencoder, self._words
         made_of = self._crops(run, fabric, say)
 
-        def feed(first: int, last: int) -> Iterator[WordedBatch]:
-            workers = loaders(fabric.device.type == "cuda")
-            return worded_batches(made_of, numbers.batch, first, last, fabric.global_rank, fabric.world_size, workers)
+        def feed(first: int, last: int) -> Iterator[CandidateTokenBatch]:
+            workers = loader_workers(fabric.device.type == "cuda")
+            return candidate_token_batches(
+                made_of, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
+            )
 
         judged = self._check if fabric.is_global_zero else []
         facts = {
@@ -115,17 +117,22 @@ class _Reading:
         }
 
         def export(path: Path, step: int) -> None:
-            own = None if numbers.learned_tokens else words
-            replace_file(path, autoencoder_file.packed(made, own, numbers.word_length, {**facts, "step": step}))
+            own = None if hyperparameters.learned_tokens else words
+            replace_file(
+                path,
+                autoencoder_file.serialise_autoencoder(made, own, hyperparameters.word_length, {**facts, "step": step}),
+            )
 
-        return Stage(feed, lambda: reconstruction(made, judged), export)
+        return TrainingStage(feed, lambda: validate_reconstruction(made, judged), export)
 
-    def _crops(self, run: Path, fabric: Fabric, say: Say) -> WordedCrops:
-        numbers = self._recipe.numbers
+    def _crops(self, run: Path, fabric: Fabric, say: Say) -> CandidateTokenCrops:
+        hyperparameters = self._recipe.hyperparameters
         real = real_slices(run / SEGMENTED, self._learn, self._network, self._sha256, fabric, say)
-        digital = digital_slices(self._bank, numbers, fabric, say)
+        digital = digital_slices(self._bank, hyperparameters, fabric, say)
         fabric.barrier()
-        return crops(real, digital, numbers, choosing(self._relevance(), numbers.layers))
+        return training_crops(
+            real, digital, hyperparameters, candidate_chooser(self._relevance(), hyperparameters.layers)
+        )
 
     def _relevance(self) -> AnatomyRelevance | ClipRelevance:
         """Made late with CLIP: embedding its prompts can take minutes."""

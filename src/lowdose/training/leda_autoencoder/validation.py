@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from lowdose.data.normal_dose import NormalSlice
+from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.networks.autoencoder import Autoencoder, reconstructed
-from lowdose.training.validation import spread
+from lowdose.networks.autoencoder import Autoencoder, reconstruct
+from lowdose.training.validation import evenly_spaced
 
 MOST = 12
 """Slices judged, evenly spread over those there are."""
 
 
 @torch.no_grad()
-def reconstruction(autoencoder: Autoencoder, items: Sequence[NormalSlice]) -> Mapping[str, float]:
+def validate_reconstruction(autoencoder: Autoencoder, items: Sequence[NormalDoseSlice]) -> Mapping[str, float]:
     """Mean PSNR in dB on [-1000, 2000] HU of whole slices, and how many tokens each layer used on all of them."""
-    chosen = spread(items, MOST)
+    chosen = evenly_spaced(items, MOST)
     if not chosen:
         return {}
     device = next(autoencoder.parameters()).device
@@ -28,10 +28,10 @@ def reconstruction(autoencoder: Autoencoder, items: Sequence[NormalSlice]) -> Ma
     for item in chosen:
         hu = torch.from_numpy(np.nan_to_num(item.read(), nan=-1000.0))[None, None].to(device)
         image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
-        made, read = reconstructed(autoencoder, image)
+        made, read = reconstruct(autoencoder, image)
         error = (made - image).square().mean()
         found.append(float(-10.0 * torch.log10(error)))
         for layer, index in zip(used, read.indices, strict=True):
             layer.update(index.flatten().tolist())
-    numbers = {f"validation/tokens_{layer}": float(len(tokens)) for layer, tokens in enumerate(used, start=1)}
-    return {"validation/psnr": float(np.mean(found)), **numbers}
+    hyperparameters = {f"validation/tokens_{layer}": float(len(tokens)) for layer, tokens in enumerate(used, start=1)}
+    return {"validation/psnr": float(np.mean(found)), **hyperparameters}

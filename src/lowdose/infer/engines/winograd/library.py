@@ -21,7 +21,7 @@ VECTORS = {"AVX512": ("avx512", "avx2", "portable"), "AVX2": ("avx2", "portable"
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def load_library() -> ctypes.CDLL | None:
     """The fastest build that is there and that this processor runs; None where nothing was compiled."""
     for kind in VECTORS.get(torch.backends.cpu.get_cpu_capability(), ("portable",)):
         for ending in importlib.machinery.EXTENSION_SUFFIXES:
@@ -41,14 +41,14 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     return found
 
 
-class Filters:
+class PackedConvolution:
     """The weights of one convolution, transformed once. weight: (outputs, inputs, k, k) float32, k a key of TILES.
 
     tile: one of TILES[k]. Stride 1, no dilation, no groups. Raises RuntimeError where nothing was compiled.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, tile: int, padding: int) -> None:
-        made = library()
+        made = load_library()
         if made is None:
             raise RuntimeError("the Winograd convolutions were not compiled")
         self._library, self._tile, self._padding = made, tile, padding

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from lowdose.infer.engines.graph import ATEN, arguments, value
-from lowdose.infer.engines.winograd.library import TILES, Filters
+from lowdose.infer.engines.graph import ATEN, constant_weight, named_arguments
+from lowdose.infer.engines.winograd.library import TILES, PackedConvolution
 
 RELU = {ATEN.relu.default, ATEN.relu_.default}
 LEAKY = {ATEN.leaky_relu.default, ATEN.leaky_relu_.default}
 
 
 @dataclass
-class Fused:
+class FusedConvolution:
     """A convolution and what follows it alone: activation, sum, activation, each of them or none."""
 
     convolution: Node
@@ -27,7 +27,7 @@ class Fused:
     after: float = 1.0
 
 
-def rewrite(graph: GraphModule, tiles: Mapping[int, int]) -> int:
+def replace_convolutions(graph: GraphModule, tiles: Mapping[int, int]) -> int:
     """Puts fast convolutions into ``graph``; returns how many. tiles: size of the output tile by size of kernel."""
     done = 0
     for node in list(graph.graph.nodes):
@@ -50,7 +50,7 @@ def rewrite(graph: GraphModule, tiles: Mapping[int, int]) -> int:
 
 
 class _Call(torch.nn.Module):
-    def __init__(self, filters: Filters) -> None:
+    def __init__(self, filters: PackedConvolution) -> None:
         super().__init__()
         self._filters = filters
 
@@ -58,12 +58,12 @@ class _Call(torch.nn.Module):
         return self._filters(*given)
 
 
-def _filters(graph: GraphModule, node: Node, tiles: Mapping[int, int]) -> Filters | None:
-    given = arguments(
+def _filters(graph: GraphModule, node: Node, tiles: Mapping[int, int]) -> PackedConvolution | None:
+    given = named_arguments(
         node, "input weight bias stride padding dilation groups", bias=None, stride=1, padding=0, dilation=1, groups=1
     )
     try:
-        weight, bias = value(graph, given["weight"]), value(graph, given["bias"])
+        weight, bias = constant_weight(graph, given["weight"]), constant_weight(graph, given["bias"])
     except TypeError:
         return None
     sides, ones = _numbers(given["padding"]), _numbers(given["stride"]) | _numbers(given["dilation"])
@@ -72,15 +72,15 @@ def _filters(graph: GraphModule, node: Node, tiles: Mapping[int, int]) -> Filter
     kernel, padding = int(weight.shape[2]), sides.pop()
     if weight.shape[2] != weight.shape[3] or kernel not in TILES or padding >= kernel:
         return None
-    return Filters(weight, bias, tiles[kernel], padding)
+    return PackedConvolution(weight, bias, tiles[kernel], padding)
 
 
 def _numbers(given: Any) -> set[int]:
     return {given} if isinstance(given, int) else set(given)
 
 
-def _followed(convolution: Node) -> Fused:
-    found = Fused(convolution, convolution)
+def _followed(convolution: Node) -> FusedConvolution:
+    found = FusedConvolution(convolution, convolution)
     while len(found.last.users) == 1:
         (user,) = found.last.users
         slope = _slope(user)
@@ -104,7 +104,7 @@ def _slope(node: Node) -> float | None:
     if node.target in RELU:
         return 0.0
     if node.target in LEAKY:
-        slope = float(arguments(node, "input negative_slope", negative_slope=0.01)["negative_slope"])
+        slope = float(named_arguments(node, "input negative_slope", negative_slope=0.01)["negative_slope"])
         return slope if 0 <= slope < 1 else None
     return None
 
