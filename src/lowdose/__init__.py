@@ -1,6 +1,65 @@
-"""lowdose: low-dose CT denoising, from the DICOM series to the proof that it is right.
+"""Low-dose CT denoising, from the DICOM series to the proof that it is right.
 
 Hounsfield units (HU) everywhere outside a network; research use only, not a medical device.
+
+Everything is imported when it is first used, so that ``import lowdose`` takes no time and loads no PyTorch.
+
+Examples
+--------
+>>> import numpy as np
+>>> import lowdose
+>>> noisy = 40 + 20 * np.random.default_rng(0).standard_normal((2, 64, 64))
+>>> lowdose.denoise(noisy, spacing=(3.0, 0.7, 0.7), model="gaussian").slices
+2
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lowdose.version import __version__
+
+if TYPE_CHECKING:
+    from lowdose import api, errors, metrics, objectives
+    from lowdose.api import (
+        DenoisedSeries,
+        EvaluationReport,
+        ExplainedSeries,
+        SimulatedSeries,
+        TrainingRun,
+        Volume,
+        denoise,
+        evaluate,
+        explain,
+        list_recipes,
+        load_model,
+        read,
+        simulate_dose,
+        simulate_phantom,
+        train,
+    )
+
+_MODULES = ("api", "errors", "metrics", "objectives")
+
+__all__ = [
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "SimulatedSeries", "TrainingRun", "Volume",
+    "__version__", "api", "denoise", "errors", "evaluate", "explain", "list_recipes", "load_model", "metrics",
+    "objectives", "read", "simulate_dose", "simulate_phantom", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is exported when it is first asked for."""
+    if name in _MODULES:
+        return import_module(f"lowdose.{name}")
+    if name in __all__:
+        value = getattr(import_module("lowdose.api"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'lowdose' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """List what is exported."""
+    return list(__all__)

@@ -1,4 +1,4 @@
-"""``python -m lowdose``: the command line, for launchers that start modules."""
+"""Entry point of ``python -m lowdose``, for launchers that start modules."""
 
 from lowdose.cli import main
 

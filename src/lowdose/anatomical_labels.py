@@ -1,17 +1,17 @@
-"""The one table of anatomical labels: 1 to 117 as TotalSegmentator v2 numbers its CT classes, then our own."""
+"""Table of all anatomical labels: 1 to 117 as in TotalSegmentator v2 for CT, then the labels of this package."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
 
-def _both(*names: str, first: str = "left") -> tuple[str, ...]:
+def _left_and_right(*names: str, first: str = "left") -> tuple[str, ...]:
     sides = (first, "right" if first == "left" else "left")
     return tuple(f"{name}_{side}" for name in names for side in sides)
 
 
 _VERTEBRAE = tuple(
-    f"vertebrae_{part}{k}" for part, top in (("S", 1), ("L", 5), ("T", 12), ("C", 7)) for k in range(top, 0, -1)
+    f"vertebrae_{region}{k}" for region, count in (("S", 1), ("L", 5), ("T", 12), ("C", 7)) for k in range(count, 0, -1)
 )
 _RIBS = tuple(f"rib_{side}_{k}" for side in ("left", "right") for k in range(1, 13))
 
@@ -23,12 +23,12 @@ _NAMES = (
     "urinary_bladder", "prostate", "kidney_cyst_left", "kidney_cyst_right", "sacrum",
     *_VERTEBRAE,
     "heart", "aorta", "pulmonary_vein", "brachiocephalic_trunk",
-    *_both("subclavian_artery", "common_carotid_artery", first="right"),
-    *_both("brachiocephalic_vein"),
+    *_left_and_right("subclavian_artery", "common_carotid_artery", first="right"),
+    *_left_and_right("brachiocephalic_vein"),
     "atrial_appendage_left", "superior_vena_cava", "inferior_vena_cava", "portal_vein_and_splenic_vein",
-    *_both("iliac_artery", "iliac_vena", "humerus", "scapula", "clavicula", "femur", "hip"),
+    *_left_and_right("iliac_artery", "iliac_vena", "humerus", "scapula", "clavicula", "femur", "hip"),
     "spinal_cord",
-    *_both("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "autochthon", "iliopsoas"),
+    *_left_and_right("gluteus_maximus", "gluteus_medius", "gluteus_minimus", "autochthon", "iliopsoas"),
     "brain", "skull",
     *_RIBS,
     "sternum", "costal_cartilages",
@@ -36,7 +36,10 @@ _NAMES = (
 )  # fmt: skip
 
 NAMES: MappingProxyType[int, str] = MappingProxyType(dict(enumerate(_NAMES, start=1)))
-"""Label -> name; 0 is everything outside the patient. 'body' is what belongs to the patient and to no other label."""
+"""Name of each label; label 0, not listed, is everything outside the patient.
+
+"body" is what belongs to the patient but to no other label.
+"""
 
 LABELS: MappingProxyType[str, int] = MappingProxyType({name: label for label, name in NAMES.items()})
-"""Name -> label."""
+"""Label of each name."""

@@ -1,4 +1,4 @@
-"""What one training step sees."""
+"""Batches that training steps receive."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from torch import Tensor
 
 
 class PairedBatch(NamedTuple):
-    """low: (B, 2c+1, H, W), a slice amid its neighbours, full: (B, 1, H, W); float32 in HU, on one grid.
+    """Batch of low-dose slices and the full-dose slices that they are to become, on one grid.
 
-    dose: (B,), low's as a fraction of full's, NaN: not known. By dose, low's noise has 1 / dose times the variance of
-    full's.
+    Attributes
+    ----------
+    low : (B, 2c+1, H, W) float32, HU
+        Low-dose slice in the middle, with c neighbouring slices on either side as further channels.
+    full : (B, 1, H, W) float32, HU
+        Full-dose slice.
+    dose : (B,) float
+        Dose of ``low`` as a fraction of the dose of ``full``; NaN where it is not known. The noise of ``low`` has
+        1 / dose times the variance of the noise of ``full``.
     """
 
     low: Tensor
@@ -21,8 +28,16 @@ class PairedBatch(NamedTuple):
 
 
 class LabelledBatch(NamedTuple):
-    """hu: (B, 1, H, W) float32. classes: (B, h, w) int64 of ``organ_classes.CLASSES``, or UNKNOWN. annotated: (B, classes)
-    bool: which classes were looked for; a pixel that is UNKNOWN is of one of the others.
+    """Batch of slices with the class of every pixel.
+
+    Attributes
+    ----------
+    hu : (B, 1, H, W) float32, HU
+        Slices.
+    classes : (B, h, w) int64
+        Class of each pixel, an index into ``organ_classes.CLASSES``, or ``UNKNOWN``.
+    annotated : (B, number of classes) bool
+        Whether a class was annotated in each slice. A pixel that is ``UNKNOWN`` belongs to a class that was not.
     """
 
     hu: Tensor
@@ -31,8 +46,16 @@ class LabelledBatch(NamedTuple):
 
 
 class CandidateTokenBatch(NamedTuple):
-    """hu: (B, 1, H, W) float32. candidates: (M,) int64, of image after image the tokens that fit it, best first.
-    counts: (B, D) int64, how many of an image's candidates are the pool of each layer, coarsest first.
+    """Batch of slices with the vocabulary tokens that describe each of them.
+
+    Attributes
+    ----------
+    hu : (B, 1, H, W) float32, HU
+        Slices.
+    candidates : (M,) int64
+        Tokens that fit each image, best first; the lists of all images concatenated in order.
+    counts : (B, D) int64
+        How many of the first candidates of an image form the pool of each layer of the quantiser, coarsest layer first.
     """
 
     hu: Tensor
@@ -40,11 +63,12 @@ class CandidateTokenBatch(NamedTuple):
     counts: Tensor
 
     def pools(self) -> list[list[Tensor]]:
-        """``pools[image][layer]``, each contained in the next."""
-        of_image = torch.split(self.candidates, self.counts[:, -1].tolist())
+        """Return the tokens as ``pools[image][layer]``; each pool is contained in the next layer's."""
+        per_image = torch.split(self.candidates, self.counts[:, -1].tolist())
         return [
-            [tokens[:count] for count in counts] for tokens, counts in zip(of_image, self.counts.tolist(), strict=True)
+            [tokens[:count] for count in counts] for tokens, counts in zip(per_image, self.counts.tolist(), strict=True)
         ]
 
 
 UNKNOWN = 255
+"""Class number of a pixel whose class is not known."""

@@ -1,4 +1,4 @@
-"""Names that version 0.1 used and that still work: the one place where they are written."""
+"""Names of version 0.1 that still work; no other module spells them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from types import MappingProxyType
 
 HYPERPARAMETERS = MappingProxyType({"recast_share": "kernel_conversion_share"})
-"""Old name -> new name in ``lowdose train --set`` and in the settings of saved runs."""
+"""New name by old name, for ``lowdose train --set`` and for the settings of saved runs."""
 
 OPTIONS = MappingProxyType(
     {
@@ -18,11 +18,11 @@ OPTIONS = MappingProxyType(
         "lowdose data download": {"OUT": "--out"},
     }
 )
-"""Command -> old spelling -> new spelling; a name in capitals is a positional argument."""
+"""New spelling by old spelling, for each command; a name in capitals is a positional argument."""
 
 log = logging.getLogger("lowdose")
 
 
 def warn_deprecated(old: str, new: str) -> None:
-    """Log one warning line that names the old spelling and the new one."""
+    """Log a warning of one line that names the old spelling and the new one."""
     log.warning("deprecated: %s; use %s", old, new)

@@ -1,4 +1,4 @@
-"""Where tensors are computed."""
+"""Choice of the device on which tensors are computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from lowdose.errors import InvalidSetting
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda. Raises InvalidSetting for another name, and when CUDA is asked for and absent."""
+    """Return the device for "auto", "cpu" or "cuda"; "auto" prefers CUDA.
+
+    Raises InvalidSetting for any other name, and when CUDA is asked for but not available.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda"):

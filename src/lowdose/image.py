@@ -1,4 +1,4 @@
-"""One CT slice in HU, the grid it lies on in patient space, and how the series was acquired."""
+"""One CT slice in HU, the voxel grid of its series in patient space, and how the series was acquired."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from lowdose.errors import GeometryMismatch
 
 HU = NDArray[np.float32]
+"""Array of Hounsfield units, float32, of any shape."""
 Mask = NDArray[np.bool_]
+"""Boolean array."""
 Vector = tuple[float, float, float]
+"""Three numbers."""
 
 AIR = np.float32(-1000.0)
-"""HU shown or given to a network where a scanner stored padding."""
+"""HU that pictures and networks receive for pixels in which the scanner stored padding."""
 
 AXIAL: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+"""Directions of an axial stack: one unit vector (x, y, z) in LPS per array axis (z, y, x)."""
 
 
 @overload
@@ -29,15 +33,40 @@ def mean_side(pixel_mm: tuple[float, float] | None) -> float | None: ...
 
 
 def mean_side(pixel_mm: tuple[float, float] | None) -> float | None:
-    """Geometric mean of a pixel's sides, mm; None where they are not stated."""
+    """Return the geometric mean of the two sides of a pixel in mm, or None where they are not stated."""
     return float(np.sqrt(pixel_mm[0] * pixel_mm[1])) if pixel_mm else None
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels lie: everything in mm, in DICOM's patient axes (LPS), array order (z, y, x).
+    """Position of the voxel grid of a series in patient space.
 
-    ``direction`` holds one unit vector per array axis: along the slices, down the rows, along the columns.
+    All lengths are in mm. All points and vectors are (x, y, z) in DICOM's patient axes, LPS: x grows towards the
+    patient's left, y towards the back, z towards the head. ``spacing`` and ``direction`` have one entry per array axis,
+    in array order (z, y, x).
+
+    Attributes
+    ----------
+    spacing : tuple of 3 floats, mm
+        Distance between voxel centres from slice to slice, from row to row and from column to column. All positive.
+    origin : tuple of 3 floats, mm
+        Centre of voxel [0, 0, 0], (x, y, z) in LPS.
+    direction : tuple of 3 unit vectors
+        LPS direction from slice to slice, from row to row and from column to column. The default is an axial stack.
+
+    Raises
+    ------
+    GeometryMismatch
+        If a spacing is not a positive, finite number.
+
+    Examples
+    --------
+    >>> from lowdose.image import Geometry
+    >>> geometry = Geometry(spacing=(3.0, 0.5, 0.5), origin=(-128.0, -128.0, 40.0))
+    >>> geometry.direction[0]
+    (0.0, 0.0, 1.0)
+    >>> geometry.pixel_mm
+    0.5
     """
 
     spacing: Vector
@@ -50,16 +79,33 @@ class Geometry:
 
     @property
     def pixel_mm(self) -> float:
-        """Geometric mean of the in-plane spacings, in mm."""
+        """Geometric mean of the two in-plane spacings, in mm."""
         return float(np.sqrt(self.spacing[1] * self.spacing[2]))
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How the series was made, as its header states it; None = not stated.
+    """How a series was acquired and reconstructed, as its header states it.
 
-    There is no dose here on purpose: simulated low-dose files carry the exposure of the full-dose scan, so mAs
-    tells nothing about the noise. The noise level is measured in the pixels.
+    There is deliberately no dose here: simulated low-dose files carry the exposure of the full-dose scan, so the
+    mAs says nothing about the noise. The noise level is measured in the pixels instead.
+
+    Attributes
+    ----------
+    kernel : str or None
+        Name of the convolution kernel of the reconstruction, for example "B30f". None where it is not stated.
+    thickness_mm : float or None
+        Nominal slice thickness in mm. None where it is not stated.
+    kvp : float or None
+        Peak tube voltage in kV. None where it is not stated.
+    manufacturer : str or None
+        Manufacturer of the scanner. None where it is not stated.
+
+    Examples
+    --------
+    >>> from lowdose.image import Acquisition
+    >>> Acquisition(kernel="B30f", thickness_mm=3.0, kvp=120.0)
+    Acquisition(kernel='B30f', thickness_mm=3.0, kvp=120.0, manufacturer=None)
     """
 
     kernel: str | None = None
@@ -72,8 +118,30 @@ class Acquisition:
 class Slice:
     """One image of a series.
 
-    hu: (y, x) float32, HU. valid: (y, x), False where the scanner stored padding or nothing was reconstructed.
-    position: mm along the slice normal; None = not stated. origin is what the reader needs to write it back.
+    Attributes
+    ----------
+    hu : (y, x) array of float32, HU
+        Pixel values. They mean something only where ``valid`` is True.
+    valid : (y, x) array of bool
+        False where the scanner stored padding or nothing was reconstructed.
+    position : float or None, mm
+        Position along the slice normal. None where it is not stated.
+    pixel_mm : tuple of 2 floats or None, mm
+        Distance from row to row and from column to column. None where it is not stated.
+    origin : object
+        What the reader of the file needs to write the slice back. Only that file format looks inside.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.image import Slice
+    >>> hu = np.array([[-2000.0, 40.0]], dtype=np.float32)
+    >>> valid = np.array([[False, True]])
+    >>> image = Slice(hu, valid, position=12.5, pixel_mm=(0.5, 0.5))
+    >>> image.in_air.tolist()
+    [[-1000.0, 40.0]]
+    >>> image.mean_pixel_mm
+    0.5
     """
 
     hu: HU
@@ -84,15 +152,15 @@ class Slice:
 
     @property
     def mean_pixel_mm(self) -> float | None:
-        """Geometric mean of a pixel's sides, mm."""
+        """Geometric mean of the two sides of a pixel in mm, or None where they are not stated."""
         return mean_side(self.pixel_mm)
 
     @property
     def in_air(self) -> HU:
-        """(y, x) HU with air where the scanner stored padding."""
+        """Pixel values, (y, x) in HU, with -1000 HU (air) where ``valid`` is False."""
         return np.where(self.valid, self.hu, AIR)
 
     @property
     def aspect(self) -> float:
-        """Height of a pixel over its width; 1 where it is not stated."""
+        """Height of a pixel divided by its width, or 1 where the pixel size is not stated."""
         return self.pixel_mm[0] / self.pixel_mm[1] if self.pixel_mm else 1.0

@@ -1,4 +1,4 @@
-"""Memory of images, kept for the next image instead of being given back to the system and asked for again."""
+"""Reuse of freed memory for the next image, instead of returning it to the system and requesting it again."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ctypes
 import sys
 
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
-"""Names of settings of the GNU C library (mallopt(3))."""
+"""Numbers of parameters of mallopt(3) in the GNU C library."""
 
-KEPT = 1 << 30
-"""Bytes of free memory from which some is given back."""
+MAX_KEPT_BYTES = 1 << 30
+"""Bytes of free memory above which the C library returns some to the system."""
 
 
 def keep_for_reuse() -> bool:
-    """Makes this process keep freed memory, up to KEPT; False where the C library cannot be told.
+    """Make this process keep freed memory, up to MAX_KEPT_BYTES; return False where the C library does not support it.
 
-    Blocks of more than 32 MB, as every layer's result is, are mapped anew at each use by default, and the kernel fills
-    each of their pages with zeros first: a fifth of the time of RED-CNN, half of that of ESAU-Net. The price is memory
-    that lies broken between blocks of different sizes: a tenth of RED-CNN's peak, two thirds of ESAU-Net's. For the
-    command line, whose process is its own; a library has no business to decide this for a program.
+    By default, blocks of more than 32 MB, such as the output of every layer, are mapped anew at each use, and the
+    kernel first fills each of their pages with zeros. That takes a fifth of the time of RED-CNN and half of that of
+    ESAU-Net. The price is fragmentation between blocks of different sizes: a tenth of RED-CNN's peak memory, two thirds
+    of ESAU-Net's. Meant for the command line, which owns its process; a library must not decide this for a program.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -26,4 +26,4 @@ def keep_for_reuse() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(*setting) == 1 for setting in ((MMAP_MAX, 0), (TRIM_THRESHOLD, KEPT), (ARENA_MAX, 1)))
+    return all(mallopt(*setting) == 1 for setting in ((MMAP_MAX, 0), (TRIM_THRESHOLD, MAX_KEPT_BYTES), (ARENA_MAX, 1)))

@@ -1,4 +1,4 @@
-"""A network by name and numbers: what a checkpoint stores instead of code."""
+"""Description of a network by name and constructor arguments, which checkpoints store instead of code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,30 @@ from lowdose.errors import IncompatibleCheckpoint
 
 Number = int | float | bool
 NETWORKS: dict[str, type[nn.Module]] = {}
+"""Registered network classes by name."""
 N = TypeVar("N", bound=type[nn.Module])
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """``name`` of a registered network and the numbers its constructor takes."""
+    """Name of a registered network and the arguments of its constructor.
+
+    Attributes
+    ----------
+    name : str
+        Name under which the network was registered.
+    settings : mapping of str to number
+        Keyword arguments of its constructor.
+    """
 
     name: str
     settings: Mapping[str, Number] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The network with fresh weights. Raises IncompatibleCheckpoint when the name or a setting is unknown."""
+        """Build the network with fresh weights.
+
+        Raises IncompatibleCheckpoint when the name is not registered or the constructor refuses a setting.
+        """
         if self.name not in NETWORKS:
             raise IncompatibleCheckpoint(f"network '{self.name}' is not known; known are {', '.join(sorted(NETWORKS))}")
         try:
@@ -33,7 +45,7 @@ class NetworkSpec:
 
 
 def register_network(name: str) -> Callable[[N], N]:
-    """Class decorator: makes a network known by ``name``."""
+    """Return a class decorator that registers a network under ``name``; a name can be used once."""
 
     def register(cls: N) -> N:
         if name in NETWORKS:

@@ -1,7 +1,7 @@
-"""What a single slice can tell apart: TotalSegmentator's structures, sides and levels joined, and the tissues between.
+"""Classes that a segmentation of single slices distinguishes: organs, without side, lobe or level, and tissues.
 
-One slice shows neither which vertebra it cuts nor, turned over, which side is left; so levels, lobes and sides are one
-organ here and keep the stem of their common name.
+A single slice does not show which vertebra it cuts nor, when mirrored, which side is left. Levels, lobes and sides of
+TotalSegmentator's structures are therefore one organ here, named by the common stem of their names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from lowdose.anatomical_labels import LABELS
 
 
 class Organ(NamedTuple):
-    """name: as TotalSegmentator calls it. members: the names in ``anatomical_labels.LABELS`` that belong to it."""
+    """Class of a segmentation and the labels that belong to it.
+
+    Attributes
+    ----------
+    name : str
+        Name as TotalSegmentator gives it, without side, lobe or level.
+    members : tuple of str
+        Names in ``anatomical_labels.LABELS`` that belong to the class.
+    """
 
     name: str
     members: tuple[str, ...]
@@ -35,37 +43,40 @@ _SINGLE = (
 )  # fmt: skip
 
 
-def _starting(*stems: str) -> tuple[str, ...]:
+def _labels_starting_with(*stems: str) -> tuple[str, ...]:
     return tuple(name for name in LABELS if name.startswith(stems))
 
 
 ORGANS: tuple[Organ, ...] = (
     *(Organ(name, (name,)) for name in _SINGLE),
     *(Organ(name, (f"{name}_right", f"{name}_left")) for name in _SIDED),
-    Organ("kidney", _starting("kidney_")),
-    Organ("lung", _starting("lung_")),
-    Organ("vertebrae", _starting("vertebrae_")),
-    Organ("rib", _starting("rib_")),
+    Organ("kidney", _labels_starting_with("kidney_")),
+    Organ("lung", _labels_starting_with("lung_")),
+    Organ("vertebrae", _labels_starting_with("vertebrae_")),
+    Organ("rib", _labels_starting_with("rib_")),
     Organ("heart", ("heart", "atrial_appendage_left")),
 )
-"""What a segmentation is judged on."""
+"""Organs by which a segmentation is evaluated."""
 
 TISSUES: tuple[Organ, ...] = (
     Organ("subcutaneous_fat", ("subcutaneous_fat",)),
     Organ("torso_fat", ("torso_fat",)),
     Organ("skeletal_muscle", ("skeletal_muscle",)),
 )
-"""What lies between the organs: TotalSegmentator's tissue types."""
+"""TotalSegmentator's tissue types, which lie between the organs."""
 
 OUTSIDE, BODY = "outside", "body"
 CLASSES: tuple[str, ...] = (OUTSIDE, BODY, *(organ.name for organ in (*TISSUES, *ORGANS)))
-"""Classes of a segmentation by number: 0 is all around the patient, 1 what belongs to the patient and to no other."""
+"""Names of all classes, in the order of their numbers.
+
+Class 0 is everything outside the patient, class 1 what belongs to the patient but to no other class.
+"""
 
 INDEX: MappingProxyType[str, int] = MappingProxyType({name: index for index, name in enumerate(CLASSES)})
-"""Name -> class."""
+"""Number of each class by name."""
 
 
-def _table() -> NDArray[np.uint8]:
+def _class_of_each_label() -> NDArray[np.uint8]:
     table = np.full(256, INDEX[BODY], np.uint8)
     table[0] = INDEX[OUTSIDE]
     for organ in (*TISSUES, *ORGANS):
@@ -74,9 +85,12 @@ def _table() -> NDArray[np.uint8]:
     return table
 
 
-_CLASS_OF = _table()
+_CLASS_OF = _class_of_each_label()
 
 
 def classes_of(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Labels by ``anatomical_labels.FEATURE_NETWORKS``, any shape -> ``CLASSES``. Structures that are no class of their own become body."""
+    """Convert labels, numbered as ``anatomical_labels.NAMES``, to class numbers, indices into ``CLASSES``; any shape.
+
+    Structures without a class of their own become "body".
+    """
     return _CLASS_OF[labels]

@@ -1,24 +1,97 @@
-"""A whole CT series in memory."""
+"""A whole CT series in memory: made from an array or read from a file, and saved again."""
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lowdose.errors import GeometryMismatch
-from lowdose.image import HU, Acquisition, Geometry, Mask
-from lowdose.io.source import Source
+from lowdose.errors import GeometryMismatch, NotCT
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.image import HU, Acquisition, Geometry, Mask, Slice
+from lowdose.io.arrays import planes as planes_of
+from lowdose.io.dicom.padding import valid_mask
+from lowdose.io.open_series import open_sink, open_source
+from lowdose.io.provenance import SOFTWARE, Provenance
+from lowdose.io.source import Plane, Source
+from lowdose.io.write_volume import FILE_ENDINGS, write_volume
+from lowdose.version import __version__
+
+IN_MEMORY = Path("array in memory")
+"""Stands for the path of a volume that was never a file."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The series a volume was read from: what a derived series is written from.
+
+    Attributes
+    ----------
+    path : Path
+        File or folder that was read.
+    series : str or None
+        SeriesInstanceUID, or its end, that was asked for.
+    planes : tuple of Plane
+        Where each slice lies.
+    uids : mapping
+        SeriesInstanceUID and SOPInstanceUIDs; empty for formats without them.
+    warnings : tuple of str
+        What is odd about the series.
+    patient_keys : frozenset of str
+        Hashes by which series of one patient are recognised.
+    """
+
+    path: Path
+    series: str | None
+    planes: tuple[Plane, ...]
+    uids: Mapping[str, object]
+    warnings: tuple[str, ...]
+    patient_keys: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A whole series in memory: hu is (z, y, x) float32 in HU; valid marks what was reconstructed."""
+    """A CT series in memory.
+
+    Parameters
+    ----------
+    hu : numpy.ndarray
+        (z, y, x) float32, HU.
+    geometry : Geometry
+        Spacing, origin and direction of the grid, mm.
+    acquisition : Acquisition, optional
+        Kernel, slice thickness, voltage and manufacturer, where they are known.
+    valid : numpy.ndarray, optional
+        (z, y, x) bool, False where the scanner stored padding; None = not known.
+    origin : Origin, optional
+        The series it was read from; set by `lowdose.read`.
+
+    Raises
+    ------
+    GeometryMismatch
+        For another number of axes, another type, or a mask of another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose import Volume
+    >>> volume = Volume.from_array(np.full((2, 64, 64), 40.0), spacing=(3.0, 0.7, 0.7))
+    >>> volume.hu.dtype, volume.geometry.spacing
+    (dtype('float32'), (3.0, 0.7, 0.7))
+    """
 
     hu: HU
     geometry: Geometry
     acquisition: Acquisition = field(default_factory=Acquisition)
     valid: Mask | None = None
+    origin: Origin | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.hu.dtype != np.float32:
@@ -26,18 +99,181 @@ class Volume:
         if self.valid is not None and self.valid.shape != self.hu.shape:
             raise GeometryMismatch(f"the mask {self.valid.shape} does not fit the volume {self.hu.shape}")
 
+    @classmethod
+    def from_array(cls, hu: ArrayLike, spacing: tuple[float, ...]) -> Volume:
+        """Make a volume from any array of HU.
+
+        Parameters
+        ----------
+        hu : array_like
+            (z, y, x), or (y, x) for a single slice; HU, any real type.
+        spacing : tuple of float
+            (z, y, x) in mm: distance of slices, height and width of a pixel; (y, x) is enough for a single slice.
+
+        Returns
+        -------
+        Volume
+            A float32 copy.
+
+        Raises
+        ------
+        GeometryMismatch
+            For an array that is neither 2-D nor 3-D, and for a spacing that does not fit it.
+        NotCT
+            For values that are no real numbers, NaN or infinity.
+        """
+        array = np.asarray(hu)
+        if array.ndim not in (2, 3) or array.size == 0:
+            raise GeometryMismatch(f"an array of shape {array.shape}: give (z, y, x), or (y, x) for one slice")
+        if array.dtype.kind not in "iuf":
+            raise NotCT(f"an array of {array.dtype}: HU are real numbers; convert it to float32")
+        steps = tuple(float(step) for step in spacing)
+        if len(steps) == 2 and array.ndim == 2:
+            steps = (1.0, *steps)
+        if len(steps) != 3:
+            raise GeometryMismatch(f"spacing {spacing}: give three numbers (z, y, x) in mm")
+        image = array.astype(np.float32).reshape(-1, *array.shape[-2:])
+        if not np.isfinite(image).all():
+            raise NotCT("the array holds NaN or infinity; replace them by the HU of air, -1000, first")
+        return cls(image, Geometry((steps[0], steps[1], steps[2])))
+
     def with_hu(self, hu: HU) -> Volume:
-        """The same place and acquisition, other values of the same shape."""
+        """Return the same place and acquisition with other values of the same shape.
+
+        Raises GeometryMismatch for another shape.
+        """
         if hu.shape != self.hu.shape:
             raise GeometryMismatch(f"values of shape {hu.shape} do not fit a volume of shape {self.hu.shape}")
         return replace(self, hu=hu)
 
+    def save(self, path: str | PathLike[str], provenance: Provenance | None = None) -> Path:
+        """Write the volume to a new file or folder.
 
-def read_volume(source: Source) -> Volume:
-    """All slices in memory, (z, y, x) HU. Raises GeometryMismatch when they do not form one grid."""
+        A volume that `lowdose.read` read is written as what it was read from: a DICOM series as a derived series with
+        the headers of its source, a NIfTI or NumPy file with the type and scale of its source; every pixel whose HU
+        are unchanged keeps its stored value. Everything else becomes a new file: .nii, .nii.gz, .npy, .npz by the
+        name, or a new folder of DICOM images.
+
+        Parameters
+        ----------
+        path : str or Path
+            Must not exist.
+        provenance : Provenance, optional
+            What was done to the volume, for the headers; left out, they say that the values were edited.
+
+        Returns
+        -------
+        Path
+            What was written.
+
+        Raises
+        ------
+        OutputRefused
+            When the path is taken or cannot be written.
+        """
+        target, made = Path(path), provenance or edited()
+        if self.origin is None or is_single_file(target) != is_single_file(self.origin.path):
+            write_volume(self, target, made.label)
+            return target
+        with open_source(self.origin.path, self.origin.series) as source, open_sink(source, target, made) as sink:
+            check_same_series(source, self)
+            for index, hu in enumerate(self.hu):
+                sink.write(source.read(index), hu)
+        return target
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return shape, grid, acquisition and range of values as plain Python."""
+        made = self.acquisition
+        return {
+            "shape": list(self.hu.shape),
+            "spacing_mm": list(self.geometry.spacing),
+            "origin_mm": list(self.geometry.origin),
+            "direction": [list(axis) for axis in self.geometry.direction],
+            "kernel": made.kernel,
+            "thickness_mm": made.thickness_mm,
+            "kvp": made.kvp,
+            "manufacturer": made.manufacturer,
+            "lowest_hu": float(self.hu.min()),
+            "highest_hu": float(self.hu.max()),
+        }
+
+    def _repr_html_(self) -> str:
+        """Show the middle slice in the soft-tissue window, for notebooks."""
+        count, rows, columns = self.hu.shape
+        steps = " x ".join(f"{step:g}" for step in self.geometry.spacing)
+        picture = base64.b64encode(_png(self.hu[count // 2])).decode("ascii")
+        return (
+            f'<figure><img src="data:image/png;base64,{picture}" style="max-height:320px" alt="middle slice">'
+            f"<figcaption>CT volume: {count} slices of {rows} x {columns} pixels, {steps} mm (z, y, x); middle slice, "
+            f"{SOFT_TISSUE}</figcaption></figure>"
+        )
+
+
+class VolumeSource:
+    """A volume read slice by slice, as files are. See `lowdose.io.source.Source`."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
+        origin, shape = volume.origin, (volume.hu.shape[1], volume.hu.shape[2])
+        self.path = origin.path if origin else IN_MEMORY
+        self.acquisition = volume.acquisition
+        self.geometry: Geometry | None = volume.geometry
+        self.planes = list(origin.planes) if origin else planes_of(volume.geometry, len(volume.hu), shape)
+        self.warnings = list(origin.warnings) if origin else []
+        self.skipped: list[str] = []
+        self.uids: dict[str, object] = dict(origin.uids) if origin else {}
+        self.patient_keys = origin.patient_keys if origin else frozenset[str]()
+
+    def __len__(self) -> int:
+        return len(self.volume.hu)
+
+    def read(self, index: int) -> Slice:
+        """Return one slice."""
+        hu, plane = self.volume.hu[index], self.planes[index]
+        valid = valid_mask(hu, None, False) if self.volume.valid is None else self.volume.valid[index]
+        return Slice(hu, valid, plane.position, plane.pixel_mm)
+
+
+def read_volume(source: Source, series: str | None = None) -> Volume:
+    """Read all slices into memory.
+
+    series: as it was chosen, so that the volume can be saved as a derived series. Raises GeometryMismatch when the
+    slices do not form one regular grid.
+    """
     if source.geometry is None:
         reasons = " ".join(source.warnings) or "Its positions or spacing are unknown."
         raise GeometryMismatch(f"the series is not one regular grid, so it cannot be taken as a volume. {reasons}")
     slices = [source.read(index) for index in range(len(source))]
     hu, valid = np.stack([part.hu for part in slices]), np.stack([part.valid for part in slices])
-    return Volume(hu, source.geometry, source.acquisition, valid)
+    return Volume(hu, source.geometry, source.acquisition, valid, origin_of(source, series))
+
+
+def origin_of(source: Source, series: str | None) -> Origin:
+    """Return where the slices of an open series come from."""
+    keys = frozenset[str](getattr(source, "patient_keys", ()))
+    return Origin(source.path, series, tuple(source.planes), dict(source.uids), tuple(source.warnings), keys)
+
+
+def check_same_series(source: Source, volume: Volume) -> None:
+    """Raise GeometryMismatch when a series on disk is no longer the one that ``volume`` was read from."""
+    same = len(source) == len(volume.hu) and all(plane.shape == volume.hu.shape[1:] for plane in source.planes)
+    if not same or (volume.origin and source.uids != volume.origin.uids):
+        raise GeometryMismatch(f"{source.path}: is no longer the series that was read; read it again")
+
+
+def edited() -> Provenance:
+    """Return what a header says of values that a program changed by means of its own."""
+    return Provenance(SOFTWARE, __version__, "edited", "pixel values edited by a program that uses lowdose.")
+
+
+def is_single_file(path: Path) -> bool:
+    """Whether a path names a NIfTI or NumPy file, not a folder of DICOM."""
+    return path.name.lower().endswith(FILE_ENDINGS)
+
+
+def _png(hu: HU) -> bytes:
+    from PIL import Image  # scikit-image brings it; only notebooks need it here
+
+    stream = io.BytesIO()
+    Image.fromarray(np.rint(255 * SOFT_TISSUE.apply(hu)).astype(np.uint8)).save(stream, "PNG")
+    return stream.getvalue()

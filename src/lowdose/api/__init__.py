@@ -1,1 +1,17 @@
+"""The Python interface: one function a task, with the options of the command line as keyword arguments.
 
+Everything here is exported by `lowdose` itself. The command line and the archive workers call these functions only.
+"""
+
+from lowdose.api.denoising import DenoisedSeries, denoise
+from lowdose.api.evaluation import EvaluationReport, evaluate
+from lowdose.api.explanation import ExplainedSeries, explain
+from lowdose.api.reading import load_model, read
+from lowdose.api.simulation import SimulatedSeries, simulate_dose, simulate_phantom
+from lowdose.api.training import TrainingRun, list_recipes, train
+from lowdose.volume import Volume
+
+__all__ = [
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "SimulatedSeries", "TrainingRun", "Volume", "denoise",
+    "evaluate", "explain", "list_recipes", "load_model", "read", "simulate_dose", "simulate_phantom", "train",
+]  # fmt: skip

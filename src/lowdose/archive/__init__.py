@@ -1,1 +1,1 @@
-"""Every series of an archive, on one machine or on many (Ray Data); what is done stays done, whatever dies."""
+"""Denoise every series of an archive on one machine or many (Ray Data); finished series survive any crash."""

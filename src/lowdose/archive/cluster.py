@@ -1,4 +1,4 @@
-"""Ray, on this machine or on a cluster that is there, and how many workers it holds."""
+"""Start Ray on this machine or join a running cluster, and decide how many workers fit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lowdose.errors import InvalidSetting
 
 LOCAL = "local"
 STORE_BYTES = 256 << 20
-"""Of shared memory on this machine; what goes through it are names."""
+"""Shared memory of Ray on this machine; only names of series pass through it."""
 
 WORKER_BYTES = 2 << 30
-"""Memory that a worker is counted with when their number is chosen: RED-CNN takes half of it, and Ray some."""
+"""Memory reserved for each worker when their number is chosen: RED-CNN takes half of it, Ray some."""
 
 
 @contextmanager
 def ray_session(cluster: str) -> Iterator[Any]:
-    """Ray on this machine alone, quiet and without a dashboard, or a cluster that is there."""
+    """Start Ray on this machine, quiet and without a dashboard, or join the cluster at an address."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -55,15 +55,15 @@ def ray_session(cluster: str) -> Iterator[Any]:
 
 
 def allocate_workers(ray: Any, settings: ArchiveSettings, cluster: str, jobs: int) -> tuple[int, ArchiveSettings]:
-    """How many workers there are, and with how many threads each; GPUs first where there are some."""
-    there = ray.cluster_resources()
-    cpus, gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0))
+    """Return the number of workers, and the settings with the device and the threads of each; GPUs come first."""
+    resources = ray.cluster_resources()
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     if gpus and settings.device != "cpu":
         workers = min(jobs or gpus, gpus)
         return workers, replace(settings, device="cuda", threads=settings.threads or max(1, cpus // (2 * gpus)))
     if settings.device == "cuda":
         raise InvalidSetting("--device cuda: this cluster has no GPU; use --device cpu or auto")
-    fitting = int(there.get("memory", WORKER_BYTES) // WORKER_BYTES)
+    fitting = int(resources.get("memory", WORKER_BYTES) // WORKER_BYTES)
     workers = min(jobs or max(1, min(cpus, fitting)), cpus)
     if cluster == LOCAL:
         cpus = min(cpus, torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""Which series an archive holds: headers are read folder by folder, and only names of folders are kept."""
+"""Find the series of an archive: headers are read folder by folder, and only names of folders are kept."""
 
 from __future__ import annotations
 
@@ -16,54 +16,65 @@ from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import printable, reason
 
 OTHER_FORMATS = (".zip", ".nii", ".nii.gz", ".npy", ".npz")
-"""Input that the single command takes and an archive does not."""
+"""Formats that ``lowdose denoise`` takes one by one and an archive does not."""
 
 
 @dataclass
 class ArchiveSeries:
-    """One series: its UID, and the folders, relative to the archive, in which files of it lie."""
+    """One series: its UID, and the folders, relative to the archive, that hold files of it."""
 
     uid: str
     folders: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
+        """Name of the series in the ledger."""
         return key_of(self.uid, self.folders[0])
 
 
 def folders_with_files(root: Path) -> Iterator[dict[str, str]]:
-    """Every folder below ``root``, itself included, that holds files, as a row for ``series_in_folder``."""
+    """Yield every folder from ``root`` down that holds files, as a row for ``series_in_folder``."""
     for folder, _, files in walk_folders(root):
         if files:
             yield {"root": str(root), "folder": str(folder.relative_to(root))}
 
 
 def series_in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
-    """A row a series that has files directly in the folder, and one for what could not be read or is of other kinds.
+    """List a row for each series with files directly in the folder, and one for unreadable and other files.
 
-    A file that may be a slice and cannot be read puts nothing in quarantine here: whoever opens a series out of this
-    folder meets it again, and refuses to leave out what may be a slice of the body.
+    An unreadable file that may be a slice quarantines nothing here: opening a series of this folder meets it again,
+    and refuses to leave out what may be a slice of the body.
     """
     folder = Path(row["root"]) / row["folder"]
-    found, faults, others = set[str](), list[str](), 0
+    uids, faults, others = set[str](), list[str](), 0
     with suppress_pydicom_warnings():
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             others += path.name.lower().endswith(OTHER_FORMATS)
             try:
-                found.add(read_header(path).series)
+                uids.add(read_header(path).series)
             except NotACtSlice:
                 continue
             except (LowDoseError, OSError) as error:
                 faults.append(printable(reason(error).replace(f"{row['root']}/", "")))
     place = row["folder"]
-    rows: list[dict[str, Any]] = [{"series": uid, "folder": place, "fault": "", "others": 0} for uid in sorted(found)]
-    fault = faults[0] if faults and not found else ""
+    rows: list[dict[str, Any]] = [{"series": uid, "folder": place, "fault": "", "others": 0} for uid in sorted(uids)]
+    fault = faults[0] if faults and not uids else ""
     return [*rows, {"series": "", "folder": place, "fault": fault, "others": others}] if fault or others else rows
 
 
 @dataclass
 class ArchiveContents:
-    """What an archive holds. faults: folder -> why nothing in it could be read. others: files of other kinds."""
+    """What an archive holds.
+
+    Attributes
+    ----------
+    series : dict
+        Name of a series -> the series.
+    faults : dict
+        Folder -> why nothing in it could be read.
+    others : int
+        Number of files of other formats.
+    """
 
     series: dict[str, ArchiveSeries] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
@@ -71,14 +82,14 @@ class ArchiveContents:
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any]]) -> ArchiveContents:
-        """From the rows of all folders, in any order. A series without a UID is one for each folder."""
-        found = cls()
+        """Collect the rows of all folders, in any order. A series without a UID counts once for each folder."""
+        contents = cls()
         for row in sorted(rows, key=lambda row: (row["series"], row["folder"])):
             if row["fault"] or row["others"]:
-                found.others += row["others"]
+                contents.others += row["others"]
                 if row["fault"]:
-                    found.faults[row["folder"]] = row["fault"]
+                    contents.faults[row["folder"]] = row["fault"]
                 continue
             name = row["series"] or f"without UID in {row['folder']}"
-            found.series.setdefault(name, ArchiveSeries(row["series"])).folders.append(row["folder"])
-        return found
+            contents.series.setdefault(name, ArchiveSeries(row["series"])).folders.append(row["folder"])
+        return contents

@@ -1,4 +1,4 @@
-"""What became of every series of an archive: one small file each, so that any number of workers may write."""
+"""The state of every series of an archive: one small file each, so that any number of workers may write."""
 
 from __future__ import annotations
 
@@ -18,15 +18,32 @@ SHELVES = [f"{number:02x}" for number in range(256)]
 
 
 def key_of(series: str, folder: str) -> str:
-    """A short name of a series that tells nothing of the patient. folder: stands in where a series has no UID."""
+    """Return a short name of a series that reveals no patient; ``folder`` stands in where a series has no UID."""
     return hashlib.sha256((series or folder).encode()).hexdigest()[:KEY_LENGTH]
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """state: started, done or quarantined. attempts: begun so far. seconds: of the last one.
+    """What became of one series.
 
-    reason: why it is in quarantine. folders: where the series lies, relative to the archive.
+    Attributes
+    ----------
+    key : str
+        Name of the series in the ledger.
+    series : str
+        SeriesInstanceUID, '' for none.
+    folders : tuple of str
+        Where its files lie, relative to the archive.
+    state : {"started", "done", "quarantined"}
+        What became of it.
+    attempts : int
+        Attempts begun so far.
+    slices : int
+        Slices that were written.
+    seconds : float
+        Time of the last attempt.
+    reason : str
+        Why it is in quarantine.
     """
 
     key: str
@@ -40,28 +57,27 @@ class LedgerEntry:
 
 
 class Ledger:
-    """The folder of an archive's results: ledger/KE/KEY.json and series/KE/KEY/ for each series, settings.json for all.
+    """The results folder of an archive: ledger/KE/KEY.json and series/KE/KEY/ for each series, and settings.json.
 
-    KE: the first two letters of KEY, for file systems that do not like a million names in one folder.
-
-    Reading and writing raise OutputRefused where the file system refuses.
+    KE are the first two letters of KEY, for file systems that are slow with a million names in one folder. Reading
+    and writing raise OutputRefused where the file system refuses.
     """
 
     def __init__(self, out: Path) -> None:
         self.out, self.entries, self.series = out, out / "ledger", out / "series"
 
     def open(self, settings: Mapping[str, object]) -> None:
-        """Makes the folders. Raises OutputRefused when they hold results of other settings, or something else."""
-        noted = self.out / "settings.json"
+        """Make the folders. Raises OutputRefused when they hold results of other settings, or something else."""
+        file = self.out / "settings.json"
         try:
-            if not noted.is_file():
+            if not file.is_file():
                 if self.out.exists() and any(self.out.iterdir()):
                     raise OutputRefused(f"{self.out}: holds something else; choose a new folder for the results")
                 for shelf in SHELVES:
                     (self.entries / shelf).mkdir(parents=True)
                     (self.series / shelf).mkdir(parents=True)
-                replace_file(noted, json.dumps(settings, indent=2).encode())
-            before = json.loads(noted.read_text())
+                replace_file(file, json.dumps(settings, indent=2).encode())
+            before = json.loads(file.read_text())
         except (OSError, ValueError) as error:
             raise OutputRefused(f"{self.out}: cannot be used for results ({error}); choose a new folder") from error
         if before != json.loads(json.dumps(settings)):
@@ -72,13 +88,15 @@ class Ledger:
             )
 
     def output(self, key: str) -> Path:
+        """Return the folder of a series' result."""
         return self.series / key[:2] / key
 
     def note(self, key: str) -> Path:
+        """Return the file of a series' entry."""
         return self.entries / key[:2] / f"{key}.json"
 
     def read(self, key: str) -> LedgerEntry | None:
-        """None where nothing was noted yet, or the note is torn."""
+        """Read an entry; None where there is none yet, or the file is torn."""
         try:
             found = json.loads(self.note(key).read_text())
             return LedgerEntry(**{**found, "folders": tuple(found["folders"])})
@@ -86,10 +104,11 @@ class Ledger:
             return None
 
     def write(self, entry: LedgerEntry) -> None:
+        """Write an entry, replacing the one before."""
         replace_file(self.note(entry.key), json.dumps(asdict(entry), indent=2).encode())
 
     def all(self) -> Iterator[LedgerEntry]:
-        """Every entry, one at a time, in the order of the keys."""
+        """Yield every entry in the order of the keys."""
         for shelf in SHELVES:
             for path in sorted((self.entries / shelf).glob("*.json")):
                 entry = self.read(path.stem)
@@ -97,7 +116,7 @@ class Ledger:
                     yield entry
 
     def complete(self, key: str, series: str) -> int | None:
-        """Number of slices of a result that is there whole, though nobody may have noted it; None where it is not.
+        """Return the number of slices of a finished result, entered or not; None where it is not finished.
 
         A result's folder appears whole, and holds its manifest.
         """
@@ -108,7 +127,7 @@ class Ledger:
             return None
 
     def clear(self, key: str = "") -> int:
-        """Removes what workers that died left half-made, of one series or of all; returns how many there were."""
+        """Remove unfinished output of workers that died, of one series or of all; return how many there were."""
         left = list(self.series.glob(f"{key[:2] or '*'}/.{key}*.partial-*"))
         for path in left:
             shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls one function of the library, and prints.
+"""The command line: each command parses, calls one function of `lowdose.api`, and prints.
 
 Exit codes: 0 done, 2 something is wrong with what the user gave, 1 our fault, 130 interrupted.
 """
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import typer
 
-import lowdose
 from lowdose.cli.data_command import data_app
 from lowdose.cli.demo_command import demo
 from lowdose.cli.denoise_command import denoise
@@ -21,9 +20,10 @@ from lowdose.cli.evaluate_command import evaluate
 from lowdose.cli.explain_command import explain
 from lowdose.cli.models_command import models_app
 from lowdose.cli.simulate_command import simulate
-from lowdose.cli.terminal import INTERRUPTED
-from lowdose.cli.train_command import train
+from lowdose.cli.terminal import INTERRUPTED, logging_to_terminal
+from lowdose.cli.train_command import TrainCommand, train
 from lowdose.errors import LowDoseError
+from lowdose.version import __version__
 
 OK, OUR_FAULT, USER_INPUT = 0, 1, 2
 
@@ -33,15 +33,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (denoise, evaluate, explain, train, simulate, demo):
+for command in (denoise, evaluate, explain, simulate, demo):
     app.command()(command)
+app.command(cls=TrainCommand)(train)
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"lowdose {lowdose.__version__}")
+        typer.echo(f"lowdose {__version__}")
         raise typer.Exit
 
 
@@ -61,20 +62,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def with_values(arguments: Sequence[str]) -> list[str]:
-    """The same, where --ray stands alone with the address that it then means: Typer has no optional values."""
-    found: list[str] = []
+    """Give ``--ray`` that stands alone the address that it then means: Typer has no optional values."""
+    completed: list[str] = []
     for place, argument in enumerate(arguments):
-        found.append(argument)
+        completed.append(argument)
         following = arguments[place + 1 : place + 2]
         if argument == "--ray" and (not following or following[0].startswith("-")):
-            found.append("local")
-    return found
+            completed.append("local")
+    return completed
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """The exit code of one command line."""
+    """Run one command line and return its exit code."""
     try:
-        app(with_values(sys.argv[1:] if arguments is None else arguments))
+        with logging_to_terminal():
+            app(with_values(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:
         if end.code == INTERRUPTED:
             print("lowdose: interrupted", file=sys.stderr)

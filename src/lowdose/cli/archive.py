@@ -10,16 +10,19 @@ from lowdose.cli.terminal import say
 
 
 def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], cluster: str, jobs: int, again: bool) -> None:
-    """Prints how it goes; what is in quarantine is no failure of the command, and stands in quarantine.csv."""
+    """Denoise an archive and print how it goes.
+
+    Series in quarantine are no failure of the command; quarantine.csv lists them.
+    """
     from lowdose.archive.run import denoise_archive
     from lowdose.archive.worker import ArchiveSettings
 
     try:
-        found = denoise_archive(root, out, ArchiveSettings(**settings), cluster, jobs, again, say)
+        summary = denoise_archive(root, out, ArchiveSettings(**settings), cluster, jobs, again, say)
     except KeyboardInterrupt:
         say(f"stopped; what is done is in {out}, and the same command goes on from there")
         raise
     say(
-        f"{found.done} series done, {found.quarantined} in quarantine ({out / 'quarantine.csv'}); "
-        f"{found.slices} slices in {found.seconds:.0f} s"
+        f"{summary.done} series done, {summary.quarantined} in quarantine ({out / 'quarantine.csv'}); "
+        f"{summary.slices} slices in {summary.seconds:.0f} s"
     )

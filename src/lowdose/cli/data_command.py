@@ -13,18 +13,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lowdose.cli.terminal import console, say, say_all
+from lowdose.cli.terminal import console, output_of, say, say_all
+from lowdose.deprecations import warn_deprecated
+from lowdose.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from lowdose.data.audit.check import AuditReport
     from lowdose.data.audit.duplicates import SeriesSummary
+
+CONTENTS = {"pairs": ("folders", "full"), "full-dose": ("none", "full"), "low-dose": ("none", "low")}
+"""Value of ``--contents`` -> how slices are paired, and their dose."""
 
 data_app = typer.Typer(help="Get, pack and check data; published splits and what leaks between them.")
 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """A line that counts while it is not known how many there will be; only where someone looks."""
+    """Show a line that counts while the total is not known; on terminals only."""
     with console.status(f"{what}: 0") as status:
         yield lambda done: status.update(f"{what}: {done}")
 
@@ -32,28 +37,51 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 @data_app.command()
 def pack(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of DICOM, NIfTI or NumPy series.")],
-    out: Annotated[Path, typer.Argument(help="New folder, for example thorax.pack.")],
-    pairing: Annotated[
-        str, typer.Option(help="folders: pairs of low- and full-dose folders; none: every CT slice by itself.")
-    ] = "folders",
-    dose: Annotated[str, typer.Option(help="With --pairing none, what the slices are: full or low.")] = "full",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="New folder, for example thorax.pack. Required.")
+    ] = None,
+    contents: Annotated[
+        str | None,
+        typer.Option(
+            help="pairs (the default): low- and full-dose folders side by side; full-dose or low-dose: every CT slice "
+            "by itself, as of that dose."
+        ),
+    ] = None,
+    old_pairing: Annotated[str | None, typer.Option("--pairing", hidden=True)] = None,
+    old_dose: Annotated[str | None, typer.Option("--dose", hidden=True)] = None,
 ) -> None:
     """Pack slices into mapped NumPy files, for training at the speed of memory. Takes 0.5 MiB a slice of 512 x 512."""
-    from lowdose.data import pack_writer as packing
+    from lowdose.data import pack_writer
 
+    last = folders.pop() if out is None and len(folders) > 1 else None
+    target = output_of(out, last, "OUT")
+    pairing, dose = _pairing_and_dose(contents, old_pairing, old_dose)
     with counting("slices packed") as advance:
-        made = packing.write_pack(folders, out, pairing, dose, advance)
-    say_all("warning", made.warnings)
+        packed = pack_writer.write_pack(folders, target, pairing, dose, advance)
+    say_all("warning", packed.warnings)
     kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
-    size = f"{made.bytes / 2**20:.0f} MiB" if made.bytes < 2**30 else f"{made.bytes / 2**30:.1f} GiB"
-    say(f"{made.slices} {kind}, {made.series} series, {made.patients} patient(s), {size}")
-    say(str(out))
+    size = f"{packed.bytes / 2**20:.0f} MiB" if packed.bytes < 2**30 else f"{packed.bytes / 2**30:.1f} GiB"
+    say(f"{packed.slices} {kind}, {packed.series} series, {packed.patients} patient(s), {size}")
+    say(str(target))
+
+
+def _pairing_and_dose(contents: str | None, pairing: str | None, dose: str | None) -> tuple[str, str]:
+    """Return how slices are paired and their dose, from ``--contents`` or its two old options."""
+    if contents is None:
+        if pairing is not None or dose is not None:
+            new = "pairs" if (pairing or "folders") == "folders" else f"{dose or 'full'}-dose"
+            warn_deprecated("--pairing and --dose", f"--contents {new}")
+        return pairing or "folders", dose or "full"
+    if contents not in CONTENTS:
+        raise InvalidSetting(f"--contents {contents}: must be one of {', '.join(CONTENTS)}")
+    return CONTENTS[contents]
 
 
 @data_app.command()
 def check(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of series, or packs.")],
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write everything to this JSON file.")] = None,
+    old_json: Annotated[Path | None, typer.Option("--json", hidden=True)] = None,
 ) -> None:
     """List every CT series; find repeats, patients on two sides of a split, and what cannot be read.
 
@@ -64,8 +92,10 @@ def check(
 
     with counting("slices read") as advance:
         found = checking.audit_collection(folders, advance)
-    if json_file is not None:
-        replace_file(json_file, json.dumps(found.to_dict(), indent=1).encode())
+    if old_json is not None:
+        warn_deprecated(f"--json {old_json}", f"--out {old_json}")
+    if target := out or old_json:
+        replace_file(target, json.dumps(found.to_dict(), indent=1).encode())
     Console(highlight=False, width=max(console.width, 120)).print(_table(found))
     for title, lines in _warnings(found):
         say_all(title, lines)
@@ -91,19 +121,19 @@ def _table(found: AuditReport) -> Table:
     for name in ("kernel", "manufacturer"):
         table.add_column(name, no_wrap=True)
     table.add_column("series", overflow="fold")
-    common = os.path.commonpath([facts.place for facts in found.series])
-    for facts in found.series:
-        table.add_row(*_row(facts), os.path.relpath(facts.place, common) if facts.place != common else facts.place)
+    common = os.path.commonpath([series.place for series in found.series])
+    for series in found.series:
+        table.add_row(*_row(series), os.path.relpath(series.place, common) if series.place != common else series.place)
     return table
 
 
-def _row(facts: SeriesSummary) -> Sequence[str]:
-    name = f"{facts.patient}" + (f" {facts.case}" if facts.case else "")
-    pixel = None if facts.pixel_mm is None else facts.pixel_mm[0]
-    mas = "?" if facts.mas is None else "-".join(dict.fromkeys(f"{value:.0f}" for value in facts.mas))
-    size = f"{facts.matrix[1]}x{facts.matrix[0]}"
-    numbers = [_number(value) for value in (pixel, facts.thickness_mm, facts.spacing_mm, facts.kvp)]
-    return [name, f"{facts.slices}", size, *numbers, mas, facts.kernel or "?", facts.manufacturer or "?"]
+def _row(series: SeriesSummary) -> Sequence[str]:
+    name = f"{series.patient}" + (f" {series.case}" if series.case else "")
+    pixel = None if series.pixel_mm is None else series.pixel_mm[0]
+    mas = "?" if series.mas is None else "-".join(dict.fromkeys(f"{value:.0f}" for value in series.mas))
+    size = f"{series.matrix[1]}x{series.matrix[0]}"
+    numbers = [_number(value) for value in (pixel, series.thickness_mm, series.spacing_mm, series.kvp)]
+    return [name, f"{series.slices}", size, *numbers, mas, series.kernel or "?", series.manufacturer or "?"]
 
 
 def _number(value: float | None) -> str:
@@ -167,7 +197,13 @@ def leakage(
 @data_app.command()
 def download(
     collection: Annotated[str, typer.Argument(help="For example LDCT-and-Projection-data, rider_pilot or c4kc_kits.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the patients; what is there already is not fetched again.")],
+    output: Annotated[Path | None, typer.Argument(hidden=True)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the patients; what is there already is not fetched again. Required."
+        ),
+    ] = None,
     patients: Annotated[
         list[str] | None,
         typer.Option("--patients", metavar="ID", help="Only this patient; may be given several times."),
@@ -178,7 +214,8 @@ def download(
     from lowdose.data.download import fetch as downloading
     from lowdose.data.download import imaging_data_commons
 
-    client = imaging_data_commons.ImagingDataCommons(collection, out)
+    target = output_of(out, output, "OUT")
+    client = imaging_data_commons.ImagingDataCommons(collection, target)
     names = [name for text in patients or [] for name in text.split(",") if name]
     wanted = downloading.select_series(client, collection, names)
     size = sum(series.megabytes for series in wanted) / 1000
@@ -186,7 +223,7 @@ def download(
     if dry_run:
         return
     with counting(f"series of {len(wanted)} there") as advance:
-        done = downloading.download(client, collection, out, names, advance)
-    say(f"{len(done.series) - done.present} series fetched, {done.present} were there\n{out}")
+        done = downloading.download(client, collection, target, names, advance)
+    say(f"{len(done.series) - done.present} series fetched, {done.present} were there\n{target}")
     if doi := next((series.doi for series in done.series if series.doi), ""):
         say(f"cite the collection: doi {doi}")

@@ -1,4 +1,4 @@
-"""``lowdose models``: what can be used by name, what is known of it, and models of one's own."""
+"""``lowdose models``: list models, show one, add and remove your own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 LONGEST = 300
-"""Characters of a stated fact that are printed."""
+"""Characters of a value that are printed."""
 
 models_app = typer.Typer(help="List models, show one, add or remove your own.")
 
@@ -77,7 +77,8 @@ def add(
     from lowdose.weights import user_models
 
     chosen = install.install_model(file, name)
-    say(f"added '{chosen}' to {user_models.models_folder()}\nuse it: lowdose denoise INPUT OUTPUT --model {chosen}")
+    say(f"added '{chosen}' to {user_models.models_folder()}")
+    say(f"use it: lowdose denoise INPUT --out OUTPUT --model {chosen}")
 
 
 @models_app.command()
@@ -122,7 +123,7 @@ def _range(value: tuple[float, float] | None) -> str:
 
 
 def _lines(entry: CatalogueEntry) -> list[str]:
-    """What is known of a model but its card, one fact a line."""
+    """List what the file of a model says of itself, a line each."""
     info = entry.info
     if info is None:
         return [f"{'kind':<12}{entry.origin}"]
@@ -173,7 +174,7 @@ def _listed(values: Mapping[str, Any], start: str = "") -> str:
 
 
 def _value(value: object) -> str:
-    """One fact in short: long lists are counted, long texts cut."""
+    """Shorten a value: long lists are counted, long texts cut."""
     if isinstance(value, list) and len(str(value)) > LONGEST:
         return f"{len(value)} entries"
     text = str(value)
@@ -181,7 +182,7 @@ def _value(value: object) -> str:
 
 
 def _plain(entry: CatalogueEntry) -> dict[str, Any]:
-    """For JSON: all but the card, and of the rest of a header only what is short."""
+    """Return everything but the card as plain Python; long values of the header are shortened."""
     found = asdict(entry)
     del found["card"]
     if entry.info:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import progress, say, say_all
+from lowdose.cli.terminal import output_of, progress, say
+from lowdose.errors import InvalidSetting
 
-if TYPE_CHECKING:
-    from lowdose.io.source import Source
-    from lowdose.simulation.calibration import Calibration
-
-USAGE = "simulate INPUT OUTPUT --dose 0.25, or simulate --phantom abdomen OUTPUT --dose 0.25"
+USAGE = "simulate INPUT --dose 0.25 --out OUTPUT, or simulate --phantom abdomen --dose 0.25 --out OUTPUT"
 
 
 def simulate(
-    places: Annotated[list[Path], typer.Argument(metavar="[INPUT] OUTPUT", help="INPUT is left out with --phantom.")],
     dose: Annotated[float, typer.Option(help="Fraction of the input's dose, above 0, at most 1.")],
+    places: Annotated[
+        list[Path] | None, typer.Argument(metavar="[INPUT]", help="A series; left out with --phantom.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder or file. Required.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed is other noise, and another person.")] = 0,
     kernel: Annotated[
         str, typer.Option(help="auto, b30 (soft), d45 (sharp), hann=CUTOFF (1/mm), shepp-logan or ramp.")
@@ -37,48 +37,24 @@ def simulate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Make the scan that a fraction of the dose would have given. The input is never touched."""
-    from lowdose.device import choose_device
-    from lowdose.errors import InvalidSetting
-    from lowdose.io.open_series import open_source
-    from lowdose.physics.kernels import parse_kernel
+    from lowdose import api
     from lowdose.physics.photon_counts import check_dose
-    from lowdose.physics.scanner import FITTED
-    from lowdose.simulation.calibration import calibrate, describe_scan
-    from lowdose.simulation.phantoms import ScanSettings, scan_phantom
 
     check_dose(dose)
-    if len(places) != (2 if phantom is None else 1):
-        raise InvalidSetting(f"{len(places)} place(s) given: {USAGE}")
-    if seed < 0:
-        raise InvalidSetting(f"seed {seed}: must not be negative")
-    chosen, machine = None if kernel == "auto" else parse_kernel(kernel), str(choose_device(device))
-    if phantom is None:
-        with open_source(places[0], series) as opened:
-            _series(
-                opened, places[1], calibrate(describe_scan(opened), chosen, mas, machine), dose, seed, z_correlation
-            )
+    given, wanted = list(places or []), 1 if phantom is None else 0
+    if not wanted <= len(given) <= wanted + 1 or (out is None and len(given) == wanted):
+        raise InvalidSetting(f"{len(given)} place(s) given: {USAGE}")
+    target = output_of(out, given.pop() if len(given) > wanted else None)
+    if phantom is not None:
+        with progress("scanning") as advance:
+            api.simulate_phantom(
+                phantom, target, dose=dose, seed=seed, kernel=kernel, mas=mas, slices=slices, device=device,
+                progress=advance,
+            )  # fmt: skip
         return
-    soft, scanner = FITTED["B30"]
-    scanning = ScanSettings(scanner, chosen or soft, 200.0 if mas is None else mas, dose, seed, machine)
-    with progress("scanning", slices) as advance:
-        scan_phantom(phantom, places[0], slices, scanning, advance)
-    say(f"phantom {phantom} at {scanning.mas:g} mAs and at {100 * dose:.3g}% of it -> {places[0]}")
-
-
-def _series(
-    source: Source, output: Path, calibration: Calibration, dose: float, seed: int, z_correlation: float
-) -> None:
-    import lowdose
-    from lowdose.io.open_series import open_sink
-    from lowdose.io.provenance import simulation_provenance
-    from lowdose.simulation.series import neighbour_weights, simulate_series
-
-    neighbour_weights(z_correlation)  # refused before any work
-    say_all("skipped", source.skipped)
-    say_all("warning", [*source.warnings, *calibration.warnings])
-    say(calibration.how)
-    how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
-    provenance = simulation_provenance(lowdose.__version__, dose, seed, how, calibration.warnings)
-    with open_sink(source, output, provenance) as sink, progress("simulating", len(source)) as advance:
-        simulate_series(source, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation, progress=advance)
-    say(f"{len(source)} slices at {100 * dose:.3g}% of the dose -> {output}")
+    with progress("simulating") as advance:
+        result = api.simulate_dose(
+            given[0], target, dose=dose, seed=seed, kernel=kernel, mas=mas, z_correlation=z_correlation,
+            series=series, device=device, progress=advance,
+        )  # fmt: skip
+    say(f"{result.slices} slices at {100 * dose:.3g}% of the dose -> {target}")

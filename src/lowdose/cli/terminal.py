@@ -1,35 +1,92 @@
-"""What the user sees while a command works: plain lines and a progress bar, on standard error."""
+"""What a user sees while a command works: plain lines and a progress bar, on standard error."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from lowdose.deprecations import warn_deprecated
+from lowdose.errors import InvalidSetting
+
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-MOST_LINES = 20
+MAX_LINES = 20
 INTERRUPTED = 130
 """Exit code of what was stopped by a signal, as shells have it."""
 
 
 def say(text: str) -> None:
+    """Print a line on standard error."""
     console.print(text)
 
 
 def say_all(prefix: str, lines: list[str]) -> None:
-    """Each line, up to a screenful; the rest are counted."""
-    for line in lines[:MOST_LINES]:
+    """Print each line, up to a screenful, and how many more there are."""
+    for line in lines[:MAX_LINES]:
         say(f"{prefix}: {line}")
-    if len(lines) > MOST_LINES:
-        say(f"{prefix}: and {len(lines) - MOST_LINES} more")
+    if len(lines) > MAX_LINES:
+        say(f"{prefix}: and {len(lines) - MAX_LINES} more")
+
+
+class TerminalHandler(logging.Handler):
+    """Prints what the library logs; warnings are marked."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        mark = "warning: " if record.levelno >= logging.WARNING else ""
+        say(f"{mark}{record.getMessage()}")
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar; the function it gives takes the number done so far."""
+def logging_to_terminal() -> Iterator[None]:
+    """Print what the library logs for as long as the block lasts."""
+    logger, handler = logging.getLogger("lowdose"), TerminalHandler()
+    before, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = propagate
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar from the first call on of the function that it gives, which takes (done, total)."""
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(title, total=None)
+
+    def advance(done: int, total: int) -> None:
+        if not bar.live.is_started:
+            bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def output_of(out: Path | None, positional: Path | None, name: str = "OUTPUT") -> Path:
+    """Return where a command writes: ``--out``, or a last argument, as it was spelled before.
+
+    Raises InvalidSetting when neither or both were given.
+    """
+    if out is not None and positional is not None:
+        raise InvalidSetting(f"{positional} and --out {out}: give the output once, with --out")
+    if out is None and positional is None:
+        raise InvalidSetting("--out: say where the result is to go, for example --out RESULT")
+    if out is None:
+        assert positional is not None
+        warn_deprecated(f"{name} as an argument", f"--out {positional}")
+        return positional
+    return out

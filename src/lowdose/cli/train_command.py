@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from lowdose.cli import train_anatomy, train_autoencoder, train_denoiser
 from lowdose.cli.terminal import INTERRUPTED, say
-from lowdose.cli.training import Asked
+
+
+class TrainCommand(TyperCommand):
+    """A command whose help lists the recipes and networks that there are, looked up when help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Put the names into the help of the parameters."""
+        from lowdose import recipes
+        from lowdose.training.denoisers import DENOISERS
+        from lowdose.training.recipe import DenoiserRecipe
+
+        names = recipes.recipe_names()
+        losses = [
+            name
+            for name in names
+            if isinstance(recipe := recipes.get_recipe(name), DenoiserRecipe) and recipe.accepts_any_network
+        ]
+        values = {"recipes": ", ".join(names), "any_network": ", ".join(losses), "networks": ", ".join(DENOISERS)}
+        for parameter in self.params:
+            for key, text in values.items():
+                described: Any = parameter
+                described.help = (described.help or "").replace(f"{{{key}}}", text)
+        super().format_help(ctx, formatter)
 
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="anatomy, esau_net, leda, leda_autoencoder, perceptual, red_cnn or unet.")
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe: {recipes}.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json."),
     ],
-    out: Annotated[Path, typer.Option(help="Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json.")],
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -24,7 +47,12 @@ def train(
             "do without: folders with a CT and its organ labels. For leda_autoencoder: scans of normal dose."
         ),
     ] = None,
-    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any number.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A hyperparameter, for example steps=2000; run.json lists all."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Published split whose training cases to use; 'lowdose data splits' lists them.")
     ] = None,
@@ -46,7 +74,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME[:SETTING=NUMBER,...]",
-            help="For leda and perceptual, what to train: cpce, esau_net, red_cnn (the default) or unet.",
+            help="For {any_network}: the denoiser to train, one of {networks}.",
         ),
     ] = None,
     autoencoder: Annotated[
@@ -80,28 +108,20 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
 ) -> None:
-    """Train a denoiser on pairs of scans, or on scans of normal dose alone; or the anatomy network, or LEDA's
-    autoencoder.
+    """Train a denoiser, the anatomy network or LEDA's autoencoder.
+
+    Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated).
 
     Ctrl-C saves; --resume goes on as if nothing had happened.
     """
-    from lowdose import recipes
-    from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
-    from lowdose.training.recipe import AnatomyRecipe
-    from lowdose.training.runner import MODEL_FILE, RunOptions
+    from lowdose import api
 
-    chosen = recipes.get_recipe(recipe)
-    asked = Asked(
-        recipe, out, data or [], setting or [], RunOptions(device, devices, nodes, precision, resume),
-        split, pairing, bank, start, network, autoencoder, features, size, vocabulary, clip,
+    run = api.train(
+        recipe, out, data=data, set=setting or (), split=split, pairing=pairing, bank=bank, start=start,
+        network=network, autoencoder=autoencoder, features=features, size=size, vocabulary=vocabulary, clip=clip,
+        device=device, devices=devices, nodes=nodes, precision=precision, resume=resume,
     )  # fmt: skip
-    if isinstance(chosen, AnatomyRecipe):
-        done = train_anatomy.train(asked, chosen)
-    elif isinstance(chosen, AutoencoderRecipe):
-        done = train_autoencoder.train(asked, chosen)
-    else:
-        done = train_denoiser.train(asked, chosen)
-    if not done:
+    if not run.complete:
         say(f"stopped early; continue with --resume (state in {out})")
         raise typer.Exit(INTERRUPTED)
-    say(str(out / MODEL_FILE))
+    say(str(run.weights))

@@ -1,0 +1,1 @@
+"""Training and validation data: reading, packing, simulation, augmentation and splits."""

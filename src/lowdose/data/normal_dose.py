@@ -1,4 +1,4 @@
-"""Slices of normal dose that have no low-dose partner: what a low-dose partner can be simulated from."""
+"""Normal-dose slices without a low-dose partner, from which a low-dose partner can be simulated."""
 
 from __future__ import annotations
 
@@ -19,17 +19,33 @@ from lowdose.io.dicom.patients import number_patients
 from lowdose.io.layouts import dose_of_name
 
 SHOWN = 3
+"""Number of warnings that an error message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class NormalDoseSlice:
     """One slice of normal dose.
 
-    patient: a number, the unit of every split. key: tells this slice from every other, the same in every run. series:
-    names its series, for messages, and tells it from every other. shape: (rows, columns). pixel_mm: (down the rows,
-    along the columns). thickness_mm, kernel, kvp, mas, manufacturer: as the header states them, None = not stated.
-    case: public name in the Mayo collections. read: () -> (y, x) HU, air where the scanner stored padding. stacked:
-    its place among its neighbours.
+    Attributes
+    ----------
+    patient : int
+        Patient number, the unit of every split.
+    key : str
+        Unique identifier of this slice, the same in every run.
+    series : str
+        Unique name of the series, used in messages.
+    shape : (int, int)
+        Rows and columns.
+    pixel_mm : (mm, mm) or None
+        Pixel size down the rows and along the columns; None = not stated.
+    thickness_mm, kernel, kvp, mas, manufacturer
+        As the header states them (mm, name, kV, effective mAs, name); None = not stated.
+    read : callable
+        () -> (y, x) HU, with air where the scanner stored padding.
+    case : str or None
+        Public case name in the Mayo collections.
+    stack_position : StackPosition or None
+        Position among the neighbouring slices; None = no neighbours.
     """
 
     patient: int
@@ -48,11 +64,11 @@ class NormalDoseSlice:
 
 
 def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalDoseSlice], list[str]]:
-    """(every slice of every CT series below the roots or in packs, what was left out and why).
+    """Find the normal-dose slices of all CT series below the given folders and in the given packs.
 
-    Patients are numbered from 1 over all roots together. Unpacked files live as long as ``stack``. Slices that a pack
-    holds at low dose only are left out, as are series in folders that are named as low dose. Raises NothingToRead when
-    nothing is found, IncompatiblePack.
+    Returns (slices, warnings about what was left out and why). Patients are numbered from 1 over all roots together.
+    Unpacked files live as long as ``stack``. Slices that a pack holds at low dose only are left out, as are series in
+    folders whose names say low dose. Raises NothingToRead when nothing is found, and IncompatiblePack.
     """
     warnings: list[str] = []
     known: list[Series | SeriesRow] = []
@@ -61,61 +77,64 @@ def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[No
         if is_pack(root):
             pack = Pack(root)
             known += pack.series
-            makers += [partial(_of_pack, pack, indices) for indices in pack.by_series("full")]
+            makers += [partial(_pack_slices, pack, indices) for indices in pack.by_series("full")]
         else:
             for series in iterate_series(root, warnings, stack):
                 if _named_low(series.place, root):
                     warnings.append(f"{series.place}: is low dose by its name (left out)")
                     continue
                 known.append(series)
-                makers.append(partial(_of_series, series, root))
+                makers.append(partial(_series_slices, series, root))
     numbers = number_patients(known)
-    found = _told_apart(item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1))
+    found = _with_unique_keys(item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1))
     if not found:
-        told = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
-        raise NothingToRead(f"{', '.join(map(str, roots))}: no CT slice of normal dose found{told}")
+        details = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
+        raise NothingToRead(f"{', '.join(map(str, roots))}: no CT slice of normal dose found{details}")
     return found, warnings
 
 
 def _named_low(place: Path, root: Path) -> bool:
-    """Whether the path below the root says so, as that of one half of a pair does: 'quarter_3mm', 'low_dose'."""
+    """Check whether a folder name below the root means low dose, as in pairs: 'quarter_3mm', 'low_dose'."""
     doses = [dose_of_name(Path(part)) for part in place.relative_to(root).parts]
     return any(dose is not None and dose[0] == "low" for dose in doses)
 
 
-def _told_apart(items: Iterable[NormalDoseSlice]) -> list[NormalDoseSlice]:
-    """With keys that differ: repeated scans of one place, and copies, are numbered."""
-    seen, told = Counter[str](), []
+def _with_unique_keys(items: Iterable[NormalDoseSlice]) -> list[NormalDoseSlice]:
+    """Make all keys unique by numbering repeated scans of one position, and copies."""
+    counts, unique = Counter[str](), []
     for item in items:
-        seen[item.key] += 1
-        again = seen[item.key]
-        told.append(item if again == 1 else replace(item, key=short_hash(f"{item.key} {again}")))
-    return told
+        counts[item.key] += 1
+        count = counts[item.key]
+        unique.append(item if count == 1 else replace(item, key=short_hash(f"{item.key} {count}")))
+    return unique
 
 
-def _of_series(series: Series, root: Path, patient: int) -> list[NormalDoseSlice]:
-    """Files that state no UID are known by where they lie below the root: many archives call every scan 'ct.nii.gz'."""
-    made, items = series.acquisition, []
-    known_as = series.uid or series.place.relative_to(root.parent if root.is_file() else root).as_posix()
-    name = f"{series.place} ({short_hash(known_as)[:6]})"
-    places = stack_positions(name, series.planes, made.thickness_mm)
+def _series_slices(series: Series, root: Path, patient: int) -> list[NormalDoseSlice]:
+    """Return the slices of one series.
+
+    Files without a UID are identified by their path below the root, since many archives call every scan 'ct.nii.gz'.
+    """
+    acquisition, items = series.acquisition, []
+    identity = series.uid or series.place.relative_to(root.parent if root.is_file() else root).as_posix()
+    name = f"{series.place} ({short_hash(identity)[:6]})"
+    positions = stack_positions(name, series.planes, acquisition.thickness_mm)
     for index, plane in enumerate(series.planes):
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
         items.append(
             NormalDoseSlice(
                 patient,
-                short_hash(f"{known_as} {place}"),
+                short_hash(f"{identity} {place}"),
                 name,
                 plane.shape,
                 plane.pixel_mm,
-                made.thickness_mm,
-                made.kernel,
-                made.kvp,
+                acquisition.thickness_mm,
+                acquisition.kernel,
+                acquisition.kvp,
                 plane.mas,
-                made.manufacturer,
+                acquisition.manufacturer,
                 partial(_decode, series, index),
                 series.case,
-                places[index],
+                positions[index],
             )
         )
     return items
@@ -125,15 +144,15 @@ def _decode(series: Series, index: int) -> HU:
     return series.read(index).in_air
 
 
-def _of_pack(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalDoseSlice]:
-    """Slices of one series of a pack."""
+def _pack_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalDoseSlice]:
+    """Return the full-dose slices of one series of a pack."""
     items = []
     places = packed_stack_positions(pack, indices)
     for index, place in zip(indices, places, strict=True):
         row = pack.slices[index]
-        of = pack.series[row.series]
+        series = pack.series[row.series]
         read = partial(pack.hu, "full", index)
         name = f"{pack.path} (series {row.series})"
-        facts = (row.pixel_mm, of.thickness_mm, of.kernel, of.kvp, row.mas, of.manufacturer)
-        items.append(NormalDoseSlice(patient, row.key, name, row.shape, *facts, read, of.case, place))
+        fields = (row.pixel_mm, series.thickness_mm, series.kernel, series.kvp, row.mas, series.manufacturer)
+        items.append(NormalDoseSlice(patient, row.key, name, row.shape, *fields, read, series.case, place))
     return items

@@ -1,4 +1,4 @@
-"""Writing a pack: series after series, slice after slice, so that memory does not grow with the archive."""
+"""Writer of packs, which adds slices one by one so that memory use does not grow with the archive."""
 
 from __future__ import annotations
 
@@ -33,12 +33,23 @@ from lowdose.io.source import Plane
 
 PAIRINGS = ("folders", "none")
 SHOWN = 3
+"""Number of warnings that an error message quotes."""
 Images = Mapping[str, HU]
 
 
 @dataclass(frozen=True)
 class PackSummary:
-    """What a new pack holds, and what was left out of it and why."""
+    """Contents of a new pack.
+
+    Attributes
+    ----------
+    slices, series, patients : int
+        Numbers of each.
+    bytes : int
+        Size on disk.
+    warnings : list of str
+        What was left out, and why.
+    """
 
     slices: int
     series: int
@@ -49,7 +60,25 @@ class PackSummary:
 
 @dataclass(frozen=True)
 class _Incoming:
-    """One series on its way in. place: for messages. read: number of a slice -> its images by dose, (y, x) HU."""
+    """Series to be packed.
+
+    Attributes
+    ----------
+    place : str
+        Its folder or file, for messages.
+    uid : str
+        SeriesInstanceUID; '' where the format has none.
+    acquisition : Acquisition
+        How it was acquired.
+    keys : frozenset of str
+        Hashes that identify the patient.
+    case : str or None
+        Public case name in the Mayo collections.
+    planes : sequence of Plane
+        Geometry and tube current of each slice.
+    read : callable
+        Index of a slice -> its images by dose, (y, x) HU.
+    """
 
     place: str
     uid: str
@@ -63,23 +92,24 @@ class _Incoming:
 def write_pack(
     roots: Sequence[Path], out: Path, pairing: str, dose: str, advance: Callable[[int], None] = lambda _: None
 ) -> PackSummary:
-    """Packs what lies below the roots into the new folder ``out``, which appears whole or not at all.
+    """Pack all series below the roots into the new folder ``out``, which appears complete or not at all.
 
-    pairing: 'folders' packs pairs as ``io.pairing.search_pairs`` finds them, 'none' every CT slice, as of dose ``dose``
-    ('full' or 'low'). advance gets the number of slices so far. What cannot be read is left out and told of. Raises
-    NothingToRead when nothing is left, OutputRefused, InvalidSetting.
+    pairing: 'folders' packs the pairs that ``io.pairing.search_pairs`` finds; 'none' packs every CT slice, labelled
+    with the dose ``dose`` ('full' or 'low'). advance: called with the number of slices packed so far. What cannot be
+    read is left out and reported in the warnings. Raises NothingToRead when nothing is left, OutputRefused,
+    InvalidSetting.
     """
     _check(roots, out, pairing, dose)
     warnings: list[str] = []
     with new_folder(out) as folder:
         writer = PackWriter(folder)
         for root in roots:
-            incoming = _pairs(root, warnings) if pairing == "folders" else _singles(root, dose, warnings)
+            incoming = _paired_series(root, warnings) if pairing == "folders" else _single_series(root, dose, warnings)
             for series in incoming:
                 warnings += writer.take(series, advance)
         if not writer.slices:
-            told = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
-            raise NothingToRead(f"{', '.join(map(str, roots))}: no slice to pack{told}")
+            details = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
+            raise NothingToRead(f"{', '.join(map(str, roots))}: no slice to pack{details}")
         count = writer.finish()
         size = sum(file.stat().st_size for file in folder.iterdir())
     return PackSummary(len(writer.slices), len(writer.series), count, size, warnings)
@@ -98,7 +128,7 @@ def _check(roots: Sequence[Path], out: Path, pairing: str, dose: str) -> None:
 
 
 class PackWriter:
-    """Fills a folder with the arrays of a pack; ``finish`` completes them and writes the table."""
+    """Incremental writer of a pack's arrays; ``finish`` completes them and writes the table."""
 
     def __init__(self, folder: Path) -> None:
         self.series: list[SeriesRow] = []
@@ -108,28 +138,28 @@ class PackWriter:
         self._seen: set[str] = set()
 
     def take(self, incoming: _Incoming, advance: Callable[[int], None]) -> list[str]:
-        """Adds one series; a sentence for what was left out of it."""
-        told: list[str] = []
+        """Add one series; return a sentence for everything left out of it."""
+        warnings: list[str] = []
         before, repeated = len(self.slices), 0
         for index, plane in enumerate(incoming.planes):
             try:
                 images = {role: round_hu(hu) for role, hu in incoming.read(index).items()}
             except (LowDoseError, OSError) as error:
-                told.append(f"{error if isinstance(error, LowDoseError) else reason(error)} (left out)")
+                warnings.append(f"{error if isinstance(error, LowDoseError) else reason(error)} (left out)")
                 continue
             repeated += not self._add(incoming, index, plane, images)
             advance(len(self.slices))
         if repeated:
-            told.append(f"{incoming.place}: {repeated} slices are in the pack already (left out)")
+            warnings.append(f"{incoming.place}: {repeated} slices are in the pack already (left out)")
         if len(self.slices) > before:
-            made = incoming.acquisition
-            facts = (made.thickness_mm, made.kernel, made.kvp, made.manufacturer)
+            acquisition = incoming.acquisition
+            fields = (acquisition.thickness_mm, acquisition.kernel, acquisition.kvp, acquisition.manufacturer)
             uid = short_hash(incoming.uid or self.slices[before].key)
-            self.series.append(SeriesRow(0, incoming.case, uid, *facts, tuple(sorted(incoming.keys))))
-        return told
+            self.series.append(SeriesRow(0, incoming.case, uid, *fields, tuple(sorted(incoming.keys))))
+        return warnings
 
     def _add(self, incoming: _Incoming, index: int, plane: Plane, images: Mapping[str, Int16Image]) -> bool:
-        """Whether the slice was new."""
+        """Add one slice unless the pack already holds it; return whether it was added."""
         hashes = {role: pixel_hash(image) for role, image in images.items()}
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
         key = short_hash(f"{incoming.uid} {place} {sorted(hashes.items())}")
@@ -139,12 +169,12 @@ class PackWriter:
         shape = next(iter(images.values())).shape
         size = (shape[0], shape[1])
         rows = [self._append(array_name(role, size), image) for role, image in images.items()]
-        facts = (key, size, plane.position, plane.pixel_mm, plane.mas)
-        self.slices.append(SliceRow(len(self.series), rows[0], *facts, hashes.get("low"), hashes.get("full")))
+        fields = (key, size, plane.position, plane.pixel_mm, plane.mas)
+        self.slices.append(SliceRow(len(self.series), rows[0], *fields, hashes.get("low"), hashes.get("full")))
         return True
 
     def _append(self, name: str, image: Int16Image) -> int:
-        """Puts an image behind those of its array; its row."""
+        """Append an image to its array; return its row."""
         row = self._counts.get(name, 0)
         with (self._folder / name).open("ab") as file:
             if row == 0:
@@ -154,15 +184,15 @@ class PackWriter:
         return row
 
     def finish(self) -> int:
-        """Completes the arrays' headers, numbers the patients, writes the table; the number of patients."""
+        """Complete the array headers, number the patients and write the table; return the number of patients."""
         for name, count in self._counts.items():
             with (self._folder / name).open("r+b") as file:
-                kind = npy.read_magic(file)
+                version = npy.read_magic(file)
                 shape, _, _ = npy.read_array_header_1_0(file)
                 end = file.tell()
                 file.seek(0)
-                npy.write_array_header_1_0(file, _header(count, shape[1:]))  # NumPy leaves room for a longer count
-                if kind != (1, 0) or file.tell() != end:
+                npy.write_array_header_1_0(file, _header(count, shape[1:]))  # NumPy pads headers for this
+                if version != (1, 0) or file.tell() != end:
                     raise AssertionError(f"the header of {name} changed its length")
         numbers = number_patients(self.series)
         rows = [replace(row, patient=number + 1) for row, number in zip(self.series, numbers, strict=True)]
@@ -174,17 +204,17 @@ def _header(count: int, shape: Sequence[int]) -> dict[str, object]:
     return {"descr": "<i2", "fortran_order": False, "shape": (count, *shape)}
 
 
-def _singles(root: Path, dose: str, warnings: list[str]) -> Iterator[_Incoming]:
+def _single_series(root: Path, dose: str, warnings: list[str]) -> Iterator[_Incoming]:
     for series in iterate_series(root, warnings):
-        read, keys = partial(_single, series, dose), series.patient_keys
+        read, keys = partial(_read_single, series, dose), series.patient_keys
         yield _Incoming(str(series.place), series.uid, series.acquisition, keys, series.case, series.planes, read)
 
 
-def _single(series: Series, dose: str, index: int) -> Images:
+def _read_single(series: Series, dose: str, index: int) -> Images:
     return {dose: series.read(index).in_air}
 
 
-def _pairs(root: Path, warnings: list[str]) -> Iterator[_Incoming]:
+def _paired_series(root: Path, warnings: list[str]) -> Iterator[_Incoming]:
     found = search_pairs(root)
     warnings += found.warnings
     for pair in found.pairs:
@@ -196,11 +226,11 @@ def _pairs(root: Path, warnings: list[str]) -> Iterator[_Incoming]:
                 continue
             warnings += [f"{pair.name}: {text}" for text in series.warnings]
             planes = [series.full.planes[j] for _, j in series.pairs]
-            uid, made = str(series.full.uids.get("series", "")), series.full.acquisition
-            read = partial(_pair, paired_slices(series))
-            yield _Incoming(pair.name, uid, made, series.patient_keys, series.case, planes, read)
+            uid, acquisition = str(series.full.uids.get("series", "")), series.full.acquisition
+            read = partial(_read_pair, paired_slices(series))
+            yield _Incoming(pair.name, uid, acquisition, series.patient_keys, series.case, planes, read)
 
 
-def _pair(items: Sequence[PairedSlice], index: int) -> Images:
+def _read_pair(items: Sequence[PairedSlice], index: int) -> Images:
     low, full = items[index].read()
     return {"low": low, "full": full}

@@ -1,4 +1,4 @@
-"""Paired slices for training: found on disk, grouped by patient, decoded when first needed."""
+"""Slice pairs for training, grouped by patient and decoded when first read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,25 @@ Reader = Callable[[], tuple[HU, HU]]
 class PairedSlice:
     """One slice at two doses.
 
-    patient: a number, the unit of every split. key: tells this pair from every other, and is the same in every run.
-    read: () -> (low, full), (y, x) HU. pixel_mm and thickness_mm: None = not stated. case: public name in the Mayo
-    collections. stored: () -> (low, full) as (y, x) int16 HU, views of mapped files of which only what is looked at
-    is read; None = the pair has to be decoded. stacked: its place among its neighbours.
+    Attributes
+    ----------
+    patient : int
+        Patient number, the unit of every split.
+    key : str
+        Unique identifier of this pair, the same in every run.
+    pixel_mm : mm or None
+        Pixel size; None = not stated.
+    thickness_mm : mm or None
+        Slice thickness; None = not stated.
+    read : callable
+        () -> (low, full), each (y, x) HU.
+    case : str or None
+        Public case name in the Mayo collections.
+    stored : callable or None
+        () -> (low, full), each (y, x) int16 HU, as views of memory-mapped files: only the pixels that are accessed are
+        read. None = the pair has to be decoded.
+    stack_position : StackPosition or None
+        Position among the neighbouring slices; None = no neighbours.
     """
 
     patient: int
@@ -41,7 +56,7 @@ class PairedSlice:
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:
-    """One item for every pair of slices; each decodes its two when asked, with air where either holds padding."""
+    """Return one item per slice pair; its images are decoded on reading, with air wherever either holds padding."""
     low = series.low
     places = stack_positions(
         f"{low.path}", [low.planes[index] for index, _ in series.pairs], low.acquisition.thickness_mm
@@ -64,19 +79,21 @@ def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: StackPosit
 
 
 def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[PairedSlice]:
-    """The pairs ``indices`` of a pack as items of one patient."""
+    """Return the pairs ``indices`` of a pack as items of one patient."""
     items = []
     for index, place in zip(indices, packed_stack_positions(pack, indices), strict=True):
-        row, found = pack.slices[index], pack.series[pack.slices[index].series]
-        both = _Packed(pack, index)
+        row, series = pack.slices[index], pack.series[pack.slices[index].series]
+        pair = _PackedPair(pack, index)
         pixel = mean_side(row.pixel_mm)
-        facts = (row.key, pixel, found.thickness_mm, both.read, found.case, both.stored)
-        items.append(PairedSlice(patient, *facts, place))
+        fields = (row.key, pixel, series.thickness_mm, pair.read, series.case, pair.stored)
+        items.append(PairedSlice(patient, *fields, place))
     return items
 
 
 @dataclass(frozen=True, slots=True)
-class _Packed:
+class _PackedPair:
+    """Reader of one slice pair of a pack, which can be sent to another process."""
+
     pack: Pack
     index: int
 
@@ -88,22 +105,27 @@ class _Packed:
 
 
 class OfPatient(Protocol):
-    """A slice that is known by its patient's number and a key of its own."""
+    """Slice with a patient number and a unique key."""
 
     @property
-    def patient(self) -> int: ...
+    def patient(self) -> int:
+        """Patient number."""
+        ...
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Unique identifier of the slice, the same in every run."""
+        ...
 
 
 S = TypeVar("S", bound=OfPatient)
 
 
 def split_by_patient(items: Sequence[S], held_out: int) -> tuple[list[S], list[S]]:
-    """(training, validation): ``held_out`` whole patients, the last ones by number, never a part of one.
+    """Split slices by patient into (training, validation).
 
-    Raises InvalidSetting when no patient would be left to train on.
+    The last ``held_out`` patients by number go to validation, each with all of their slices. Raises InvalidSetting when
+    no patient would be left to train on.
     """
     patients = sorted({item.patient for item in items})
     if held_out < 0 or held_out >= len(patients):
@@ -111,12 +133,12 @@ def split_by_patient(items: Sequence[S], held_out: int) -> tuple[list[S], list[S
             f"cannot hold out {held_out} of {len(patients)} patient(s): at least one must stay for training; "
             "give more patients, or --set validation_patients=0"
         )
-    kept_back = set(patients[len(patients) - held_out :])
-    train = [item for item in items if item.patient not in kept_back]
-    return train, [item for item in items if item.patient in kept_back]
+    validation_patients = set(patients[len(patients) - held_out :])
+    train = [item for item in items if item.patient not in validation_patients]
+    return train, [item for item in items if item.patient in validation_patients]
 
 
 def fingerprint(train: Sequence[OfPatient], check: Sequence[OfPatient]) -> str:
-    """SHA-256 over which slices are trained on and which are held out: a run may only be resumed on the same."""
+    """Return the SHA-256 of the training and validation slices: a run may be resumed only on the same ones."""
     text = json.dumps([[f"{item.patient} {item.key}" for item in items] for items in (train, check)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What patches are cut from: pairs of slices, held in memory as whole numbers where they must be decoded."""
+"""Sources of training patches: paired slices with their neighbours, cached as int16 HU where they must be decoded."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from lowdose.image import HU
 Region = tuple[slice, slice]
 
 TISSUE_HU = -500
-"""HU: denser than air, lung and most of the noise in them."""
+"""HU above which a pixel counts as tissue: denser than air, lung and most of the noise in them."""
 
 
 def count_tissue_pixels(image: Int16Image) -> int:
-    """How many of a sample of the pixels of a (y, x) image in HU are denser than lung."""
+    """Count the pixels above -500 HU in a (y, x) image in HU, subsampled by four along each axis."""
     return int((image[::4, ::4] > TISSUE_HU).sum())
 
 
 class CroppedPair(NamedTuple):
-    """low, full: (2c+1, y, x) float32 HU of its own, a slice amid its neighbours.
+    """Window of a low-dose and a full-dose slice, cropped together with their neighbouring slices.
 
-    dose: low's as a fraction of full's; NaN = not known.
+    The arrays share memory with nothing else, so the receiver may write to them.
+
+    Attributes
+    ----------
+    low, full : (2c+1, y, x) float32 HU
+        The slice in the middle of its c neighbours on each side.
+    dose : float
+        Dose of ``low`` as a fraction of the dose of ``full``; NaN = unknown.
     """
 
     low: HU
@@ -36,27 +43,35 @@ class CroppedPair(NamedTuple):
 
 
 class PatchSource(Protocol):
-    """What a patch can be cut from."""
+    """Slice pair from which patches can be cropped."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(y, x) size in pixels."""
+        ...
 
     @property
     def cutoff(self) -> float | None:
-        """1/mm, where the Hann window of its kernel ends; None = not known."""
+        """Cut-off frequency (1/mm) of the Hann window of the reconstruction kernel; None = unknown."""
         ...
 
     def tissue_pixels(self, window: Region) -> int:
-        """How many of a sample of the window's pixels are tissue."""
+        """Count the tissue pixels among the subsampled pixels of a window."""
         ...
 
     def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
-        """A window of both; what is random of them comes from ``rng``."""
+        """Crop a window from both images; any randomness, such as simulated noise, is drawn from ``rng``."""
         ...
 
 
 class PatchSources(Protocol):
-    """What patches are cut from, a number of slices; ``items`` says what is known of each."""
+    """Sequence of patch sources.
+
+    Attributes
+    ----------
+    items : list of PairedSlice
+        Metadata of each source, in the same order.
+    """
 
     items: list[PairedSlice]
 
@@ -66,69 +81,80 @@ class PatchSources(Protocol):
 
 
 class StoredPair(NamedTuple):
-    """low, full: (y, x) int16, whole HU."""
+    """Low-dose and full-dose image of one slice, each (y, x) int16 in whole HU."""
 
     low: Int16Image
     full: Int16Image
 
 
 class PairInContext(NamedTuple):
-    """A pair amid its neighbours."""
+    """Slice pair with its neighbours on both sides, in order along the stack; itself in the middle."""
 
     pairs: tuple[StoredPair, ...]
 
     @property
     def middle(self) -> StoredPair:
+        """The pair without its neighbours."""
         return self.pairs[len(self.pairs) // 2]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(y, x) size in pixels."""
         return self.middle.low.shape
 
     @property
     def cutoff(self) -> None:
+        """None: the cut-off frequency of the reconstruction kernel is unknown."""
         return None
 
     def tissue_pixels(self, window: Region) -> int:
+        """Count the tissue pixels among the subsampled pixels of a window of the full-dose image."""
         return count_tissue_pixels(self.middle.full[window])
 
     def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
+        """Crop a window from the pair and its neighbours; nothing here is random, and the dose is unknown."""
         low, full = (np.stack([image[window] for image in images]) for images in zip(*self.pairs, strict=True))
         return CroppedPair(low.astype(np.float32), full.astype(np.float32))
 
 
 class SliceCache:
-    """Keeps decoded pairs as int16 up to ``budget`` bytes; those of a pack are left where they are.
+    """Patch sources that keep decoded pairs in memory as int16, up to ``budget`` bytes.
 
-    items: those of the given ones that are cut from, each amid ``context`` neighbours on each side.
+    Pairs of a pack are not copied: they are memory-mapped already. Raises InvalidSetting when no items are given.
+
+    Attributes
+    ----------
+    items : list of PairedSlice
+        Those of the given items that patches are cropped from (see ``trainable_indices``), each with ``context``
+        neighbours on each side.
     """
 
     def __init__(self, items: Sequence[PairedSlice], context: int = 0, budget: int = 1 << 30) -> None:
         if not items:
             raise InvalidSetting("no pairs to train on")
-        around = context_indices(items, context)
-        self._all = list(items)
-        self._around = [around[place] for place in trainable_indices(around)]
-        self.items = [items[place] for place in trainable_indices(around)]
+        contexts = context_indices(items, context)
+        self._all_items = list(items)
+        self._contexts = [contexts[index] for index in trainable_indices(contexts)]
+        self.items = [items[index] for index in trainable_indices(contexts)]
         self._budget = budget
-        self._held: dict[int, StoredPair] = {}
+        self._cache: dict[int, StoredPair] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> PairInContext:
-        """Slice ``index`` amid its neighbours, HU rounded to whole numbers."""
-        return PairInContext(tuple(self._pair(place) for place in self._around[index]))
+        """Return slice pair ``index`` with its neighbours, rounded to whole HU."""
+        return PairInContext(tuple(self._pair(neighbour) for neighbour in self._contexts[index]))
 
     def _pair(self, index: int) -> StoredPair:
-        stored = self._all[index].stored
+        stored = self._all_items[index].stored
         if stored is not None:
             return StoredPair(*stored())
-        if index in self._held:
-            return self._held[index]
-        low, full = self._all[index].read()
+        if index in self._cache:
+            return self._cache[index]
+        low, full = self._all_items[index].read()
         pair = StoredPair(round_hu(low), round_hu(full))
         if 2 * pair.low.nbytes <= self._budget:
             self._budget -= 2 * pair.low.nbytes
-            self._held[index] = pair
+            self._cache[index] = pair
         return pair

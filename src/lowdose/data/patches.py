@@ -1,4 +1,7 @@
-"""Random patches from paired slices. Patch n depends on (seed, n) only: not on workers, processes or resumption."""
+"""Random patches from paired slices.
+
+Patch n depends on (seed, n) only: not on the number of workers or processes, nor on whether a run was resumed.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,30 @@ from lowdose.errors import InvalidSetting
 from lowdose.image import HU
 
 MARGIN = 8
+"""Pixels cropped around each patch and cut off again, since filters are not reliable near an edge."""
 CONTEXT_DROP_RATE = 0.05
-"""Of patches with neighbours those where the slice itself stands in for them, on either side: ends of series, gaps."""
+"""Share of patches in which the slice itself replaces its neighbours, drawn for each side independently.
+
+It imitates the ends of a series and gaps in it."""
 MAX_ZOOM = 2.0
-"""By how much pixels are made larger or smaller at most."""
+"""Largest factor by which pixels are made larger or smaller."""
 UNKNOWN_PIXEL_MM = 0.75
-"""Stands in for a pixel size that the data do not state; it is not recorded as the model's range."""
+"""Pixel size (mm) assumed where the data state none; it is not recorded as part of the model's range."""
 
 
 @dataclass(frozen=True)
 class PatchVariation:
-    """How one patch is made. cutoff: 1/mm, of another kernel; pixel_mm: of other pixels; None = as they are."""
+    """Variation applied to one patch.
+
+    Attributes
+    ----------
+    gain : float
+        Factor on the noise that low dose adds (low - full).
+    cutoff : 1/mm or None
+        Cut-off frequency of the reconstruction kernel to convert to; None = keep the kernel.
+    pixel_mm : mm or None
+        Pixel size to resample to; None = keep the pixels.
+    """
 
     gain: float = 1.0
     cutoff: float | None = None
@@ -35,12 +51,19 @@ class PatchVariation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How one pair stands for many scans.
+    """Ranges of the random variations by which one slice pair represents many scans.
 
-    share: of patches that are recast to another kernel, and, as often, to other pixels (``data.transforms.kernel_conversion``). cutoff_low,
-    cutoff_high (1/mm), pixel_low, pixel_high (mm): their ranges, log-uniform; pixels change by ZOOM at most.
-    gain_low, gain_high: the noise that low dose adds (low - full) is multiplied by a factor from this range: the
-    same scan at another dose.
+    Attributes
+    ----------
+    cutoff_low, cutoff_high : 1/mm
+        Range of the cut-off frequency of the new reconstruction kernel, log-uniform.
+    gain_low, gain_high : float
+        Range of the factor on the noise that low dose adds (low - full): the same scan at another dose.
+    pixel_low, pixel_high : mm
+        Range of the new pixel size, log-uniform; pixels change by a factor of ``MAX_ZOOM`` at most.
+    share : float
+        Share of the patches that are converted to another kernel, and independently of those that are resampled to
+        other pixels (``data.transforms.kernel_conversion``).
     """
 
     cutoff_low: float = 0.6
@@ -52,42 +75,45 @@ class Augmentation:
     share: float = 0.5
 
     def draw(self, pixel_mm: float, rng: np.random.Generator) -> PatchVariation:
-        """For a patch of a slice with pixels of ``pixel_mm``."""
+        """Draw the variation of one patch of a slice with pixels of ``pixel_mm``."""
         kernel, cutoff, zoomed, pixel, gain = rng.random(5)
-        other = _between(*self.pixels(pixel_mm), pixel)
+        new_pixel_mm = _log_uniform(*self.pixels(pixel_mm), pixel)
         return PatchVariation(
             float(self.gain_low + gain * (self.gain_high - self.gain_low)),
-            _between(self.cutoff_low, self.cutoff_high, cutoff) if kernel < self.share else None,
-            other if zoomed < self.share else None,
+            _log_uniform(self.cutoff_low, self.cutoff_high, cutoff) if kernel < self.share else None,
+            new_pixel_mm if zoomed < self.share else None,
         )
 
     def pixels(self, pixel_mm: float) -> tuple[float, float]:
-        """(smallest, largest) pixels in mm that a slice with pixels of ``pixel_mm`` is recast to."""
+        """Return the (smallest, largest) pixel size in mm to which a slice with pixels of ``pixel_mm`` is resampled."""
         low, high = (
-            float(np.clip(side, pixel_mm / MAX_ZOOM, pixel_mm * MAX_ZOOM)) for side in (self.pixel_low, self.pixel_high)
+            float(np.clip(limit, pixel_mm / MAX_ZOOM, pixel_mm * MAX_ZOOM))
+            for limit in (self.pixel_low, self.pixel_high)
         )
         return low, high
 
 
-def _between(low: float, high: float, chance: float) -> float:
+def _log_uniform(low: float, high: float, chance: float) -> float:
     return float(low * (high / low) ** chance)
 
 
-def apply_variation(low: HU, full: HU, look: PatchVariation, pixel_mm: float, own: float | None, side: int) -> HU:
-    """(2c+1, k, k) HU each -> (2c+2, side, side): every low dose, then full dose of the middle slice.
+def apply_variation(low: HU, full: HU, variation: PatchVariation, pixel_mm: float, own: float | None, side: int) -> HU:
+    """Apply a variation to a patch and its neighbours.
 
-    Edges are not trustworthy over MARGIN pixels. own: cut-off of the images' kernel.
+    low, full: (2c+1, k, k) HU each. own: cut-off frequency (1/mm) of the kernel that the images were made with, None =
+    unknown. Returns (2c+2, side, side) HU: all low-dose images, then the full-dose image of the middle slice. The
+    outer ``MARGIN`` pixels are not reliable.
     """
-    if look.gain != 1:
-        low = full + np.float32(look.gain) * (low - full)
+    if variation.gain != 1:
+        low = full + np.float32(variation.gain) * (low - full)
     images = np.concatenate([low, full[len(full) // 2, None]])
-    if look.cutoff is None and side == images.shape[-1]:
+    if variation.cutoff is None and side == images.shape[-1]:
         return images
-    return convert_kernel(images, pixel_mm, cutoff=look.cutoff, own=own, side=side)
+    return convert_kernel(images, pixel_mm, cutoff=variation.cutoff, own=own, side=side)
 
 
 def drop_context(low: HU, full: HU, rng: np.random.Generator) -> None:
-    """Puts the middle one of (2c+1, k, k) images in the place of its neighbours, on either side by chance."""
+    """Replace, in place, the neighbours among (2c+1, k, k) images by the middle one, on each side at random."""
     middle = len(low) // 2
     for side in (slice(0, middle), slice(middle + 1, None)):
         if middle and rng.random() < CONTEXT_DROP_RATE:
@@ -95,40 +121,48 @@ def drop_context(low: HU, full: HU, rng: np.random.Generator) -> None:
 
 
 class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Item n -> (low (2c+1, size, size), full (1, size, size), dose), HU: random slice, place, flips, quarter turns."""
+    """Random training patches: item n is (low, full, dose), in HU.
+
+    ``low`` is (2c+1, size, size), ``full`` is (1, size, size); ``dose`` is the dose of ``low`` as a fraction of that of
+    ``full``. Slice, position, flip and quarter turns are random.
+    """
 
     def __init__(self, slices: PatchSources, size: int, augmentation: Augmentation, seed: int) -> None:
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return patch ``index``, which depends on (seed, index) only."""
         rng = np.random.default_rng((self.seed, index))
         which = int(rng.integers(len(self.slices)))
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
-        look, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
-        cut = min(round(side * (look.pixel_mm or pixel) / pixel), *images.shape)
-        low, full, dose = images.crop(self._crop(images, cut, rng), rng)
+        variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
+        crop_side = min(round(side * (variation.pixel_mm or pixel) / pixel), *images.shape)
+        low, full, dose = images.crop(self._crop(images, crop_side, rng), rng)
         drop_context(low, full, rng)
-        seen = apply_variation(low, full, look, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        turned = np.rot90(seen, int(rng.integers(4)), (1, 2))
-        both = torch.from_numpy((turned[..., ::-1] if rng.integers(2) else turned).copy())
-        return both[:-1], both[-1:], torch.tensor(dose, dtype=torch.float32)
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        rotated = np.rot90(varied, int(rng.integers(4)), (1, 2))
+        patch = torch.from_numpy((rotated[..., ::-1] if rng.integers(2) else rotated).copy())
+        return patch[:-1], patch[-1:], torch.tensor(dose, dtype=torch.float32)
 
     def _crop(self, images: PatchSource, side: int, rng: np.random.Generator) -> Region:
-        """Of two random windows the one that shows more of the body: much of a slice is air."""
-        least = self.size + 2 * MARGIN
-        if min(images.shape) < least:
+        """Choose, of two random windows, the one with more tissue, since much of a slice is air."""
+        smallest = self.size + 2 * MARGIN
+        if min(images.shape) < smallest:
             raise InvalidSetting(
                 f"slices of {images.shape} pixels are too small for patches of {self.size} + {2 * MARGIN}"
             )
-        places = [[int(rng.integers(n - side + 1)) for n in images.shape] for _ in range(2)]
-        windows = [(slice(y, y + side), slice(x, x + side)) for y, x in places]
+        corners = [[int(rng.integers(n - side + 1)) for n in images.shape] for _ in range(2)]
+        windows = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
         return max(windows, key=images.tissue_pixels)
 
 
 def batches(
     patches: Patches, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[PairedBatch]:
-    """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world patches."""
+    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
+
+    ``size`` is the batch size of one process; all processes together see size * world patches a step.
+    """
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
     for low, full, dose in DataLoader(patches, batch_sampler=indices, num_workers=workers):
         yield PairedBatch(low, full, dose)

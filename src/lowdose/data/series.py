@@ -1,4 +1,4 @@
-"""Every CT series below a folder, however it lies there; slices decode one by one, and what cannot be read is told."""
+"""Search for CT series below a folder, in any layout; slices are decoded one by one and unreadable files reported."""
 
 from __future__ import annotations
 
@@ -28,14 +28,29 @@ from lowdose.io.source import Plane
 from lowdose.io.zip_files import extract_zip
 
 SHOWN = 5
-"""How many unreadable files of one folder are named; the rest are counted."""
+"""Number of unreadable files of one folder that are named; the rest are only counted."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One CT series. place: its folder or file, for messages. uid: '' where the format has none.
+    """One CT series.
 
-    case: public name in the Mayo collections. read: number of a slice -> the slice, decoded then.
+    Attributes
+    ----------
+    place : Path
+        Its folder or file, for messages.
+    uid : str
+        SeriesInstanceUID; '' where the format has none.
+    acquisition : Acquisition
+        How it was acquired, as its header states.
+    patient_keys : frozenset of str
+        Hashes that identify the patient (``io.dicom.patients``).
+    case : str or None
+        Public case name in the Mayo collections.
+    planes : list of Plane
+        Geometry and tube current of each slice.
+    read : callable
+        Index of a slice -> the slice, decoded on the call.
     """
 
     place: Path
@@ -48,16 +63,17 @@ class Series:
 
 
 def iterate_series(root: Path, warnings: list[str], stack: ExitStack | None = None) -> Iterator[Series]:
-    """The CT series of a folder, one after another, each read as it comes; of a DICOM, NIfTI, NumPy or zip file, too.
+    """Yield the CT series of a folder, or of a single DICOM, NIfTI, NumPy or zip file, one by one.
 
-    A series that lies in several folders comes in as many parts. What is no CT image is passed over, what is one and
-    cannot be read is added to ``warnings``. Unpacked files live as long as ``stack``; without one, until the next
-    series is taken. Raises NothingToRead when ``root`` is not there, CannotDecode when a folder cannot be listed.
+    A series that lies in several folders is yielded in as many parts. Files that are not CT images are skipped; CT
+    images that cannot be read are added to ``warnings``. Unpacked files live as long as ``stack``; without one, until
+    the next series is requested. Raises NothingToRead when ``root`` does not exist, and CannotDecode when a folder
+    cannot be listed.
     """
     if not root.exists():
         raise NothingToRead(f"{root}: no such file or folder")
     if root.is_file():
-        yield from _of_files(root.parent, [root], root.name, warnings, stack)
+        yield from _file_series(root.parent, [root], root.name, warnings, stack)
         return
     for folder, children, files in walk_folders(root):
         if is_pack(folder):
@@ -65,42 +81,44 @@ def iterate_series(root: Path, warnings: list[str], stack: ExitStack | None = No
             warnings.append(f"{folder}: a pack within a folder is passed over; name it by itself")
             continue
         name = f"{root.resolve().name}/{folder.relative_to(root).as_posix()}"
-        yield from _of_files(folder, files, name, warnings, stack)
+        yield from _file_series(folder, files, name, warnings, stack)
 
 
-def _of_files(
+def _file_series(
     folder: Path, files: Sequence[Path], name: str, warnings: list[str], stack: ExitStack | None
 ) -> Iterator[Series]:
     arrays = {file: file.name.lower().endswith(ENDINGS) for file in files}
-    yield from _dicom(folder, [file for file in files if not arrays[file]], name, warnings)
+    yield from _dicom_series(folder, [file for file in files if not arrays[file]], name, warnings)
     for file in filter(arrays.get, files):
-        with ExitStack() as own:
-            keeper = own if stack is None else stack
+        with ExitStack() as file_stack:
+            keeper = file_stack if stack is None else stack
             if file.name.lower().endswith(".zip"):
-                yield from _of_zip(file, warnings, keeper)
+                yield from _zip_series(file, warnings, keeper)
                 continue
             try:
                 source = keeper.enter_context(open_source(file))
             except LowDoseError as error:
                 warnings.append(f"{error} (left out)")
                 continue
-            yield _series(file, "", source.acquisition, frozenset(), f"{name}/{file.name}", source.planes, source.read)
+            yield _make_series(
+                file, "", source.acquisition, frozenset(), f"{name}/{file.name}", source.planes, source.read
+            )
 
 
-def _of_zip(file: Path, warnings: list[str], keeper: ExitStack) -> Iterator[Series]:
+def _zip_series(file: Path, warnings: list[str], keeper: ExitStack) -> Iterator[Series]:
     unpacked = Path(keeper.enter_context(TemporaryDirectory(prefix="lowdose-"))) / file.name
     unpacked.mkdir()
-    told: list[str] = []
+    zip_warnings: list[str] = []
     try:
         extract_zip(file, unpacked)
-        for series in iterate_series(unpacked, told, keeper):
+        for series in iterate_series(unpacked, zip_warnings, keeper):
             yield replace(series, place=file / series.place.relative_to(unpacked))
     except LowDoseError as error:
-        told.append(f"{error} (left out)")
-    warnings += [text.replace(str(unpacked), str(file)) for text in told]
+        zip_warnings.append(f"{error} (left out)")
+    warnings += [text.replace(str(unpacked), str(file)) for text in zip_warnings]
 
 
-def _series(
+def _make_series(
     place: Path,
     uid: str,
     acquisition: Acquisition,
@@ -114,8 +132,8 @@ def _series(
     return Series(place, uid, acquisition, keys, case, planes, read)
 
 
-def _dicom(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
-    """The series among the DICOM files of one folder, each complete but for files that cannot be read."""
+def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
+    """Yield the series among the DICOM files of one folder, complete except for files that cannot be read."""
     by_uid: dict[str, list[DicomFile]] = defaultdict(list)
     faults: list[str] = []
     with suppress_pydicom_warnings():
@@ -141,17 +159,23 @@ def _dicom(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) 
         images, _ = sort_by_position([image for file in found for image in file.images])
         keys = frozenset[str]().union(*(file.patient_keys for file in found))
         planes = [image.plane for image in images]
-        yield _series(folder, uid, _acquisition(found[0], images), keys, name, planes, partial(_read, images))
+        yield _make_series(
+            folder, uid, _acquisition(found[0], images), keys, name, planes, partial(_read_slice, images)
+        )
 
 
 def _acquisition(file: DicomFile, images: Sequence[SliceHeader]) -> Acquisition:
-    """What the series states; multi-frame files state the thickness of each frame."""
-    made = file.acquisition
-    return made if made.thickness_mm is not None else replace(made, thickness_mm=images[0].thickness_mm)
+    """Return the acquisition that a series states; multi-frame files state the slice thickness for each frame."""
+    acquisition = file.acquisition
+    return (
+        acquisition
+        if acquisition.thickness_mm is not None
+        else replace(acquisition, thickness_mm=images[0].thickness_mm)
+    )
 
 
-def _read(images: Sequence[SliceHeader], index: int) -> Slice:
-    """Opens the file of one slice alone, so that no other can keep it from being read."""
+def _read_slice(images: Sequence[SliceHeader], index: int) -> Slice:
+    """Read one slice from its own file only, so that a fault in another file cannot prevent it."""
     image = images[index]
     source = DicomSource(image.path)
     return source.read(next(i for i, other in enumerate(source.images) if other.frame == image.frame))

@@ -1,4 +1,7 @@
-"""Pairs from normal-dose slices alone: the low dose is simulated, per patch from a noise bank or once, exactly."""
+"""Slice pairs from normal-dose slices alone, with simulated low dose.
+
+For training, low dose is simulated for each patch from a noise bank; for validation, once and exactly.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,23 @@ from lowdose.image import HU, mean_side
 from lowdose.io.messages import reason
 
 VALIDATION_DOSES = (0.05, 0.1, 0.25, 0.5)
-"""Dose fractions of the pairs on which a model is judged."""
+"""Dose fractions of the validation pairs, used in turn."""
 
 
 @dataclass(frozen=True)
 class DoseDistribution:
-    """Which doses patches get: log-uniform from ``low`` to ``high``, so that each halving is seen as often, and full
-    dose in a share ``full`` of them, where there is nothing to remove.
+    """Distribution of the simulated dose of patches.
 
-    flux_low, flux_high: the photons of the scan are taken to be so many times as many, log-uniform: exposures are not
-    known exactly, and other patients and scanners let other numbers through. Where they are fewer, full dose gets the
-    noise that this adds, so that a noisy target too belongs to its input.
+    Attributes
+    ----------
+    low, high : float
+        Range of the dose fraction, log-uniform, so that each halving of dose is equally frequent.
+    full : float
+        Share of the patches at full dose, where there is no noise to remove.
+    flux_low, flux_high : float
+        Range of the factor on the number of photons of the scan, log-uniform: exposures are not known exactly, and the
+        number of photons that reach the detector varies with patient and scanner. With fewer photons (a factor below
+        1), the full-dose image gets the noise that this adds, so that a noisy target still matches its input.
     """
 
     low: float = 0.05
@@ -42,28 +51,31 @@ class DoseDistribution:
     flux_high: float = 2.0
 
     def draw(self, rng: np.random.Generator) -> tuple[float, float]:
-        """(dose fraction, factor on the photons)."""
-        whole, where, photons = rng.random(3)
-        dose = 1.0 if whole < self.full else float(self.low * (self.high / self.low) ** where)
+        """Draw (dose fraction, factor on the number of photons)."""
+        is_full, position, photons = rng.random(3)
+        dose = 1.0 if is_full < self.full else float(self.low * (self.high / self.low) ** position)
         return min(dose, 1.0), float(self.flux_low * (self.flux_high / self.flux_low) ** photons)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedSlice(PairedSlice):
-    """A pair that is yet to be made: both its images are the ``normal`` one until a dose is chosen."""
+    """Slice pair to be simulated: both images are the ``normal`` one until a dose is chosen."""
 
     normal: NormalDoseSlice
 
 
 def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedSlice], list[str]]:
-    """(an item for each slice that states its pixel size, what was left out). Raises NothingToRead without any."""
+    """Return an item for each slice that states its pixel size, and warnings about those left out.
+
+    Raises NothingToRead when no slice states it.
+    """
     items = [
         SimulatedSlice(
             item.patient,
             item.key,
             mean_side(item.pixel_mm),
             item.thickness_mm,
-            partial(_twice, item),
+            partial(_normal_pair, item),
             item.case,
             stack_position=item.stack_position,
             normal=item,
@@ -72,32 +84,37 @@ def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedS
         if item.pixel_mm is not None
     ]
     unsized = Counter(item.series for item in normal if item.pixel_mm is None)
-    told = [f"{series}: {count} slices state no pixel size, so no rays can be drawn (left out)"
+    warnings = [f"{series}: {count} slices state no pixel size, so no rays can be drawn (left out)"
             for series, count in unsized.items()]  # fmt: skip
     if not items:
-        raise NothingToRead(f"no slice states its pixel size ({told[0]}); convert the data to DICOM or NIfTI")
-    return items, told
+        raise NothingToRead(f"no slice states its pixel size ({warnings[0]}); convert the data to DICOM or NIfTI")
+    return items, warnings
 
 
-def _twice(item: NormalDoseSlice) -> tuple[HU, HU]:
+def _normal_pair(item: NormalDoseSlice) -> tuple[HU, HU]:
     hu = item.read()
     return hu, hu
 
 
 class SimulatedSlices:
-    """What patches are cut from: slices of a bank, each time at another dose. ``items`` that the bank lacks are out.
+    """Patch sources from the slices of a noise bank, with ``context`` neighbours on each side.
 
-    Each is amid ``context`` neighbours on each side. Raises NothingToRead when none is left.
+    Every patch gets another dose. Raises NothingToRead when the bank holds none of the given items.
+
+    Attributes
+    ----------
+    items : list of PairedSlice
+        Those of the given items that the bank holds and that patches are cropped from (see ``trainable_indices``).
     """
 
     def __init__(
         self, bank: NoiseBank, items: Sequence[SimulatedSlice], doses: DoseDistribution, context: int = 0
     ) -> None:
         built = [item for item in items if item.key in bank.built]
-        around = context_indices(built, context)
-        learned = trainable_indices(around)
-        self.items: list[PairedSlice] = [built[place] for place in learned]
-        self._keys = [[built[other].key for other in around[place]] for place in learned]
+        contexts = context_indices(built, context)
+        trainable = trainable_indices(contexts)
+        self.items: list[PairedSlice] = [built[index] for index in trainable]
+        self._keys = [[built[other].key for other in contexts[index]] for index in trainable]
         self._bank, self._doses = bank, doses
         if not self.items:
             why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")
@@ -109,15 +126,23 @@ class SimulatedSlices:
     def __getitem__(self, index: int) -> SimulatedPatchSource:
         slices = {key: self._bank[key] for key in self._keys[index]}
         place = self.items[index].stack_position
-        seen = tuple(slices[key] for key in self._keys[index])
-        return SimulatedPatchSource(seen, self._doses, place.overlap if place else 0.0)
+        context = tuple(slices[key] for key in self._keys[index])
+        return SimulatedPatchSource(context, self._doses, place.overlap if place else 0.0)
 
 
 class SimulatedPatchSource(NamedTuple):
-    """One slice amid its neighbours, itself in their place where it has none, and the doses it may get.
+    """Slice with its neighbours, from which pairs at random doses are simulated.
 
-    overlap: the correlation of its noise with that of a neighbour, in full dose and so in what low dose adds. Were it
-    less in the latter, neighbours would tell the two apart.
+    Attributes
+    ----------
+    slices : tuple of NoisySlice
+        The slice in the middle of its neighbours; the slice itself replaces missing neighbours.
+    doses : DoseDistribution
+        Distribution of the simulated dose.
+    overlap : float
+        Correlation of the noise with that of a neighbouring slice, in the full-dose image and, equally, in the noise
+        that low dose adds. If the added noise were correlated less, a network could use the neighbours to separate it
+        from the noise of the full-dose image.
     """
 
     slices: tuple[NoisySlice, ...]
@@ -126,73 +151,81 @@ class SimulatedPatchSource(NamedTuple):
 
     @property
     def middle(self) -> NoisySlice:
+        """The slice without its neighbours."""
         return self.slices[len(self.slices) // 2]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(y, x) size in pixels."""
         return self.middle.planes.shape[1:]
 
     @property
     def cutoff(self) -> float | None:
+        """Cut-off frequency (1/mm) of the Hann window of the reconstruction kernel; None = unknown."""
         return self.middle.cutoff
 
     def tissue_pixels(self, window: Region) -> int:
+        """Count the tissue pixels among the subsampled pixels of a window of the full-dose image."""
         return count_tissue_pixels(self.middle.planes[FULL_DOSE_PLANE][window])
 
     def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
-        """A window at a random dose, one for all slices; at full dose the two images are equal to the last bit.
+        """Simulate a window at a random dose, the same for all slices.
 
-        The dose it tells is the one by which low's noise is the louder: more photons than were calibrated (flux > 1)
-        make the noise that is added less, and not the noise that full dose has.
+        At full dose the two images are equal to the last bit. The returned dose is defined by the noise: the variance
+        in ``low`` is 1 / dose times that in ``full``. It differs from the simulated dose where there are more photons
+        than were calibrated (flux > 1): this reduces the added noise, but not the noise that full dose already has.
         """
         dose, flux = self.doses.draw(rng)
-        own = _added(self.middle, window, dose, flux, rng)
-        shared, alone = self.overlap, (1 - self.overlap**2) ** 0.5
+        middle_noise = _added_noise(self.middle, window, dose, flux, rng)
+        shared, independent = self.overlap, (1 - self.overlap**2) ** 0.5
         full, low = [], []
-        for one in self.slices:
-            added = own if one is self.middle else shared * own + alone * _added(one, window, dose, flux, rng)
-            full.append(one.full(window) + added[0])
-            low.append(full[-1] + added[1])
-        louder = 1 + (1 / dose - 1) / max(flux, 1.0)
-        return CroppedPair(np.stack(low), np.stack(full), 1 / louder)
+        for noisy_slice in self.slices:
+            noise = middle_noise
+            if noisy_slice is not self.middle:
+                noise = shared * middle_noise + independent * _added_noise(noisy_slice, window, dose, flux, rng)
+            full.append(noisy_slice.full(window) + noise[0])
+            low.append(full[-1] + noise[1])
+        variance_ratio = 1 + (1 / dose - 1) / max(flux, 1.0)
+        return CroppedPair(np.stack(low), np.stack(full), 1 / variance_ratio)
 
 
-def _added(item: NoisySlice, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
-    """(2, y, x): the noise that full dose gets where there are fewer photons, and what low dose adds to that."""
-    none = np.zeros([part.stop - part.start for part in window], np.float32)
-    fewer = item.noise(window, flux, 1.0, rng) if flux < 1 else none
-    return np.stack([fewer, none if dose == 1.0 else item.noise(window, dose, flux, rng)])
+def _added_noise(item: NoisySlice, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
+    """Return (2, y, x) HU: the noise added to full dose where there are fewer photons, and that added by low dose."""
+    no_noise = np.zeros([part.stop - part.start for part in window], np.float32)
+    full_noise = item.noise(window, flux, 1.0, rng) if flux < 1 else no_noise
+    return np.stack([full_noise, no_noise if dose == 1.0 else item.noise(window, dose, flux, rng)])
 
 
 def validation_pairs(
     around: Sequence[Sequence[tuple[SimulatedSlice, CalibratedSlice]]], seed: int
 ) -> tuple[list[list[PairedSlice]], list[str]]:
-    """(pairs by the exact simulator, each amid its neighbours at the same dose, what was left out).
+    """Simulate validation pairs with the exact simulator.
 
-    around: slices as ``context_indices`` gives them. The doses are those of ASSESSED in turn; the noise depends on
-    (seed, key) only. Every pair is made here, once, and kept.
+    around: for each pair, its slice with its neighbours, in the order of ``context_indices``. Returns (pairs, each with
+    its neighbours at the same dose; warnings about those left out). The doses are those of ``VALIDATION_DOSES`` in
+    turn; the noise depends on (seed, key) only. Every pair is simulated here, once, and kept in memory.
     """
-    found, told = list[list[PairedSlice]](), list[str]()
-    for number, seen in enumerate(around):
+    found, warnings = list[list[PairedSlice]](), list[str]()
+    for number, context in enumerate(around):
         dose = VALIDATION_DOSES[number % len(VALIDATION_DOSES)]
-        pairs = {item.key: _exact_pair(item, scan, dose, seed) for item, scan in seen}
+        pairs = {item.key: _exact_pair(item, scan, dose, seed) for item, scan in context}
         try:
             for pair in pairs.values():
                 pair.read()
         except (LowDoseError, OSError) as error:
             why = str(error) if isinstance(error, LowDoseError) else reason(error)
-            told.append(f"{seen[0][0].normal.series}: {why} (left out of validation)")
+            warnings.append(f"{context[0][0].normal.series}: {why} (left out of validation)")
             continue
-        found.append([pairs[item.key] for item, _ in seen])
-    return found, told
+        found.append([pairs[item.key] for item, _ in context])
+    return found, warnings
 
 
 def _exact_pair(item: SimulatedSlice, scan: CalibratedSlice, dose: float, seed: int) -> PairedSlice:
-    read = cache(partial(_exact, item.normal, scan, dose, seed))
+    read = cache(partial(_simulate_exactly, item.normal, scan, dose, seed))
     return PairedSlice(item.patient, item.key, item.pixel_mm, item.thickness_mm, read, item.case)
 
 
-def _exact(item: NormalDoseSlice, scan: CalibratedSlice, dose: float, seed: int) -> tuple[HU, HU]:
+def _simulate_exactly(item: NormalDoseSlice, scan: CalibratedSlice, dose: float, seed: int) -> tuple[HU, HU]:
     hu, pixel_mm = item.read(), item.pixel_mm
     assert pixel_mm is not None  # simulated_slices leaves such out
     return scan.simulator.simulate(hu, pixel_mm, exposure=scan.exposure, dose=dose, seed=seed, key=item.key), hu

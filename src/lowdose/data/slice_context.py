@@ -1,4 +1,4 @@
-"""Slices of a training set amid their neighbours: which items see which others."""
+"""Neighbouring slices of the items of a training set, which a network sees beside the slice that it denoises."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from lowdose.io.source import Plane
 
 
 class StackPosition(NamedTuple):
-    """name: of an unbroken stack of neighbouring slices. place: in it. overlap: of two neighbours, as a share of one.
+    """Position of a slice in an unbroken stack of neighbouring slices.
 
-    Slices that are thicker than the step between them are made of the same photons in part, so they share noise.
+    Attributes
+    ----------
+    name : str
+        Name of the stack.
+    place : int
+        Index within the stack.
+    overlap : float
+        Overlap of two neighbouring slices, as a fraction of the slice thickness. Slices that are thicker than the step
+        between them are reconstructed in part from the same photons, so they share noise.
     """
 
     name: str
@@ -24,28 +32,33 @@ class StackPosition(NamedTuple):
 
 
 class HasStackPosition(Protocol):
-    """A slice that knows its place in a stack; None = it has no neighbours."""
+    """Slice with a position in a stack."""
 
     @property
-    def stack_position(self) -> StackPosition | None: ...
+    def stack_position(self) -> StackPosition | None:
+        """Position among the neighbouring slices; None = no neighbours."""
+        ...
 
 
 def stack_positions(name: str, planes: Sequence[Plane], thickness_mm: float | None) -> list[StackPosition]:
-    """The place of every slice of a series in its stack, in order; ``name`` tells the series from every other."""
+    """Return the stack position of every slice of a series, in order; ``name`` must be unique to the series."""
     links = linked_slices(planes, thickness_mm)
     steps = [abs(other.position - one.position) for (one, other), link in zip(pairwise(planes), links, strict=True)
              if link and one.position is not None and other.position is not None]  # fmt: skip
     overlap = max(0.0, 1 - median(steps) / thickness_mm) if steps and thickness_mm else 0.0
     number = place = 0
-    found = [StackPosition(f"{name} {number}", place, overlap)] if planes else []
+    positions = [StackPosition(f"{name} {number}", place, overlap)] if planes else []
     for link in links:
         number, place = (number, place + 1) if link else (number + 1, 0)
-        found.append(StackPosition(f"{name} {number}", place, overlap))
-    return found
+        positions.append(StackPosition(f"{name} {number}", place, overlap))
+    return positions
 
 
 def packed_stack_positions(pack: Pack, indices: Sequence[int]) -> list[StackPosition]:
-    """The same of slices of one series of a pack, which does not say how slices are turned: all alike."""
+    """Return the stack positions of slices of one series of a pack.
+
+    A pack does not store the orientation of slices, so all slices of a series are taken to have the same one.
+    """
     rows = [pack.slices[index] for index in indices]
     planes = [Plane(row.shape, row.pixel_mm, position=row.position) for row in rows]
     series = rows[0].series if rows else 0
@@ -53,37 +66,38 @@ def packed_stack_positions(pack: Pack, indices: Sequence[int]) -> list[StackPosi
 
 
 def context_indices(items: Sequence[HasStackPosition], context: int) -> list[list[int]]:
-    """Of each item the 2 * context + 1 items that stand for it and its neighbours, in order along the stack.
+    """Return for each item the indices of its 2 * context + 1 slices of context, in order along the stack.
 
-    From the first that is missing on, on either side, the item itself stands in, as at inference
-    (``io.neighbours.context_of``).
+    The item itself is in the middle. On either side, it also replaces the first missing neighbour and all beyond it, as
+    at inference (``io.neighbours.context_of``).
     """
     places = {item.stack_position: place for place, item in enumerate(items) if item.stack_position is not None}
-    found = []
+    contexts = []
     for place, item in enumerate(items):
-        below, above = (_along(places, item.stack_position, side * context) for side in (-1, 1))
-        alone = ([place] * (context - len(side)) for side in (below, above))
-        found.append([*next(alone), *reversed(below), place, *above, *next(alone)])
-    return found
+        below, above = (_neighbours(places, item.stack_position, side * context) for side in (-1, 1))
+        padding = ([place] * (context - len(side)) for side in (below, above))
+        contexts.append([*next(padding), *reversed(below), place, *above, *next(padding)])
+    return contexts
 
 
-def _along(places: dict[StackPosition, int], start: StackPosition | None, steps: int) -> list[int]:
-    """From the slice next to ``start`` on, as far as there are any, at most ``abs(steps)``."""
-    found: list[int] = []
+def _neighbours(places: dict[StackPosition, int], start: StackPosition | None, steps: int) -> list[int]:
+    """Return the indices of up to ``abs(steps)`` neighbours of ``start`` on one side, nearest first, up to a gap."""
+    neighbours: list[int] = []
     side = 1 if steps > 0 else -1
-    while start is not None and len(found) < abs(steps):
+    while start is not None and len(neighbours) < abs(steps):
         start = start._replace(place=start.place + side)
         if start not in places:
             break
-        found.append(places[start])
-    return found
+        neighbours.append(places[start])
+    return neighbours
 
 
 def trainable_indices(around: Sequence[Sequence[int]]) -> list[int]:
-    """Which of the items, whose ``context_indices`` these are, to learn to denoise.
+    """Choose the items to train on.
 
-    All, but for those that lack a neighbour beside one that lacks none: of three slices taken out of a series the
-    middle one, which shows the same anatomy and is what nearly all slices of a whole series are like.
+    around: the ``context_indices`` of all items. An item that lacks a neighbour is left out if one of its own
+    neighbours has a complete context. So, of three slices taken out of a series, only the middle one is used: it shows
+    the same anatomy, and it has neighbours on both sides as nearly all slices of a whole series do.
     """
-    whole = {place for place, seen in enumerate(around) if len(set(seen)) == len(seen)}
-    return [place for place, seen in enumerate(around) if place in whole or whole.isdisjoint(seen)]
+    complete = {place for place, indices in enumerate(around) if len(set(indices)) == len(indices)}
+    return [place for place, indices in enumerate(around) if place in complete or complete.isdisjoint(indices)]

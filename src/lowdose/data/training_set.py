@@ -1,4 +1,4 @@
-"""From folders and packs to the items of a training run: the one place where a run finds its data."""
+"""Opening of the folders and packs that a training run reads its slices from."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lowdose.data.apply_split import apply_split
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.pack.index import SeriesRow
 from lowdose.data.pack.reader import Pack, is_pack
 from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
 from lowdose.data.simulated import simulated_slices
-from lowdose.data.splits.published import apply_split, find_split
+from lowdose.data.splits.published import find_split
 from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.dicom.patients import number_patients
 from lowdose.io.pairing import PairedSeries, open_pairs, search_pairs
@@ -23,8 +24,17 @@ PAIRINGS = ("folders", "simulated")
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Items to train on and what to know of them. validation_patients: how many patients, the last by number, the
-    split holds out for validation; None = there is no split, the recipe decides.
+    """Slices of a training run, including those held out for validation.
+
+    Attributes
+    ----------
+    items : list of PairedSlice
+        All slices.
+    warnings : list of str
+        What was left out, and other remarks on the data.
+    validation_patients : int or None
+        Number of patients, the last by number, that the split holds out for validation; None = there is no split, and
+        the recipe decides.
     """
 
     items: list[PairedSlice]
@@ -35,22 +45,23 @@ class TrainingSet:
 def open_training_set(
     stack: ExitStack, roots: Sequence[Path], split: str | None = None, pairing: str = "folders"
 ) -> TrainingSet:
-    """What lies below the roots or in packs, open for as long as ``stack`` lives; patients numbered over all of it.
+    """Open all slices below the given folders and in the given packs, and number the patients over all of them.
 
-    pairing: 'folders' finds pairs of scans, 'simulated' single slices of normal dose, as ``SimulatedSlice``. Raises any
+    Files stay open for as long as ``stack`` lives. split: name of a published split to apply. pairing: 'folders' finds
+    pairs of scans, 'simulated' finds single slices of normal dose and returns them as ``SimulatedSlice``. Raises any
     of the input errors of ``lowdose.errors``.
     """
     if pairing not in PAIRINGS:
         raise InvalidSetting(f"--pairing {pairing}: must be one of {', '.join(PAIRINGS)}")
     chosen = None if split is None else find_split(split)
-    items, warnings = _found_pairs(stack, roots) if pairing == "folders" else _found_normal(stack, roots)
+    items, warnings = _open_pairs(stack, roots) if pairing == "folders" else _open_normal_dose(stack, roots)
     if chosen is None:
         return TrainingSet(items, warnings, None)
-    items, held_out, told = apply_split(items, chosen)
-    return TrainingSet(items, warnings + told, held_out)
+    items, held_out, split_warnings = apply_split(items, chosen)
+    return TrainingSet(items, warnings + split_warnings, held_out)
 
 
-def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+def _open_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
     warnings: list[str] = []
     known: list[PairedSeries | SeriesRow] = []
     makers: list[Callable[[int], list[PairedSlice]]] = []
@@ -67,16 +78,16 @@ def _found_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSl
         for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in found.pairs]):
             warnings += [f"{series.name}: {text}" for text in series.warnings]
             known.append(series)
-            makers.append(partial(_of, series))
+            makers.append(partial(_patient_slices, series))
     numbers = number_patients(known)
     return [item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1)], warnings
 
 
-def _found_normal(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+def _open_normal_dose(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
     normal, warnings = normal_dose_slices(stack, roots)
-    items, told = simulated_slices(normal)
-    return list(items), warnings + told
+    items, left_out = simulated_slices(normal)
+    return list(items), warnings + left_out
 
 
-def _of(series: PairedSeries, patient: int) -> list[PairedSlice]:
+def _patient_slices(series: PairedSeries, patient: int) -> list[PairedSlice]:
     return paired_slices(replace(series, patient=patient))

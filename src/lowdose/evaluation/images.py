@@ -1,4 +1,4 @@
-"""Low dose, each model and full dose against each other: one tidy table, and the slices to show."""
+"""Compare low dose and each model with full dose: one tidy table of numbers, and the slices to show."""
 
 from __future__ import annotations
 
@@ -61,20 +61,21 @@ class ImageEvaluation:
     warnings: list[str] = field(default_factory=list)
 
     def values(self, metric: str, image: str, case: str | None = None) -> tuple[list[float], list[int]]:
-        """The slices' values of one metric of one image, and the patient of each."""
+        """Return the values of one metric of one image, slice by slice, and the patient of each."""
         chosen = [row for row in self.rows if row.metric == metric and row.image == image and case in (None, row.case)]
         return [row.value for row in chosen], [row.patient for row in chosen]
 
     def summary(self, metric: str, image: str, case: str | None = None) -> Summary | None:
-        """Mean, SD and interval; None where nothing was measured."""
+        """Summarise a metric by mean, SD and interval; None where nothing was measured."""
         values, patients = self.values(metric, image, case)
         return summarise(values, patients, seed=0) if values else None
 
     def metrics(self) -> list[str]:
-        """Names in the order they were measured."""
+        """List the metrics in the order they were measured."""
         return list(dict.fromkeys(row.metric for row in self.rows))
 
     def cases(self) -> list[str]:
+        """List the cases in the order they were measured."""
         return list(dict.fromkeys(row.case for row in self.rows))
 
 
@@ -131,7 +132,7 @@ def fit_models_to_case(case: PairedSeries, models: Sequence[LoadedModel]) -> lis
 
 
 def low_dose_windows(case: PairedSeries, models: Sequence[LoadedModel]) -> Iterator[list[Slice]]:
-    """The low-dose slice of every pair amid as many neighbours of its own series as any of the models looks at."""
+    """Yield the low-dose slice of every pair with as many neighbours as any of the models looks at."""
     context = max((model.denoiser.context for model in models), default=0)
     return slice_windows(case.low, context, [index for index, _ in case.pairs])
 

@@ -1,4 +1,4 @@
-"""Counting organs while the slices of a series pass: overlap, volume, mean HU and SD, and the slice to show."""
+"""Statistics of organs, accumulated slice by slice over a series: Dice, volume, mean HU and SD, and a sample slice."""
 
 from __future__ import annotations
 
@@ -16,19 +16,39 @@ from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.label_overlap import Overlap, count_labels
 
 SMALLEST_ML = 0.05
-"""An organ smaller than this in the reference is not judged: specks agree with nothing. Were one judged wherever any
-image shows it, images would be judged on different organs; what an image invents stands in its volume."""
+"""Smallest volume in ml of an organ in the reference for which Dice is computed: tiny specks never overlap.
+
+Dice depends on the reference alone: if it were computed wherever some image shows the organ, the images would be
+compared on different organs. Organs that an image invents are counted in its volume.
+"""
 
 CLASSES = 256
 Counts = NDArray[np.float64]
+"""One number for each label; shape (CLASSES,)."""
 
 
 @dataclass(frozen=True)
 class OrganRow:
-    """One organ of one image of one case, over all its slices; NaN where there is nothing to measure.
+    """Statistics of one organ in one image of one case, over all its slices; NaN if there is nothing to measure.
 
-    dice: with the reference. volume_ml, reference_ml: of the organ as drawn here, and in the reference. mean_hu, sd_hu:
-    of this image inside the reference's organ.
+    Attributes
+    ----------
+    case : str
+        Name of the case.
+    patient : int
+        Number of the patient.
+    image : str
+        ``"low dose"``, the name of a model, or ``"full dose"``.
+    organ : str
+        Name of the organ.
+    dice : float
+        Dice coefficient with the reference.
+    volume_ml : float, ml
+        Volume of the organ as segmented in this image.
+    reference_ml : float, ml
+        Volume of the organ in the reference.
+    mean_hu, sd_hu : float, HU
+        Mean and SD of this image inside the organ of the reference.
     """
 
     case: str
@@ -44,9 +64,22 @@ class OrganRow:
 
 @dataclass(frozen=True)
 class OrganSample:
-    """The slice of a case with most organs, in every version: label -> (y, x) HU, and the organs drawn there.
+    """The slice of a case that shows most organs, with the segmentation of each of its images.
 
-    reference: the labels given, if any. aspect: pixel height over width.
+    Attributes
+    ----------
+    case : str
+        Name of the case.
+    position : float or None, mm
+        Position of the slice.
+    aspect : float
+        Height of a pixel over its width.
+    images : mapping of str to array, HU
+        Each version of the slice (y, x), by image name.
+    labels : mapping of str to array
+        Segmentation (y, x) of each version.
+    reference : array or None
+        Reference labels (y, x) if the user gave any.
     """
 
     case: str
@@ -58,57 +91,64 @@ class OrganSample:
 
 
 class OrganStatistics:
-    """What is counted of a case while its slices pass; the slice with most organs is kept."""
+    """Accumulator of the organ statistics of one case; it also keeps the slice that shows most organs.
+
+    Attributes
+    ----------
+    samples : list of OrganSample
+        The slice with most organs; empty before the first slice.
+    """
 
     def __init__(self, names: Mapping[int, str], case: PairedSeries) -> None:
         self._names, self._case, self._depth = names, case, _depth_mm(case)
         self._overlap: dict[str, Overlap] = defaultdict(lambda: Overlap(CLASSES))
-        self._found_ml: dict[str, Counts] = defaultdict(lambda: np.zeros(CLASSES))
+        self._volume_ml: dict[str, Counts] = defaultdict(lambda: np.zeros(CLASSES))
         self._reference_ml = np.zeros(CLASSES)
         self._inside: dict[str, Counts] = defaultdict(lambda: np.zeros((3, CLASSES)))
-        self._most = (-1, -1)
-        self._given = False
+        self._most_organs = (-1, -1)  # number of organs in the sample slice, and of their pixels
+        self._has_given_labels = False
         self.samples: list[OrganSample] = []
 
     def add(self, item: SliceVersions, labels: Mapping[str, Labels], given: Labels | None) -> None:
-        """One slice; the reference is ``given``, or what was drawn at full dose."""
+        """Add one slice with its segmentations; the reference is ``given``, or else the full-dose segmentation."""
         reference = labels[FULL] if given is None else given
-        self._given = given is not None
+        self._has_given_labels = given is not None
         area = np.prod(item.pixel_mm) if item.pixel_mm else np.nan
         ml = float(area) * self._depth / 1000
         self._reference_ml += count_labels(reference, CLASSES) * ml
         inside = np.where(item.valid, reference, 0).ravel()
         for name, hu in item.hu.items():
             self._overlap[name].add(labels[name], reference)
-            self._found_ml[name] += count_labels(labels[name], CLASSES) * ml
+            self._volume_ml[name] += count_labels(labels[name], CLASSES) * ml
             values = hu.ravel().astype(np.float64)
             powers = (np.bincount(inside, values**power, minlength=CLASSES) for power in (0, 1, 2))
             self._inside[name] += np.array(list(powers))
-        self._show(item, labels, reference)
+        self._update_sample(item, labels, reference)
 
-    def _show(self, item: SliceVersions, labels: Mapping[str, Labels], reference: Labels) -> None:
+    def _update_sample(self, item: SliceVersions, labels: Mapping[str, Labels], reference: Labels) -> None:
+        """Keep this slice as the sample if it shows more organs than the slices before."""
         sizes = count_labels(reference, CLASSES)[list(self._names)]
-        most = (int(np.count_nonzero(sizes)), int(sizes.sum()))
-        if most > self._most:
+        organs = (int(np.count_nonzero(sizes)), int(sizes.sum()))
+        if organs > self._most_organs:
             aspect = item.pixel_mm[0] / item.pixel_mm[1] if item.pixel_mm else 1.0
-            given = reference if self._given else None
+            given = reference if self._has_given_labels else None
             self.samples = [OrganSample(self._case.name, item.position, aspect, item.hu, labels, given)]
-            self._most = most
+            self._most_organs = organs
 
     def rows(self) -> list[OrganRow]:
-        """Of every organ that is in the reference or in any version."""
+        """Return the statistics of every organ that occurs in the reference or in any image."""
         rows = []
         for image, overlap in self._overlap.items():
             n, total, squares = self._inside[image]
             mean = np.divide(total, n, out=np.full(CLASSES, np.nan), where=n > 0)
             variance = np.divide(squares, n, out=np.full(CLASSES, np.nan), where=n > 0) - mean**2
             sd = np.sqrt(np.maximum(variance, 0.0))
-            sizes = self._found_ml[image], self._reference_ml
-            judged = overlap.dice()
-            judged[(self._reference_ml < SMALLEST_ML) | (overlap.reference == 0)] = np.nan
-            if image == FULL and not self._given:
-                judged[:] = np.nan
-            measured = np.array([judged, *sizes, mean, sd])
+            sizes = self._volume_ml[image], self._reference_ml
+            dice = overlap.dice()
+            dice[(self._reference_ml < SMALLEST_ML) | (overlap.reference == 0)] = np.nan
+            if image == FULL and not self._has_given_labels:
+                dice[:] = np.nan
+            measured = np.array([dice, *sizes, mean, sd])
             rows += [
                 OrganRow(self._case.name, self._case.patient, image, name, *measured[:, number].tolist())
                 for number, name in self._names.items()
@@ -118,8 +158,10 @@ class OrganStatistics:
 
 
 def _depth_mm(case: PairedSeries) -> float:
-    """What a slice stands for: the distance of the slices, else their thickness; NaN where neither is stated."""
+    """Return the depth that a slice represents, mm: slice distance, else thickness; NaN if neither is known."""
     geometry, thickness = case.full.geometry, case.full.acquisition.thickness_mm
     if geometry is None:
         return np.nan if thickness is None else thickness
-    return geometry.spacing[0] * abs(float(np.linalg.det(geometry.direction)))  # a tilted stack is not square
+    return geometry.spacing[0] * abs(
+        float(np.linalg.det(geometry.direction))
+    )  # slices of a tilted stack are not perpendicular to its axis

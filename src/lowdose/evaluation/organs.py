@@ -1,7 +1,7 @@
-"""What a segmenter makes of low dose, of each model and of full dose: Dice, volume, mean HU and SD of every organ.
+"""Evaluation of models by the organs that a segmenter finds: Dice, volume, mean HU and SD of each organ in each image.
 
-The multi-organ evaluation of ALDEN (Wang 2025): a denoiser that keeps the anatomy lets a segmenter find the organs
-that it finds at full dose.
+This is the multi-organ evaluation of ALDEN (Wang 2025): if a denoiser preserves the anatomy, a segmenter finds in its
+result the organs that it finds at full dose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,33 @@ from lowdose.models.load import LoadedModel
 
 @dataclass
 class OrganEvaluation:
-    """Everything a report shows. given: whether the reference is labels of the user's, not the full-dose drawing."""
+    """Result of an organ evaluation, with everything that a report shows.
+
+    Attributes
+    ----------
+    segmenter : str
+        Name of the segmenter.
+    sha256 : str
+        Checksum of its weights; '' if they are not files of lowdose.
+    given : bool
+        Whether the reference consists of labels that the user gave, instead of the full-dose segmentation.
+    strength : float
+        Strength of the models, 0 to 1.
+    device : str
+        Device that the segmenter ran on.
+    images : list of str
+        Names of the images: low dose, each model, full dose.
+    models : dict of str to str
+        SHA-256 of the weights of each model.
+    names : dict of int to str
+        Name of each organ that is evaluated, by its number in the segmenter.
+    rows : list of OrganRow
+        Statistics of each organ, image and case.
+    samples : list of OrganSample
+        One slice of each case.
+    warnings : list of str
+        Messages for the user.
+    """
 
     segmenter: str
     sha256: str
@@ -46,33 +72,37 @@ class OrganEvaluation:
     samples: list[OrganSample] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def judged(self) -> list[str]:
-        """Organs that have a Dice in some image, in the segmenter's order."""
-        found = {row.organ for row in self.rows if not np.isnan(row.dice)}
-        return [name for name in self.names.values() if name in found]
+    def organs_compared(self) -> list[str]:
+        """Return the organs that have a Dice value in some image, in the order of the segmenter."""
+        with_dice = {row.organ for row in self.rows if not np.isnan(row.dice)}
+        return [name for name in self.names.values() if name in with_dice]
 
     def values(self, image: str, organ: str, what: str = "dice") -> dict[tuple[str, int], float]:
-        """(case, patient) -> what was measured of an organ of an image, where it could be."""
+        """Return one statistic (a field of ``OrganRow``) of an organ in an image, by (case, patient), without NaN."""
         chosen = [row for row in self.rows if row.image == image and row.organ == organ]
         measured = {(row.case, row.patient): float(getattr(row, what)) for row in chosen}
         return {case: value for case, value in measured.items() if not np.isnan(value)}
 
     def dice(self, image: str, organ: str | None) -> Summary | None:
-        """Over the cases; without an organ of each case's mean over its organs."""
-        return _over_cases([self.values(image, name) for name in ([organ] if organ else self.judged())])
+        """Summarise Dice over the cases; without an organ, the mean over the organs of each case."""
+        return _over_cases([self.values(image, name) for name in ([organ] if organ else self.organs_compared())])
 
     def change(self, image: str, organ: str | None, before: str = LOW, what: str = "dice") -> Summary | None:
-        """The same of what an image has more than another, case by case, where both could be measured."""
+        """Summarise the difference of a statistic from the image ``before``, over the cases that have both.
+
+        Without an organ, the mean over the organs of each case is summarised.
+        """
         changes = []
-        for name in [organ] if organ else self.judged():
+        for name in [organ] if organ else self.organs_compared():
             new, old = self.values(image, name, what), self.values(before, name, what)
             changes.append({case: new[case] - old[case] for case in new if case in old})
         return _over_cases(changes)
 
 
 def _over_cases(organs: list[dict[tuple[str, int], float]]) -> Summary | None:
-    cases = list(dict.fromkeys(case for found in organs for case in found))
-    means = [float(np.mean([found[case] for found in organs if case in found])) for case in cases]
+    """Summarise over the cases the mean over the organs of each case; None if there is no value."""
+    cases = list(dict.fromkeys(case for values in organs for case in values))
+    means = [float(np.mean([values[case] for values in organs if case in values])) for case in cases]
     return summarise(means, [patient for _, patient in cases], seed=0) if cases else None
 
 
@@ -84,23 +114,24 @@ def evaluate_organs(
     progress: Callable[[int], None],
     given: Sequence[LabelMap] = (),
 ) -> OrganEvaluation:
-    """Draw and compare the organs of every case; ``progress`` gets the number of images (slice by version) drawn.
+    """Segment the organs in all images of all cases and compare them with the reference.
 
-    The reference is what is drawn at full dose, or ``given``: one label map for each case, on the grid of its
-    full-dose series. Labels that occur in none of them are not judged: a set may be annotated in part. A case whose
-    ``low`` is its ``full`` has nothing but full dose to be judged. Raises GeometryMismatch for labels on another grid
-    and series that the segmenter cannot draw, InvalidSetting when nothing of what is given can be judged.
+    ``progress`` is called with the number of images (one version of one slice) segmented so far. The reference is the
+    full-dose segmentation, or ``given``: one label map for each case, on the grid of its full-dose series. Organs whose
+    label occurs in none of the label maps are left out, because a data set may be annotated in part. If ``low`` and
+    ``full`` of a case are the same series, only full dose is evaluated. Raises GeometryMismatch for labels on another
+    grid and for series that the segmenter cannot segment, InvalidSetting if no given label is an organ that it knows.
     """
     models = distinct_models(models)
     for case in cases:
         segmenter.check(case)
-    for case, own in zip(cases, given, strict=False):
-        check_on_grid(own, case.full, [index for _, index in case.pairs])
-    images = [FULL] if all(_alone(case) for case in cases) else [LOW, *(model.name for model in models), FULL]
+    for case, labels_of_case in zip(cases, given, strict=False):
+        check_on_grid(labels_of_case, case.full, [index for _, index in case.pairs])
+    images = [FULL] if all(_is_unpaired(case) for case in cases) else [LOW, *(model.name for model in models), FULL]
     device = str(segmenter.device)
-    shas = {model.name: model.sha256 for model in models}
+    checksums = {model.name: model.sha256 for model in models}
     names = _names(segmenter, given)
-    result = OrganEvaluation(segmenter.name, segmenter.sha256, bool(given), strength, device, images, shas, names)
+    result = OrganEvaluation(segmenter.name, segmenter.sha256, bool(given), strength, device, images, checksums, names)
     done = 0
 
     def drawn(count: int) -> None:
@@ -109,18 +140,21 @@ def evaluate_organs(
         progress(done)
 
     for number, case in enumerate(cases):
-        tally = OrganStatistics(names, case)
-        stream = segmenter.draw(case, _versions(case, models, strength), drawn)
-        for (_, index), (item, labels) in zip(case.pairs, stream, strict=True):
+        statistics = OrganStatistics(names, case)
+        segmented = segmenter.draw(case, _versions(case, models, strength), drawn)
+        for (_, index), (item, labels) in zip(case.pairs, segmented, strict=True):
             reference = segmenter.table[labels_of_slice(given[number], case.full, index)] if given else None
-            tally.add(item, labels, reference)
-        result.rows += tally.rows()
-        result.samples += tally.samples
+            statistics.add(item, labels, reference)
+        result.rows += statistics.rows()
+        result.samples += statistics.samples
     return result
 
 
 def _names(segmenter: Segmenter, given: Sequence[LabelMap]) -> dict[int, str]:
-    """What is judged: number -> name. Raises InvalidSetting when labels are given and none is of the segmenter's."""
+    """Return the organs to evaluate, number to name.
+
+    Raises InvalidSetting if labels are given and none of them is an organ of the segmenter.
+    """
     present = {int(segmenter.table[label]) for labels in given for label in labels.present}
     names = {number: name for number, name in segmenter.organs.items() if not given or number in present}
     if not names:
@@ -129,19 +163,21 @@ def _names(segmenter: Segmenter, given: Sequence[LabelMap]) -> dict[int, str]:
     return names
 
 
-def _alone(case: PairedSeries) -> bool:
+def _is_unpaired(case: PairedSeries) -> bool:
+    """Return whether a case has no low-dose series of its own."""
     return case.low is case.full
 
 
 def _versions(case: PairedSeries, models: list[LoadedModel], strength: float) -> Iterator[SliceVersions]:
+    """Yield every paired slice in all versions."""
     fitted = fit_models_to_case(case, models)
-    for (_, index), around in zip(case.pairs, low_dose_windows(case, models), strict=True):
-        low = around[len(around) // 2]
-        full = low if _alone(case) else case.full.read(index)
+    for (_, index), window in zip(case.pairs, low_dose_windows(case, models), strict=True):
+        low = window[len(window) // 2]
+        full = low if _is_unpaired(case) else case.full.read(index)
         images = {FULL: full.hu}
-        if not _alone(case):
-            images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, defaultdict(list)), FULL: full.hu}
+        if not _is_unpaired(case):
+            images = {LOW: low.hu, **denoise_with_each(fitted, window, strength, defaultdict(list)), FULL: full.hu}
         valid = low.valid & full.valid
-        # Padding differs between scanners and means nothing: every version shows air there.
-        shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
-        yield SliceVersions(low.position, low.pixel_mm or full.pixel_mm, valid, shown)
+        # The values of padding differ between scanners and carry no information: all versions get air there.
+        masked = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
+        yield SliceVersions(low.position, low.pixel_mm or full.pixel_mm, valid, masked)

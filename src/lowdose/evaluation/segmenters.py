@@ -1,4 +1,4 @@
-"""Who draws the organs: the anatomy network, slice by slice, or TotalSegmentator, a whole series at once."""
+"""Segmenters of organs: the anatomy network, slice by slice, and TotalSegmentator, a whole series at once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,27 @@ from lowdose.organ_classes import INDEX, ORGANS, classes_of
 
 ANATOMY, TOTAL_SEGMENTATOR = "anatomy", "total_segmentator"
 Labels = NDArray[np.uint8]
+"""Number of the organ of each pixel (y, x); 0 is none."""
+
 SegmentedVersions = tuple["SliceVersions", Mapping[str, Labels]]
+"""A slice and the segmentation of each of its versions, by image name."""
 
 
 @dataclass(frozen=True)
 class SliceVersions:
-    """One slice in every version: label -> (y, x) HU, with air where either series is padded (not ``valid``)."""
+    """One slice in all versions: low dose, each model's result, full dose.
+
+    Attributes
+    ----------
+    position : float or None, mm
+        Position of the slice.
+    pixel_mm : (float, float) or None, mm
+        Distance of the rows and of the columns.
+    valid : array of bool
+        Mask (y, x) of the pixels that neither series has as padding.
+    hu : mapping of str to array, HU
+        Each version (y, x), by image name, with air where not ``valid``.
+    """
 
     position: float | None
     pixel_mm: tuple[float, float] | None
@@ -36,41 +51,52 @@ class SliceVersions:
 
 
 class Segmenter(Protocol):
-    """sha256: of its weights, '' where they are another's. organs: number -> name of everything that is judged.
-
-    table: (256,) number in ``anatomical_labels.FEATURE_NETWORKS`` -> number here, 0 for what is not drawn here.
-    """
+    """Segmenter of the organs in all versions of a series."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the segmenter."""
+        ...
 
     @property
-    def sha256(self) -> str: ...
+    def sha256(self) -> str:
+        """Checksum of its weights; '' if they are not files of lowdose."""
+        ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Device that it runs on."""
+        ...
 
     @property
-    def organs(self) -> Mapping[int, str]: ...
+    def organs(self) -> Mapping[int, str]:
+        """Name of each organ that it segments, by number."""
+        ...
 
     @property
-    def table(self) -> Labels: ...
+    def table(self) -> Labels:
+        """Its own number (0: not segmented) for each label of ``anatomical_labels.NAMES``; shape (256,)."""
+        ...
 
     def check(self, case: PairedSeries) -> None:
-        """Raises GeometryMismatch when it cannot draw this series."""
+        """Raise GeometryMismatch if this series cannot be segmented."""
         ...
 
     def draw(
         self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
     ) -> Iterator[SegmentedVersions]:
-        """Every slice with its labels, (y, x) by version. ``drawn`` gets how many more images are done."""
+        """Segment all versions of all slices, and yield each slice with its labels.
+
+        ``drawn`` is called with the number of images segmented since the last call.
+        """
         ...
 
 
 def load_segmenter(name: str, device: torch.device) -> Segmenter:
-    """'anatomy', 'total_segmentator' or an anatomy network's own file.
+    """Load a segmenter: 'anatomy', 'total_segmentator', or the weights file of an anatomy network.
 
-    Raises InvalidSetting or IncompatibleCheckpoint when it is not to be had.
+    Raises InvalidSetting for any other name and if TotalSegmentator is not installed, IncompatibleCheckpoint if the
+    file cannot be used.
     """
     if name == TOTAL_SEGMENTATOR:
         return TotalSegmentator(device)
@@ -85,7 +111,7 @@ def load_segmenter(name: str, device: torch.device) -> Segmenter:
 
 
 class AnatomySegmenter:
-    """The anatomy network: the organs of ``organ_classes.ORGANS``."""
+    """The anatomy network of lowdose, which segments the organs of ``organ_classes.ORGANS``."""
 
     def __init__(self, network: anatomy.Anatomy, name: str, sha256: str, device: torch.device) -> None:
         self.name, self.sha256, self.device = name, sha256, device
@@ -94,11 +120,12 @@ class AnatomySegmenter:
         self.table = classes_of(np.arange(256, dtype=np.uint8))
 
     def check(self, case: PairedSeries) -> None:
-        """A slice is all it needs."""
+        """Accept every series: this network segments single slices."""
 
     def draw(
         self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
     ) -> Iterator[SegmentedVersions]:
+        """Segment slice by slice."""
         for item in slices:
             labels = {}
             for name, hu in item.hu.items():
@@ -108,9 +135,9 @@ class AnatomySegmenter:
 
 
 class TotalSegmentator:
-    """TotalSegmentator: its 117 classes under their own names. Images and labels wait on disk, not in memory.
+    """TotalSegmentator, with its 117 classes under their own names.
 
-    Raises InvalidSetting when it is not installed.
+    Images and labels of a series are kept on disk, not in memory. Raises InvalidSetting if it is not installed.
     """
 
     name, sha256 = TOTAL_SEGMENTATOR, ""
@@ -122,55 +149,66 @@ class TotalSegmentator:
         self.table = np.array([numbers.get(NAMES.get(label, ""), 0) for label in range(256)], np.uint8)
 
     def check(self, case: PairedSeries) -> None:
+        """Raise GeometryMismatch if the slices are not one regular stack without gaps."""
         regular_grid(case)
 
     def draw(
         self, case: PairedSeries, slices: Iterable[SliceVersions], drawn: Callable[[int], None]
     ) -> Iterator[SegmentedVersions]:
+        """Write all slices to disk, segment each version as a whole, and read the slices back."""
         with TemporaryDirectory(prefix="lowdose-") as folder:
-            store = _Store(Path(folder), regular_grid(case), len(case.pairs))
+            store = _SeriesStore(Path(folder), regular_grid(case), len(case.pairs))
             for item in slices:
                 store.add(item)
             for name in store.names:
                 store.segment(name, self.device, f"{case.full.path}, {name}")
                 drawn(len(case.pairs))
-            yield from store.drawn()
+            yield from store.segmented_slices()
 
 
-class _Store:
-    """All versions of a series in files, slice after slice: HU as NIfTI images, labels and valid pixels (z, y, x)."""
+class _SeriesStore:
+    """All versions of a series in files, slice after slice: HU as NIfTI images, labels and valid pixels (z, y, x).
+
+    Attributes
+    ----------
+    names : list of str
+        Names of the versions; empty before the first slice.
+    """
 
     def __init__(self, folder: Path, geometry: Geometry, count: int) -> None:
         self._folder, self._geometry, self._count = folder, geometry, count
-        self._bare: list[SliceVersions] = []
+        self._slices: list[SliceVersions] = []  # without pixels
         self._shape = (0, 0, 0)
         self.names: list[str] = []
 
     def add(self, item: SliceVersions) -> None:
+        """Append all versions of one slice to their files."""
         rows, columns = item.valid.shape
-        if not self._bare:
+        if not self._slices:
             self.names, self._shape = list(item.hu), (self._count, rows, columns)
             for name in self.names:
                 self._image(name).write_bytes(total_segmentator.nifti_header(self._geometry, self._shape))
-        # Appended, not mapped: a full disk is then an error that is told, not the end of the process.
+        # Appended, not memory-mapped: a full disk then raises OSError instead of killing the process.
         for file, values in [(self._valid, item.valid), *((self._image(name), hu) for name, hu in item.hu.items())]:
             with file.open("ab") as open_file:
                 open_file.write(values.tobytes())
-        self._bare.append(replace(item, hu={}, valid=np.empty(0, np.bool_)))
+        self._slices.append(replace(item, hu={}, valid=np.empty(0, np.bool_)))
 
     def segment(self, name: str, device: torch.device, what: str) -> None:
+        """Segment one version with TotalSegmentator; ``what`` names the series in messages."""
         labels = total_segmentator.segment(self._image(name), self._shape, device, what)
         self._labels(name).write_bytes(labels.tobytes())
 
-    def drawn(self) -> Iterator[SegmentedVersions]:
+    def segmented_slices(self) -> Iterator[SegmentedVersions]:
+        """Read the slices back, with the labels of every version."""
         valid = np.memmap(self._valid, np.bool_, "r", shape=self._shape)
         start = len(total_segmentator.nifti_header(self._geometry, self._shape))
         hu = {name: np.memmap(self._image(name), "<f4", "r", start, self._shape) for name in self.names}
         labels = {name: np.memmap(self._labels(name), np.uint8, "r", shape=self._shape) for name in self.names}
-        for number, item in enumerate(self._bare):
+        for number, item in enumerate(self._slices):
             images = {name: np.array(image[number]) for name, image in hu.items()}
-            organs = {name: np.array(drawn[number]) for name, drawn in labels.items()}
-            yield replace(item, hu=images, valid=np.array(valid[number])), organs
+            slice_labels = {name: np.array(volume[number]) for name, volume in labels.items()}
+            yield replace(item, hu=images, valid=np.array(valid[number])), slice_labels
 
     @property
     def _valid(self) -> Path:
@@ -184,7 +222,10 @@ class _Store:
 
 
 def regular_grid(case: PairedSeries) -> Geometry:
-    """The grid of a case's slices. Raises GeometryMismatch when they are not one regular stack without gaps."""
+    """Return the grid of the slices of a case, which starts at the first paired slice.
+
+    Raises GeometryMismatch if they are not one regular stack without gaps.
+    """
     first = case.pairs[0][1]
     geometry = case.full.geometry
     if geometry is None or [j for _, j in case.pairs] != list(range(first, first + len(case.pairs))):

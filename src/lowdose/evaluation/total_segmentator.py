@@ -1,6 +1,7 @@
-"""TotalSegmentator, where it is installed: whole series in, its 117 classes out (Wasserthal 2023).
+"""Interface to TotalSegmentator (Wasserthal 2023), which segments 117 classes in a whole CT series.
 
-It is no dependency of ours: it brings its own weights and nnU-Net, and it is only ever called, never copied.
+It is an optional package, not a dependency of lowdose: it brings its own weights and nnU-Net, and is only called; no
+code of it is copied.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ USAGE_STATISTICS_NOTE = (
     "TotalSegmentator tells its makers of every run, though nothing of the images, unless send_usage_stats is false in "
     "~/.totalsegmentator/config.json"
 )
-MOST_CLASSES = 255
+MAX_LABEL = 255
+"""Largest label that fits uint8."""
 
 
 def class_names() -> dict[int, str]:
-    """Number -> name of the classes of the installed version. Raises InvalidSetting when there is none."""
+    """Return the classes of the installed version, number to name. Raises InvalidSetting if it is not installed."""
     classes: dict[int, str] = _module("map_to_binary").class_map["total"]
     _module("python_api")
     return {int(number): str(name) for number, name in classes.items()}
 
 
 def nifti_header(geometry: Geometry, shape: tuple[int, int, int]) -> bytes:
-    """What a NIfTI file of HU starts with; the float32 values of ``shape`` (z, y, x) follow, x fastest."""
+    """Return the header of a NIfTI file of HU; the values of ``shape`` (z, y, x), float32, x fastest, must follow."""
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(shape[::-1])
     header.set_data_dtype(np.dtype("<f4"))
@@ -53,21 +55,21 @@ def nifti_header(geometry: Geometry, shape: tuple[int, int, int]) -> bytes:
 
 
 def segment(image: Path, shape: tuple[int, int, int], device: torch.device, what: str) -> NDArray[np.uint8]:
-    """The classes of a NIfTI image of ``shape`` (z, y, x): uint8 of that shape, 0 where there is none.
+    """Segment a NIfTI image of ``shape`` (z, y, x) and return its classes, uint8 of that shape, 0 for none.
 
-    what: the series, for messages. Raises InvalidSetting when TotalSegmentator is not there or fails.
+    ``what`` names the series in messages. Raises InvalidSetting if TotalSegmentator is not installed or fails.
     """
     run = _module("python_api").totalsegmentator
     try:
-        # What it prints would else be mixed into the output of the command.
+        # What it prints to standard output would be mixed into the output of the command.
         with redirect_stdout(sys.stderr):
-            found = run(image, None, ml=True, quiet=True, device="gpu" if device.type == "cuda" else "cpu")
-        labels = np.asarray(found.dataobj)
-    except (Exception, SystemExit) as error:  # nnU-Net and its many helpers raise whatever they like
+            result = run(image, None, ml=True, quiet=True, device="gpu" if device.type == "cuda" else "cpu")
+        labels = np.asarray(result.dataobj)
+    except (Exception, SystemExit) as error:  # nnU-Net and its many dependencies may raise anything
         raise InvalidSetting(
             f"{what}: TotalSegmentator failed ({type(error).__name__}: {error}); {WEIGHTS}; {ANATOMY}"
         ) from error
-    if labels.shape != shape[::-1] or labels.min() < 0 or labels.max() > MOST_CLASSES:
+    if labels.shape != shape[::-1] or labels.min() < 0 or labels.max() > MAX_LABEL:
         raise InvalidSetting(
             f"{what}: TotalSegmentator gave labels from {labels.min()} to {labels.max()}, shape {labels.shape}, for an "
             f"image of shape {shape[::-1]}; reinstall it, {ANATOMY}"
@@ -76,9 +78,10 @@ def segment(image: Path, shape: tuple[int, int, int], device: torch.device, what
 
 
 def _module(name: str) -> Any:
+    """Import a module of TotalSegmentator. Raises InvalidSetting, with instructions, if that fails."""
     try:
         return importlib.import_module(f"totalsegmentator.{name}")
-    except Exception as error:  # an installation that lacks a part of its own fails in any way
+    except Exception as error:  # an incomplete installation can raise anything
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("totalsegmentator")
         how = "is not installed" if missing else f"cannot be started ({type(error).__name__}: {error})"
         raise InvalidSetting(

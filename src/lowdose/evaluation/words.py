@@ -1,4 +1,4 @@
-"""One slice in every version, read as words: what each says, and whether it drifted from what the input says."""
+"""Words that a language-guided autoencoder reads in each version of a slice, and their drift from the input's words."""
 
 from __future__ import annotations
 
@@ -18,9 +18,24 @@ from lowdose.language.relevance import Relevance
 
 @dataclass(frozen=True, eq=False)
 class WordReading:
-    """images, words: by the name of the version, in the order they were given. drifts: of versions made from the first.
+    """Words of one slice in several versions.
 
-    index: of the slice in its series; None where it is not known. aspect: height of a pixel over its width.
+    Attributes
+    ----------
+    case : str
+        Name of the case.
+    index : int or None
+        Index of the slice in its series; None if unknown.
+    position : float or None, mm
+        Position of the slice.
+    aspect : float
+        Height of a pixel over its width.
+    images : dict of str to array, HU
+        Each version (y, x), by name, in the order in which they were read.
+    words : dict of str to Explanation
+        Words of each version.
+    drifts : dict of str to Drift
+        Drift from the first version, of the versions that a model made from it.
     """
 
     case: str
@@ -33,18 +48,32 @@ class WordReading:
 
     @property
     def first(self) -> str:
-        """The version that the others are compared with."""
+        """Name of the version that the others are compared with."""
         return next(iter(self.images))
 
     @property
     def flagged(self) -> int:
-        """Regions of all versions that drifted away."""
-        return sum(int(found.flagged.sum()) for found in self.drifts.values())
+        """Number of regions, over all versions, whose drift is flagged."""
+        return sum(int(drifted.flagged.sum()) for drifted in self.drifts.values())
 
 
 @dataclass(frozen=True)
 class SliceLocation:
-    """Whose slice it is and where: what a ``WordReading`` is named by. pixel_mm: (down the rows, along the columns)."""
+    """Case and position of a slice, by which a ``WordReading`` is identified.
+
+    Attributes
+    ----------
+    case : str
+        Name of the case.
+    index : int or None
+        Index of the slice in its series; None if unknown.
+    position : float or None, mm
+        Position of the slice.
+    pixel_mm : (float, float) or None, mm
+        Distance of the rows and of the columns.
+    aspect : float
+        Height of a pixel over its width.
+    """
 
     case: str = ""
     index: int | None = None
@@ -54,9 +83,10 @@ class SliceLocation:
 
     @staticmethod
     def of(sample: SampleSlice) -> SliceLocation:
-        """Of a slice that an evaluation shows, which keeps neither its index in the series nor its pixel size.
+        """Return the location of a sample slice of an evaluation.
 
-        Nor does it keep what is padding: that is read as the scanner stored it, often as air, not always.
+        A sample slice keeps neither its index in the series, nor its pixel size, nor the mask of its padding: padding
+        is read with the values that the scanner stored, which often are those of air, but not always.
         """
         return SliceLocation(sample.case, None, sample.position, None, sample.aspect)
 
@@ -69,18 +99,21 @@ def read_words(
     valid: Mask | None = None,
     relevance: Relevance | None = None,
 ) -> WordReading:
-    """images: version -> (y, x) HU of one slice, its input first. made: versions a model made of the input: those are
-    searched for drift. valid: (y, x), air stands where it is False. relevance: scores every word if given.
+    """Read the words of one slice in several versions.
+
+    ``images`` maps each version, the input first, to its pixels (y, x) in HU. ``place`` identifies the slice. ``made``
+    names the versions that a model made from the input, which are searched for drift. Where ``valid`` (y, x) is False
+    the pixels are replaced by air. ``relevance``, if given, scores every word.
     """
-    shown = {name: hu if valid is None else np.where(valid, hu, AIR) for name, hu in images.items()}
-    words = {name: explanation.explain_slice(guided, hu, place.pixel_mm, relevance) for name, hu in shown.items()}
-    first = next(iter(shown))
+    masked = {name: hu if valid is None else np.where(valid, hu, AIR) for name, hu in images.items()}
+    words = {name: explanation.explain_slice(guided, hu, place.pixel_mm, relevance) for name, hu in masked.items()}
+    first = next(iter(masked))
     drifts = {name: drift.measure_drift(words[first], words[name]) for name in made}
-    return WordReading(place.case, place.index, place.position, place.aspect, shown, words, drifts)
+    return WordReading(place.case, place.index, place.position, place.aspect, masked, words, drifts)
 
 
 def evenly_spread(count: int, most: int) -> list[int]:
-    """Up to ``most`` of ``count`` slices, evenly spread, none at the very ends if it can be helped; 0 = all."""
+    """Return the indices of up to ``most`` of ``count`` slices, evenly spaced and away from the ends; 0 for all."""
     if most == 0 or most >= count:
         return list(range(count))
     return [int((number + 0.5) * count / most) for number in range(most)]

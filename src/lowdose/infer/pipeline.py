@@ -1,4 +1,4 @@
-"""A series through a denoiser: read, denoised and written at once, with a few slices in memory whatever its length."""
+"""Run a series through a denoiser: slices are read, denoised and written at the same time, a few in memory at once."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from lowdose.models import noise_retention
 from lowdose.models.load import HUDenoiser, LoadedModel
 
 GPU_BATCH = 4
-"""Slices of one size that a GPU gets at a time; a CPU is fastest with one, which its caches hold better."""
+"""Batch of slices of one size on a GPU; a CPU is fastest with one, which fits its caches better."""
 
 AHEAD, BEHIND = 2, 2
-"""Groups of slices that are read and not denoised yet, slices that are denoised and not written yet."""
+"""Groups of slices read ahead of denoising, and slices denoised ahead of writing."""
 
 
 class SliceGroup(NamedTuple):
-    """Slices of one size amid their neighbours, and how long reading them took."""
+    """Slices of one size, each with its neighbours, and the time that reading them took."""
 
     around: list[list[Slice]]
     seconds: float
 
 
 class DenoisedGroup(NamedTuple):
-    """Slices and what became of them, and how long reading and denoising took."""
+    """Slices before and after, and the time that reading and denoising them took."""
 
     before: list[Slice]
     after: list[HU]
@@ -43,8 +43,16 @@ class DenoisedGroup(NamedTuple):
 
 @dataclass
 class SeriesResult:
-    """Seconds that reading, denoising and writing took, of which much passes at the same time; and one slice (before,
-    after) for the preview.
+    """What a run over a series did.
+
+    Attributes
+    ----------
+    slices : int
+        Slices written.
+    seconds : dict
+        Time of reading, denoising and writing, which overlap.
+    before, after : Slice and numpy.ndarray, or None
+        The middle slice, for a preview.
     """
 
     slices: int = 0
@@ -54,16 +62,17 @@ class SeriesResult:
 
 
 def check_strength(strength: float) -> None:
-    """Raises InvalidSetting outside [0, 1]."""
+    """Raise InvalidSetting for a strength outside [0, 1]."""
     if not 0.0 <= strength <= 1.0:
         raise InvalidSetting(f"--strength {strength}: must be between 0 (the input) and 1 (the model's full output)")
 
 
 def denoise_slice(model: LoadedModel, item: Slice, strength: float, around: Sequence[Slice] = ()) -> HU:
-    """(y, x) HU. Padding, values outside the model's range and strength 0 give the input bit for bit.
+    """Denoise one slice and return (y, x) HU.
 
-    around: ``item`` amid its neighbours (``io.neighbours.slice_windows``), as many on each side as the model looks at, or
-    more; without any, ``item`` stands in for its neighbours.
+    Padding, values outside the model's range and strength 0 give the input bit for bit. around: ``item`` with its
+    neighbours (``io.neighbours.slice_windows``), at least as many on each side as the model looks at; without any,
+    ``item`` stands in for its neighbours.
     """
     context = model.denoiser.context
     seen = around or [item] * (2 * context + 1)
@@ -72,7 +81,7 @@ def denoise_slice(model: LoadedModel, item: Slice, strength: float, around: Sequ
 
 
 def denoise_slices(model: LoadedModel, around: Sequence[Sequence[Slice]], strength: float) -> list[HU]:
-    """The same for several slices of one size, each amid exactly as many neighbours as the model looks at."""
+    """Denoise several slices of one size, each with exactly as many neighbours as the model looks at."""
     items = [seen[len(seen) // 2] for seen in around]
     if strength == 0.0:
         return [item.hu for item in items]
@@ -99,14 +108,14 @@ def denoise_series(
     progress: Callable[[int], None],
     jobs: int = 1,
 ) -> SeriesResult:
-    """Every slice of ``source`` into ``sink``, in order; ``progress`` gets the number done. The middle slice is kept.
+    """Denoise every slice of ``source`` into ``sink``, in order.
 
-    jobs: groups of slices that are denoised at the same time, each by its share of the processor's threads. Raises
-    InvalidSetting for less than one.
+    progress: called with the number of slices done. jobs: groups of slices that are denoised at the same time, each
+    with its share of the processor's threads. Raises InvalidSetting for less than one job.
     """
     if jobs < 1:
         raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
-    outcome, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
+    result, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
     models = [model, *(replace(model, denoiser=_twin(model)) for _ in range(jobs - 1))]
 
     def start() -> None:
@@ -126,12 +135,12 @@ def denoise_series(
         begun = time.perf_counter()
         for before, after in zip(done.before, done.after, strict=True):
             sink.write(before, after)
-            if outcome.slices == len(source) // 2:
-                outcome.before, outcome.after = before, after
-            outcome.slices += 1
-            progress(outcome.slices)
-        for step, spent in zip(outcome.seconds, (done.read, done.denoise, time.perf_counter() - begun), strict=True):
-            outcome.seconds[step] += spent
+            if result.slices == len(source) // 2:
+                result.before, result.after = before, after
+            result.slices += 1
+            progress(result.slices)
+        for step, spent in zip(result.seconds, (done.read, done.denoise, time.perf_counter() - begun), strict=True):
+            result.seconds[step] += spent
 
     batch = GPU_BATCH if model.device.type == "cuda" else 1
     with (
@@ -141,17 +150,17 @@ def denoise_series(
         for done in map_in_order(compute, groups, jobs, start):
             written(done)
             del done
-    return outcome
+    return result
 
 
 def _twin(model: LoadedModel) -> HUDenoiser:
-    """The same denoiser for another thread."""
+    """Return a copy of the denoiser for another thread, where it needs one."""
     twin = getattr(model.denoiser, "twin", None)
     return twin() if twin else model.denoiser
 
 
 def _groups(source: Source, context: int, most: int) -> Iterator[SliceGroup]:
-    """Neighbouring slices of one size, at most so many at a time, as they are read."""
+    """Yield neighbouring slices of one size, at most ``most`` at a time, as they are read."""
     begun, held = time.perf_counter(), list[list[Slice]]()
     for around in slice_windows(source, context):  # not by enumerate, which holds on to what it gave
         if held and around[context].hu.shape != held[0][context].hu.shape:

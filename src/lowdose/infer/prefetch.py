@@ -1,4 +1,4 @@
-"""Reading, computing and writing at the same time, with no more under way than is asked for."""
+"""Reading, computing and writing in parallel threads, with a bounded number of items in memory."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from typing import Generic, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-PATIENCE_S = 0.1
-"""How long a stage that waits for another takes to see that it was called off."""
+POLL_S = 0.1
+"""Seconds between two checks of a waiting stage whether its queue was cancelled."""
 
 
 class _End:
-    """The last thing in a queue: nothing more comes, or why nothing more comes."""
+    """Marker of the end of a queue, with the exception that ended it early, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-class _Line(Generic[A]):
-    """A queue between two threads that either side can call off."""
+class _CancellableQueue(Generic[A]):
+    """Bounded queue between two threads that either side can cancel."""
 
     def __init__(self, length: int) -> None:
         self._queue: Queue[A | _End] = Queue(length)
-        self.off = threading.Event()
+        self.cancelled = threading.Event()
 
     def put(self, item: A | _End) -> bool:
-        """Waits for room. False when called off."""
-        while not self.off.is_set():
+        """Wait for room and add the item; return False if the queue was cancelled."""
+        while not self.cancelled.is_set():
             try:
-                self._queue.put(item, timeout=PATIENCE_S)
+                self._queue.put(item, timeout=POLL_S)
             except Full:
                 continue
             return True
         return False
 
     def get(self) -> A | _End:
-        """Waits for an item; an end when called off."""
-        while not self.off.is_set():
+        """Wait for the next item; return an end marker if the queue was cancelled."""
+        while not self.cancelled.is_set():
             try:
-                return self._queue.get(timeout=PATIENCE_S)
+                return self._queue.get(timeout=POLL_S)
             except Empty:
                 continue
         return _End()
@@ -53,26 +53,27 @@ class _Line(Generic[A]):
 
 @contextmanager
 def read_ahead(items: Iterable[A], length: int) -> Iterator[Iterator[A]]:
-    """The same items, of which a thread has ``length`` ready. Raises where they are taken what they raised.
+    """Iterate over ``items`` while a background thread reads up to ``length`` of them in advance.
 
-    Leaving the block ends the thread, after the item that it is at.
+    What ``items`` raises is raised in the consumer, at the item where it happened. On leaving the block the thread
+    finishes the item that it is reading and ends.
     """
-    line: _Line[A] = _Line(length)
+    queue: _CancellableQueue[A] = _CancellableQueue(length)
 
     def read() -> None:
         end = _End()
         try:
             for item in items:
-                if not line.put(item):
+                if not queue.put(item):
                     return
-                del item  # it is the taker's now
+                del item  # the consumer holds it now; keep no second reference
         except BaseException as error:
             end = _End(error)
-        line.put(end)
+        queue.put(end)
 
-    def take() -> Iterator[A]:
+    def consume() -> Iterator[A]:
         while True:
-            item = line.get()
+            item = queue.get()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -83,64 +84,64 @@ def read_ahead(items: Iterable[A], length: int) -> Iterator[Iterator[A]]:
     thread = threading.Thread(target=read, name="read-ahead", daemon=True)
     thread.start()
     try:
-        yield take()
+        yield consume()
     finally:
-        line.off.set()
+        queue.cancelled.set()
         thread.join()
 
 
 @contextmanager
 def write_behind(write: Callable[[A], None], length: int) -> Iterator[Callable[[A], None]]:
-    """A function that hands items to ``write`` in another thread, in order, at most ``length`` of them waiting.
+    """Yield a function that queues items for ``write``, which a background thread calls on each of them in order.
 
-    What ``write`` raises is raised at the next item, or at the end of the block, which waits for the last one. When the
-    block itself raises, what waits is dropped.
+    At most ``length`` items wait. What ``write`` raises is raised at the next item, or at the end of the block, which
+    waits for the last item. If the block itself raises, the items that still wait are dropped.
     """
-    line: _Line[A] = _Line(length)
-    failed: list[BaseException] = []
+    queue: _CancellableQueue[A] = _CancellableQueue(length)
+    errors: list[BaseException] = []
 
     def work() -> None:
-        while not isinstance(item := line.get(), _End):
+        while not isinstance(item := queue.get(), _End):
             try:
                 write(item)
             except BaseException as error:
-                failed.append(error)
-                line.off.set()
+                errors.append(error)
+                queue.cancelled.set()
             del item
 
     def put(item: A) -> None:
-        if not line.put(item):
-            raise failed[0]
+        if not queue.put(item):
+            raise errors[0]
 
     thread = threading.Thread(target=work, name="write-behind", daemon=True)
     thread.start()
     try:
         yield put
-        line.put(_End())
+        queue.put(_End())
     except BaseException:
-        line.off.set()
+        queue.cancelled.set()
         raise
     finally:
         thread.join()
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]
 
 
 def map_in_order(work: Callable[[A], B], items: Iterable[A], workers: int, start: Callable[[], None]) -> Iterator[B]:
-    """``work`` of each item by so many threads, in the order of the items; each thread calls ``start`` first.
+    """Apply ``work`` to each item in ``workers`` threads and yield the results in the order of the items.
 
-    At most one item more than there are threads is under way. When the taker stops, the items at hand are finished and
-    no other is begun.
+    Each thread calls ``start`` first. At most one item more than there are threads is in progress. When the consumer
+    stops, the items in progress are finished and no new one is started.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="slice", initializer=start)
-    under_way: deque[Future[B]] = deque()
+    pending: deque[Future[B]] = deque()
     try:
         for item in items:
-            under_way.append(pool.submit(work, item))
+            pending.append(pool.submit(work, item))
             del item
-            if len(under_way) > workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What has to be settled before the first slice of a series is denoised: is it what the model knows, what stays."""
+"""Prepare one series for denoising: measure it, fit the model to it, and record what was done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import lowdose
 from lowdose.infer.engines.series_accuracy import check_on_series
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.io.provenance import Provenance, denoising_provenance
@@ -15,13 +14,29 @@ from lowdose.io.source import Source
 from lowdose.models import noise_retention, training_domain
 from lowdose.models.load import LoadedModel
 from lowdose.models.training_domain import SeriesMeasurements
+from lowdose.version import __version__
 
 PACKAGES = ("torch", "numpy", "pydicom")
+"""Packages whose versions a manifest states."""
 
 
 @dataclass(frozen=True)
 class SeriesSetup:
-    """A model fitted to one series. warnings: of the series, and of where the model was never trained."""
+    """A model fitted to one series.
+
+    Attributes
+    ----------
+    model : LoadedModel
+        Keeps as much noise as this series is to keep.
+    strength : float
+        Blend of the result with the input, 0 to 1.
+    measured : SeriesMeasurements
+        Noise, pixel size and slice thickness of the series.
+    warnings : tuple of str
+        Of the series, and where it lies outside the training domain of the model.
+    provenance : Provenance
+        For the headers of the derived series.
+    """
 
     model: LoadedModel
     strength: float
@@ -31,39 +46,39 @@ class SeriesSetup:
 
 
 def set_up_series(source: Source, model: LoadedModel, strength: float) -> SeriesSetup:
-    """Measures a few slices of the series and fits ``model`` to it. Raises what ``Source.read`` raises."""
+    """Measure a few slices of a series and fit ``model`` to it. Raises what ``Source.read`` raises."""
     measured = training_domain.measure_series(source)
-    unlike = training_domain.domain_warnings(measured, model.domain) if model.domain else []
-    right, told = check_on_series(model, source)
-    fitted = noise_retention.fit_to_series(right, measured)
+    outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
+    accurate, inaccurate = check_on_series(model, source)
+    fitted = noise_retention.fit_to_series(accurate, measured)
     provenance = denoising_provenance(
-        lowdose.__version__, fitted.name, fitted.sha256, strength, tuple(unlike), fitted.noise_kept, fitted.precision
+        __version__, fitted.name, fitted.sha256, strength, tuple(outside), fitted.noise_kept, fitted.accuracy
     )
-    return SeriesSetup(fitted, strength, measured, (*source.warnings, *unlike, *told), provenance)
+    return SeriesSetup(fitted, strength, measured, (*source.warnings, *outside, *inaccurate), provenance)
 
 
 def build_manifest(
-    source: Source, prepared: SeriesSetup, outcome: SeriesResult, warnings: list[str], seconds: float
+    source: Source, setup: SeriesSetup, result: SeriesResult, warnings: list[str], seconds: float
 ) -> dict[str, Any]:
-    """The run manifest: what was done to what, with what, and how long it took. No names, no dates, no paths.
+    """Build the run manifest: what was done to which series, with what, and how long it took.
 
-    warnings: all that the user was told. seconds: in all.
+    It holds no names, dates or paths. ``warnings`` are all that the user saw, ``seconds`` the time of the whole run.
     """
-    model = prepared.model
+    model = setup.model
     return {
-        "lowdose": lowdose.__version__,
+        "lowdose": __version__,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "model": {"name": model.name, "sha256": model.sha256},
-        "strength": prepared.strength,
+        "strength": setup.strength,
         "noise_kept": model.noise_kept,
         "device": str(model.device),
         "engine": model.engine,
-        "precision": model.precision,
+        "precision": model.accuracy,
         "input": source.uids,
-        "slices": outcome.slices,
+        "slices": result.slices,
         "skipped_files": len(source.skipped),
-        "measured": prepared.measured.to_dict(),
-        "seconds": {**{step: round(spent, 3) for step, spent in outcome.seconds.items()}, "total": round(seconds, 3)},
+        "measured": setup.measured.to_dict(),
+        "seconds": {**{step: round(spent, 3) for step, spent in result.seconds.items()}, "total": round(seconds, 3)},
         "warnings": warnings,
         "use": "research use only, not a medical device",
     }

@@ -1,4 +1,4 @@
-"""What NIfTI and NumPy files share: slices of a mapped array, and the way back into the type they had on disk."""
+"""Base classes for NIfTI and NumPy files: slices of a memory-mapped array, read and written as they were stored."""
 
 from __future__ import annotations
 
@@ -19,21 +19,30 @@ from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_hu, to_sto
 from lowdose.io.source import Plane
 
 AIR = -300.0
-"""HU. A CT image of anything holds values below this: there is air around it, or in it."""
+"""HU below which every CT image holds values, because there is air around or inside the object."""
 
 
 @dataclass(frozen=True)
 class ArrayOrigin:
-    """A slice as stored, (y, x), and its number."""
+    """Stored pixels of a slice of an array file, kept for writing it back.
+
+    Attributes
+    ----------
+    index : int
+        Number of the slice in the file.
+    stored : (y, x) array
+        Pixels with the type and values that they have in the file.
+    """
 
     index: int
     stored: StoredPixels
 
 
 class ArraySource:
-    """A series in one array file. ``stored`` is (z, y, x), mapped from disk; HU = stored * slope + intercept.
+    """Series in one array file; HU = stored * slope + intercept.
 
-    Raises NotCT when values are not finite or slices absurdly large.
+    ``stored`` is (z, y, x), memory-mapped from disk. Raises NotCT when values are not finite or slices are absurdly
+    large.
     """
 
     def __init__(
@@ -53,55 +62,64 @@ class ArraySource:
         self.lowest, self.highest = self._range()
 
     def _range(self) -> tuple[float, float]:
-        """Smallest and largest HU of the whole series, in one pass over the file."""
-        ends: list[float] = []
-        for part in self.stored:
-            low, high = float(part.min()), float(part.max())
+        """Return the smallest and the largest HU of the series, in one pass over the file."""
+        extremes: list[float] = []
+        for image in self.stored:
+            low, high = float(image.min()), float(image.max())
             if not np.isfinite([low, high]).all():
                 raise NotCT(f"{self.path}: holds NaN or infinity; replace them by the HU of air, -1000, first")
-            ends += [low * self.slope + self.intercept, high * self.slope + self.intercept]
-        return min(ends), max(ends)
+            extremes += [low * self.slope + self.intercept, high * self.slope + self.intercept]
+        return min(extremes), max(extremes)
 
     def __len__(self) -> int:
         return len(self.stored)
 
     def read(self, index: int) -> Slice:
-        """One slice in HU."""
+        """Read one slice in HU."""
         stored = np.ascontiguousarray(self.stored[index])
         hu = to_hu(stored, self.slope, self.intercept)
         plane = self.planes[index]
         return Slice(hu, valid_mask(hu, None, False), plane.position, plane.pixel_mm, ArrayOrigin(index, stored))
 
     def restore(self, original: Slice, hu: HU) -> StoredPixels:
-        """A result as stored values of the source's type; unchanged pixels keep theirs bit for bit."""
+        """Convert a result in HU to stored values of the source's type.
+
+        Pixels whose HU did not change keep their stored value bit for bit.
+        """
         stored: StoredPixels = original.origin.stored.copy()
         changed = changed_pixels(hu, original.hu, original.valid)
         kind = stored.dtype
         if kind.kind in "iu":
             limits = np.iinfo(kind)
-            new: StoredPixels = to_stored(hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max))
+            changed_values: StoredPixels = to_stored(
+                hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max)
+            )
         else:
-            new = (hu[changed].astype(np.float64) - self.intercept) / self.slope
-        stored[changed] = new.astype(kind)
+            changed_values = (hu[changed].astype(np.float64) - self.intercept) / self.slope
+        stored[changed] = changed_values.astype(kind)
         return stored
 
 
 def planes(geometry: Geometry | None, count: int, shape: tuple[int, int]) -> list[Plane]:
-    """Where each slice of a regular stack lies."""
+    """Return the plane of each slice of a regular stack; without a grid, planes that state only their shape."""
     if geometry is None:
         return [Plane(shape)] * count
     step = np.array(geometry.direction[0])
     axes = geometry.direction[1], geometry.direction[2]
-    found = []
+    result = []
     for index in range(count):
         x, y, z = (float(value) for value in np.array(geometry.origin) + index * geometry.spacing[0] * step)
         position = float(np.dot((x, y, z), step))
-        found.append(Plane(shape, geometry.spacing[1:], (x, y, z), axes, position))
-    return found
+        result.append(Plane(shape, geometry.spacing[1:], (x, y, z), axes, position))
+    return result
 
 
 class ArraySink:
-    """Streams slices in order into one file; a subclass opens the file and writes what goes around the slices."""
+    """Writer that streams slices, in order, into one array file.
+
+    A subclass opens the file and writes what comes before and after the slices. The file appears under its name only
+    when it is complete. Raises OutputRefused.
+    """
 
     def __init__(self, source: ArraySource, output: Path, stem: str) -> None:
         self._source, self._output, self._stem = source, output, stem
@@ -121,10 +139,11 @@ class ArraySink:
         return self
 
     def _begin(self, hidden: Path) -> IO[bytes]:
+        """Open the temporary file ``hidden`` and write what comes before the slices."""
         raise NotImplementedError
 
     def _end(self, complete: bool) -> None:
-        """Closes the file; when it is complete, after adding what belongs behind the slices."""
+        """Close the file; a subclass first adds what follows the slices when ``complete``."""
         if self._file is not None:
             self._file.close()
 
@@ -144,7 +163,7 @@ class ArraySink:
             self._files.discard()
 
     def write(self, original: Slice, hu: HU) -> None:
-        """Takes the result for the next slice, (y, x) HU."""
+        """Write the result for the next slice, (y, x) in HU."""
         origin = original.origin
         if not isinstance(origin, ArrayOrigin) or origin.index != self._written or self._file is None:
             raise OutputRefused(f"{self._output}: slices must be those of the source, in its order")
@@ -153,7 +172,10 @@ class ArraySink:
         self._written += 1
 
     def attach(self, name: str, data: bytes) -> None:
-        """Puts one more file beside the output: NAME.json for the manifest, NAME.preview.png for the preview."""
+        """Write one more file beside the output.
+
+        "manifest.json" becomes NAME.json and "preview.png" becomes NAME.preview.png, where NAME is the output's.
+        """
         ending = "json" if name == "manifest.json" else name
         hidden = self._files.add(self._output.with_name(f"{self._stem}.{ending}"))
         with output_errors(self._output):

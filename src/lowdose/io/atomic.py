@@ -1,4 +1,4 @@
-"""Output that appears under its name whole or not at all."""
+"""Files and folders that appear under their final name complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lowdose.errors import OutputRefused
 from lowdose.io.messages import reason
 
 WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-"""What goes wrong in no reading."""
+"""Error numbers that only writing can cause: disk full, quota exceeded, read-only, file too large."""
 
 
 @contextmanager
 def output_errors(output: Path) -> Iterator[None]:
-    """Turns what the file system says (disk full, no permission) into OutputRefused naming the output."""
+    """Turn errors of the file system (disk full, no permission) into OutputRefused that names the output."""
     try:
         yield
     except OSError as error:
@@ -27,26 +27,27 @@ def output_errors(output: Path) -> Iterator[None]:
 
 
 def temporary_path(output: Path) -> Path:
-    """A hidden name beside the output, where it is made."""
+    """Return a hidden path beside the output, at which it is written until it is complete."""
     return output.parent / f".{output.name}.partial-{secrets.token_hex(4)}"
 
 
 def missing_parents(path: Path) -> list[Path]:
-    """The folders that must be made to hold ``path``, the deepest first."""
+    """Return the folders that must be created to hold ``path``, deepest first."""
     return [parent for parent in path.parents if not parent.exists()]
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Removes those of the folders that hold nothing."""
+    """Remove those of the folders that are empty."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
 
 class AtomicFolder:
-    """A folder filled at ``path``, which ``commit`` turns into ``output``. Raises OutputRefused.
+    """Folder that is filled at the temporary ``path`` and becomes ``output`` on ``commit``.
 
-    ``source``: what the output is made from; the output may not lie inside it.
+    ``source`` is the input that the output is made from; the output may not lie inside it. Raises OutputRefused when
+    the output exists and is not an empty folder, or cannot be written.
     """
 
     def __init__(self, output: Path, source: Path | None = None) -> None:
@@ -55,11 +56,11 @@ class AtomicFolder:
             self._refuse_existing()
             if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
                 raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
-            # what cannot be renamed onto, a mount point or a folder of a closed one, is filled from inside
-            closed = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
-            self._inside = closed or self.output.is_mount()
-        self.path = temporary_path(self.output / self.output.name if self._inside else self.output)
-        self._made: list[Path] = []
+            # Renaming cannot replace a mount point, or a folder whose parent is not writable: fill it from inside.
+            parent_not_writable = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
+            self._fill_inside = parent_not_writable or self.output.is_mount()
+        self.path = temporary_path(self.output / self.output.name if self._fill_inside else self.output)
+        self._created_folders: list[Path] = []
 
     def _refuse_existing(self) -> None:
         if self.output.is_dir():
@@ -69,10 +70,11 @@ class AtomicFolder:
             raise OutputRefused(f"{self.output}: exists and is not a folder; choose another name")
 
     def open(self) -> None:
+        """Create the temporary folder, and the parent folders that it needs."""
         try:
             with output_errors(self.output):
                 self._refuse_existing()
-                self._made = missing_parents(self.path)
+                self._created_folders = missing_parents(self.path)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.mkdir()
         except BaseException:
@@ -80,8 +82,9 @@ class AtomicFolder:
             raise
 
     def commit(self) -> None:
+        """Move the temporary folder, or its files, to the output."""
         with output_errors(self.output):
-            if self._inside:
+            if self._fill_inside:
                 for file in self.path.iterdir():
                     file.rename(self.output / file.name)
                 self.path.rmdir()
@@ -92,47 +95,48 @@ class AtomicFolder:
             self.path.rename(self.output)
 
     def discard(self) -> None:
-        """Removes what was not committed, and the folders made for it."""
+        """Remove what was not committed, and the parent folders created for it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        remove_empty(self._made)
+        remove_empty(self._created_folders)
 
 
 class AtomicFiles:
-    """A main file and what goes beside it, made under hidden names and renamed together, the main file first."""
+    """Main file and companion files, written under temporary names and renamed together, the main file first."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
         self._renames: list[tuple[Path, Path]] = []
-        self._made: list[Path] = []
+        self._created_folders: list[Path] = []
 
     def add(self, final: Path) -> Path:
-        """The hidden path at which to write ``final``. Raises OutputRefused when that exists."""
+        """Return the temporary path at which to write ``final``; raise OutputRefused when ``final`` exists."""
         with output_errors(final):
             if final.exists():
                 raise OutputRefused(f"{final}: exists; choose another name or remove it")
-            self._made = missing_parents(final) or self._made
+            self._created_folders = missing_parents(final) or self._created_folders
             final.parent.mkdir(parents=True, exist_ok=True)
         hidden = temporary_path(final)
         self._renames.append((hidden, final))
         return hidden
 
     def commit(self) -> None:
+        """Rename all files to their final names."""
         for hidden, final in self._renames:
             with output_errors(final):
                 hidden.replace(final)
 
     def discard(self) -> None:
-        """Removes what was not committed, and the folders made for it."""
+        """Remove what was not committed, and the parent folders created for it."""
         for hidden, _ in self._renames:
             hidden.unlink(missing_ok=True)
-        remove_empty(self._made)
+        remove_empty(self._created_folders)
 
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``output`` when the block ends well and vanishes when it does not.
+    """Yield a temporary folder to fill, which becomes ``output`` when the block succeeds and vanishes when it fails.
 
-    Raises OutputRefused for what fails in writing it; what the block cannot read is not blamed on the output.
+    Raises OutputRefused when writing fails; errors in reading other files inside the block are passed on unchanged.
     """
     folder = AtomicFolder(output)
     folder.open()
@@ -140,7 +144,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield folder.path
         folder.commit()
     except OSError as error:
-        if not _in_writing(error, folder.path):
+        if not _is_write_error(error, folder.path):
             raise
         with output_errors(output):
             raise
@@ -148,6 +152,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         folder.discard()
 
 
-def _in_writing(error: OSError, folder: Path) -> bool:
-    named = isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)
-    return named or error.errno in WRITE_ERRORS
+def _is_write_error(error: OSError, folder: Path) -> bool:
+    """Return whether an error concerns a file of ``folder``, or is one that only writing can cause."""
+    in_folder = isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)
+    return in_folder or error.errno in WRITE_ERRORS

@@ -1,4 +1,4 @@
-"""One file replaced whole or not at all."""
+"""Replacement of one file, complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowdose.io.atomic import output_errors, temporary_path
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """``path`` holds all of ``data``, or what it held before. Raises OutputRefused."""
+    """Replace the content of a file; on failure it keeps what it held, and OutputRefused is raised."""
     hidden = temporary_path(path)
     try:
         with output_errors(path):
@@ -23,7 +23,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def replace_array(path: Path, array: NDArray[np.generic]) -> None:
-    """The same of a .npy file."""
+    """Replace a .npy file in the same way."""
     stream = BytesIO()
     np.save(stream, array)
     replace_file(path, stream.getvalue())

@@ -1,4 +1,4 @@
-"""Walking folders that may hold symbolic links in circles."""
+"""Walk through folders that may hold circular symbolic links."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lowdose.io.messages import reason
 
 
 def walk_folders(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
-    """(folder, its folders, its files), root included, each real folder once, in order of name.
+    """Yield (folder, its subfolders, its files), ``root`` included, sorted by name and each real folder once.
 
-    Raises CannotDecode for a folder that cannot be opened: it may hold slices of the body.
+    Raises CannotDecode for a folder that cannot be opened, because it may hold slices of the series.
     """
     seen: set[str] = set()
-    for name, children, files in os.walk(root, onerror=_refuse, followlinks=True):
+    for name, children, files in os.walk(root, onerror=_raise_unreadable, followlinks=True):
         real = os.path.realpath(name)
         if real in seen:
             children.clear()
@@ -28,6 +28,6 @@ def walk_folders(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
         yield folder, [folder / child for child in children], [folder / file for file in sorted(files)]
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise_unreadable(error: OSError) -> NoReturn:
     why = reason(error)
     raise CannotDecode(f"{error.filename}: cannot be opened ({why}); make it readable or move it away") from error

@@ -1,4 +1,4 @@
-"""Organ labels and masks as NIfTI, in the space of the CT series that they belong to."""
+"""Organ labels and masks as NIfTI files, on the voxel grid of the CT series that they belong to."""
 
 from __future__ import annotations
 
@@ -21,21 +21,30 @@ from lowdose.io.source import Plane, Source
 Labels = NDArray[np.uint8]
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""NIfTI's axes point right, front, up where DICOM's point left, back, up."""
+"""Converts between DICOM's axes (left, back, up; LPS) and NIfTI's (right, front, up; RAS), both ways."""
 
-OFF_GRID = 0.25
-"""Voxels that a slice may lie beside the voxels of its labels: above what headers round off, below half a voxel."""
+MAX_OFF_GRID = 0.25
+"""Largest distance, in voxels, of a slice from the voxels of its labels.
+
+More than the rounding of positions in headers, less than half a voxel.
+"""
 
 MAX_BYTES = 8 << 30
-"""Labels pack a thousand times smaller, so what they unpack to is limited by itself, not by its ratio to the file."""
+"""Limit of the unpacked size in bytes.
+
+Labels compress a thousandfold, so the size is limited by itself, not by its ratio to the size of the file.
+"""
 
 
 class NoLabels(InvalidSetting):
-    """A label file in which nothing is labelled."""
+    """Label file in which nothing is labelled. Give labels with at least one organ."""
 
 
 def write_labels(labels: Labels, geometry: Geometry, path: Path) -> None:
-    """Writes (z, y, x) whole numbers as a .nii or .nii.gz. Raises GeometryMismatch unless they are a uint8 volume."""
+    """Write (z, y, x) uint8 labels as a .nii or .nii.gz file.
+
+    Raises GeometryMismatch when the labels have another number of axes or another type.
+    """
     if labels.ndim != 3 or labels.dtype != np.uint8:
         raise GeometryMismatch(f"labels of shape {labels.shape} and type {labels.dtype}: need (z, y, x) uint8")
     image: Any = nib.Nifti1Image(labels.transpose(2, 1, 0), affine(geometry))  # type: ignore[no-untyped-call]
@@ -44,7 +53,7 @@ def write_labels(labels: Labels, geometry: Geometry, path: Path) -> None:
 
 
 def affine(geometry: Geometry) -> NDArray[np.float64]:
-    """Voxel (x, y, z) -> mm, (4, 4), in NIfTI's axes."""
+    """Return the (4, 4) affine from voxel indices (x, y, z) to mm in NIfTI's axes (RAS)."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(geometry.direction[::-1]).T * np.array(geometry.spacing[::-1])
     matrix[:3, 3] = geometry.origin
@@ -55,8 +64,18 @@ def affine(geometry: Geometry) -> NDArray[np.float64]:
 class LabelMap:
     """Labels in a file, read slice by slice.
 
-    stored: in the file's own order of axes, mapped from disk; its value is stored * slope + intercept.
-    to_voxel: (4, 4), mm in DICOM's axes -> index into ``stored``. present: numbers of ``anatomical_labels.FEATURE_NETWORKS`` that occur.
+    Attributes
+    ----------
+    path : Path
+        The label file.
+    stored : 3-D array
+        Stored values in the file's own order of axes, memory-mapped from disk.
+    slope, intercept : float
+        The label is stored * slope + intercept.
+    to_voxel : (4, 4) array
+        Affine from mm in DICOM's axes (LPS) to indices into ``stored``.
+    present : frozenset of int
+        Labels that occur, numbered as ``anatomical_labels.NAMES``.
     """
 
     path: Path
@@ -68,58 +87,67 @@ class LabelMap:
 
 
 def open_labels(path: Path, scratch: Path) -> LabelMap:
-    """Labels numbered by ``anatomical_labels.FEATURE_NETWORKS`` (TotalSegmentator v2's, and ours) in a .nii or .nii.gz.
+    """Open a .nii or .nii.gz of labels numbered as ``anatomical_labels.NAMES`` (TotalSegmentator v2's labels and ours).
 
-    A packed file is unpacked into the folder ``scratch``, which must outlive the result. Raises NothingToRead,
+    A compressed file is unpacked into the folder ``scratch``, which must outlive the result. Raises NothingToRead,
     CannotDecode, GeometryMismatch when the file does not say where its voxels lie, InvalidSetting when it holds
-    anything but known labels, NoLabels when it holds none.
+    anything but known labels, and NoLabels when it holds none.
     """
     if not path.exists():
         raise NothingToRead(f"{path}: no such file")
     header = read_header(path)
     shape = tuple(int(n) for n in header.get_data_shape())
     shape = shape[:3] if all(n == 1 for n in shape[3:]) else shape
-    kind = header.get_data_dtype()
-    if len(shape) != 3 or 0 in shape or kind.kind not in "iuf":
-        raise CannotDecode(f"{path}: shape {shape}, values of type {kind}; labels are one 3-D volume of whole numbers")
+    dtype = header.get_data_dtype()
+    if len(shape) != 3 or 0 in shape or dtype.kind not in "iuf":
+        raise CannotDecode(f"{path}: shape {shape}, values of type {dtype}; labels are one 3-D volume of whole numbers")
     offset = int(header.get_data_offset())
-    size = offset + int(np.prod(shape, dtype=object)) * kind.itemsize
+    size = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if size > MAX_BYTES:
         raise CannotDecode(f"{path}: states {size >> 30} GiB of labels; store them as 8-bit numbers")
     plain = unpack(path, scratch / f"{uuid4().hex}.nii", size)
-    stored = np.memmap(plain, kind, "r", offset, shape, "F")
+    stored = np.memmap(plain, dtype, "r", offset, shape, "F")
     slope, intercept = header.get_slope_inter()
     scale = (1.0 if slope is None else slope, intercept or 0.0)
-    return LabelMap(path, stored, *scale, _to_voxel(path, header), _present(path, stored, *scale))
+    return LabelMap(path, stored, *scale, _to_voxel(path, header), _labels_present(path, stored, *scale))
 
 
 def labels_of_slice(labels: LabelMap, source: Source, index: int) -> Labels:
-    """The labels of slice ``index`` of a series, (y, x), whatever way the file turns its axes.
+    """Return the labels of slice ``index`` of a series, (y, x), however the label file orients its axes.
 
-    Raises GeometryMismatch naming both when the slice is not one of the label volume's.
+    Raises GeometryMismatch that names both when the slice does not lie on the voxels of the labels.
     """
-    place = _place(labels, source, index)
-    part = labels.stored.transpose(place.axes)[place.number][:: place.down, :: place.along]
-    return np.rint(np.asarray(part) * labels.slope + labels.intercept).astype(np.uint8)
+    place = _locate_slice(labels, source, index)
+    image = labels.stored.transpose(place.axes)[place.slice_index][:: place.down, :: place.along]
+    return np.rint(np.asarray(image) * labels.slope + labels.intercept).astype(np.uint8)
 
 
 def check_on_grid(labels: LabelMap, source: Source, indices: Iterable[int]) -> None:
-    """Raises GeometryMismatch unless the label volume has all these slices of a series."""
+    """Raise GeometryMismatch unless the label volume holds all these slices of a series."""
     for index in indices:
-        _place(labels, source, index)
+        _locate_slice(labels, source, index)
 
 
-class _Place(NamedTuple):
-    """Where a slice lies in ``stored``: the axes across it, down its rows and along its columns; its index on the
-    first; and whether its rows and columns run with the voxels (1) or against them (-1)."""
+class _VoxelPlane(NamedTuple):
+    """Location of a slice in ``LabelMap.stored``.
+
+    Attributes
+    ----------
+    axes : tuple of 3 int
+        Axes of ``stored`` that run across the slice, down its rows and along its columns.
+    slice_index : int
+        Index of the slice on the first of these axes.
+    down, along : int
+        1 where the rows or columns run in the direction of the voxels, -1 where they run against it.
+    """
 
     axes: tuple[int, int, int]
-    number: int
+    slice_index: int
     down: int
     along: int
 
 
-def _place(labels: LabelMap, source: Source, index: int) -> _Place:
+def _locate_slice(labels: LabelMap, source: Source, index: int) -> _VoxelPlane:
     plane = source.planes[index]
     if plane.corner is None or plane.axes is None or plane.pixel_mm is None:
         raise GeometryMismatch(f"{source.path}: does not state where its slices lie, so {labels.path} cannot be placed")
@@ -130,22 +158,22 @@ def _place(labels: LabelMap, source: Source, index: int) -> _Place:
     down, along = (int(np.abs(step).argmax()) for step in steps)
     axes = (3 - down - along, down, along)
     size = labels.stored.shape
-    # In the order of ``axes``, rows: first pixel, last of the first column, last of the first row.
+    # Rows: the first pixel, the last of the first column, the last of the first row; columns in the order of ``axes``.
     place = np.rint(corners)[:, axes] if down != along else np.full((3, 3), -1.0)
     rows, columns = plane.shape[0] - 1, plane.shape[1] - 1
     first = [place[0, 0], 0.0 if steps[0, down] > 0 else rows, 0.0 if steps[1, along] > 0 else columns]
     expected = np.array([first, [first[0], rows - first[1], first[2]], [first[0], first[1], columns - first[2]]])
     if (
-        np.abs(corners - np.rint(corners)).max() > OFF_GRID
+        np.abs(corners - np.rint(corners)).max() > MAX_OFF_GRID
         or not np.array_equal(place, expected)
         or (size[down], size[along]) != plane.shape
         or not 0 <= place[0, 0] < size[axes[0]]
     ):
-        raise GeometryMismatch(_apart(labels, source, plane, start))
-    return _Place(axes, int(place[0, 0]), 1 if steps[0, down] > 0 else -1, 1 if steps[1, along] > 0 else -1)
+        raise GeometryMismatch(_mismatch_message(labels, source, plane, start))
+    return _VoxelPlane(axes, int(place[0, 0]), 1 if steps[0, down] > 0 else -1, 1 if steps[1, along] > 0 else -1)
 
 
-def _apart(labels: LabelMap, source: Source, plane: Plane, start: NDArray[np.float64]) -> str:
+def _mismatch_message(labels: LabelMap, source: Source, plane: Plane, start: NDArray[np.float64]) -> str:
     where = ", ".join(f"{value:.1f}" for value in start)
     at = "" if plane.position is None else f" at {plane.position:g} mm"
     return (
@@ -164,19 +192,19 @@ def _to_voxel(path: Path, header: Any) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
-def _present(path: Path, stored: NDArray[Any], slope: float, intercept: float) -> frozenset[int]:
-    """Which labels occur, in one pass over the file."""
-    found: set[float] = set()
+def _labels_present(path: Path, stored: NDArray[Any], slope: float, intercept: float) -> frozenset[int]:
+    """Return the labels that occur, in one pass over the file."""
+    stored_values: set[float] = set()
     for k in range(stored.shape[2]):
-        found.update(np.unique(stored[..., k]).tolist())
-        if len(found) > len(NAMES) + 1:  # an image: its values need not be gathered to the last
+        stored_values.update(np.unique(stored[..., k]).tolist())
+        if len(stored_values) > len(NAMES) + 1:  # an image, not labels: no need to collect all its values
             break
-    values = {value * slope + intercept for value in found}
-    odd = sorted(value for value in values if value != 0 and value not in NAMES)
-    if odd:
+    values = {value * slope + intercept for value in stored_values}
+    unknown_labels = sorted(value for value in values if value != 0 and value not in NAMES)
+    if unknown_labels:
         raise InvalidSetting(
-            f"{path}: holds {odd[0]:g}, which is no label: TotalSegmentator v2 numbers its classes from 1 to 117, and "
-            f"'lowdose simulate --phantom' goes on to {max(NAMES)}"
+            f"{path}: holds {unknown_labels[0]:g}, which is no label: TotalSegmentator v2 numbers its classes from 1 "
+            f"to 117, and 'lowdose simulate --phantom' goes on to {max(NAMES)}"
         )
     if values <= {0.0}:
         raise NoLabels(f"{path}: holds no label at all, only 0")

@@ -1,8 +1,9 @@
-"""How pairs of series lie in folders: names that say a dose, within one folder, in mirrored trees, or by Mayo case.
+"""Search of folders for pairs of low-dose and full-dose series.
 
-Known by sight: LOW and FULL side by side ('quarter_1mm', 'full_1mm'); the tree of the AAPM Low-Dose CT Grand Challenge
-('1mm B30/full_1mm/L067/full_1mm/*.IMA' and the same under 'quarter_1mm'); LDCT-and-Projection-data as The Cancer
-Imaging Archive delivers it ('L004/<study>/1.000000-Full dose images-12345', low dose sometimes in another study).
+Recognised are LOW and FULL side by side in one folder ("quarter_1mm", "full_1mm"); the mirrored trees of the AAPM
+Low-Dose CT Grand Challenge ("1mm B30/full_1mm/L067/full_1mm/*.IMA" and the same under "quarter_1mm"); and
+LDCT-and-Projection-data as The Cancer Imaging Archive delivers it ("L004/<study>/1.000000-Full dose images-12345", the
+low dose sometimes in another study of the same Mayo case).
 """
 
 from __future__ import annotations
@@ -21,15 +22,25 @@ LOW = r"(?:quarter|low)(?:[ _-]?dose)?|ldct|ld|qd"
 FULL = r"(?:full|normal|high)(?:[ _-]?dose)?|ndct|fd"
 DOSE = re.compile(rf"(?:(?P<low>{LOW})|(?P<full>{FULL}))(?:[ _.-]+(?P<suffix>.+))?")
 ARCHIVED = re.compile(r"\d+(?:\.\d+)?-(.+)-\d+")
-"""Series number, description and the end of the UID: how The Cancer Imaging Archive names the folder of a series."""
+"""Folder name of a series in The Cancer Imaging Archive: series number, description and end of the UID."""
 
 ENDINGS = (".nii.gz", ".nii", ".npy", ".npz", ".zip")
+"""Endings of files that hold a whole series."""
 SHOWN = 3
+"""Number of series that a warning names; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class FoundPair:
-    """A low-dose and a full-dose series that belong together; name: their folder, and their common suffix."""
+    """Low-dose and full-dose series that belong together.
+
+    Attributes
+    ----------
+    low, full : Path
+        Folder or file of each series.
+    name : str
+        Folder that holds both, and their common suffix.
+    """
 
     low: Path
     full: Path
@@ -38,23 +49,33 @@ class FoundPair:
 
 @dataclass
 class PairSearch:
-    """What was found below a root: pairs, and a sentence for every series that was seen and passed over."""
+    """Search for pairs of series below a folder.
+
+    Attributes
+    ----------
+    root : Path
+        Folder in which the search starts.
+    pairs : list of FoundPair
+        Pairs found.
+    warnings : list of str
+        One sentence for every series that was seen but has no partner.
+    """
 
     root: Path
     pairs: list[FoundPair] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    _single: dict[tuple[str, str], dict[str, list[Path]]] = field(default_factory=dict)
-    _taken: set[Path] = field(default_factory=set)
+    _unpaired: dict[tuple[str, str], dict[str, list[Path]]] = field(default_factory=dict)
+    _paired_paths: set[Path] = field(default_factory=set)
     _projections: list[Path] = field(default_factory=list)
 
     def run(self) -> None:
-        """Walks the tree. Raises InvalidSetting when a series has several candidates for its partner."""
+        """Walk the tree; raise InvalidSetting when a series has several candidates for its partner."""
         for folder, children, files in walk_folders(self.root):
-            if not self._taken.isdisjoint([folder, *folder.parents]):
+            if not self._paired_paths.isdisjoint([folder, *folder.parents]):
                 continue
             entries = [*children, *(file for file in files if file.name.lower().endswith(ENDINGS))]
-            self._within(folder, entries)
-        self._by_case()
+            self._pair_within_folder(folder, entries)
+        self._pair_by_case()
         if self._projections:
             first, more = self._projections[0], len(self._projections) - 1
             self.warnings.append(
@@ -63,57 +84,66 @@ class PairSearch:
                 + "; passed over"
             )
 
-    def _within(self, folder: Path, entries: list[Path]) -> None:
-        """Pairs of one folder; what has no partner there may have one in another folder of the same case."""
-        found: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    def _pair_within_folder(self, folder: Path, entries: list[Path]) -> None:
+        """Pair the series of one folder.
+
+        A series without a partner here may have one in another folder of the same Mayo case.
+        """
+        by_suffix: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
         for entry in entries:
-            named = dose_of_name(entry)
-            if named is not None and named[1].startswith("projection"):
+            dose_and_suffix = dose_of_name(entry)
+            if dose_and_suffix is not None and dose_and_suffix[1].startswith("projection"):
                 self._projections.append(entry)
-            elif named is not None:
-                found[named[1]][named[0]].append(entry)
+            elif dose_and_suffix is not None:
+                by_suffix[dose_and_suffix[1]][dose_and_suffix[0]].append(entry)
         place = folder.relative_to(self.root).as_posix() if folder != self.root else self.root.resolve().name
-        for suffix, doses in found.items():
+        for suffix, doses in by_suffix.items():
             name = f"{place}/{suffix}" if suffix else place
             if len(doses) == 2:
-                self._pair(_only(doses["low"]), _only(doses["full"]), name)
+                self._add_pairs(_require_single(doses["low"]), _require_single(doses["full"]), name)
             elif (case := case_in(place)) is not None:
-                here = self._single.setdefault((case, suffix), defaultdict(list))
+                here = self._unpaired.setdefault((case, suffix), defaultdict(list))
                 for dose, paths in doses.items():
                     here[dose] += paths
 
-    def _pair(self, low: Path, full: Path, name: str) -> None:
-        self._taken |= {low, full}
-        lows, fulls = _leaves(low), _leaves(full)
+    def _add_pairs(self, low: Path, full: Path, name: str) -> None:
+        self._paired_paths |= {low, full}
+        lows, fulls = _series_folders(low), _series_folders(full)
         common = [key for key in lows if key in fulls]
         if not common or (len(lows) == 1 and len(fulls) == 1):
             self.pairs.append(FoundPair(low, full, name))
             return
-        self.pairs += [FoundPair(_only(lows[key]), _only(fulls[key]), f"{name}/{key}".strip("/")) for key in common]
-        alone = [
+        self.pairs += [
+            FoundPair(_require_single(lows[key]), _require_single(fulls[key]), f"{name}/{key}".strip("/"))
+            for key in common
+        ]
+        unpaired = [
             str(path) for side in (lows, fulls) for key, paths in side.items() if key not in common for path in paths
         ]
-        self._told(alone, "has no partner in the other tree")
+        self._warn_unpaired(unpaired, "has no partner in the other tree")
 
-    def _by_case(self) -> None:
-        """Pairs whose two series lie in different folders of one Mayo case, as different studies do."""
-        alone: list[str] = []
-        for (case, suffix), doses in self._single.items():
+    def _pair_by_case(self) -> None:
+        """Pair series that lie in different folders of one Mayo case, as those of different studies do."""
+        unpaired: list[str] = []
+        for (case, suffix), doses in self._unpaired.items():
             if len(doses) == 2:
                 name = f"{case}/{suffix}" if suffix else case
-                self.pairs.append(FoundPair(_only(doses["low"]), _only(doses["full"]), name))
+                self.pairs.append(FoundPair(_require_single(doses["low"]), _require_single(doses["full"]), name))
             else:
-                alone += [str(path) for paths in doses.values() for path in paths]
-        self._told(alone, "has no partner at the other dose")
+                unpaired += [str(path) for paths in doses.values() for path in paths]
+        self._warn_unpaired(unpaired, "has no partner at the other dose")
 
-    def _told(self, alone: list[str], what: str) -> None:
-        self.warnings += [f"{path}: {what}; passed over" for path in alone[:SHOWN]]
-        if len(alone) > SHOWN:
-            self.warnings.append(f"{len(alone) - SHOWN} more series: {what}; passed over")
+    def _warn_unpaired(self, unpaired: list[str], reason: str) -> None:
+        self.warnings += [f"{path}: {reason}; passed over" for path in unpaired[:SHOWN]]
+        if len(unpaired) > SHOWN:
+            self.warnings.append(f"{len(unpaired) - SHOWN} more series: {reason}; passed over")
 
 
 def dose_of_name(entry: Path) -> tuple[str, str] | None:
-    """('low' or 'full', suffix) of a file or folder named by its dose; None = it is not."""
+    """Return ("low" or "full", suffix) of a file or folder that is named by its dose.
+
+    None where the name does not tell a dose.
+    """
     name = entry.name.lower()
     if archived := ARCHIVED.fullmatch(name):
         name = archived[1]
@@ -126,25 +156,28 @@ def dose_of_name(entry: Path) -> tuple[str, str] | None:
     return ("low" if match["low"] else "full"), "_".join(words)
 
 
-def _leaves(entry: Path) -> dict[str, list[Path]]:
-    """The folders at or below ``entry`` that hold files, by their path below it without words for a dose."""
-    found: dict[str, list[Path]] = defaultdict(list)
+def _series_folders(entry: Path) -> dict[str, list[Path]]:
+    """Return the folders at or below ``entry`` that hold files.
+
+    Their keys are their paths below ``entry``, without words for a dose.
+    """
+    folders: dict[str, list[Path]] = defaultdict(list)
     for folder, _, files in walk_folders(entry) if entry.is_dir() else ():
         if any(not file.name.startswith(".") for file in files):
-            found["/".join(_plain(folder.relative_to(entry).parts))].append(folder)
-    return found
+            folders["/".join(_without_dose_words(folder.relative_to(entry).parts))].append(folder)
+    return folders
 
 
-def _plain(parts: Iterable[str]) -> Iterator[str]:
+def _without_dose_words(parts: Iterable[str]) -> Iterator[str]:
     for part in parts:
-        named = dose_of_name(Path(part))
-        if named is None:
+        dose_and_suffix = dose_of_name(Path(part))
+        if dose_and_suffix is None:
             yield part
-        elif named[1]:
-            yield named[1]
+        elif dose_and_suffix[1]:
+            yield dose_and_suffix[1]
 
 
-def _only(candidates: list[Path]) -> Path:
+def _require_single(candidates: list[Path]) -> Path:
     if len(candidates) > 1:
         shown = " and ".join(str(path) for path in candidates)
         raise InvalidSetting(f"{shown}: which of them is to be paired? Rename or move away the others")

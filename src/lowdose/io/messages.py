@@ -1,14 +1,15 @@
-"""Words for messages: what the system says of a failure, and foreign names made fit to print."""
+"""Text for error messages: reasons given by the operating system, and foreign names made safe to print."""
 
 from __future__ import annotations
 
 DEEPEST_CAUSE = 20
+"""Number of chained exceptions that are searched."""
 
 
 def system_reason(error: BaseException) -> str | None:
-    """What the operating system said when this went wrong; None when it was not asked.
+    """Return the operating system's description of an error, or None when it did not come from the operating system.
 
-    pydicom raises OSErrors anew with a whole traceback for a text, so the words are looked for in the causes as well.
+    pydicom raises OSErrors anew with a whole traceback as their text, so the causes of the error are searched as well.
     """
     cause: BaseException | None = error
     for _ in range(DEEPEST_CAUSE):
@@ -19,10 +20,13 @@ def system_reason(error: BaseException) -> str | None:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, in one line."""
+    """Return in one line why something failed."""
     return system_reason(error) or next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def printable(text: str) -> str:
-    """Text without what could steer a terminal or cannot be encoded: such characters of file names become '?'."""
+    """Return text with every character replaced by "?" that could control a terminal or cannot be encoded.
+
+    Such characters occur in file names.
+    """
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

@@ -1,4 +1,4 @@
-"""Which slices of a series lie next to each other, and a series read so that each slice comes amid its neighbours."""
+"""Neighbouring slices of a series, and iteration over a series with each slice amid its neighbours."""
 
 from __future__ import annotations
 
@@ -8,43 +8,53 @@ from itertools import pairwise
 import numpy as np
 
 from lowdose.image import Slice
-from lowdose.io.dicom.grid import SAME_PLACE, SELECTED, slice_normal
+from lowdose.io.dicom.grid import DUPLICATE_MM, SPARSE_RATIO, slice_normal
 from lowdose.io.source import Plane, Source
 
-FARTHEST = 1.5
-"""Times the usual step between slices; farther away a slice is no neighbour: one is missing between."""
+MAX_STEP_RATIO = 1.5
+"""Largest distance of neighbouring slices, as a multiple of the usual step of the series.
+
+Beyond it a slice is missing in between.
+"""
 
 
 def linked_slices(planes: Sequence[Plane], thickness_mm: float | None) -> list[bool]:
-    """Whether each slice and the next are neighbours; one value fewer than there are slices, in order.
+    """Return for each slice but the last whether it and the next one are neighbours, in order.
 
-    They are where both positions are known, the step is longer than nothing and at most FARTHEST times the usual one,
-    and one lies above the other in the same matrix. Slices that were picked by hand out of a thicker stack (a usual
-    step of more than SELECTED times ``thickness_mm``, None = not stated) show other anatomy and have no neighbours.
+    Two slices are neighbours where both positions are known, the step between them is not zero and at most
+    MAX_STEP_RATIO times the usual step, and one lies above the other with the same matrix. The slices of a series that
+    were selected from a thicker stack (a usual step of more than SPARSE_RATIO times ``thickness_mm``; None where it is
+    not stated) show different anatomy and have no neighbours.
     """
     steps = np.array([_step(one, other) for one, other in pairwise(planes)])
-    apart = steps[steps >= SAME_PLACE]
-    if len(apart) == 0:
+    positive_steps = steps[steps >= DUPLICATE_MM]
+    if len(positive_steps) == 0:
         return [False] * len(steps)
-    # Of an even number the lower one: where every other gap is a missing slice, the gap is not the usual step.
-    usual = float(np.quantile(apart, 0.5, method="lower"))
-    if thickness_mm and usual > SELECTED * thickness_mm:
+    # The lower median: where every second step skips a missing slice, that wider step is not the usual one.
+    usual = float(np.quantile(positive_steps, 0.5, method="lower"))
+    if thickness_mm and usual > SPARSE_RATIO * thickness_mm:
         return [False] * len(steps)
-    near = (steps >= SAME_PLACE) & (steps <= FARTHEST * usual)
-    return [bool(close) and _above(*pair) for close, pair in zip(near, pairwise(planes), strict=True)]
+    close_enough = (steps >= DUPLICATE_MM) & (steps <= MAX_STEP_RATIO * usual)
+    return [
+        bool(is_close) and _are_stacked(*pair) for is_close, pair in zip(close_enough, pairwise(planes), strict=True)
+    ]
 
 
 def _step(one: Plane, other: Plane) -> float:
-    """mm along the normal; NaN, which is neither near nor far, where a position is not known."""
+    """Return the distance of two slices along the normal in mm.
+
+    NaN where a position is not known; it compares as neither near nor far.
+    """
     if one.position is None or other.position is None:
         return float("nan")
     return abs(other.position - one.position)
 
 
-def _above(one: Plane, other: Plane) -> bool:
-    """Whether two slices at different places have one grid, one straight or obliquely above the other.
+def _are_stacked(one: Plane, other: Plane) -> bool:
+    """Return whether two slices at different positions share one grid and lie above each other, straight or obliquely.
 
-    Up to 45 degrees off the normal, which every gantry tilt is: a tilted stack is stacked along the patient.
+    The step may lean up to 45 degrees off the slice normal, more than any gantry tilt: slices of a tilted gantry are
+    stacked along the patient.
     """
     if one.shape != other.shape or (one.axes is None) != (other.axes is None):
         return False
@@ -61,9 +71,10 @@ def _above(one: Plane, other: Plane) -> bool:
 
 
 def context_of(links: Sequence[bool], index: int, context: int) -> list[int]:
-    """The 2 * context + 1 slices that stand for slice ``index`` and its neighbours, in order along the series.
+    """Return the indices of the 2 * context + 1 slices around slice ``index``, in order along the series.
 
-    links: of ``linked``. From the first link that is missing on, on either side, the slice itself stands in.
+    ``links`` is the result of ``linked_slices``. On either side, from the first missing link on, the slice itself takes
+    the place of the neighbours.
     """
     below = above = 0
     while below < context and index > below and links[index - below - 1]:
@@ -74,17 +85,18 @@ def context_of(links: Sequence[bool], index: int, context: int) -> list[int]:
 
 
 def slice_windows(source: Source, context: int, indices: Iterable[int] | None = None) -> Iterator[list[Slice]]:
-    """Of every slice of a series, or of those at increasing ``indices``: its ``around``, itself in the middle.
+    """Yield each slice of a series with its neighbours, 2 * context + 1 slices as ``context_of`` chooses them.
 
-    Each slice is decoded once. No more than 2 * context + 1 are held, by a caller that lets go of each list before it
-    asks for the next. Raises what ``Source.read`` raises.
+    ``indices``, in increasing order, restricts the middle slices. Each slice is decoded once, and no more than
+    2 * context + 1 are held, provided that the caller releases each list before it asks for the next. Raises what
+    ``Source.read`` raises.
     """
     links = linked_slices(source.planes, source.acquisition.thickness_mm) if context else []
-    held: dict[int, Slice] = {}
+    cached: dict[int, Slice] = {}
     for index in range(len(source)) if indices is None else indices:
         places = context_of(links, index, context)
-        held = {place: item for place, item in held.items() if min(places) <= place <= max(places)}
+        cached = {place: item for place, item in cached.items() if min(places) <= place <= max(places)}
         for place in sorted(set(places)):
-            if place not in held:
-                held[place] = source.read(place)
-        yield [held[place] for place in places]
+            if place not in cached:
+                cached[place] = source.read(place)
+        yield [cached[place] for place in places]

@@ -1,4 +1,4 @@
-"""NIfTI: HU as its scale slope and intercept state them, slices along the third axis, streamed both ways."""
+"""NIfTI files: HU by the header's scale, slices along the third axis, streamed on reading and writing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ from lowdose.io.provenance import Provenance
 from lowdose.io.zip_files import CHUNK, MAX_BYTES, UnpackBudget
 
 TO_MM = {"meter": 1000.0, "micron": 0.001}
+"""Millimetres per unit of length other than mm that a NIfTI header can state."""
 MAX_OFFSET = 16 << 20
-"""Bytes. What lies before the image is kept in memory; extensions take some KiB."""
+"""Limit of the bytes before the image, which are kept in memory; extensions take some KiB."""
 
 DESCRIPTION = {348: 148, 540: 240}
-"""Where the 80 bytes of free description lie, by size of header."""
+"""Byte offset of the free description of 80 bytes, by size of the header (NIfTI-1, NIfTI-2)."""
 
 
 class NiftiSource(ArraySource):
-    """One 3-D .nii or .nii.gz; a compressed one is unpacked into ``scratch``. Raises NotCT or CannotDecode."""
+    """Series in a 3-D .nii or .nii.gz file; a compressed one is unpacked into the folder ``scratch``.
+
+    Raises NotCT or CannotDecode.
+    """
 
     def __init__(self, path: Path, scratch: Path) -> None:
         header = read_header(path)
@@ -59,7 +63,7 @@ class NiftiSource(ArraySource):
 
 
 def read_header(path: Path) -> Any:
-    """The NIfTI header, version 1 or 2. Raises CannotDecode."""
+    """Read a NIfTI header, version 1 or 2; raise CannotDecode when it is not readable."""
     try:
         with _open(path) as file:
             size = int.from_bytes(file.read(4), "little")
@@ -78,9 +82,9 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = lambda count: None) -> Path:
-    """An uncompressed file of at least ``size`` bytes: ``path`` itself, or its copy ``target``.
+    """Return an uncompressed file of at least ``size`` bytes: ``path`` itself, or its unpacked copy at ``target``.
 
-    spend: told how many bytes more there are now, may raise. Raises CannotDecode.
+    ``spend`` is called with the number of bytes unpacked since the last call, and may raise. Raises CannotDecode.
     """
     try:
         if path.suffix == ".gz":
@@ -90,18 +94,18 @@ def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = l
                     spend(len(chunk))
                     file.write(chunk)
                     left -= len(chunk)
-            path, found = target, size - left
+            path, available = target, size - left
         else:
-            found = path.stat().st_size
+            available = path.stat().st_size
     except (OSError, EOFError, zlib.error) as error:
         raise CannotDecode(f"{path}: cannot be unpacked ({error})") from error
-    if found < size:
-        raise CannotDecode(f"{path}: truncated, {found} of {size} bytes are there; copy it again")
+    if available < size:
+        raise CannotDecode(f"{path}: truncated, {available} of {size} bytes are there; copy it again")
     return path
 
 
 def geometry(header: Any) -> Geometry | None:
-    """The grid, NIfTI's RAS turned into LPS; None when the affine is degenerate."""
+    """Convert the header's affine from RAS to LPS and return its grid, or None when it is degenerate."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ header.get_best_affine()
     scale = TO_MM.get(header.get_xyzt_units()[0], 1.0)
     columns, origin = affine[:3, 2::-1].T * scale, affine[:3, 3] * scale
@@ -120,7 +124,7 @@ def _vector(values: NDArray[np.float64]) -> Vector:
 
 
 class NiftiSink(ArraySink):
-    """Writes a NIfTI with the source's header, type and scale, byte for byte but for the description."""
+    """Writer of a NIfTI file with the source's header, type and scale; only the description changes."""
 
     def __init__(self, source: NiftiSource, output: Path, provenance: Provenance) -> None:
         super().__init__(source, output, output.name.removesuffix(".gz").removesuffix(".nii"))
@@ -132,8 +136,8 @@ class NiftiSink(ArraySink):
         with self._nifti.plain.open("rb") as source:
             head = bytearray(source.read(self._nifti.offset))
         size = 540 if 540 in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) else 348
-        place = DESCRIPTION[size]
-        head[place : place + 80] = self._provenance.label.encode("ascii")[:79].ljust(80, b"\0")
+        offset = DESCRIPTION[size]
+        head[offset : offset + 80] = self._provenance.label.encode("ascii")[:79].ljust(80, b"\0")
         packed = self._output.suffix == ".gz"
         file: Any = gzip.GzipFile(hidden, "wb", compresslevel=4) if packed else hidden.open("wb")
         file.write(head)

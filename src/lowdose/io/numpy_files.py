@@ -1,4 +1,4 @@
-"""NumPy files: .npz that states HU (key 'hu', and the grid if known), or a bare .npy that looks like HU."""
+"""NumPy files: .npz with HU under the key "hu" and, if known, the grid; or a bare .npy that looks like HU."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ HU_MEMBER = "hu.npy"
 UNREADABLE = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, OverflowError
 )  # fmt: skip
+"""Everything that zipfile and NumPy raise on damaged files."""
 NO_SPACING = "The voxel spacing is unknown."
 
 
 class NumpySource(ArraySource):
-    """One .npy or .npz, (z, y, x) or (y, x), float or signed integer, in HU. Never unpickles.
+    """Series in one .npy or .npz, (z, y, x) or (y, x), float or signed integer, in HU; pickled arrays are never loaded.
 
-    An .npz may give ``spacing`` (3,) mm, ``origin`` (3,) mm and ``direction`` (3, 3), in array order and LPS.
-    Raises NotCT or CannotDecode.
+    An .npz may hold ``spacing`` (3,) in mm, ``origin`` (3,) in mm and ``direction`` (3, 3), with the meaning that
+    ``image.Geometry`` gives them. Raises NotCT or CannotDecode.
     """
 
     def __init__(self, path: Path, scratch: Path) -> None:
-        stated = path.suffix == ".npz"
+        is_npz = path.suffix == ".npz"
         try:
-            array: NDArray[Any] = np.load(unpack_hu(path, scratch) if stated else path, "r", allow_pickle=False)
+            array: NDArray[Any] = np.load(unpack_hu(path, scratch) if is_npz else path, "r", allow_pickle=False)
         except UNREADABLE as error:
             raise CannotDecode(f"{path}: not a readable NumPy array ({reason(error)})") from error
         if array.dtype.kind not in "if" or array.ndim not in (2, 3) or array.size == 0:
             raise NotCT(f"{path}: {array.dtype} {array.shape}; HU are float or signed integer, (z, y, x) or (y, x)")
         self.shape = array.shape
         stack = array if array.ndim == 3 else array[np.newaxis]
-        super().__init__(path, stack, read_geometry(path) if stated else None)
-        if not stated and self.lowest > AIR:
+        super().__init__(path, stack, read_geometry(path) if is_npz else None)
+        if not is_npz and self.lowest > AIR:
             raise NotCT(
                 f"{path}: no value is below {AIR:g} ({self.lowest:g} to {self.highest:g}), so these may not be HU; "
                 "if they are, say so by saving an .npz with the key 'hu'"
@@ -54,7 +55,10 @@ class NumpySource(ArraySource):
 
 
 def unpack_hu(path: Path, scratch: Path) -> Path:
-    """The 'hu' array of an .npz as a file of its own. Raises CannotDecode, or NotCT when there is none."""
+    """Unpack the "hu" array of an .npz into a .npy file in ``scratch`` and return its path.
+
+    Raises CannotDecode, or NotCT when there is no such key.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             if HU_MEMBER not in archive.namelist():
@@ -70,11 +74,14 @@ def unpack_hu(path: Path, scratch: Path) -> Path:
 
 
 def read_geometry(path: Path) -> Geometry | None:
-    """The grid an .npz states; None when it gives no spacing. Raises NotCT when what it gives has no meaning."""
+    """Return the grid that an .npz states, or None when it gives no spacing.
+
+    Raises NotCT or GeometryMismatch when the values have no meaning.
+    """
     with zipfile.ZipFile(path) as archive:
-        spacing = _small(path, archive, "spacing", (3,))
-        origin = _small(path, archive, "origin", (3,))
-        direction = _small(path, archive, "direction", (3, 3))
+        spacing = _read_small_array(path, archive, "spacing", (3,))
+        origin = _read_small_array(path, archive, "origin", (3,))
+        direction = _read_small_array(path, archive, "direction", (3, 3))
     if spacing is None:
         return None
     axes = AXIAL if direction is None else (_vector(direction[0]), _vector(direction[1]), _vector(direction[2]))
@@ -87,7 +94,11 @@ def read_geometry(path: Path) -> Geometry | None:
 
 
 def is_frame(axes: NDArray[np.float64]) -> bool:
-    """Whether the rows are unit vectors, the last two square, the first out of their plane (a tilted one, too)."""
+    """Return whether three row vectors are usable axes of a grid.
+
+    All are unit vectors, the last two orthogonal to each other, the first out of their plane but not necessarily
+    orthogonal to it, as for a tilted gantry.
+    """
     unit = np.allclose(np.linalg.norm(axes, axis=1), 1.0, atol=1e-3)
     return bool(unit and abs(axes[1] @ axes[2]) < 1e-3 and abs(np.linalg.det(axes)) > 0.5)
 
@@ -96,16 +107,17 @@ def _vector(values: NDArray[Any]) -> Vector:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _small(path: Path, archive: zipfile.ZipFile, key: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _read_small_array(path: Path, archive: zipfile.ZipFile, key: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Read a small array of fixed shape, such as a position, or return None when the key is missing."""
     if f"{key}.npy" not in archive.namelist():
         return None
     try:
         with archive.open(f"{key}.npy") as file:
-            found, columns_first, kind = _read_npy_header(file)
-            if found != shape or kind.kind not in "iuf":  # said before anything of that size is made
-                raise NotCT(f"{path}: key '{key}' must be {shape} finite numbers in mm, not {kind} {found}")
+            stored_shape, fortran_order, kind = _read_npy_header(file)
+            if stored_shape != shape or kind.kind not in "iuf":  # checked before memory of that size is allocated
+                raise NotCT(f"{path}: key '{key}' must be {shape} finite numbers in mm, not {kind} {stored_shape}")
             data = file.read(math.prod(shape) * kind.itemsize)
-        values: NDArray[Any] = np.frombuffer(data, kind).reshape(shape, order="F" if columns_first else "C")
+        values: NDArray[Any] = np.frombuffer(data, kind).reshape(shape, order="F" if fortran_order else "C")
     except UNREADABLE as error:
         raise CannotDecode(f"{path}: key '{key}' is not readable ({reason(error)})") from error
     if not np.isfinite(values).all():
@@ -114,14 +126,14 @@ def _small(path: Path, archive: zipfile.ZipFile, key: str, shape: tuple[int, ...
 
 
 def _read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """(shape, whether the first axis runs fastest, type)."""
+    """Return (shape, whether the array is in Fortran order, type)."""
     read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-    shape, columns_first, kind = read(file)
-    return shape, columns_first, kind
+    shape, fortran_order, kind = read(file)
+    return shape, fortran_order, kind
 
 
 class NumpySink(ArraySink):
-    """Writes the kind of file the source is, with the same type, shape and keys."""
+    """Writer of the same kind of file as the source, with the same type, shape and keys."""
 
     def __init__(self, source: NumpySource, output: Path) -> None:
         super().__init__(source, output, output.stem)
@@ -148,7 +160,10 @@ class NumpySink(ArraySink):
 
 
 def copy_others(path: Path, target: zipfile.ZipFile) -> None:
-    """Copies all of an .npz but the image, piece by piece. Raises CannotDecode: before the work, hence first."""
+    """Copy everything in an .npz but the image, chunk by chunk.
+
+    This comes before the image, so that a damaged key raises CannotDecode before any slice is computed.
+    """
     with zipfile.ZipFile(path) as source:
         for name in dict.fromkeys(source.namelist()):
             if name != HU_MEMBER:

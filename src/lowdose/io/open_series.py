@@ -1,4 +1,4 @@
-"""Any supported input as a Source, and the Sink that fits it."""
+"""Opening of any supported input as a Source, and of the Sink that fits it."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from lowdose.io.zip_files import extract_zip
 
 @contextmanager
 def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
-    """A series from a DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz; unpacked copies go with the block.
+    """Yield a series from a DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz.
 
-    Raises any of the input errors of ``lowdose.errors``.
+    ``series`` chooses one of several DICOM series by SeriesInstanceUID. Unpacked copies are removed when the block
+    ends. Raises any of the input errors of ``lowdose.errors``.
     """
     with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
         unpacked = Path(folder) / path.name
 
-        def legible(text: str) -> str:
+        def with_user_path(text: str) -> str:
             return printable(text.replace(str(unpacked), str(path)))
 
         try:
             source = _open(path, series, unpacked)
-            source.skipped = [legible(line) for line in source.skipped]
+            source.skipped = [with_user_path(line) for line in source.skipped]
             yield source
         except LowDoseError as error:
-            if legible(str(error)) == str(error):
+            if with_user_path(str(error)) == str(error):
                 raise
-            raise type(error)(legible(str(error))) from error
+            raise type(error)(with_user_path(str(error))) from error
 
 
 def _open(path: Path, series: str | None, unpacked: Path) -> Source:
-    """``unpacked``: where to unpack what is packed, in a folder that is there."""
+    """Open the series; ``unpacked`` is the path, in an existing folder, to unpack compressed input to."""
     try:
         path.stat()
     except FileNotFoundError as error:
@@ -63,9 +64,9 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
 
 
 def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
-    """Where the results for a source go: a new folder for DICOM, else a new file of the source's kind.
+    """Return the writer for the results of a source: a new folder for DICOM, else a new file of the source's kind.
 
-    Raises OutputRefused before any work when the place is taken or of the wrong kind.
+    Raises OutputRefused, before any work, when the output exists or has an ending of another kind.
     """
     if isinstance(source, DicomSource):
         if output.name.lower().endswith((".nii", ".nii.gz", ".npy", ".npz", ".zip", ".dcm")):

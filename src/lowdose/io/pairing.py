@@ -1,4 +1,4 @@
-"""Low-dose and full-dose series of one scan: finding them on disk, and matching their slices."""
+"""Low-dose and full-dose series of one scan: finding the pairs on disk and matching their slices."""
 
 from __future__ import annotations
 
@@ -21,45 +21,48 @@ RECOGNISED = (
     "full_dose, normal, normal_dose, high, high_dose, ndct or fd, both with the same suffix if any (low_3mm, "
     "full_3mm); the trees of both Mayo collections are recognised as they are delivered"
 )
+"""Names that mark the series of a pair, for messages."""
 STRANGERS = "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
 POSITION_MM = 0.1
+"""Positions that differ by at most this, in mm, are the same."""
 POSITION_SHARE = 0.05
+"""Positions that differ by at most this fraction of the slice spacing are the same."""
 
 
 def search_pairs(root: Path) -> PairSearch:
-    """Every pair of series from ``root`` down, and what was seen and passed over.
+    """Find every pair of series below ``root``, and report the series without a partner.
 
-    Names may carry a suffix ('full_3mm'); it must be the same on both sides. Raises NothingToRead when there is no
-    pair, InvalidSetting when a series has several candidates for its partner.
+    Names may carry a suffix ("full_3mm"), which must be the same on both sides. Raises NothingToRead when there is no
+    pair, and InvalidSetting when a series has several candidates for its partner.
     """
     if not root.is_dir():
         raise NothingToRead(f"{root}: no such folder; {RECOGNISED}")
-    found = PairSearch(root)
-    found.run()
-    if not found.pairs:
-        raise NothingToRead(f"{root}: no pair of series found; {' '.join([RECOGNISED, *found.warnings])}")
-    return found
+    search = PairSearch(root)
+    search.run()
+    if not search.pairs:
+        raise NothingToRead(f"{root}: no pair of series found; {' '.join([RECOGNISED, *search.warnings])}")
+    return search
 
 
 def find_pairs(root: Path) -> list[FoundPair]:
-    """The pairs that ``search`` finds."""
+    """Return the pairs that ``search_pairs`` finds."""
     return search_pairs(root).pairs
 
 
 def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
-    """(index in low, index in full) of slices at one place, in order.
+    """Return (index in low, index in full) of the slices at the same position, in order.
 
-    Positions agree within 0.1 mm, or 5 % of the slice spacing if that is more. Without any positions (NumPy files)
-    series of equal length pair one to one. Raises GeometryMismatch when the grids differ or nothing pairs.
+    Positions may differ by 0.1 mm, or by 5 % of the slice spacing if that is more. Series of equal length without any
+    positions (NumPy files) are paired one to one. Raises GeometryMismatch when the grids differ or no slices match.
     """
-    ours = [plane.position for plane in low.planes]
-    theirs = [plane.position for plane in full.planes]
-    if not any(position is not None for position in [*ours, *theirs]) and len(ours) == len(theirs):
-        pairs = [(i, i) for i in range(len(ours))]
+    low_mm = [plane.position for plane in low.planes]
+    full_mm = [plane.position for plane in full.planes]
+    if not any(position is not None for position in [*low_mm, *full_mm]) and len(low_mm) == len(full_mm):
+        pairs = [(i, i) for i in range(len(low_mm))]
     else:
-        pairs = _match(ours, theirs)
+        pairs = _match_positions(low_mm, full_mm)
     if not pairs:
-        where = f"{_extent(ours)}, {_extent(theirs)}"
+        where = f"{_describe_range(low_mm)}, {_describe_range(full_mm)}"
         raise GeometryMismatch(f"{low.path}, {full.path}: no slice of the two series lies at the same place: {where}")
     try:
         for i, j in pairs:
@@ -70,39 +73,40 @@ def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
 
 
 def pairing_warnings(low: Source, full: Source, pairs: list[tuple[int, int]]) -> list[str]:
-    """A sentence per side that has slices without a partner, and one when the patients seem to differ."""
+    """Return a warning for each side that has slices without a partner, and one when the patients seem to differ."""
     sides = (("low-dose", len(low), {i for i, _ in pairs}), ("full-dose", len(full), {j for _, j in pairs}))
-    told = [STRANGERS] if are_strangers(low, full) else []
-    return told + [
+    messages = [STRANGERS] if are_strangers(low, full) else []
+    return messages + [
         f"{count - len(used)} of {count} {name} slices have no partner and are left out."
         for name, count, used in sides
         if len(used) < count
     ]
 
 
-def _match(ours: list[float | None], theirs: list[float | None]) -> list[tuple[int, int]]:
-    """Nearest partners within tolerance, each slice used once."""
-    placed = [(position, j) for j, position in enumerate(theirs) if position is not None]
-    steps = np.diff(sorted({position for position, _ in placed}))
+def _match_positions(low_mm: list[float | None], full_mm: list[float | None]) -> list[tuple[int, int]]:
+    """Pair each slice with the nearest one of the other series within tolerance; each slice is used once."""
+    known = [(position, j) for j, position in enumerate(full_mm) if position is not None]
+    steps = np.diff(sorted({position for position, _ in known}))
     tolerance = max(POSITION_MM, POSITION_SHARE * float(steps.min()) if len(steps) else 0.0)
-    free = {j: position for position, j in placed}
+    unused = {j: position for position, j in known}
     pairs = []
-    for i, position in enumerate(ours):
-        near = [(abs(other - position), j) for j, other in free.items() if position is not None]
-        if near and min(near)[0] <= tolerance:
-            j = min(near)[1]
+    for i, position in enumerate(low_mm):
+        candidates = [(abs(other - position), j) for j, other in unused.items() if position is not None]
+        if candidates and min(candidates)[0] <= tolerance:
+            j = min(candidates)[1]
             pairs.append((i, j))
-            del free[j]
+            del unused[j]
     return pairs
 
 
-def _extent(positions: list[float | None]) -> str:
+def _describe_range(positions: list[float | None]) -> str:
+    """Describe the range of positions in words."""
     known = [position for position in positions if position is not None]
     return f"{min(known):g} to {max(known):g} mm" if known else "no positions"
 
 
 def check_plane(low: Plane, full: Plane) -> None:
-    """Raises GeometryMismatch naming the values when two slices do not lie on one grid."""
+    """Raise GeometryMismatch, with the values, when two slices do not lie on the same grid."""
     if low.shape != full.shape:
         raise GeometryMismatch(f"matrix {low.shape} of the low-dose slice, {full.shape} of the full-dose one")
     if low.pixel_mm and full.pixel_mm and not np.allclose(low.pixel_mm, full.pixel_mm, rtol=1e-3, atol=0):
@@ -122,10 +126,24 @@ def check_plane(low: Plane, full: Plane) -> None:
 
 @dataclass(frozen=True)
 class PairedSeries:
-    """One series at two doses, open: which slices belong together, whose they are (a number), what to know of it.
+    """Open low-dose and full-dose series of one scan.
 
-    name: of the folder it was found in, '' where both series were named by the user. case: public name in the Mayo
-    collections. patient_keys: of both series (``io.dicom.patients``).
+    Attributes
+    ----------
+    name : str
+        Folder in which the pair was found; empty where the user named both series.
+    patient : int
+        Number of the patient, from 1.
+    low, full : Source
+        The two series.
+    pairs : list of (int, int)
+        Index in ``low`` and index in ``full`` of the slices that belong together.
+    warnings : list of str
+        What a user must know about the pair.
+    case : str or None
+        Public name of the case in the Mayo collections.
+    patient_keys : frozenset of str
+        Hashes that identify the patient of both series (``io.dicom.patients``).
     """
 
     name: str
@@ -139,13 +157,24 @@ class PairedSeries:
 
 
 def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> list[PairedSeries]:
-    """Opens (name, low, full) for as long as ``stack`` lives, pairs their slices and numbers the patients from 1.
+    """Open each (name, low, full) for as long as ``stack`` lives, pair their slices, and number the patients from 1.
 
     Raises any of the input errors of ``lowdose.errors``.
     """
+    opened = [
+        (name, stack.enter_context(open_source(low)), stack.enter_context(open_source(full)))
+        for name, low, full in places
+    ]
+    return pair_sources(opened)
+
+
+def pair_sources(sources: Sequence[tuple[str, Source, Source]]) -> list[PairedSeries]:
+    """Pair the slices of open series, each (name, low, full), and number the patients from 1.
+
+    Raises GeometryMismatch when two series do not lie on one grid.
+    """
     result = []
-    for name, low_path, full_path in places:
-        low, full = stack.enter_context(open_source(low_path)), stack.enter_context(open_source(full_path))
+    for name, low, full in sources:
         pairs = pair_slices(low, full)
         warnings = [*low.warnings, *pairing_warnings(low, full, pairs)]
         keys = frozenset(getattr(low, "patient_keys", ())) | frozenset(getattr(full, "patient_keys", ()))

@@ -1,4 +1,4 @@
-"""What made a derived image, in the words and lengths that DICOM headers hold."""
+"""Provenance of a derived image in the words and lengths that DICOM headers allow."""
 
 from __future__ import annotations
 
@@ -6,21 +6,38 @@ from dataclasses import dataclass
 
 SOFTWARE = "lowdose"
 LONG_STRING = 64
+"""Longest value, in characters, of DICOM's value representation LO."""
 SHORT_TEXT = 1024
-
+"""Longest value, in characters, of DICOM's value representation ST."""
 
 Code = tuple[str, str, str]
+"""Coded concept: code value, coding scheme designator, code meaning."""
 SMOOTHING: Code = ("113087", "DCM", "Smoothing")
 DOSE_SIMULATION: Code = ("DOSE-SIMULATION", "99LOWDOSE", "Simulation of low dose")
-"""The controlled terminology has no term for it; a scheme of one's own starts with 99."""
+"""Dose simulation, for which DICOM's controlled terminology has no term.
+
+Private coding schemes start with 99.
+"""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Software that made an output, and what it did.
+    """Software that produced an output, and what it did.
 
-    process: in two words, for labels. sentence: in full. made_with: names and checksums, each of at most 64 characters.
-    code: value, scheme and meaning of the derivation. warnings: as the user was told.
+    Attributes
+    ----------
+    software, version : str
+        Name and version of the software.
+    process : str
+        What was done, in two words, for labels.
+    sentence : str
+        What was done, in full.
+    made_with : tuple of str
+        Names and checksums of what was used, each of at most 64 characters.
+    code : Code
+        Code of the derivation.
+    warnings : tuple of str
+        Warnings that the user received.
     """
 
     software: str
@@ -33,25 +50,29 @@ class Provenance:
 
     @property
     def label(self) -> str:
-        """'lowdose MODEL 80%'."""
+        """Short label, for example "lowdose MODEL 80%"."""
         return to_ascii(f"{self.software} {self.process}")
 
     @property
     def derivation(self) -> str:
-        """One paragraph, at most 1024 characters: version, what was done, warnings."""
+        """Version, what was done, and warnings: one paragraph of at most 1024 characters."""
         text = f"{self.software} {self.version}: {self.sentence} {' '.join(self.warnings)}"
         return to_ascii(text)[:SHORT_TEXT].rstrip()
 
     @property
     def versions(self) -> list[str]:
-        """What it was made with, and the version, each of at most 64 characters.
+        """What was used, then the version, each of at most 64 characters.
 
-        The version is last because padding to even length is put there, and 64 characters leave no room for it.
+        The version is last because padding to an even length is appended to the last value, and 64 characters leave no
+        room.
         """
         return [to_ascii(value)[:LONG_STRING] for value in (*self.made_with, self.version) if value]
 
     def series_description(self, source: str) -> str:
-        """The source's description with the label behind it, of at most 64 characters; the label is never cut."""
+        """Return the source's series description followed by the label, in at most 64 characters.
+
+        Where there is too little room, the description is cut, never the label.
+        """
         if not source.strip():
             return self.label[:LONG_STRING]
         mark = f" [{self.label}]"[:LONG_STRING]
@@ -65,22 +86,26 @@ def denoising_provenance(
     strength: float,
     warnings: tuple[str, ...] = (),
     noise_kept: float | None = None,
-    precision: str = "exact",
+    accuracy: str = "exact",
 ) -> Provenance:
-    """strength: 0 (nothing changed) to 1. keeps: share of the noise that stays at strength 1, where it is known.
+    """Return the provenance of a denoised series.
 
-    precision: with which the network was run; 'exact' goes without saying.
+    ``strength`` runs from 0 (nothing changed) to 1. ``noise_kept`` is the fraction of the noise that remains at
+    strength 1, where it is known. ``accuracy`` is the arithmetic with which the network ran; "exact" is not mentioned.
     """
     percent = f"{100 * strength:.3g}%"
     checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
     share = "" if noise_kept is None else f" ({100 * noise_kept:.3g}% of the noise kept at 100%)"
-    run = "" if precision == "exact" else f" Run with {precision} arithmetic."
+    run = "" if accuracy == "exact" else f" Run with {accuracy} arithmetic."
     sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}{run}"
     return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
 
 
 def simulation_provenance(version: str, dose: float, seed: int, how: str, warnings: tuple[str, ...] = ()) -> Provenance:
-    """dose: fraction of the source's, in (0, 1]. how: the scanner and kernel that were assumed, a sentence."""
+    """Return the provenance of a simulated low-dose series.
+
+    ``dose`` is the fraction of the source's dose, in (0, 1]. ``how`` is a sentence on the scanner and kernel assumed.
+    """
     percent = f"{100 * dose:.3g}%"
     sentence = f"simulated {percent} of the dose (fraction {dose:g}) by inserting noise, seed {seed}. {how}"
     made_with = (f"dose fraction {dose:g}", f"seed {seed}")
@@ -88,6 +113,9 @@ def simulation_provenance(version: str, dose: float, seed: int, how: str, warnin
 
 
 def to_ascii(text: str) -> str:
-    """Text for any character set: ASCII without the backslash, which separates values, on one line."""
+    """Return text on one line that is valid in any DICOM character set.
+
+    That is ASCII without the backslash, which separates values.
+    """
     ascii_only = text.encode("ascii", "replace").decode("ascii")
     return " ".join(ascii_only.replace("\\", "/").split())

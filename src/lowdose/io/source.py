@@ -1,4 +1,4 @@
-"""The two faces every file format shows the rest: a series read slice by slice, and one written slice by slice."""
+"""Interfaces of all file formats: a series read slice by slice, and one written slice by slice."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from lowdose.image import HU, Acquisition, Geometry, Slice, Vector
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Where one slice lies, known without decoding it; None = not stated.
+    """Location of one slice, known without decoding its pixels; None where a value is not stated.
 
-    shape: (rows, columns). pixel_mm: (down the rows, along the columns). corner: centre of the first pixel, mm, LPS.
-    axes: unit vectors down the rows and along the columns. position: mm along the slice normal. mas: effective mAs.
+    Attributes
+    ----------
+    shape : tuple of 2 int
+        Number of rows and columns.
+    pixel_mm : tuple of 2 floats or None, mm
+        Distance from row to row and from column to column.
+    corner : Vector or None, mm
+        Centre of the first pixel, (x, y, z) in LPS.
+    axes : tuple of 2 unit vectors or None
+        LPS direction down the rows (from row to row) and along the columns (from column to column).
+    position : float or None, mm
+        Position along the slice normal.
+    mas : float or None, mAs
+        Effective tube current-time product.
     """
 
     shape: tuple[int, int]
@@ -27,13 +39,24 @@ class Plane:
 
 
 class Source(Protocol):
-    """A CT series in spatial order. Nothing but headers is held; ``read`` decodes one slice.
+    """CT series in spatial order, of which only headers are held; ``read`` decodes one slice at a time.
 
-    path: where it was read, for messages.
-    geometry is None when the series has no single grid (uneven gaps, mixed sizes, no positions).
-    planes: one per slice, in order.
-    warnings: what a user must know of this series; skipped: one line per file left out, and why.
-    uids: SeriesInstanceUID and SOPInstanceUIDs, for the run manifest only; empty for other formats.
+    Attributes
+    ----------
+    path : Path
+        Where the series was read from, for messages.
+    acquisition : Acquisition
+        How the series was acquired.
+    geometry : Geometry or None
+        Grid of the series. None when it has no single one: uneven gaps, mixed sizes or no positions.
+    planes : list of Plane
+        Location of each slice, in order.
+    warnings : list of str
+        What a user must know about this series.
+    skipped : list of str
+        One line for each file that was left out, with the reason.
+    uids : dict
+        SeriesInstanceUID and SOPInstanceUIDs, for the run manifest only; empty for formats other than DICOM.
     """
 
     path: Path
@@ -46,13 +69,16 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> Slice: ...
+    def read(self, index: int) -> Slice:
+        """Decode slice ``index``."""
+        ...
 
 
 class Sink(Protocol):
-    """Takes every slice of a source once, in order; the output appears under its name only when all are written.
+    """Writer that takes every slice of a source once, in order.
 
-    Leaving the ``with`` block by an exception removes everything.
+    The output appears under its name only when all slices are written. Leaving the ``with`` block by an exception
+    removes everything.
     """
 
     def __enter__(self) -> Self: ...
@@ -61,8 +87,10 @@ class Sink(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def write(self, original: Slice, hu: HU) -> None: ...
+    def write(self, original: Slice, hu: HU) -> None:
+        """Write the result ``hu``, (y, x) in HU, for the slice ``original`` as it was read."""
+        ...
 
     def attach(self, name: str, data: bytes) -> None:
-        """Puts one more file (a preview, a manifest) with the output; it appears together with it."""
+        """Add one more file, such as a preview or a manifest, which appears together with the output."""
         ...

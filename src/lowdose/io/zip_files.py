@@ -1,4 +1,4 @@
-"""Zip files from anywhere, unpacked without trusting a word of what they declare."""
+"""Safe unpacking of zip files from unknown sources; nothing that they declare is trusted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,35 @@ from lowdose.errors import CannotDecode, UnsafeZip
 from lowdose.io.messages import printable, reason
 
 MAX_BYTES = 32 << 30
+"""Limit of the unpacked size of any archive, in bytes."""
 MAX_ENTRIES = 200_000
+"""Limit of the number of entries of an archive."""
 MAX_RATIO = 200
+"""Limit of the ratio of unpacked to packed size."""
 RATIO_FROM = 100 << 20
+"""Unpacked size, in bytes, from which the ratio is checked."""
 CHUNK = 1 << 20
+"""Bytes that are read at once."""
 WAY_OUT = "unpack it yourself and give the folder"
 
 
 @dataclass
 class UnpackBudget:
-    """How much an archive of ``packed`` bytes may still unpack to; counts bytes as they come, not as declared."""
+    """Limit of what an archive may unpack to, counted in bytes as they come, not as the archive declares them.
+
+    Attributes
+    ----------
+    path : Path
+        The archive, for messages.
+    packed : int, bytes
+        Size of the archive.
+    limit : int, bytes
+        Limit of the unpacked size, at most MAX_BYTES.
+    way_out : str
+        Advice in the error message.
+    unpacked : int, bytes
+        Size unpacked so far.
+    """
 
     path: Path
     packed: int
@@ -31,7 +50,7 @@ class UnpackBudget:
     unpacked: int = 0
 
     def spend(self, count: int) -> None:
-        """Raises UnsafeArchive when the archive has grown beyond reason."""
+        """Count ``count`` more bytes; raise UnsafeZip when the archive has grown beyond reason."""
         self.unpacked += count
         limit = min(self.limit, MAX_BYTES)
         if self.unpacked > limit:
@@ -40,17 +59,17 @@ class UnpackBudget:
             raise UnsafeZip(f"{self.path}: unpacks to more than {MAX_RATIO} times its size; {self.way_out}")
 
     def copy(self, source: IO[bytes], target: IO[bytes]) -> None:
-        """Copies to the end of ``source``, spending."""
+        """Copy ``source`` to its end, counting the bytes."""
         while chunk := source.read(CHUNK):
             self.spend(len(chunk))
             target.write(chunk)
 
 
 def extract_zip(path: Path, folder: Path) -> None:
-    """Unpacks a zip into an empty folder.
+    """Unpack a zip into an empty folder.
 
-    Raises UnsafeArchive for entries that leave the folder, links, encryption or absurd sizes, and CannotDecode when
-    the archive is damaged.
+    Raises UnsafeZip for entries that leave the folder, links, encryption or absurd sizes, and CannotDecode when the
+    archive is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -75,7 +94,10 @@ def extract_zip(path: Path, folder: Path) -> None:
 
 
 def safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
-    """An entry's place below the folder. Raises UnsafeArchive when it is elsewhere, encrypted, or no plain file."""
+    """Return the path of an entry below the target folder.
+
+    Raises UnsafeZip when it lies elsewhere, is encrypted, or is not a plain file or folder.
+    """
     name = entry.filename.replace("\\", "/")
     place, shown = PurePosixPath(name), printable(entry.filename)
     if place.is_absolute() or PureWindowsPath(name).drive or ".." in place.parts or not place.parts:

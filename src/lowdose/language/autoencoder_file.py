@@ -1,4 +1,4 @@
-"""LEDA's autoencoder on disk, together with its words: one safetensors file."""
+"""Weights files of LEDA's language-guided autoencoder: one safetensors file holds the weights and the vocabulary."""
 
 from __future__ import annotations
 
@@ -24,8 +24,20 @@ WORDS = "vocabulary.embeddings"
 
 @dataclass(frozen=True)
 class LanguageGuidedAutoencoder:
-    """autoencoder: in eval mode, without gradients. vocabulary: its words; None when its codebook was learned.
-    training: how it came to be.
+    """Autoencoder of LEDA as loaded from a file, with its vocabulary.
+
+    Attributes
+    ----------
+    name : str
+        Name or path that it was loaded by.
+    sha256 : str
+        Hash of its file.
+    autoencoder : Autoencoder
+        The network, in eval mode and without gradients.
+    vocabulary : Vocabulary or None
+        Words of its tokens; None when its codebook was learned.
+    training : mapping
+        Record of its training.
     """
 
     name: str
@@ -36,7 +48,10 @@ class LanguageGuidedAutoencoder:
 
 
 def scaled_codebook(words: Vocabulary, word_length: float) -> Tensor:
-    """(V, C) embeddings, scaled by one factor to a root mean square length of ``word_length``; 0 leaves them alone."""
+    """Return the embeddings (V, C), scaled by one factor to a root mean square length of ``word_length``.
+
+    A ``word_length`` of 0 leaves them unscaled.
+    """
     if not word_length:
         return words.embeddings
     return words.embeddings * (word_length / float(words.embeddings.square().sum(1).mean().sqrt()))
@@ -49,7 +64,10 @@ def serialise_autoencoder(
     training: Mapping[str, object],
     dtype: torch.dtype = torch.float32,
 ) -> bytes:
-    """A weights file that ``load`` reads. The shipped vocabulary is named by its hash; another one travels along."""
+    """Return the bytes of a weights file that ``load_autoencoder`` reads.
+
+    The shipped vocabulary is stated by its hash; any other one is stored in the file.
+    """
     quantiser = autoencoder.quantiser
     header = {
         "format": FORMAT,
@@ -75,10 +93,10 @@ def serialise_autoencoder(
 
 
 def load_autoencoder(source: str | Path = DEFAULT, device: torch.device | str = "cpu") -> LanguageGuidedAutoencoder:
-    """A shipped autoencoder by name, or a file that the recipe ``leda_autoencoder`` wrote.
+    """Load a shipped autoencoder by name, or a file that the recipe ``leda_autoencoder`` wrote.
 
-    Raises IncompatibleCheckpoint naming the file and the way out when it is damaged, of another kind, or was trained
-    with another table of words than the one that is shipped now.
+    Raises IncompatibleCheckpoint, with the name of the file and a remedy, when the file is damaged, of another kind, or
+    was trained with another vocabulary than the one that is shipped now.
     """
     name = str(source)
     known = files.shipped_weights("autoencoder")
@@ -87,48 +105,51 @@ def load_autoencoder(source: str | Path = DEFAULT, device: torch.device | str = 
             f"no autoencoder '{name}': neither a file nor a shipped one ({', '.join(sorted(known)) or 'none'}); "
             "'lowdose train leda_autoencoder' writes one"
         )
-    found = files.read_shipped(name) if name in known else files.read_weights(Path(source))
-    if found.header.get("format") != FORMAT:
+    weights_file = files.read_shipped(name) if name in known else files.read_weights(Path(source))
+    file_format = weights_file.header.get("format", "not stated")
+    if file_format != FORMAT:
         raise IncompatibleCheckpoint(
-            f"{name}: its format is '{found.header.get('format', 'not stated')}', an autoencoder has '{FORMAT}'; "
+            f"{name}: its format is '{file_format}', an autoencoder has '{FORMAT}'; "
             "'lowdose train leda_autoencoder' writes one"
         )
-    words = None if "learned" in found.header else _words(found, name)
+    words = None if "learned" in weights_file.header else _read_vocabulary(weights_file, name)
     try:
-        made = _empty(found, words)
-        training = dict(json.loads(found.header["training"]))
+        autoencoder = _build_without_weights(weights_file, words)
+        training = dict(json.loads(weights_file.header["training"]))
     except Exception as error:  # a damaged description can be wrong in any way
         raise IncompatibleCheckpoint(f"{name}: its description is damaged ({error}); copy it again") from error
-    files.load_weights(
-        made, {key: value for key, value in found.tensors.items() if key != WORDS}, name, "the autoencoder"
-    )
-    channels_last(made)
-    return LanguageGuidedAutoencoder(name, found.sha256, made.to(device).eval().requires_grad_(False), words, training)
+    tensors = {key: value for key, value in weights_file.tensors.items() if key != WORDS}
+    files.load_weights(autoencoder, tensors, name, "the autoencoder")
+    channels_last(autoencoder)
+    autoencoder = autoencoder.to(device).eval().requires_grad_(False)
+    return LanguageGuidedAutoencoder(name, weights_file.sha256, autoencoder, words, training)
 
 
-def _words(found: files.WeightsFile, name: str) -> Vocabulary:
-    if WORDS in found.tensors:
+def _read_vocabulary(weights_file: files.WeightsFile, name: str) -> Vocabulary:
+    """Return the vocabulary in the file, or the shipped one if it has the hash that the file states."""
+    if WORDS in weights_file.tensors:
         try:
-            tokens = tuple(map(str, json.loads(found.header["tokens"])))
-            return Vocabulary(tokens, found.tensors[WORDS], found.header["provenance"])
-        except Exception as error:  # likewise
+            tokens = tuple(map(str, json.loads(weights_file.header["tokens"])))
+            return Vocabulary(tokens, weights_file.tensors[WORDS], weights_file.header["provenance"])
+        except Exception as error:  # a damaged description can be wrong in any way
             raise IncompatibleCheckpoint(f"{name}: its own words are damaged ({error}); copy it again") from error
     shipped = vocabulary.load_vocabulary()
-    if found.header.get("vocabulary") != shipped.sha256:
+    stated = weights_file.header.get("vocabulary")
+    if stated != shipped.sha256:
         raise IncompatibleCheckpoint(
-            f"{name}: was trained with a table of words of SHA-256 {str(found.header.get('vocabulary'))[:16]}..., the "
+            f"{name}: was trained with a table of words of SHA-256 {str(stated)[:16]}..., the "
             f"shipped one has {shipped.sha256[:16]}...: its tokens would be other words; train it anew"
         )
     return shipped
 
 
-def _empty(found: files.WeightsFile, words: Vocabulary | None) -> Autoencoder:
-    """Without memory for its weights, but for the words."""
-    settings = json.loads(found.header["autoencoder"])
+def _build_without_weights(weights_file: files.WeightsFile, words: Vocabulary | None) -> Autoencoder:
+    """Build the network on the meta device, without memory for its weights; only the codebook is filled in."""
+    settings = json.loads(weights_file.header["autoencoder"])
     if words is not None:
         table = scaled_codebook(words, float(settings["word_length"]))
     else:
-        table = torch.zeros([int(side) for side in json.loads(found.header["learned"])])
+        table = torch.zeros([int(side) for side in json.loads(weights_file.header["learned"])])
     size, layers, sharpness = str(settings["size"]), int(settings["layers"]), float(settings["sharpness"])
     with torch.device("meta"):
         return Autoencoder(size, table, layers, sharpness, learned=words is None)

@@ -1,4 +1,4 @@
-"""Both towers of a CLIP model, through the library ``transformers``, from a folder or a hub name."""
+"""CLIP models, with image and text encoder, through the library ``transformers``, from a folder or by a hub name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,19 @@ PATTERNS = (
 
 @dataclass(frozen=True)
 class ClipModel:
-    """network: a CLIPModel. normal, side: how the image tower's inputs are normalised, and their size in pixels."""
+    """A CLIP model with its tokenizer.
+
+    Attributes
+    ----------
+    network : transformers.CLIPModel
+        Image and text encoder.
+    tokenizer : Any
+        Tokenizer of the text encoder.
+    normal : ChannelStatistics
+        Normalisation of the images.
+    side : pixels
+        Side of the images.
+    """
 
     network: Any
     tokenizer: Any
@@ -39,51 +51,51 @@ class ClipModel:
 
     @property
     def width(self) -> int:
-        """Channels of the space that images and texts share."""
+        """Channels of the embedding space that images and texts share."""
         return int(self.network.config.projection_dim)
 
     def image_features(self, image: Tensor) -> Tensor:
-        """(B, 3, side, side) -> (B, width), not normalised."""
-        seen = self.network.vision_model(pixel_values=image.to(self.network.device)).pooler_output
-        features: Tensor = self.network.visual_projection(seen)
+        """Embed images: (B, 3, side, side) -> (B, width), not normalised."""
+        pooled = self.network.vision_model(pixel_values=image.to(self.network.device)).pooler_output
+        features: Tensor = self.network.visual_projection(pooled)
         return features
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
-        """(B, width), not normalised. Texts longer than the model reads are cut."""
+        """Embed B texts: (B, width), not normalised. Texts longer than the model accepts are truncated."""
         longest = int(self.network.config.text_config.max_position_embeddings)
         ids = self.tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        read = self.network.text_model(
+        output = self.network.text_model(
             input_ids=ids["input_ids"].to(self.network.device),
             attention_mask=ids["attention_mask"].to(self.network.device),
         )
-        features: Tensor = self.network.text_projection(read.pooler_output)
+        features: Tensor = self.network.text_projection(output.pooler_output)
         return features
 
     def fingerprint(self) -> str:
-        """Hash of all that the embedding of a text depends on: tokenizer, text tower and its weights."""
-        found = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
-        found.update(self.network.config.text_config.to_json_string().encode())
+        """Return a hash of everything that the embedding of a text depends on: tokenizer, text encoder, weights."""
+        digest = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
+        digest.update(self.network.config.text_config.to_json_string().encode())
         for name, value in sorted(self.network.state_dict().items()):
             if name.startswith("text_"):
-                found.update(name.encode())
-                found.update(value.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+                digest.update(name.encode())
+                digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool = False) -> ClipModel:
-    """A CLIP model in float32, frozen.
+    """Load a CLIP model in float32, frozen, from a folder or by a hub name.
 
-    Raises InvalidSetting without transformers; NothingToRead when there is no such model, DownloadFailed when it was to
-    be fetched and cannot; IncompatibleCheckpoint for files that are missing, of another architecture, incomplete or not
-    finite.
+    fetch: whether a hub name may be downloaded. Raises InvalidSetting without transformers; NothingToRead when there is
+    no such model; DownloadFailed when an allowed download failed; IncompatibleCheckpoint for files that are missing, of
+    another architecture, incomplete or not finite.
     """
-    transformers = _transformers()
+    transformers = _import_transformers()
     folder = find_folder(str(model), fetch, FILES, PATTERNS)
     _check_files(folder)
     network, missing, broken = hub.from_folder(transformers.CLIPModel, folder)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # a damaged folder can raise anything there
+    except Exception as error:  # a damaged folder can raise any exception
         first = (str(error).strip().splitlines() or [""])[0]
         raise IncompatibleCheckpoint(
             f"{folder}: its tokenizer cannot be loaded ({type(error).__name__}: {first}); copy its files again"
@@ -99,7 +111,7 @@ def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool
     return ClipModel(network, tokenizer, normal, int(vision.image_size))
 
 
-def _transformers() -> Any:
+def _import_transformers() -> Any:
     hub.hide_broken_torchvision()
     try:
         return importlib.import_module("transformers")
@@ -122,6 +134,6 @@ def _check_files(folder: Path) -> None:
         (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     ):
         raise IncompatibleCheckpoint(f"{folder}: has no {_TOKENIZER}; {needed}")
-    kind = settings.read_settings(folder / hub.CONFIG).get("model_type")
-    if kind != "clip":
-        raise IncompatibleCheckpoint(f"{folder / hub.CONFIG}: its model_type is '{kind}', not 'clip'; {needed}")
+    model_type = settings.read_settings(folder / hub.CONFIG).get("model_type")
+    if model_type != "clip":
+        raise IncompatibleCheckpoint(f"{folder / hub.CONFIG}: its model_type is '{model_type}', not 'clip'; {needed}")

@@ -1,4 +1,4 @@
-"""A slice as the words of LEDA's token pyramid, each with the part of the image that it stands for."""
+"""Explanation of a slice by the words of LEDA's token pyramid, each with the region of the image it stands for."""
 
 from __future__ import annotations
 
@@ -20,18 +20,33 @@ from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.pyramid_quantiser import Quantised
 
 Span = tuple[int, int]
+"""First pixel of a region along one axis, and the one past its last."""
+
 WORD_LAYERS = 2
-"""Layers that stand for regions, and so are read as words; below them every cell of the latent has one (Fig. 3)."""
+"""Layers, from the coarsest, that stand for regions and are read as words.
+
+Finer layers have a token for every cell of the latents (LEDA, Fig. 3).
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class ExplainedLayer:
-    """One layer of the pyramid as far as its regions lie in the image: h x w positions.
+    """One layer of the token pyramid, at the h x w positions whose regions lie in the image.
 
-    tokens: (h, w) numbers in the vocabulary. words: (h, w) as tuples of rows. readable: (h, w) whole words.
-    distance: (h, w) Euclidean, of the layer's residual to its token, in the units of the codebook.
-    relevance: (h, w) how well each token fits the slice, 0 to 1; None where it was not asked for.
-    rows, columns: of each position the first pixel of its region and the one past its last, in the image as given.
+    Attributes
+    ----------
+    tokens : (h, w) int64
+        Numbers of the tokens in the vocabulary.
+    words : (h, w), as a tuple of rows
+        Words of the tokens.
+    readable : (h, w) bool
+        Whether the token is a whole word.
+    distance : (h, w), in the units of the codebook
+        Euclidean distance of the layer's residual from its token.
+    relevance : (h, w) or None
+        How well each token fits the slice, from 0 to 1; None where it was not requested.
+    rows, columns : h and w pairs (first, last)
+        First pixel of the region of each position, and the one past its last, in the image as given.
     """
 
     tokens: NDArray[np.int64]
@@ -43,16 +58,27 @@ class ExplainedLayer:
     columns: tuple[Span, ...]
 
     def listed(self, readable: bool = False) -> list[str]:
-        """The words of all positions, row by row; of the readable ones only, if asked."""
+        """List the words of all positions, row by row; with ``readable``, only the whole words."""
         flat = [word for line in self.words for word in line]
-        return [word for word, good in zip(flat, self.readable.flat, strict=True) if good or not readable]
+        return [word for word, whole in zip(flat, self.readable.flat, strict=True) if whole or not readable]
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """layers: coarsest first. latents, embedding: (C, h, w), every cell of the latent that lies in the image, before
-    and after it became words, in the units of the codebook; word_length: root mean square length of a word in them.
-    stride: pixels a side of a cell. shape: (y, x) of the image.
+    """A slice as words.
+
+    Attributes
+    ----------
+    layers : tuple of ExplainedLayer
+        Layers of the token pyramid, coarsest first.
+    latents, embedding : (C, h, w), in the units of the codebook
+        Latents before and after quantisation, at all cells that lie in the image.
+    word_length : units of the codebook
+        Root mean square length of a word.
+    stride : pixels
+        Side of a cell of the latents.
+    shape : (y, x)
+        Size of the image.
     """
 
     layers: tuple[ExplainedLayer, ...]
@@ -64,7 +90,19 @@ class Explanation:
 
 
 class Count(NamedTuple):
-    """layer: from 1. share: of the layer's positions."""
+    """How often a word occurs in a layer.
+
+    Attributes
+    ----------
+    layer : int
+        Number of the layer, from 1, the coarsest.
+    word : str
+        The word.
+    times : int
+        Number of positions with this word.
+    share : 0 to 1
+        Share of the positions of the layer with this word.
+    """
 
     layer: int
     word: str
@@ -79,35 +117,41 @@ def explain_slice(
     pixel_mm: tuple[float, float] | None = None,
     relevance: Relevance | None = None,
 ) -> Explanation:
-    """(y, x) HU of any size -> its words. Values that are not numbers count as air.
+    """Explain a slice, (y, x) HU of any size, by words.
 
-    The image is mirrored at its far edges up to a multiple of the stride, and to the smallest size in which every layer
-    has a position; nothing is cut off, and regions end where the image does. Raises InvalidSetting for an autoencoder
-    whose codebook was learned, as it has no words, and for an image that is not (y, x).
+    guided: the autoencoder; relevance: provider of the relevance of each word, if requested; pixel_mm: spacing in mm
+    between rows and between columns, for the relevance. NaN counts as air. The image is mirrored at its lower and right
+    edges to a multiple of the stride, and to the smallest size in which every layer has a position; nothing is cropped,
+    and regions end at the edges of the image. Raises InvalidSetting for an autoencoder whose codebook was learned,
+    which has no words, and for an image that is not (y, x).
     """
     words = vocabulary_of(guided)
     if hu.ndim != 2 or not hu.size:
         raise InvalidSetting(f"an image of shape {hu.shape} to be explained: give one slice, (y, x)")
-    model = guided.autoencoder
-    device = next(model.parameters()).device
-    image = torch.from_numpy(_mirrored(np.nan_to_num(hu, nan=float(AIR)), model.stride, model.smallest))[None, None]
-    latents = model.encode(OBJECTIVE.encode(image.to(device).clamp(OBJECTIVE.low, OBJECTIVE.high))).float()
-    read = model.quantise(latents)
+    autoencoder = guided.autoencoder
+    device = next(autoencoder.parameters()).device
+    parts, stride = autoencoder.quantiser.parts, autoencoder.stride
+    padded = _mirror_far_edges(np.nan_to_num(hu, nan=float(AIR)), stride, autoencoder.smallest)
+    image = torch.from_numpy(padded)[None, None]
+    latents = autoencoder.encode(OBJECTIVE.encode(image.to(device).clamp(OBJECTIVE.low, OBJECTIVE.high))).float()
+    quantised = autoencoder.quantise(latents)
     scores = None if relevance is None else relevance.scores(hu, pixel_mm)
-    parts, stride = model.quantiser.parts, model.stride
-    inside = tuple(-(-side // stride) for side in hu.shape)
+    cells_down, cells_across = (-(-side // stride) for side in hu.shape)
     return Explanation(
-        tuple(_layer(number, read, latents, parts, words, scores, hu.shape, stride) for number in range(len(parts))),
-        latents[0, :, : inside[0], : inside[1]].cpu().numpy(),
-        read.embedding[0, :, : inside[0], : inside[1]].cpu().numpy(),
-        float(model.codebook.double().square().sum(1).mean().sqrt()),
+        tuple(
+            _explain_layer(number, quantised, latents, parts, words, scores, hu.shape, stride)
+            for number in range(len(parts))
+        ),
+        latents[0, :, :cells_down, :cells_across].cpu().numpy(),
+        quantised.embedding[0, :, :cells_down, :cells_across].cpu().numpy(),
+        float(autoencoder.codebook.double().square().sum(1).mean().sqrt()),
         stride,
         (hu.shape[0], hu.shape[1]),
     )
 
 
 def vocabulary_of(guided: LanguageGuidedAutoencoder) -> Vocabulary:
-    """Its words. Raises InvalidSetting when its codebook was learned."""
+    """Return the vocabulary of an autoencoder. Raises InvalidSetting when its codebook was learned."""
     if guided.vocabulary is None:
         raise InvalidSetting(
             f"autoencoder '{guided.name}': its codebook was learned, so its tokens are no words; take one that was "
@@ -116,31 +160,35 @@ def vocabulary_of(guided: LanguageGuidedAutoencoder) -> Vocabulary:
     return guided.vocabulary
 
 
-def _mirrored(hu: HU, stride: int, smallest: int) -> HU:
-    """The edge pixel is repeated too, and the image as often as it takes: a single pixel can be mirrored, too."""
-    more = [(0, max(smallest, -(-side // stride) * stride) - side) for side in hu.shape]
-    return np.ascontiguousarray(np.pad(hu, more, mode="symmetric"), np.float32)
+def _mirror_far_edges(hu: HU, stride: int, smallest: int) -> HU:
+    """Pad an image at its lower and right edges to multiples of the stride, and at least ``smallest``, by mirroring.
+
+    The edge pixel is repeated, and the image is mirrored as often as needed, so that even a single pixel can be padded.
+    """
+    padding = [(0, max(smallest, -(-side // stride) * stride) - side) for side in hu.shape]
+    return np.ascontiguousarray(np.pad(hu, padding, mode="symmetric"), np.float32)
 
 
 def spans(part: slice, cells: int, stride: int, side: int) -> tuple[Span, ...]:
-    """The regions along one axis of ``side`` pixels: of each position its block of cells, the last one to the edge.
+    """Return the regions of a layer along one axis of ``side`` pixels, as pairs of first pixel and one past the last.
 
-    part: the layer's positions (``pyramid_quantiser.positions``) among ``cells``. Blocks wholly outside are left out.
+    The region of a position is its block of cells; the last one extends to the edge. Regions wholly outside the image
+    are left out. part: positions of the layer (``pyramid_quantiser.positions``) among ``cells``; stride: pixels a cell.
     """
     step = part.step or 1
     count = len(range(cells)[part])
-    found = []
+    regions = []
     for number in range(count):
         first = number * step * stride
         last = side if number == count - 1 else min(first + step * stride, side)
         if first < side:
-            found.append((first, last))
-    return tuple(found)
+            regions.append((first, last))
+    return tuple(regions)
 
 
-def _layer(
+def _explain_layer(
     number: int,
-    read: Quantised,
+    quantised: Quantised,
     latents: torch.Tensor,
     parts: Sequence[slice],
     words: Vocabulary,
@@ -150,11 +198,12 @@ def _layer(
 ) -> ExplainedLayer:
     part = parts[number]
     rows, columns = (spans(part, cells, stride, side) for cells, side in zip(latents.shape[2:], shape, strict=True))
-    kept = (slice(len(rows)), slice(len(columns)))
-    tokens = read.indices[number][0].cpu().numpy()[kept]
-    # The error telescopes: the average of n tokens is n times as near as the last token is to the last residual.
-    miss = (read.averages[number][0] - latents[0][:, part, part]).norm(dim=0).cpu().numpy()
-    distance = (miss * _tokens_so_far(number, parts, latents.shape[2:]))[kept]
+    in_image = (slice(len(rows)), slice(len(columns)))
+    tokens = quantised.indices[number][0].cpu().numpy()[in_image]
+    # The average of n tokens is n times as close to the latent as the last token is to the last residual, since the
+    # errors of the layers telescope.
+    error = (quantised.averages[number][0] - latents[0][:, part, part]).norm(dim=0).cpu().numpy()
+    distance = (error * _tokens_so_far(number, parts, latents.shape[2:]))[in_image]
     return ExplainedLayer(
         tokens=tokens,
         words=tuple(tuple(words.tokens[token] for token in line) for line in tokens),
@@ -167,7 +216,7 @@ def _layer(
 
 
 def _tokens_so_far(number: int, parts: Sequence[slice], cells: Sequence[int]) -> NDArray[np.int64]:
-    """At every position of layer ``number`` how many tokens it has in this and the coarser layers."""
+    """Count the tokens that each position of layer ``number`` has in this layer and all coarser ones."""
     count = np.zeros(tuple(cells), np.int64)
     for part in parts[: number + 1]:
         count[part, part] += 1
@@ -175,7 +224,7 @@ def _tokens_so_far(number: int, parts: Sequence[slice], cells: Sequence[int]) ->
 
 
 def frequencies(found: Iterable[Explanation], layers: int = WORD_LAYERS) -> list[Count]:
-    """Every word of the first ``layers`` layers of all explanations: layer by layer, the most frequent first."""
+    """Count the words in the first ``layers`` layers of all explanations, layer by layer, most frequent first."""
     counted: list[Counter[str]] = [Counter() for _ in range(layers)]
     for explanation in found:
         for counter, layer in zip(counted, explanation.layers, strict=False):
@@ -188,13 +237,13 @@ def frequencies(found: Iterable[Explanation], layers: int = WORD_LAYERS) -> list
 
 
 def agreement(first: Explanation, second: Explanation, layers: int = WORD_LAYERS) -> float:
-    """Share of the positions of the first ``layers`` layers that hold the same word, 0 to 1."""
+    """Return the share of positions in the first ``layers`` layers that have the same word in both, from 0 to 1."""
     pairs = list(zip(first.layers[:layers], second.layers, strict=False))
     same = sum(int((a.tokens == b.tokens).sum()) for a, b in pairs)
     return same / sum(a.tokens.size for a, _ in pairs)
 
 
 def common(first: Explanation, second: Explanation, layers: int = WORD_LAYERS) -> float:
-    """Dice of the different words of both, wherever they stand: 2 |A and B| / (|A| + |B|), 0 to 1."""
+    """Return the Dice coefficient of the sets A and B of words at any place, 2 |A and B| / (|A| + |B|), 0 to 1."""
     a, b = ({word for layer in each.layers[:layers] for word in layer.listed()} for each in (first, second))
     return 2 * len(a & b) / (len(a) + len(b))

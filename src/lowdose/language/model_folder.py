@@ -1,4 +1,4 @@
-"""Where a language model's files lie: a folder, or the local cache of the hub under the model's name there."""
+"""Search for the files of a language model, in a folder or in the local cache of the hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def find_folder(given: str, fetch: bool, needed: Sequence[str], patterns: Sequence[str]) -> Path:
-    """The folder ``given``, or that of a hub name ('owner/name'), fetched before where that is allowed.
+    """Return the folder of a model, given as a path or by its hub name ('owner/name').
 
-    needed: what must lie there, said when there is nothing. patterns: of the files to fetch.
-    Raises NothingToRead, or DownloadFailed when a fetch was allowed and failed.
+    fetch: whether a hub name may be downloaded; needed: descriptions of the files that must be in the folder, for error
+    messages; patterns: names of the files to download. Raises NothingToRead when there is no such folder, or
+    DownloadFailed when an allowed download failed.
     """
     if Path(given).is_dir():
         return Path(given)
@@ -26,7 +27,7 @@ def find_folder(given: str, fetch: bool, needed: Sequence[str], patterns: Sequen
     try:
         hub = importlib.import_module("huggingface_hub")
         return Path(hub.snapshot_download(given, allow_patterns=list(patterns), local_files_only=not fetch))
-    except Exception as error:  # of whichever client the hub's library uses, or there is no such library
+    except Exception as error:  # its type depends on the client of the hub's library, which may be missing itself
         if fetch:
             raise DownloadFailed(f"'{given}': cannot be fetched ({type(error).__name__}); {recipe}") from error
         raise NothingToRead(

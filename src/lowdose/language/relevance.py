@@ -1,7 +1,7 @@
-"""How well each word of a vocabulary fits an image, and the candidate words of each layer of LEDA's token pyramid.
+"""Relevance of the words of a vocabulary for an image, and the candidate words of each layer of LEDA's token pyramid.
 
-LEDA (Chen et al. 2024, section 2.1) takes the scores of PubMedCLIP (``clip``). The embedded provider needs nothing from
-outside: what the anatomy network sees is put into words by the shipped table.
+LEDA (Chen et al. 2024, section 2.1) uses the scores of PubMedCLIP (``clip``). ``AnatomyRelevance`` needs no files
+beyond the package: it compares the organs that the anatomy network finds with the words of the shipped table.
 """
 
 from __future__ import annotations
@@ -20,27 +20,31 @@ from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.segmentation import segment_slice
 
 Scores = NDArray[np.float32]
+"""Relevance of each token of a vocabulary, from 0 to 1."""
 
 THRESHOLDS = (0.95, 0.9, 0.8)
-"""Of LEDA's three layers, coarsest first."""
+"""Lowest scores of the candidates in LEDA's three layers, coarsest first."""
 
 SHARPNESS = 20.0
-"""Of the soft maximum over terms: 0.05 of cosine similarity make a term e times as close."""
+"""Sharpness of the soft maximum over terms: 0.05 more in cosine similarity give a term e times the weight."""
 
 
 class Relevance(Protocol):
-    """Scores the tokens of one vocabulary."""
+    """Provider of relevance scores for the tokens of one vocabulary."""
 
     def scores(self, hu: HU, pixel_mm: tuple[float, float] | None) -> Scores:
-        """(y, x) HU -> (V) in [0, 1], the least fitting token 0 and the best 1. Values that are not numbers are air."""
+        """Score all tokens for a slice: (y, x) HU -> (V,) in [0, 1], from the least to the most fitting token.
+
+        pixel_mm: spacing in mm between rows and between columns, if known. NaN counts as air.
+        """
         ...
 
 
 def min_max(raw: NDArray[np.floating]) -> Scores:
-    """Scores (..., V) scaled along the last axis so that the lowest is 0 and the highest exactly 1; all 1 if all equal.
+    """Scale scores (..., V) along the last axis so that the lowest is 0 and the highest exactly 1.
 
-    A constant added to all, or a positive factor, changes nothing but rounding. Raises InvalidSetting for NaN or
-    infinity.
+    Scores that are all equal become 1. Adding a constant to all scores, or multiplying them by a positive factor,
+    changes the result by rounding only. Raises InvalidSetting for NaN or infinity.
     """
     values = np.asarray(raw, np.float64)
     if not np.isfinite(values).all():
@@ -51,10 +55,10 @@ def min_max(raw: NDArray[np.floating]) -> Scores:
 
 
 def candidate_pools(scores: Scores, thresholds: Sequence[float] = THRESHOLDS) -> tuple[NDArray[np.int64], ...]:
-    """The tokens of (V) min-max scores at or above each threshold, best first: C_l(y) of LEDA.
+    """Select the tokens whose min-max scores (V,) reach each threshold, best first: C_l(y) of LEDA.
 
-    With falling thresholds each pool holds the one before; none is empty, since the best score is 1.
-    Raises InvalidSetting for thresholds that rise or lie outside [0, 1], and scores that are not min-max scaled.
+    Thresholds fall from layer to layer, so each pool contains the one before; none is empty, since the best score is 1.
+    Raises InvalidSetting for thresholds that rise or lie outside [0, 1], and for scores that are not min-max scaled.
     """
     if (
         not thresholds
@@ -70,19 +74,19 @@ def candidate_pools(scores: Scores, thresholds: Sequence[float] = THRESHOLDS) ->
 
 
 class AnatomyRelevance:
-    """Words for what the anatomy network finds in a slice.
+    """Relevance of words by the structures that the anatomy network finds in a slice.
 
-    With w_t the weights of ``scene.term_weights`` (sum 1), e the unit embeddings of words and terms in the shipped
-    table, and k = ``SHARPNESS``, the score of a word before ``min_max`` is a soft maximum over the terms t:
+    With w_t the weights of ``slice_terms.term_weights`` (sum 1), e the unit embeddings of words and terms in the
+    shipped table, and k = ``SHARPNESS``, the score of a word before ``min_max`` is a soft maximum over the terms t:
 
         s(word) = 1/k log sum_t w_t exp(k e(word).e(t))
 
-    So a word is near the top when it is close to anything that the slice shows much of, 'renal' as much as 'kidney'; a
-    structure of a tenth of the weight has to be closer by ln(10)/k = 0.12. General words are held back by the table
-    itself: the mean over general words, which is what all prompts share, was taken out of it. A constant added to all
-    cosines is added to all scores, and changes nothing.
+    So a word scores high when it is close to any structure that covers much of the slice, 'renal' as much as 'kidney';
+    for a structure with a tenth of the weight, its cosine has to be higher by ln(10)/k = 0.12. General words do not
+    score high: the mean embedding of general words, which all prompts share, was subtracted from the table. A constant
+    added to all cosines is added to all scores, and changes nothing.
 
-    Tokens of another vocabulary take the score of the word they spell; those that spell none of the table's words get
+    Tokens of another vocabulary get the score of the word that they spell; tokens that spell no word of the table get
     the lowest score. Raises InvalidSetting for a vocabulary without a single known word.
     """
 
@@ -90,10 +94,10 @@ class AnatomyRelevance:
         self.network = network
         table = word_table.shipped_word_table()
         rows = {word: row for row, word in enumerate(table.tokens)}
-        found = [rows.get(word, -1) if word is not None else -1 for word in words.words]
-        self._row = np.array(found, np.int64)
+        # Row of the table for each token of the vocabulary, -1 for none.
+        self._row = np.array([rows.get(word, -1) if word is not None else -1 for word in words.words], np.int64)
         self.matched = int((self._row >= 0).sum())
-        """Tokens of the vocabulary that the table knows."""
+        """Number of tokens of the vocabulary that spell a word of the table."""
         if not self.matched:
             raise InvalidSetting(
                 f"{words.provenance}: none of its {len(words)} tokens is one of the {len(rows)} English words of "
@@ -102,19 +106,19 @@ class AnatomyRelevance:
         self._cosines = table.cosines
 
     def scores(self, hu: HU, pixel_mm: tuple[float, float] | None) -> Scores:
-        """As ``Relevance.scores``: the slice through the anatomy network, then ``scores_of``."""
+        """Score all tokens for a slice, as ``Relevance.scores``: segment it and score the result by ``scores_of``."""
         return self.scores_of(segment_slice(self.network, hu, pixel_mm), pixel_mm)
 
     def scores_of(self, classes: NDArray[np.uint8], pixel_mm: tuple[float, float] | None) -> Scores:
-        """The same from numbers of ``organ_classes.CLASSES`` (y, x), such as the labels of a digital patient."""
+        """Score all tokens for a label map (y, x) of ``organ_classes.CLASSES``, such as that of a digital patient."""
         raw = soft_maximum(self._cosines, slice_terms.term_weights(classes, pixel_mm))
         return min_max(np.where(self._row >= 0, raw[self._row], raw.min()))
 
 
 def soft_maximum(cosines: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(V, T) cosines of words and terms, (T) weights of sum 1 -> (V) the s(word) of ``AnatomyRelevance``."""
-    there = weights > 0
-    exponent = SHARPNESS * cosines[:, there].astype(np.float64)
+    """Compute s(word) of ``AnatomyRelevance``, (V,), from cosines (V, T) of words and terms and weights (T,)."""
+    present = weights > 0
+    exponent = SHARPNESS * cosines[:, present].astype(np.float64)
     highest = exponent.max(1)
-    total = np.exp(exponent - highest[:, None]) @ weights[there]
+    total = np.exp(exponent - highest[:, None]) @ weights[present]
     return np.asarray((highest + np.log(total)) / SHARPNESS)

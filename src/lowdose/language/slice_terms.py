@@ -1,4 +1,4 @@
-"""What a slice shows, in terms: organs and tissues by area, the region they tell of, and that it is a CT image."""
+"""Description of a slice by weighted terms: organs and tissues by their area, body regions, and CT imaging itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REGIONS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-"""Region -> classes that tell of it. Ribs, spine, muscles and the great vessels pass through several."""
+"""Body region -> classes that indicate it. Ribs, spine, muscles and great vessels are left out: they cross several."""
 
 IMAGING = "imaging"
 STRUCTURES = organ_classes.CLASSES[2:]
@@ -35,32 +35,39 @@ TERMS: tuple[str, ...] = (*STRUCTURES, *REGIONS, IMAGING)
 """Every term that a slice can be described with."""
 
 SMALLEST_MM2 = 100.0
-"""Area below which a structure counts as not there: a vein of this size is seen, a wrong spot of a network is not."""
+"""Area in mm^2 below which a structure counts as absent.
+
+A vein of this size still counts, while small spots that the network classifies wrongly do not.
+"""
 
 TISSUE_WEIGHT = 0.25
-"""Fat and muscle fill every slice, and so tell little of one."""
+"""Factor for tissues: fat and muscle fill every slice, and so say little about a particular one."""
 
 REGION_SHARE, IMAGING_SHARE = 0.2, 0.2
+"""Shares of the total weight for the body regions, and for the term of CT imaging."""
 
 
 def term_weights(classes: NDArray[np.uint8], pixel_mm: tuple[float, float] | None) -> NDArray[np.float64]:
-    """(y, x) numbers of ``organ_classes.CLASSES`` -> (len(TERMS)) weights >= 0 of sum 1.
+    """Weight all terms for a label map: (y, x) indices into ``organ_classes.CLASSES`` -> (len(TERMS),) of sum 1.
 
-    A structure weighs the square root of its area beyond ``SMALLEST_MM2``, tissues a quarter of that. A fifth of the
-    whole goes to the regions, by the weights of what tells of them; a fifth to imaging. What the slice has nothing of
-    goes to the rest: an image of air alone is still one of CT.
-    pixel_mm: sizes that are not known, or no body was ever scanned with, are taken as 1 mm, as in ``segment``.
+    Weights are not negative. A structure has the square root of its area beyond ``SMALLEST_MM2`` as its weight, tissues
+    a quarter of that. A fifth of the total is distributed over the regions, by the weights of the structures that
+    indicate them, and a fifth goes to imaging. The share of a group without any structure is distributed over the other
+    groups: an image of air alone is still a CT image.
+
+    pixel_mm: spacing in mm between rows and between columns. An unknown spacing, or one outside ``RANGE_MM``, counts as
+    1 mm, as in ``segment_slice``.
     """
     known = pixel_mm is not None and all(RANGE_MM[0] <= side <= RANGE_MM[1] for side in pixel_mm)
     down, across = pixel_mm if pixel_mm is not None and known else (WORKING_MM, WORKING_MM)
     area = np.bincount(classes.ravel(), minlength=len(organ_classes.CLASSES)) * down * across
-    seen = dict(zip(organ_classes.CLASSES, np.sqrt(np.maximum(area - SMALLEST_MM2, 0.0)), strict=True))
+    structure_weights = dict(zip(organ_classes.CLASSES, np.sqrt(np.maximum(area - SMALLEST_MM2, 0.0)), strict=True))
     for tissue in organ_classes.TISSUES:
-        seen[tissue.name] *= TISSUE_WEIGHT
-    parts = (
-        (1.0 - REGION_SHARE - IMAGING_SHARE, [seen[name] for name in STRUCTURES]),
-        (REGION_SHARE, [sum(seen[name] for name in names) for names in REGIONS.values()]),
+        structure_weights[tissue.name] *= TISSUE_WEIGHT
+    groups = (
+        (1.0 - REGION_SHARE - IMAGING_SHARE, [structure_weights[name] for name in STRUCTURES]),
+        (REGION_SHARE, [sum(structure_weights[name] for name in names) for names in REGIONS.values()]),
         (IMAGING_SHARE, [1.0]),
     )
-    weights = np.concatenate([share * np.array(part) / (sum(part) or 1.0) for share, part in parts])
+    weights = np.concatenate([share * np.array(group) / (sum(group) or 1.0) for share, group in groups])
     return np.asarray(weights / weights.sum())

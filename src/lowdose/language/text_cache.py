@@ -1,4 +1,4 @@
-"""Embedded prompts on disk: computed once for a model, a vocabulary and a prompt."""
+"""Cache of embedded prompts on disk, which are computed once for each model, vocabulary and prompt."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ _TENSOR = "texts"
 
 
 def default_folder() -> Path:
-    """The user's cache folder: XDG_CACHE_HOME where it is set."""
+    """Return the user's cache folder, in XDG_CACHE_HOME where it is set."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowdose"
 
 
 def cached_embeddings(
     folder: Path, key: Sequence[str], shape: tuple[int, int], compute: Callable[[], Tensor]
 ) -> Tensor:
-    """The (V, C) float32 table that ``folder`` holds for ``key``, else what ``compute`` gives, kept there.
+    """Return the (V, C) float32 table that ``folder`` holds for ``key``, or compute it and save it there.
 
-    The file appears whole or not at all, and carries a hash of its numbers: one that is damaged, or not of ``shape``,
-    is computed anew. Where nothing can be written there is a warning, and it is computed again next time.
+    The file is written as a whole or not at all, and holds a hash of its values: a table that is damaged, or not of
+    ``shape``, is computed again. A folder that cannot be written gives a warning, and the table is computed again the
+    next time.
     """
     path = folder / f"texts-{hashlib.sha256(json.dumps(list(key)).encode()).hexdigest()[:32]}.safetensors"
-    found = _read(path, shape)
-    if found is not None:
-        return found
+    cached = _read(path, shape)
+    if cached is not None:
+        return cached
     table = compute().float().contiguous()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,11 +50,11 @@ def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
     if not path.is_file():
         return None
     try:
-        found = files.read_weights(path)
+        weights_file = files.read_weights(path)
     except IncompatibleCheckpoint:
         return None
-    table = found.tensors.get(_TENSOR)
-    if table is None or tuple(table.shape) != shape or found.header.get("sha256") != _hash(table):
+    table = weights_file.tensors.get(_TENSOR)
+    if table is None or tuple(table.shape) != shape or weights_file.header.get("sha256") != _hash(table):
         return None
     return table
 

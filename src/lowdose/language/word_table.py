@@ -1,4 +1,4 @@
-"""How close every word of the shipped table is to every term that a slice can be described with."""
+"""Cosine similarity of every word of the shipped table with every term that can describe a slice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from lowdose.weights import files
 
 
 class WordTable(NamedTuple):
-    """tokens: V whole words in lower case. cosines: (V, len(TERMS)) with ``scene.TERMS``, in their order."""
+    """Words with their similarity to all terms.
+
+    Attributes
+    ----------
+    tokens : tuple of str
+        V whole words in lower case.
+    cosines : (V, len(TERMS))
+        Cosines of the embeddings of words and ``slice_terms.TERMS``, in their order.
+    """
 
     tokens: tuple[str, ...]
     cosines: NDArray[np.float32]
@@ -24,17 +32,21 @@ class WordTable(NamedTuple):
 
 @cache
 def shipped_word_table() -> WordTable:
-    """Of the shipped vocabulary, read once. Raises IncompatibleCheckpoint when it was built for other terms."""
+    """Return the table of the shipped vocabulary, read once.
+
+    Raises IncompatibleCheckpoint when the shipped file was built for other terms.
+    """
     words = vocabulary.load_vocabulary()
-    found = files.read_shipped(vocabulary.DEFAULT)
-    named = json.loads(found.header.get("terms", "[]"))
-    missing = [term for term in TERMS if term not in named]
+    shipped = files.read_shipped(vocabulary.DEFAULT)
+    table_terms = json.loads(shipped.header.get("terms", "[]"))
+    missing = [term for term in TERMS if term not in table_terms]
     if missing:
         raise IncompatibleCheckpoint(
             f"the shipped table '{vocabulary.DEFAULT}' has no embedding of {', '.join(missing)}: reinstall, or build "
             "it anew with benchmarks/language/build.py"
         )
-    terms = vocabulary.read_embeddings(found, vocabulary.DEFAULT, "terms")[[named.index(term) for term in TERMS]]
+    rows = [table_terms.index(term) for term in TERMS]
+    terms = vocabulary.read_embeddings(shipped, vocabulary.DEFAULT, "terms")[rows]
     cosines = (words.embeddings @ terms.T).numpy()
     cosines.setflags(write=False)  # shared by all callers
     return WordTable(words.tokens, cosines)

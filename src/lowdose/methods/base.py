@@ -1,4 +1,4 @@
-"""What a training method is: who plays, what each is updated by, and in which order."""
+"""Interface of a training method: which modules are trained, by which loss terms, and in which order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from torch import Tensor, nn
 
 B = TypeVar("B", bound=tuple[Tensor, ...])
-"""What one step sees: a NamedTuple of tensors, see ``batch``."""
+"""Type of a batch: a NamedTuple of tensors, see ``lowdose.batch``."""
 
 
 class Update(NamedTuple):
-    """One update: ``player`` is stepped down the sum of ``terms`` (weighted scalars, logged by name).
+    """One optimiser step of one module.
 
-    afresh: its weights were just set by other means, so what its optimiser and its average remember is void.
+    Attributes
+    ----------
+    module : str
+        Name in ``Method.trained_modules`` of the module that is updated.
+    terms : Mapping[str, Tensor]
+        Weighted scalar loss terms by name. Their sum is minimised, and each is logged under its name.
+    reset_optimiser : bool
+        Whether the weights were just set by other means than the optimiser. The state of the optimiser and the moving
+        average of the weights are then out of date, and are reset before the step.
     """
 
     module: str
@@ -24,10 +32,13 @@ class Update(NamedTuple):
 
 
 class Method(nn.Module, ABC, Generic[B]):
-    """Trains ``model``. The loop owns optimisers and gradients; a method only says whose turn it is.
+    """A way to train ``model``: it yields losses, while the trainer owns optimisers and gradients.
 
-    accumulates: whether the terms are means over the images of a batch and nothing else of it counts, so that the
-    gradient of a batch is the mean of those of its parts.
+    Attributes
+    ----------
+    accumulates : bool
+        Whether gradients may be accumulated over parts of a batch: true if every term is a mean over the images of the
+        batch and depends on nothing else of it, so that the gradient of a batch is the mean of those of its parts.
     """
 
     accumulates: ClassVar[bool] = False
@@ -35,24 +46,33 @@ class Method(nn.Module, ABC, Generic[B]):
     @property
     @abstractmethod
     def model(self) -> nn.Module:
-        """What the training is for: its weights are averaged over time, judged and written."""
+        """The network that the training is for: its weights are averaged over time, validated and exported."""
 
     @abstractmethod
     def trained_modules(self) -> Mapping[str, nn.Module]:
-        """Modules that get an optimiser each."""
+        """Return by name the modules that are trained, each with an optimiser of its own."""
 
     def checkpointed_modules(self) -> Mapping[str, nn.Module]:
-        """What a checkpoint holds: players and their momentum targets, never a frozen teacher."""
+        """Return by name the modules whose state a checkpoint holds.
+
+        These are the trained modules and any that hold running statistics, but never a frozen network.
+        """
         return self.trained_modules()
 
     def fingerprint(self) -> Mapping[str, object]:
-        """What decides the updates besides numbers, a frozen teacher by hash: a run resumes with the same only."""
+        """Return by name what determines the updates besides hyperparameters, such as the hash of a frozen network.
+
+        A run can only be resumed with the same fingerprint.
+        """
         return {}
 
     def extra_metrics(self) -> Mapping[str, float]:
-        """Numbers to log besides the losses. Raises TrainingDiverged when the training can no longer succeed."""
+        """Return metrics to log besides the losses.
+
+        Raises TrainingDiverged when the training can no longer succeed.
+        """
         return {}
 
     @abstractmethod
     def updates(self, batch: B) -> Iterator[Update]:
-        """A generator of updates for one batch: past a ``yield``, that player has been updated."""
+        """Yield the updates for one batch; when the generator is resumed, the yielded update has been made."""

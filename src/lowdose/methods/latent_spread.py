@@ -1,4 +1,4 @@
-"""How latents are spread before they are words, and the turn that spreads them as the words are."""
+"""Moments of an autoencoder's latents, and a linear map that gives them the moments of the codebook's embeddings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ import torch
 from torch import Tensor, distributed, nn
 
 FLOOR = (1e-5, 1e-3)
-"""Smallest variances taken for true, of latents and of words, as shares of the largest: what lies below is rounding of
-the first and would be noise in the second."""
+"""Smallest variances, of latents and of embeddings, as shares of the largest. A smaller variance of the latents is
+rounding error; a smaller one of the embeddings would be noise."""
 
 
 class LatentMoments(nn.Module):
-    """Steps made, and first and second moments of the latents of some of them; saved with the run."""
+    """Number of steps done, and first and second moments of the latents of some of them; saved in checkpoints.
+
+    Attributes
+    ----------
+    steps : Tensor
+        Training steps done, a scalar int64.
+    count : Tensor
+        Latent vectors added, a scalar float64.
+    total : Tensor
+        Sum of the latent vectors, (C,) float64.
+    square : Tensor
+        Sum of their outer products, (C, C) float64.
+    """
 
     steps: Tensor
     count: Tensor
@@ -27,52 +39,57 @@ class LatentMoments(nn.Module):
 
     @torch.no_grad()
     def add(self, latents: Tensor) -> None:
-        """latents: (B, C, h, w). Those of all processes are added, so that they turn alike and one's state is all's."""
-        points = latents.movedim(1, -1).flatten(0, 2).double()
-        sums = (self.count.new_tensor(len(points)), points.sum(0), points.T @ points)
-        for kept, part in zip((self.count, self.total, self.square), sums, strict=True):
+        """Add latents (B, C, h, w) of this and of all other processes.
+
+        All processes then have the same moments, and a checkpoint of one of them serves all.
+        """
+        vectors = latents.movedim(1, -1).flatten(0, 2).double()
+        sums = (self.count.new_tensor(len(vectors)), vectors.sum(0), vectors.T @ vectors)
+        for buffer, increment in zip((self.count, self.total, self.square), sums, strict=True):
             if distributed.is_available() and distributed.is_initialized():
-                distributed.all_reduce(part)
-            kept += part
+                distributed.all_reduce(increment)
+            buffer += increment
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """(mean (C,), covariance (C, C))."""
+        """Return the mean (C,) and the covariance (C, C) of the latents added so far."""
         mean = self.total / self.count
         return mean, self.square / self.count - torch.outer(mean, mean)
 
 
 @torch.no_grad()
 def match_moments(to_words: nn.Conv2d, from_words: nn.Conv2d, spread: LatentMoments, codebook: Tensor) -> None:
-    """Turns and stretches latents, so that they have the mean and the covariance of the words (V, C).
+    """Give latents the mean and covariance of the embeddings in ``codebook`` (V, C) by a linear map.
 
-    The k-th principal axis of the latents becomes the k-th of the words. ``from_words`` takes the inverse, so a decoder
-    that is given latents gives the same image as before. The latents of images lie on few axes, the words on all; left
-    as they are, a handful of words is nearest to every latent, and no gradient passes from there to the others.
+    The map is merged into the 1x1 convolution ``to_words``. The k-th principal axis of the latents becomes the k-th of
+    the embeddings. The inverse map is merged into ``from_words``, so that latents that are decoded without quantisation
+    give the same image as before. The latents of images vary along few axes, the embeddings along all. Without this
+    map a handful of embeddings would be nearest to all latents, and no gradient would ever lead to the others.
     """
     mean, covariance = spread.moments()
-    words = codebook.double()
-    middle = words.mean(0)
-    of_latents, axes = torch.linalg.eigh(covariance)
-    of_words, word_axes = torch.linalg.eigh(torch.cov(words.T))
-    stretch = (_floored(of_words, FLOOR[1]) / _floored(of_latents, FLOOR[0])).sqrt()
-    there = word_axes @ torch.diag(stretch) @ axes.T
-    back = axes @ torch.diag(1 / stretch) @ word_axes.T
-    weight, bias = _linear(to_words)
-    _set(to_words, there @ weight, there @ (bias - mean) + middle)
-    weight, bias = _linear(from_words)
-    _set(from_words, weight @ back, bias + weight @ (mean - back @ middle))
+    embeddings = codebook.double()
+    embedding_mean = embeddings.mean(0)
+    variances, axes = torch.linalg.eigh(covariance)
+    embedding_variances, embedding_axes = torch.linalg.eigh(torch.cov(embeddings.T))
+    stretch = (_floored(embedding_variances, FLOOR[1]) / _floored(variances, FLOOR[0])).sqrt()
+    forward = embedding_axes @ torch.diag(stretch) @ axes.T
+    inverse = axes @ torch.diag(1 / stretch) @ embedding_axes.T
+    weight, bias = _linear_map(to_words)
+    _set_linear_map(to_words, forward @ weight, forward @ (bias - mean) + embedding_mean)
+    weight, bias = _linear_map(from_words)
+    _set_linear_map(from_words, weight @ inverse, bias + weight @ (mean - inverse @ embedding_mean))
 
 
 def _floored(variances: Tensor, share: float) -> Tensor:
     return variances.clamp(min=share * float(variances.max()))
 
 
-def _linear(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+def _linear_map(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Return the matrix and the bias of a 1x1 convolution."""
     assert convolution.bias is not None
     return convolution.weight[:, :, 0, 0].double(), convolution.bias.double()
 
 
-def _set(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+def _set_linear_map(convolution: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
     assert convolution.bias is not None
     convolution.weight.copy_(weight[:, :, None, None])
     convolution.bias.copy_(bias)

@@ -1,4 +1,4 @@
-"""Learning to name every pixel of labelled slices."""
+"""Training of the anatomy network on labelled slices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lowdose.objectives.segmentation import segmentation_terms
 
 
 class Segmentation(Method[LabelledBatch]):
-    """The anatomy network by cross-entropy and Dice, on labels at half the resolution of the slices."""
+    """Training of the anatomy network with cross-entropy and Dice, on labels at half the resolution of the slices."""
 
     def __init__(self, network: Anatomy) -> None:
         super().__init__()
@@ -22,11 +22,14 @@ class Segmentation(Method[LabelledBatch]):
 
     @property
     def model(self) -> nn.Module:
+        """The anatomy network."""
         return self.network
 
     def trained_modules(self) -> Mapping[str, nn.Module]:
+        """Return the anatomy network under the name 'anatomy'."""
         return {"anatomy": self.network}
 
     def updates(self, batch: LabelledBatch) -> Iterator[Update]:
+        """Yield one update of the anatomy network; HU outside [-1000, 2000] are clipped."""
         logits = self.network(OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high)))
         yield Update("anatomy", segmentation_terms(logits, batch.classes, batch.annotated))

@@ -1,4 +1,4 @@
-"""Learning from pairs: denoise the low-dose patch, compare with the full-dose one."""
+"""Supervised training of a denoiser on pairs of low-dose and full-dose images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from lowdose.objectives.base import Objective
 
 
 class Supervised(Method[PairedBatch]):
-    """Any denoiser with any objective. Values outside the denoiser's range take no part, as at inference."""
+    """Training of any denoiser with any objective on pairs of low-dose and full-dose images.
+
+    Both images are clipped to the denoiser's range in HU, as at inference, so that values outside play no role.
+    """
 
     accumulates: ClassVar[bool] = True
 
@@ -27,58 +30,77 @@ class Supervised(Method[PairedBatch]):
 
     @property
     def model(self) -> nn.Module:
+        """The network of the denoiser."""
         return self.denoiser.network
 
     def trained_modules(self) -> Mapping[str, nn.Module]:
+        """Return the denoiser under the name 'denoiser'."""
         return {"denoiser": self.denoiser}
 
     def fingerprint(self) -> Mapping[str, object]:
+        """Return the fingerprint of the objective."""
         return self.objective.fingerprint()
 
     def updates(self, batch: PairedBatch) -> Iterator[Update]:
+        """Yield one update of the denoiser by the objective's terms."""
         scale = self.denoiser.scale
         low = batch.low.clamp(scale.low, scale.high)
         full = batch.full.clamp(scale.low, scale.high)
         pred = scale.decode(self.denoiser(scale.encode(low)).float())
-        own = low[:, self.denoiser.context, None]
-        compared = OBJECTIVE.encode(self.compared(pred, own, full, batch.dose))
+        middle = low[:, self.denoiser.context, None]  # the slice itself, without its neighbours
+        compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
         yield Update("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
-        """What the objective sees in place of ``pred``; images are (B, 1, H, W) HU, dose (B,)."""
+        """Return the image that the objective compares with ``full``; here it is ``pred``.
+
+        Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
+        """
         return pred
 
 
 class NoiseFree(Supervised):
-    """The denoiser learns the image without any noise, though every target holds that of full dose.
+    """Training towards the image without any noise, although every target has the noise of full dose.
 
-    Of the noise of an input at dose a, full dose has the share a: the two parts are independent and alike. So where
-    f(low) is the best guess of the noise-free image, a low + (1 - a) f(low) is that of full dose; it is what is
-    compared, and f is what is kept (Moran et al., Noisier2Noise, CVPR 2020, with alpha^2 = (1 - a) / a). How much noise
-    an image should keep is thus no part of the weights: a network that is to guess full dose itself has to guess a.
+    The noise of an input at the dose fraction a is the noise of full dose, with the share a of the variance, plus
+    independent noise of the same kind. So if f(low) is the best estimate of the noise-free image,
+    a low + (1 - a) f(low) is that of the full-dose image. The latter is compared with the target, while f is the
+    network that is kept (Moran et al., Noisier2Noise, CVPR 2020, with alpha^2 = (1 - a) / a). The weights then do not
+    depend on how much noise an image should keep, whereas a network that estimates the full-dose image itself has to
+    guess a.
 
-    The error of each pair counts against the noise of its input, or FLOOR where that is less. Over doses from 5 to 70 %
-    and kernels from soft to sharp the noise differs thirtyfold, its square a thousandfold: unweighed, the worst images
-    would be nearly all that is learned. The weight is a function of the input alone, so what is best for an input stays
-    so. For objectives that grow with the error alone, as MSE, and pairs whose dose is known.
+    The error of each pair is multiplied by FLOOR / sqrt(SD^2 + FLOOR^2), with SD the noise of its input. Over doses
+    from 5 to 70 % and kernels from soft to sharp the noise differs thirtyfold, its square a thousandfold: without
+    weights, the network would learn from little but the noisiest images. The weight depends on the input alone, so that
+    the best estimate for a given input stays the same. Suitable for objectives that depend on the error alone, as MSE
+    does, and for pairs of known dose.
+
+    Attributes
+    ----------
+    FLOOR : HU
+        Noise below which inputs have nearly equal weight.
     """
 
     FLOOR: ClassVar[float] = 10.0
-    """HU."""
 
     def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
         super().__init__(denoiser, objective)
         denoiser.noise_free = True
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
-        guess = pred + dose[:, None, None, None] * (low - pred)
-        return full + (guess - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
+        """Return ``full`` plus the weighted error of the full-dose estimate that follows from ``pred``.
+
+        Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
+        """
+        full_estimate = pred + dose[:, None, None, None] * (low - pred)
+        return full + (full_estimate - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
 
 
 def noise_sd(hu: Tensor) -> Tensor:
-    """(B, 1, H, W) HU -> (B, 1, 1, 1): about the SD of the noise, from what differs from the mean of 5x5 pixels.
+    """Estimate the standard deviation of the noise of (B, 1, H, W) images in HU, as (B, 1, 1, 1).
 
-    By the median, which edges hardly move; 1.4826 times it is the SD of a Gaussian.
+    1.4826 times the median absolute difference from the mean of 5x5 pixels: for Gaussian noise that is about its
+    standard deviation, and edges hardly change a median.
     """
-    rough = hu - functional.avg_pool2d(hu, 5, stride=1, padding=2, count_include_pad=False)
-    return 1.4826 * rough.abs().flatten(1).median(dim=1).values[:, None, None, None]
+    residual = hu - functional.avg_pool2d(hu, 5, stride=1, padding=2, count_include_pad=False)
+    return 1.4826 * residual.abs().flatten(1).median(dim=1).values[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Which tokens a quantiser uses while it is trained, and whether the training has collapsed."""
+"""Statistics of the tokens that a quantiser uses during training, and detection of a collapse."""
 
 from __future__ import annotations
 
@@ -10,21 +10,32 @@ from torch import Tensor, nn
 from lowdose.errors import TrainingDiverged
 
 MEMORY = 0.98
-"""Of one step: what is seen lasts for about fifty steps."""
+"""Factor by which the statistics decay in each step, so that they cover about the last fifty steps."""
 
 PATIENCE = 400
-"""Steps before anything is called a collapse."""
+"""Steps before training is checked for a collapse."""
 
 FEWEST = 3.0
-"""Perplexity of the finest layer below which nearly all positions share a token or two."""
+"""Smallest perplexity of the finest layer; below it nearly all positions share a token or two."""
 
 LEAST_EXPLAINED = 0.5
-"""Share of the images' variance that must come back: their mean alone explains none, a blur most of it."""
+"""Smallest share of the images' variance that reconstructions must explain: a constant image of their mean explains
+none of it, a blurred image most of it."""
 
 
 class TokenUsage(nn.Module):
-    """Fading counts of the tokens of each layer, and fading means of Eq. 1 and of what reconstruction explains; saved
-    with the run.
+    """Exponentially decaying statistics of tokens and reconstructions; saved in checkpoints.
+
+    Attributes
+    ----------
+    counts : Tensor
+        How often each token was used in each layer, (layers, V).
+    squares : Tensor
+        Mean squared error of the reconstruction and variance of the images, (2,).
+    meaning : Tensor
+        Sum of the semantic loss (LEDA, Eq. 1) and the number of its summands, (2,).
+    seen : Tensor
+        Batches added, a scalar int64.
     """
 
     counts: Tensor
@@ -41,12 +52,16 @@ class TokenUsage(nn.Module):
 
     @property
     def steps(self) -> int:
-        """Batches seen."""
+        """Number of batches added."""
         return int(self.seen)
 
     @torch.no_grad()
     def add(self, indices: Sequence[Tensor], image: Tensor, made: Tensor, semantic: Tensor | None = None) -> None:
-        """indices: of each layer, any shape; image, made: the batch and its reconstruction; semantic: its Eq. 1."""
+        """Add one batch.
+
+        indices: token numbers of each layer, of any shape. image, made: the batch and its reconstruction. semantic: the
+        scalar semantic loss of the batch (Eq. 1), if it was computed.
+        """
         words = self.counts.shape[1]
         counts = torch.stack([torch.bincount(index.flatten(), minlength=words) for index in indices])
         self.counts.mul_(MEMORY).add_(counts)
@@ -57,24 +72,26 @@ class TokenUsage(nn.Module):
         self.seen.add_(1)
 
     def extra_metrics(self) -> Mapping[str, float]:
-        """Perplexity and tokens in use of each layer, the share of the variance explained, and the mean of Eq. 1 before
-        it is weighed (weighed, it is a fixed share of the other terms and tells nothing), by name. Nothing at first.
+        """Return by name how many tokens are in use and how well images are reconstructed; empty before any batch.
 
-        Raises TrainingDiverged, with advice, when the tokens or the images have collapsed.
+        These are the perplexity and the number of tokens in use of each layer, the share of the images' variance that
+        reconstructions explain, and the mean of Eq. 1 before weighting (after weighting it is a fixed share of the
+        other terms and carries no information). Raises TrainingDiverged, with advice, when tokens or images have
+        collapsed.
         """
         if not self.steps:
             return {}
         share = self.counts.double() / self.counts.double().sum(1, keepdim=True).clamp(min=1e-12)
-        perplexity = torch.exp(-(share * share.clamp(min=1e-30).log()).sum(1))
-        told = {"tokens/explained": 1.0 - float(self.squares[0] / self.squares[1].clamp(min=1e-12))}
-        for layer, (how_many, counts) in enumerate(zip(perplexity, self.counts, strict=True), start=1):
-            told[f"tokens/perplexity_{layer}"] = float(how_many)
-            told[f"tokens/in_use_{layer}"] = float((counts >= MEMORY ** (1 / (1 - MEMORY))).sum())
+        perplexities = torch.exp(-(share * share.clamp(min=1e-30).log()).sum(1))
+        metrics = {"tokens/explained": 1.0 - float(self.squares[0] / self.squares[1].clamp(min=1e-12))}
+        for layer, (perplexity, counts) in enumerate(zip(perplexities, self.counts, strict=True), start=1):
+            metrics[f"tokens/perplexity_{layer}"] = float(perplexity)
+            metrics[f"tokens/in_use_{layer}"] = float((counts >= MEMORY ** (1 / (1 - MEMORY))).sum())
         if self.meaning[1] > 0:
-            told["tokens/semantic"] = float(self.meaning[0] / self.meaning[1])
+            metrics["tokens/semantic"] = float(self.meaning[0] / self.meaning[1])
         if self.steps >= PATIENCE:
-            self._check(float(perplexity[-1]), told["tokens/explained"])
-        return told
+            self._check(float(perplexities[-1]), metrics["tokens/explained"])
+        return metrics
 
     def _check(self, perplexity: float, explained: float) -> None:
         if perplexity < FEWEST:

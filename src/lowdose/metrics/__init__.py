@@ -1,4 +1,117 @@
-"""How good an image is: against its reference (profiles), by itself (noise), per tissue, over a test set (statistics).
+"""Image quality metrics for CT: fidelity, noise, resolution, HU bias, segmentation overlap, and their statistics.
 
-Import from the modules: ``ssim``, ``fsim`` and ``vif`` are modules here, and the functions of those names are in them.
+All metrics are functions on NumPy arrays: ``lowdose.metrics.ssim(image, reference, data_range=1.0)``. Each is imported
+when it is first used, so that importing this package is cheap and RMSE does not need scikit-image.
+
+Full-reference metrics
+    ``rmse``, ``psnr``, ``ssim``, ``ssim_map``, ``fsim``, ``vif``; all of them under one named definition with
+    ``measure_fidelity``, ``PROFILES`` and ``Profile``; ``frechet_distance`` between sets of image features.
+Noise
+    ``noise_level``, ``noise_map``, ``noise_map_correlation``; noise power spectra with ``nps``, ``nps_radial``,
+    ``ensemble_nps``, ``difference_nps``, ``radial_average``, ``f_av``, ``f_av_2d``, ``f_peak``.
+Resolution
+    ``ttf``, the task transfer function of a circular insert.
+HU accuracy and segmentation
+    ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``.
+Statistics over a test set
+    ``summarise``, ``paired_difference``, ``Summary``.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__all__ = [
+    "PROFILES",
+    "NoiseLevel",
+    "Overlap",
+    "Profile",
+    "Spectrum",
+    "Summary",
+    "TaskTransferFunction",
+    "dice",
+    "difference_nps",
+    "ensemble_nps",
+    "f_av",
+    "f_av_2d",
+    "f_peak",
+    "frechet_distance",
+    "fsim",
+    "measure_fidelity",
+    "noise_level",
+    "noise_map",
+    "noise_map_correlation",
+    "nps",
+    "nps_radial",
+    "paired_difference",
+    "psnr",
+    "radial_average",
+    "rmse",
+    "ssim",
+    "ssim_map",
+    "summarise",
+    "tissue_bias",
+    "tissue_masks",
+    "tissue_means",
+    "ttf",
+    "vif",
+]
+
+if TYPE_CHECKING:
+    from lowdose.metrics.feature_distance import frechet_distance
+    from lowdose.metrics.feature_similarity import fsim
+    from lowdose.metrics.fidelity import psnr, rmse
+    from lowdose.metrics.hu_bias import tissue_bias, tissue_masks, tissue_means
+    from lowdose.metrics.label_overlap import Overlap, dice
+    from lowdose.metrics.local_noise import noise_map, noise_map_correlation
+    from lowdose.metrics.noise_estimate import NoiseLevel, noise_level
+    from lowdose.metrics.noise_power import (
+        Spectrum,
+        difference_nps,
+        ensemble_nps,
+        f_av,
+        f_av_2d,
+        f_peak,
+        nps,
+        nps_radial,
+        radial_average,
+    )
+    from lowdose.metrics.profiles import PROFILES, Profile, measure_fidelity
+    from lowdose.metrics.statistics import Summary, paired_difference, summarise
+    from lowdose.metrics.structural_similarity import ssim, ssim_map
+    from lowdose.metrics.task_transfer import TaskTransferFunction, ttf
+    from lowdose.metrics.visual_information import vif
+else:
+    # No module of this package may bear an exported name: importing the module would then replace the metric.
+    _MODULES = {
+        "feature_distance": ("frechet_distance",),
+        "feature_similarity": ("fsim",),
+        "fidelity": ("psnr", "rmse"),
+        "hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
+        "label_overlap": ("Overlap", "dice"),
+        "local_noise": ("noise_map", "noise_map_correlation"),
+        "noise_estimate": ("NoiseLevel", "noise_level"),
+        "noise_power": (
+            *("Spectrum", "difference_nps", "ensemble_nps", "f_av", "f_av_2d", "f_peak"),
+            *("nps", "nps_radial", "radial_average"),
+        ),
+        "profiles": ("PROFILES", "Profile", "measure_fidelity"),
+        "statistics": ("Summary", "paired_difference", "summarise"),
+        "structural_similarity": ("ssim", "ssim_map"),
+        "task_transfer": ("TaskTransferFunction", "ttf"),
+        "visual_information": ("vif",),
+    }
+    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import an exported name from its module when it is first used."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value  # so that the next use does not come here
+        return value
+
+    def __dir__() -> list[str]:
+        """List the exported names as well as those already imported."""
+        return sorted({*globals(), *__all__})

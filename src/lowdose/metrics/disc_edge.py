@@ -1,4 +1,4 @@
-"""The edge of a circular insert, sampled finer than the pixels: where it lies, and the image along its radius."""
+"""Edge of a circular insert: its fitted position and its radial profile, sampled finer than the pixels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,26 @@ from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.metrics.fidelity import Image64
 
 BIN_PX = 0.1
+"""Width of the rings of the radial profile, in pixels."""
+
 SURROUND = 1.8
-"""Outer radius of what is looked at, over the radius of the disc."""
+"""Outer radius of the evaluated region, in radii of the disc."""
 
 
 class Disc(NamedTuple):
-    """A disc with a blurred edge. Lengths in pixels, centre (y, x); sigma: SD of the edge. Values in HU."""
+    """Disc with an edge that is blurred by a Gaussian.
+
+    Attributes
+    ----------
+    y, x : pixels
+        Centre.
+    radius : pixels
+    sigma : pixels
+        Standard deviation of the blur of the edge.
+    background : HU
+    contrast : HU
+        Disc minus background.
+    """
 
     y: float
     x: float
@@ -29,24 +43,32 @@ class Disc(NamedTuple):
 
 
 class EdgeSpread(NamedTuple):
-    """Mean of an image over rings of 0.1 px about a disc: radius (k,) in px, evenly from 0; value (k,) in HU."""
+    """Edge spread function of a disc: means over rings that are 0.1 px wide.
+
+    Attributes
+    ----------
+    radius : ndarray of float64, shape (k,), pixels
+        Evenly spaced from 0.
+    value : ndarray of float64, shape (k,), HU
+    """
 
     radius: Image64
     value: Image64
 
 
 def cut_out(image: Image64, centre: tuple[float, float], radius: float) -> tuple[Image64, tuple[int, int]]:
-    """The square of the planes (..., y, x) about a disc and its surround, and its upper left corner; all in px.
+    """Cut the square around a disc and its surround out of images (..., y, x).
 
-    Raises GeometryMismatch when it reaches beyond the image.
+    ``centre`` (y, x) and ``radius`` are in pixels. Returns the square and its upper left corner (y, x) in the image.
+    Raises GeometryMismatch if the square extends beyond the image.
     """
-    reach = math.ceil(SURROUND * radius) + 1
-    top, left = (round(at) - reach for at in centre)
+    half_side = math.ceil(SURROUND * radius) + 1
+    top, left = (round(coordinate) - half_side for coordinate in centre)
     height, width = image.shape[-2:]
-    side = 2 * reach + 1
+    side = 2 * half_side + 1
     if top < 0 or left < 0 or top + side > height or left + side > width:
         raise GeometryMismatch(
-            f"the disc at row {centre[0]:.1f}, column {centre[1]:.1f} needs {reach} px of image on every side "
+            f"the disc at row {centre[0]:.1f}, column {centre[1]:.1f} needs {half_side} px of image on every side "
             f"({SURROUND} radii), which the image of {height} x {width} px does not have: take a disc farther inside, "
             "or check its centre (y, x) and diameter"
         )
@@ -54,27 +76,27 @@ def cut_out(image: Image64, centre: tuple[float, float], radius: float) -> tuple
 
 
 def fit_disc(image: Image64, guess: Disc) -> Disc:
-    """The disc in a cut-out (y, x): least squares, an error function along the radius.
+    """Fit a disc to an image (y, x) by least squares, with an error function as its radial profile.
 
-    The centre is that of the edge's symmetry, whatever the true shape of the edge. Raises InvalidSetting when the fit
-    runs away from ``guess``, by more than half a radius.
+    The fitted centre is the centre of symmetry of the edge, whatever the true shape of the edge profile. Raises
+    InvalidSetting if the fit moves away from ``guess`` by more than half a radius.
     """
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
-    used = distances(image, guess) <= SURROUND * guess.radius
-    rows, columns, values = y[used], x[used], image[used]
+    nearby = distances(image, guess) <= SURROUND * guess.radius
+    rows, columns, values = y[nearby], x[nearby], image[nearby]
     scale = abs(guess.contrast) or 1.0
 
-    def misfit(p: Image64) -> Image64:
+    def residuals(p: Image64) -> Image64:
         disc = Disc(p[0], p[1], p[2], p[3], guess.background + scale * p[4], scale * p[5])
         model = profile(np.hypot(rows - disc.y, columns - disc.x), disc)
         return np.asarray((model - values) / scale, dtype=np.float64)
 
     half = guess.radius / 2
     start = np.array([guess.y, guess.x, guess.radius, guess.sigma, 0.0, guess.contrast / scale])
-    spread = np.array([half, half, half, np.inf, np.inf, np.inf])
-    low, high = start - spread, start + spread
+    tolerance = np.array([half, half, half, np.inf, np.inf, np.inf])
+    low, high = start - tolerance, start + tolerance
     low[3], high[3] = 0.05, guess.radius
-    y0, x0, radius, sigma, background, contrast = least_squares(misfit, start, bounds=(low, high)).x
+    y0, x0, radius, sigma, background, contrast = least_squares(residuals, start, bounds=(low, high)).x
     if max(abs(y0 - guess.y), abs(x0 - guess.x), abs(radius - guess.radius)) > 0.98 * half:
         raise InvalidSetting(
             f"no disc of radius {guess.radius:.1f} px within {half:.1f} px of the centre given: check centre (y, x), "
@@ -84,20 +106,23 @@ def fit_disc(image: Image64, guess: Disc) -> Disc:
 
 
 def profile(radius: Image64, disc: Disc) -> Image64:
-    """The disc's HU at these distances from its centre, px."""
-    fall = np.asarray(erfc((radius - disc.radius) / (math.sqrt(2.0) * disc.sigma)), dtype=np.float64)
-    return disc.background + disc.contrast / 2 * fall
+    """Compute the HU of a disc at given distances from its centre, in pixels."""
+    edge = np.asarray(erfc((radius - disc.radius) / (math.sqrt(2.0) * disc.sigma)), dtype=np.float64)
+    return disc.background + disc.contrast / 2 * edge
 
 
 def distances(image: Image64, disc: Disc) -> Image64:
-    """Distance of every pixel (y, x) of an image from the disc's centre, px."""
+    """Compute the distance of each pixel (y, x) of an image from the centre of a disc, in pixels."""
     y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    away: Image64 = np.hypot(y - disc.y, x - disc.x)
-    return away
+    distance: Image64 = np.hypot(y - disc.y, x - disc.x)
+    return distance
 
 
 def edge_spread(image: Image64, disc: Disc) -> EdgeSpread:
-    """Radial edge spread of a cut-out (y, x): means over rings, interpolated to even radii where rings are empty."""
+    """Compute the radial edge spread function of a disc in an image (y, x).
+
+    It is the mean over each ring of 0.1 px, interpolated linearly to evenly spaced radii and over empty rings.
+    """
     distance = distances(image, disc).ravel()
     inside = distance <= SURROUND * disc.radius
     distance, values = distance[inside], image.ravel()[inside]

@@ -1,4 +1,4 @@
-"""Where in an image the noise is strong: the local SD of a residual or a difference of images."""
+"""Noise maps: the local standard deviation (SD) of a residual or of a difference of images."""
 
 from __future__ import annotations
 
@@ -12,15 +12,48 @@ from lowdose.image import Mask
 from lowdose.metrics.fidelity import Image, Image64, as_pair
 
 SIGMA_PX = 10.0
+"""Standard deviation of the Gaussian averaging window, in pixels."""
 
 
 def noise_map(residual: Image, region: Mask | None = None, sigma_px: float = SIGMA_PX) -> Image64:
-    """Local SD sqrt(G(x^2) - (G x)^2) of a plane (y, x) without anatomy, in its unit; NaN outside ``region``.
+    """Compute the local standard deviation of an image without anatomy, such as a residual.
 
-    G is the mean under a Gaussian of ``sigma_px`` pixels over the region alone: G x = g * (m x) / g * m, the normalised
-    convolution of Knutsson and Westin (CVPR 1993), so that what lies beyond the edge of the body does not count.
-    Raises GeometryMismatch for shapes that do not fit, InvalidSetting for an empty region, a sigma or values that are
-    no numbers.
+    The local SD is sqrt(G(x^2) - (G x)^2), where G averages under a Gaussian window over the region only:
+    G x = (g * (m x)) / (g * m) for a mask m and a Gaussian g. This is normalised convolution [1]_, so that pixels
+    beyond the edge of the body do not count.
+
+    Parameters
+    ----------
+    residual : ndarray of float, shape (y, x)
+        Image without anatomy: a residual or a difference of two images.
+    region : ndarray of bool, shape (y, x), optional
+        Pixels to use, for example the body. All pixels by default.
+    sigma_px : float, default 10
+        Standard deviation of the Gaussian window, in pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (y, x)
+        Local SD in the unit of ``residual``; NaN outside ``region``.
+
+    Raises
+    ------
+    GeometryMismatch
+        If ``residual`` is not two-dimensional or ``region`` has another shape.
+    InvalidSetting
+        If ``region`` is empty or contains values that are not finite, or if ``sigma_px`` is not finite and positive.
+
+    References
+    ----------
+    .. [1] Knutsson & Westin, "Normalized and differential convolution", CVPR 1993.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import noise_map
+    >>> noise = np.random.default_rng(0).normal(0, 20, (128, 128))
+    >>> round(float(np.median(noise_map(noise))))
+    20
     """
     region = np.ones(residual.shape, dtype=np.bool_) if region is None else region
     if residual.ndim != 2 or region.shape != residual.shape:
@@ -28,7 +61,7 @@ def noise_map(residual: Image, region: Mask | None = None, sigma_px: float = SIG
     if not (math.isfinite(sigma_px) and sigma_px > 0):
         raise InvalidSetting(f"sigma {sigma_px} px of the noise map: needs a positive number")
     values = _inside(residual, region)
-    # Less the mean, which changes nothing but keeps the difference of the two squares from losing its digits.
+    # Subtracting the mean does not change the SD, but keeps the difference of the two squares from losing digits.
     x = np.where(region, np.asarray(residual, dtype=np.float64) - values.mean(), 0.0)
     weight = np.where(region, gaussian_filter(region.astype(np.float64), sigma_px, mode="constant"), 1.0)
     mean, square = (gaussian_filter(moment, sigma_px, mode="constant") / weight for moment in (x, x * x))
@@ -37,10 +70,39 @@ def noise_map(residual: Image, region: Mask | None = None, sigma_px: float = SIG
 
 
 def noise_map_correlation(first: Image64, second: Image64, region: Mask) -> float:
-    """Pearson correlation of two noise maps (y, x) over ``region``: 1 where both place the noise alike.
+    """Compute the Pearson correlation of two noise maps over a region.
 
-    Raises GeometryMismatch for shapes that do not fit, InvalidSetting for a region of less than two pixels or with
-    NaN in it, and for a map that is constant there, which correlates with nothing.
+    It tells whether two images have their noise in the same places, whatever its overall level.
+
+    Parameters
+    ----------
+    first, second : ndarray of float, shape (y, x)
+        Noise maps, as ``noise_map`` returns them.
+    region : ndarray of bool, shape (y, x)
+        Pixels to use; both maps must be finite there.
+
+    Returns
+    -------
+    float
+        Correlation coefficient from -1 to 1; 1 if the spatial distribution of the noise is the same.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ.
+    InvalidSetting
+        If ``region`` has fewer than two pixels or contains NaN or infinity, or if a map is constant there, which has
+        no correlation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import noise_map, noise_map_correlation
+    >>> rng = np.random.default_rng(0)
+    >>> sd = np.tile(np.linspace(10, 30, 64), (64, 1))
+    >>> first, second = (noise_map(sd * rng.normal(size=sd.shape), sigma_px=5) for _ in range(2))
+    >>> noise_map_correlation(first, second, np.ones(sd.shape, bool)) > 0.9
+    True
     """
     a, b = as_pair(first, second)
     if region.shape != a.shape:
@@ -56,7 +118,7 @@ def noise_map_correlation(first: Image64, second: Image64, region: Mask) -> floa
 
 
 def _inside(image: Image, region: Mask) -> Image64:
-    """The values in the region (n,), all finite, or InvalidSetting."""
+    """Return the values (n,) in the region, or raise InvalidSetting if there are none or some are not finite."""
     values = np.asarray(image, dtype=np.float64)[region]
     bad = int(np.count_nonzero(~np.isfinite(values)))
     if values.size == 0 or bad:

@@ -1,4 +1,4 @@
-"""The noise of one CT image without a reference: its level and its texture, from soft tissue."""
+"""Noise level and noise texture of a single CT image without a reference, measured in soft tissue."""
 
 from __future__ import annotations
 
@@ -18,28 +18,88 @@ from lowdose.metrics.rois import corners_within, cut_squares
 
 SOFT_TISSUE_HU = (-150.0, 250.0)
 KERNEL_MM = 6.5
+"""Side of the window in which the local SD is measured."""
+
 ROI_MM = 18.0
+"""Side of the squares in which the noise power spectrum is measured."""
+
 ROI_COUNT = 12
-_SMOOTH_MM = 1.5
 Real = TypeVar("Real", np.float32, np.float64)
+_SMOOTH_MM = 1.5
 _TREND_ORDER = 2
-_LOG_STEP, _BANDWIDTH = 0.01, 6.0
-_QUIET = 1e-3
+_LOG_STEP = 0.01
+"""Bin width of the histogram of log(SD)."""
+
+_BANDWIDTH_BINS = 6.0
+"""SD of the Gaussian that smooths this histogram."""
+
+_NOISELESS_SD = 1e-3
+"""Local SD in HU up to which tissue counts as free of noise."""
 
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """sd: global noise level in HU. f_av: mean frequency of the NPS in 1/mm, 1-D radial weighting."""
+    """Noise level and texture of one image.
+
+    Attributes
+    ----------
+    sd : HU
+        Global noise level, a standard deviation.
+    f_av : 1/mm
+        Mean frequency of the noise power spectrum, weighted over the radial profile as by ``lowdose.metrics.f_av``.
+
+    Examples
+    --------
+    >>> from lowdose.metrics import NoiseLevel
+    >>> NoiseLevel(sd=12.5, f_av=0.31)
+    NoiseLevel(sd=12.5, f_av=0.31)
+    """
 
     sd: float
     f_av: float
 
 
 def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
-    """Noise of one slice (y, x) in HU; None if no 18 mm square of soft tissue is valid.
+    """Estimate the noise level and the mean noise frequency of one slice without a reference.
 
-    sd is the mode of the local SD in soft tissue (Christianson et al., AJR 2015): windows of 6.5 mm, each less its
-    fitted 2nd-order surface. What that fit takes of the noise itself is given back, by the NPS of the flattest ROIs.
+    The level is the mode of the local SD in soft tissue [1]_, in windows of 6.5 mm from which a fitted second-order
+    surface is subtracted. The fit also removes part of the noise; this is corrected for with the noise power spectrum
+    (NPS) of the up to 12 most uniform 18 mm squares.
+
+    Parameters
+    ----------
+    hu : ndarray of float32, shape (y, x)
+        Slice in HU.
+    valid : ndarray of bool, shape (y, x)
+        Pixels that may be used, without padding.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    NoiseLevel or None
+        ``sd`` in HU and ``f_av`` in 1/mm; None if there is no valid 18 mm square of soft tissue. ``sd`` is 0 if at
+        least half of the soft tissue is constant, as in a synthetic image without noise.
+
+    Raises
+    ------
+    GeometryMismatch
+        If ``hu`` is not two-dimensional or ``valid`` has another shape.
+    InvalidSetting
+        If ``pixel_mm`` is not positive.
+
+    References
+    ----------
+    .. [1] Christianson et al., "Automated technique to measure noise in clinical CT examinations", AJR 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import noise_level
+    >>> hu = np.random.default_rng(0).normal(40, 20, (128, 128)).astype(np.float32)
+    >>> level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm=0.7)
+    >>> round(level.sd), round(level.f_av, 1)
+    (20, 0.4)
     """
     if hu.ndim != 2 or hu.shape != valid.shape:
         raise GeometryMismatch(f"noise needs a slice and its mask, not {hu.shape} and {valid.shape}")
@@ -58,13 +118,20 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
 
 
 def soft_tissue(image: NDArray[Real], pixel_mm: float) -> tuple[NDArray[Real], Mask]:
-    """(the image smoothed by 1.5 mm, where that is soft tissue), both (y, x)."""
+    """Smooth an image (y, x) in HU with a Gaussian of 1.5 mm SD and find its soft tissue, -150 to 250 HU.
+
+    Returns the smoothed image and the mask, both (y, x).
+    """
     smooth: NDArray[Real] = gaussian_filter(image, _SMOOTH_MM / pixel_mm)
     return smooth, (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
 
 
 def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> Image64 | None:
-    """The up to 12 squares (n, y, x) of 18 mm in soft tissue with the least structure in ``smooth``; None if none."""
+    """Cut out the up to 12 soft-tissue squares of 18 mm with the least structure in the smoothed image.
+
+    Returns squares (n, y, x) of ``image``, shifted against each other by at least half of their side, or None if no
+    square fits into ``soft``.
+    """
     size = max(MIN_ROI, 2 * round(ROI_MM / pixel_mm / 2))
     step = size // 3
     corners = corners_within(soft, size, step)
@@ -81,7 +148,7 @@ def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> I
 
 
 def _local_polynomials(pixel_mm: float) -> Image64:
-    """Orthonormal polynomials (degree, k) on a side of the local window, k odd."""
+    """Return orthonormal polynomials (degree, k) on the k pixels, k odd, of a side of the local window."""
     side = max(5, 2 * round((KERNEL_MM / pixel_mm - 1) / 2) + 1)
     powers = np.vander(np.linspace(-1.0, 1.0, side), _TREND_ORDER + 1, increasing=True)
     polynomials: Image64 = np.linalg.qr(powers)[0].T
@@ -89,7 +156,7 @@ def _local_polynomials(pixel_mm: float) -> Image64:
 
 
 def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> Image64:
-    """SD about the fitted surface of all windows that lie wholly in soft tissue: (n,)."""
+    """Compute the SD (n,) about the fitted surface in all windows that lie completely in soft tissue."""
     degrees, side = polynomials.shape
     ones = np.ones(side)
     residual = correlate1d(correlate1d(image**2, ones, axis=0), ones, axis=1)
@@ -97,36 +164,37 @@ def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> Image64:
         rows = correlate1d(image, polynomials[i], axis=0)
         for j in range(degrees - i):
             residual -= correlate1d(rows, polynomials[j], axis=1) ** 2
-    whole = minimum_filter(soft.astype(np.uint8), size=side, mode="constant").astype(np.bool_)
-    sds: Image64 = np.sqrt(np.maximum(residual[whole], 0.0)) / side
+    inside = minimum_filter(soft.astype(np.uint8), size=side, mode="constant").astype(np.bool_)
+    sds: Image64 = np.sqrt(np.maximum(residual[inside], 0.0)) / side
     return sds
 
 
 def surviving_share(power: Image64, polynomials: Image64, order: int) -> float:
-    """Share of the variance of noise with this 2-D NPS that a local polynomial fit leaves in a square window.
+    """Compute the fraction of the noise variance that is left after a polynomial fit in a square window.
 
-    ``polynomials`` (degree, k) are orthonormal on the k pixels of a side; products of total degree <= order are fitted.
-    A fit takes the more of the noise the coarser its texture is, so soft kernels need the larger correction.
+    ``power`` (y, x) is the 2-D NPS of the noise. ``polynomials`` (degree, k) are orthonormal on the k pixels of a side
+    of the window; products of total degree <= ``order`` are fitted. The coarser the noise texture, the more of the
+    noise the fit removes, so that images from soft kernels need the larger correction.
     """
     degrees, side = polynomials.shape
     phase = np.exp(2j * np.pi * np.outer(fft.fftfreq(len(power)), np.arange(side)))
     response = np.abs(polynomials @ phase.T) ** 2  # (degree, frequency)
-    taken = np.zeros_like(power)
+    removed = np.zeros_like(power)
     for i in range(degrees):
         for j in range(degrees):
             if i + j <= order:
-                taken += np.outer(response[i], response[j])
+                removed += np.outer(response[i], response[j])
     total = float(power.sum())
-    return 1.0 - float((power * taken).sum()) / (side**2 * total) if total > 0.0 else 1.0
+    return 1.0 - float((power * removed).sum()) / (side**2 * total) if total > 0.0 else 1.0
 
 
 def mode(values: Image64) -> float:
-    """The most frequent of positive values, from a smoothed histogram of their logarithms (6 % kernel)."""
-    positive = values[values > _QUIET]
+    """Find the most frequent of positive values, from a histogram of their logarithms smoothed by a 6 % kernel."""
+    positive = values[values > _NOISELESS_SD]
     if 2 * positive.size <= values.size:
         return 0.0  # most of the tissue is constant: an image without noise
     logs = np.log(positive)
     bins = np.round((logs - logs.min()) / _LOG_STEP).astype(np.intp)
-    margin = int(4 * _BANDWIDTH)
-    density = gaussian_filter1d(np.pad(np.bincount(bins).astype(np.float64), margin), _BANDWIDTH)
+    margin = int(4 * _BANDWIDTH_BINS)
+    density = gaussian_filter1d(np.pad(np.bincount(bins).astype(np.float64), margin), _BANDWIDTH_BINS)
     return float(np.exp(logs.min() + (int(np.argmax(density)) - margin) * _LOG_STEP))

@@ -1,7 +1,7 @@
-"""Noise power spectrum of flat regions: how strong the noise is at each spatial frequency (its texture).
+"""Noise power spectrum (NPS) of uniform regions and its mean and peak frequency: the texture of the noise.
 
-AAPM TG-233 / Samei et al., Med Phys 2019: NPS = mean |DFT(ROI - trend)|^2 dx dy / (Nx Ny), in HU^2 mm^2.
-The trend is a fitted surface, or the mean of repeated scans where there are some (non-linear denoisers need them).
+AAPM TG-233 / Samei et al., Med Phys 2019: NPS = mean |DFT(ROI - trend)|^2 dx dy / (Nx Ny), in HU^2 mm^2. The trend is
+a fitted second-order surface or the mean of repeated scans, which non-linear denoisers require.
 """
 
 from __future__ import annotations
@@ -20,11 +20,28 @@ from lowdose.metrics.fidelity import Image, Image64
 from lowdose.metrics.rois import corners_within, cut_squares
 
 MIN_ROI = 8
+"""Smallest side of a ROI, in pixels."""
+
 _PEAK_SHARE = 0.7
+"""Fraction of the maximum above which the radial profile is taken as its top."""
 
 
 class Spectrum(NamedTuple):
-    """A radially averaged NPS. frequency: (k,) 1/mm, from 1 / (N dx) to Nyquist. power: (k,) HU^2 mm^2."""
+    """Radially averaged noise power spectrum.
+
+    Attributes
+    ----------
+    frequency : ndarray of float64, shape (k,), 1/mm
+        Evenly spaced from 1 / (N dx) to the Nyquist frequency, for ROIs of N pixels of size dx.
+    power : ndarray of float64, shape (k,), HU^2 mm^2
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import Spectrum, f_av
+    >>> round(f_av(Spectrum(np.array([0.1, 0.2, 0.3]), np.array([1.0, 1.0, 2.0]))), 3)
+    0.2
+    """
 
     frequency: Image64
     power: Image64
@@ -32,7 +49,7 @@ class Spectrum(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _quadratic_basis(size: int) -> Image64:
-    """Orthonormal basis of 2nd-order surfaces on a square of ``size`` pixels: (size * size, 6)."""
+    """Return an orthonormal basis (size * size, 6) of second-order surfaces on a square of ``size`` pixels."""
     u, v = np.meshgrid(*2 * [np.linspace(-1.0, 1.0, size)])
     surfaces = np.stack([np.ones_like(u), u, v, u * u, v * v, u * v], axis=-1)
     basis: Image64 = np.linalg.qr(surfaces.reshape(size * size, 6))[0]
@@ -40,7 +57,7 @@ def _quadratic_basis(size: int) -> Image64:
 
 
 def detrend(rois: Image) -> Image64:
-    """Square ROIs (n, y, x) less the 2nd-order surface fitted to each."""
+    """Subtract from each square ROI (n, y, x) the second-order surface fitted to it."""
     if rois.ndim != 3 or rois.shape[1] != rois.shape[2] or rois.shape[1] < MIN_ROI or len(rois) == 0:
         raise GeometryMismatch(f"ROIs of shape {rois.shape}: need (n, size, size) with size >= {MIN_ROI}")
     flat = np.asarray(rois, dtype=np.float64).reshape(len(rois), -1)
@@ -49,27 +66,94 @@ def detrend(rois: Image) -> Image64:
 
 
 def detrended_sds(rois: Image) -> Image64:
-    """SD (n,) of square ROIs (n, y, x) about the 2nd-order surface fitted to each, whose 6 parameters are counted."""
+    """Compute the SD (n,) of square ROIs (n, y, x) about fitted second-order surfaces, less 6 degrees of freedom."""
     residual = detrend(rois)
-    degrees = residual[0].size - _quadratic_basis(rois.shape[1]).shape[1]
-    sds: Image64 = np.sqrt((residual**2).sum(axis=(1, 2)) / degrees)
+    degrees_of_freedom = residual[0].size - _quadratic_basis(rois.shape[1]).shape[1]
+    sds: Image64 = np.sqrt((residual**2).sum(axis=(1, 2)) / degrees_of_freedom)
     return sds
 
 
 def nps(rois: Image, pixel_mm: float) -> Image64:
-    """Two-dimensional NPS (y, x) in ``fft2`` order, HU^2 mm^2; its sum times df^2 is the variance of the ROIs.
+    """Compute the two-dimensional noise power spectrum of square ROIs after subtracting a second-order surface.
 
-    What the surface took of the noise, at the lowest frequencies, is given back, so that white noise stays flat.
+    The spectrum is the mean of |DFT(ROI - surface)|^2 dx dy / (Nx Ny) [1]_. The noise power that the fitted surface
+    removes at the lowest frequencies is restored, so that the spectrum of white noise is flat.
+
+    Parameters
+    ----------
+    rois : ndarray of float, shape (n, size, size), HU
+        Uniform regions of at least 8 x 8 pixels; the spectrum is the mean over them.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    ndarray of float64, shape (size, size), HU^2 mm^2
+        NPS in the frequency order of ``fft2``. Its sum times (1 / (size * pixel_mm))^2 is the variance of the ROIs.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the ROIs do not have this shape.
+    InvalidSetting
+        If the pixel size or a value is not finite, or the pixel size is not positive.
+
+    References
+    ----------
+    .. [1] Samei et al., "Performance evaluation of computed tomography systems: summary of AAPM Task Group 233",
+       Med Phys 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import nps
+    >>> rois = np.random.default_rng(0).normal(40, 10, (64, 32, 32))
+    >>> variance = nps(rois, pixel_mm=0.5).sum() / (32 * 0.5) ** 2
+    >>> round(float(variance))
+    100
     """
     return _periodogram(detrend(rois), pixel_mm) / _surface_share(rois.shape[1])
 
 
 def ensemble_nps(realisations: Image, pixel_mm: float) -> Image64:
-    """Two-dimensional NPS (y, x) in ``fft2`` order, HU^2 mm^2, of one square ROI scanned n times: (n, y, x).
+    """Compute the two-dimensional noise power spectrum of one square ROI in repeated scans.
 
-    The mean of the realisations is subtracted, and the n / (n - 1) it takes of the noise given back. What is the same
-    in all scans, anatomy or a denoiser's bias, is thus no noise, and the power at DC is kept. Raises GeometryMismatch
-    for less than two realisations, InvalidSetting for a pixel size or values that are no numbers.
+    The mean of the scans is subtracted instead of a surface [1]_, and the result is multiplied by n / (n - 1). So what
+    is the same in all scans, anatomy or a denoiser's bias, does not count as noise, and the power at zero frequency is
+    kept.
+
+    Parameters
+    ----------
+    realisations : ndarray of float, shape (n, size, size), HU
+        The same ROI of at least 8 x 8 pixels in n >= 2 scans.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    ndarray of float64, shape (size, size), HU^2 mm^2
+        NPS in the frequency order of ``fft2``.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the array does not have this shape, or for fewer than two scans.
+    InvalidSetting
+        If the pixel size or a value is not finite, or the pixel size is not positive.
+
+    References
+    ----------
+    .. [1] Samei et al., "Performance evaluation of computed tomography systems: summary of AAPM Task Group 233",
+       Med Phys 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import ensemble_nps
+    >>> anatomy = 50.0 * np.eye(32)
+    >>> scans = anatomy + np.random.default_rng(0).normal(0, 10, (64, 32, 32))
+    >>> round(float(ensemble_nps(scans, pixel_mm=0.5).sum() / (32 * 0.5) ** 2))
+    100
     """
     rois = np.asarray(realisations, dtype=np.float64)
     if rois.ndim != 3 or rois.shape[1] != rois.shape[2] or rois.shape[1] < MIN_ROI or len(rois) < 2:
@@ -81,10 +165,43 @@ def ensemble_nps(realisations: Image, pixel_mm: float) -> Image64:
 
 
 def difference_nps(difference: Image, region: Mask, pixel_mm: float, size: int = 64, share: float = 0.95) -> Image64:
-    """Two-dimensional NPS of a difference of images (y, x), such as inserted noise, over squares of the region.
+    """Compute the two-dimensional noise power spectrum of a difference of two images over a region.
 
-    Squares of ``size`` pixels overlap by three quarters and lie in the region by ``share`` of their area or more.
-    Raises GeometryMismatch when none fits.
+    It is the ``nps`` of all squares inside the region, which overlap by three quarters.
+
+    Parameters
+    ----------
+    difference : ndarray of float, shape (y, x), HU
+        Difference of two images of the same anatomy, such as inserted noise.
+    region : ndarray of bool, shape (y, x)
+        Pixels to use.
+    pixel_mm : float
+        Pixel size in mm.
+    size : int, default 64
+        Side of the squares in pixels.
+    share : float, default 0.95
+        Fraction of the area of a square that must lie in the region.
+
+    Returns
+    -------
+    ndarray of float64, shape (size, size), HU^2 mm^2
+        NPS in the frequency order of ``fft2``.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ or no square fits.
+    InvalidSetting
+        For a share outside (0, 1], or as in ``nps``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import difference_nps
+    >>> difference = np.random.default_rng(0).normal(0, 10, (128, 128))
+    >>> power = difference_nps(difference, np.ones((128, 128), bool), pixel_mm=0.5, size=32)
+    >>> round(float(power.sum() / (32 * 0.5) ** 2), -1)
+    100.0
     """
     if difference.shape != region.shape:
         raise GeometryMismatch(f"a region of {region.shape} does not fit a difference of {difference.shape}")
@@ -98,7 +215,7 @@ def difference_nps(difference: Image, region: Mask, pixel_mm: float, size: int =
 
 
 def _periodogram(residual: Image64, pixel_mm: float) -> Image64:
-    """mean |DFT|^2 dx dy / (Nx Ny) of residuals (n, y, x), or InvalidSetting."""
+    """Compute mean |DFT|^2 dx dy / (Nx Ny) of residuals (n, y, x); raise InvalidSetting for values not finite."""
     if not (math.isfinite(pixel_mm) and pixel_mm > 0):
         raise InvalidSetting(f"pixel size {pixel_mm} mm: needs a positive number")
     if not np.isfinite(residual).all():
@@ -109,9 +226,9 @@ def _periodogram(residual: Image64, pixel_mm: float) -> Image64:
 
 @lru_cache(maxsize=8)
 def _surface_share(size: int) -> Image64:
-    """Share of the power of white noise that the fitted surface leaves at each frequency (y, x) of ``fft2``.
+    """Compute the fraction of white noise power left after the surface fit at each frequency (y, x) of ``fft2``.
 
-    Only the lowest frequencies lose any; at DC nothing is left, and nothing can be given back.
+    Only the lowest frequencies lose power. At zero frequency all is lost and cannot be restored; its entry is 1.
     """
     surfaces = _quadratic_basis(size).T.reshape(-1, size, size)
     share: Image64 = 1.0 - (np.abs(fft.fft2(surfaces)) ** 2).sum(axis=0) / size**2
@@ -120,7 +237,27 @@ def _surface_share(size: int) -> Image64:
 
 
 def radial_average(power: Image64, pixel_mm: float) -> Spectrum:
-    """Mean of a square 2-D NPS over rings one DFT bin wide, up to Nyquist, without DC, which went with the surface."""
+    """Average a square two-dimensional noise power spectrum over rings that are one DFT bin wide.
+
+    Parameters
+    ----------
+    power : ndarray of float, shape (size, size), HU^2 mm^2
+        NPS in the frequency order of ``fft2``, as returned by ``nps``, ``ensemble_nps`` or ``difference_nps``.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    Spectrum
+        Radial NPS up to the Nyquist frequency, without zero frequency, which the surface fit removes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import radial_average
+    >>> radial_average(np.ones((8, 8)), pixel_mm=0.5).frequency
+    array([0.25, 0.5 , 0.75, 1.  ])
+    """
     size = len(power)
     frequency = fft.fftfreq(size)
     ring = np.rint(size * np.hypot(frequency[:, None], frequency[None, :])).astype(np.intp).ravel()
@@ -130,27 +267,92 @@ def radial_average(power: Image64, pixel_mm: float) -> Spectrum:
 
 
 def nps_radial(rois: Image, pixel_mm: float) -> Spectrum:
-    """Radially averaged NPS of square ROIs (n, y, x) in HU."""
+    """Compute the radially averaged noise power spectrum of square ROIs, ``radial_average`` of ``nps``.
+
+    Parameters
+    ----------
+    rois : ndarray of float, shape (n, size, size), HU
+        Uniform regions of at least 8 x 8 pixels.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    Spectrum
+        Frequency in 1/mm and power in HU^2 mm^2.
+
+    Raises
+    ------
+    GeometryMismatch, InvalidSetting
+        As in ``nps``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import nps_radial
+    >>> rois = np.random.default_rng(0).normal(40, 10, (64, 32, 32))
+    >>> round(float(nps_radial(rois, pixel_mm=0.5).power.mean()))  # 10^2 HU^2 times 0.5^2 mm^2
+    25
+    """
     return radial_average(nps(rois, pixel_mm), pixel_mm)
 
 
 def f_av(spectrum: Spectrum) -> float:
-    """Mean frequency in 1/mm, sum(f NPS) / sum(NPS) over the radial profile: the 1-D weighting of imQuest.
+    """Compute the mean noise frequency, sum(f NPS) / sum(NPS), over the radial profile.
 
-    ``f_av_2d`` gives values 15-30 % higher: say which one a number is. 0 for an empty spectrum. For ROIs of an even
-    side; with an odd one a spectrum that reaches Nyquist reads 1-2 % low.
+    This is the one-dimensional weighting of imQuest. ``f_av_2d`` gives values that are 15 to 30 % higher, so state
+    which of the two is reported.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Radial NPS, from ROIs with an even number of pixels on a side. With an odd number, the result for a spectrum
+        that reaches the Nyquist frequency is 1 to 2 % too low.
+
+    Returns
+    -------
+    float
+        Mean frequency in 1/mm; 0 for a spectrum without power.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import Spectrum, f_av
+    >>> round(f_av(Spectrum(np.array([0.1, 0.2, 0.3]), np.array([1.0, 1.0, 2.0]))), 3)
+    0.2
     """
     weight = spectrum.power.copy()
-    weight[-1] /= 2  # half of the ring at Nyquist lies beyond it
+    weight[-1] /= 2  # half of the last ring lies beyond the Nyquist frequency
     total = float(weight.sum())
     return float(np.dot(spectrum.frequency, weight)) / total if total > 0.0 else 0.0
 
 
 def f_av_2d(power: Image64, pixel_mm: float) -> float:
-    """Mean frequency in 1/mm of a square 2-D NPS (y, x), sum(f NPS) / sum(NPS) over the plane up to Nyquist.
+    """Compute the mean noise frequency, sum(f NPS) / sum(NPS), over the frequency plane up to Nyquist.
 
-    The corners beyond Nyquist are left out, as in the radial profile: they exist along the diagonals alone. So is DC.
-    0 for an empty spectrum.
+    Zero frequency is left out, and so are the corners beyond the Nyquist frequency, which exist only along the
+    diagonals.
+
+    Parameters
+    ----------
+    power : ndarray of float, shape (size, size), HU^2 mm^2
+        NPS in the frequency order of ``fft2``.
+    pixel_mm : float
+        Pixel size in mm.
+
+    Returns
+    -------
+    float
+        Mean frequency in 1/mm; 0 for a spectrum without power.
+
+    Examples
+    --------
+    White noise has a mean frequency of 2/3 of the Nyquist frequency, here 1/mm:
+
+    >>> import numpy as np
+    >>> from lowdose.metrics import f_av_2d
+    >>> round(f_av_2d(np.ones((128, 128)), pixel_mm=0.5), 2)
+    0.67
     """
     frequency = fft.fftfreq(len(power), pixel_mm)
     f = np.hypot(frequency[:, None], frequency[None, :])
@@ -160,20 +362,38 @@ def f_av_2d(power: Image64, pixel_mm: float) -> float:
 
 
 def f_peak(spectrum: Spectrum) -> float:
-    """Frequency in 1/mm where the radial profile is highest: the top of a parabola fitted around its maximum.
+    """Find the peak frequency of a radial noise power spectrum, the maximum of a fitted parabola.
 
-    CT's spectra are broad, and the highest of many noisy values is anywhere on the top; so the parabola goes through
-    the range where the smoothed profile stays above 70 % of its maximum (2 % too high at most for a ramp under a Hann
-    window). A line has no such range, and its peak at its highest value. 0 for an empty spectrum.
+    CT spectra are broad, and the highest of many noisy values may lie anywhere near the top. So a parabola is fitted
+    where the smoothed profile stays above 70 % of its maximum; for a ramp under a Hann window the result is at most
+    2 % too high. If that range has fewer than four values, as for a single line, the highest value is the peak.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Radial NPS.
+
+    Returns
+    -------
+    float
+        Peak frequency in 1/mm; 0 for a spectrum without power.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import Spectrum, f_peak
+    >>> frequency = np.linspace(0.02, 1.0, 50)
+    >>> round(f_peak(Spectrum(frequency, 1.0 - (frequency - 0.4) ** 2)), 2)
+    0.4
     """
     frequency, power = spectrum
     smooth = gaussian_filter1d(power, len(power) / 16, mode="nearest")
     top = int(np.argmax(smooth))
     if not smooth[top] > 0.0:
         return 0.0
-    low = np.flatnonzero(smooth < _PEAK_SHARE * smooth[top])
-    first = int(low[low < top].max(initial=-1)) + 1
-    last = int(low[low > top].min(initial=len(power)))
+    below = np.flatnonzero(smooth < _PEAK_SHARE * smooth[top])
+    first = int(below[below < top].max(initial=-1)) + 1
+    last = int(below[below > top].min(initial=len(power)))
     if last - first < 4:
         return float(frequency[np.argmax(power)])
     parabola = np.polynomial.Polynomial.fit(frequency[first:last], power[first:last], 2)

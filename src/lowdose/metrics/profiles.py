@@ -1,7 +1,8 @@
-"""Named ways to measure: a number without its window, data range and flavour cannot be compared with any other.
+"""Named definitions ("profiles") of RMSE, PSNR, SSIM, FSIM and VIF on CT slices.
 
-``default`` is what this project reports. The others reproduce what the code behind published tables computes,
-including what is odd about it, so that a number can be set beside theirs.
+A value can only be compared with another one of the same HU window, data range and variant. ``default`` is what this
+project reports. The others reproduce what the code behind published tables computes, including its peculiarities, so
+that values can be compared with those tables.
 """
 
 from __future__ import annotations
@@ -25,17 +26,45 @@ VifFlavour = Literal["scaled_255", "stored_swapped"]
 RmseUnit = Literal["HU", "window"]
 
 STORED = Window(-1024.0, 1900.0)
-"""Stored values [0, 2924] with the intercept -1024 that ldct-benchmark takes for granted."""
+"""HU of the stored values [0, 2924] with a rescale intercept of -1024, which ldct-benchmark assumes."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One definition of the five metrics. Images are clipped to ``window`` (HU) first.
+    """Definition of RMSE, PSNR, SSIM, FSIM and VIF on CT slices.
 
-    psnr: the data range L is the window's width, or the reference's own max - min within it (per image).
-    ssim: flavour; signed_ssim: on signed HU instead of [0, L], which gives another value.
-    vif: on the window scaled to [0, 255], or on ``STORED`` with the two images swapped.
-    rmse_window: window of the RMSE if it is not ``window``; rmse_unit: HU, or the window as 1.
+    Attributes
+    ----------
+    name : str
+    window : Window, HU
+        Both images are clipped to this window first.
+    note : str
+        Origin of the definition.
+    psnr : {"window", "reference"}
+        Data range L of PSNR and SSIM: the width of the window, or max - min of each reference image within it.
+    ssim : str
+        Flavour of ``lowdose.metrics.ssim``.
+    signed_ssim : bool
+        Compute SSIM on signed HU instead of HU shifted to [0, L], which gives another value.
+    vif : {"scaled_255", "stored_swapped"}
+        Compute VIF on the window scaled to [0, 255], or on ``STORED`` with image and reference exchanged.
+    rmse_unit : {"HU", "window"}
+        Report RMSE in HU, or as a fraction of the window's width.
+    rmse_window : Window or None, HU
+        Window of the RMSE if it is not ``window``.
+
+    Raises
+    ------
+    InvalidSetting
+        If ``ssim`` is not a known flavour.
+
+    Examples
+    --------
+    >>> from lowdose.hounsfield import Window
+    >>> from lowdose.metrics import Profile
+    >>> lung = Profile("lung", Window(-1350.0, 150.0), "our lung window")
+    >>> print(lung.label("psnr"))
+    PSNR (dB; [-1350, 150] HU, range 1500 HU)
     """
 
     name: str
@@ -53,16 +82,19 @@ class Profile:
             raise InvalidSetting(f"SSIM flavour {self.ssim!r}: choose one of {', '.join(SSIM_FLAVOURS)}")
 
     def with_window(self, window: Window) -> Profile:
-        """The same definitions on another window; the data range follows it."""
+        """Return a profile with the same definitions on another window, which also sets the data range."""
         return self if window == self.window else replace(self, window=window)
 
     @property
     def data_range(self) -> float | None:
-        """L of PSNR and SSIM in HU; None where each reference image sets its own."""
+        """Data range L of PSNR and SSIM in HU; None if it depends on each reference image."""
         return self.window.width if self.psnr == "window" else None
 
     def label(self, metric: str) -> str:
-        """The metric's name with all that fixes its value."""
+        """Return the name of a metric with all settings that determine its value.
+
+        Raises InvalidSetting for a name other than "rmse", "psnr", "ssim", "fsim" and "vif".
+        """
         where = f"{self.window}, range {self._range_text()}"
         texts = {
             "rmse": f"RMSE ({self._rmse_text()})",
@@ -76,7 +108,7 @@ class Profile:
         return texts[metric]
 
     def describe(self) -> str:
-        """All five definitions in a line each, and where they come from."""
+        """Return the name, the origin and the five metric labels of the profile, one per line."""
         return "\n".join([f"{self.name}: {self.note}", *(f"  {self.label(metric)}" for metric in METRICS)])
 
     def _range_text(self) -> str:
@@ -93,15 +125,46 @@ class Profile:
 
 
 def measure_fidelity(image_hu: Image, reference_hu: Image, profile: Profile) -> dict[str, float]:
-    """RMSE, PSNR, SSIM, FSIM and VIF of one slice (y, x) in HU, at least 41 x 41, as ``profile`` defines them."""
+    """Compute RMSE, PSNR, SSIM, FSIM and VIF of one slice as a profile defines them.
+
+    Parameters
+    ----------
+    image_hu, reference_hu : ndarray of float, shape (y, x)
+        Image and reference in HU, at least 41 x 41; the profile's window clips them.
+    profile : Profile
+        Definition of the metrics, for example ``PROFILES["default"]``.
+
+    Returns
+    -------
+    dict of str to float
+        "rmse" (HU, or a fraction of the window's width, see ``profile.rmse_unit``), "psnr" (dB), "ssim", "fsim" and
+        "vif" (without a unit).
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ or the images are not two-dimensional or smaller than 41 x 41.
+    InvalidSetting
+        If the profile takes the data range from the reference and the reference is constant within the window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import PROFILES, measure_fidelity
+    >>> y, x = np.mgrid[:64, :64]
+    >>> reference = 100.0 * np.sin(x / 5)
+    >>> values = measure_fidelity(reference + 10.0 * (-1.0) ** (x + y), reference, PROFILES["default"])
+    >>> {name: round(value, 2) for name, value in values.items()}
+    {'rmse': 10.0, 'psnr': 32.04, 'ssim': 0.86, 'fsim': 1.0, 'vif': 0.57}
+    """
     image, reference = profile.window.apply(image_hu), profile.window.apply(reference_hu)
-    spread = 1.0 if profile.psnr == "window" else float(reference.max() - reference.min())
-    if spread == 0.0:
+    data_range = 1.0 if profile.psnr == "window" else float(reference.max() - reference.min())
+    if data_range == 0.0:
         raise InvalidSetting(f"profile {profile.name}: the reference is constant within {profile.window}, range 0")
     return {
         "rmse": _rmse(image_hu, reference_hu, profile),
-        "psnr": psnr(image, reference, spread),
-        "ssim": _ssim(image, reference, spread, profile),
+        "psnr": psnr(image, reference, data_range),
+        "ssim": _ssim(image, reference, data_range, profile),
         "fsim": fsim(image, reference, 1.0),
         "vif": _vif(image_hu, reference_hu, profile),
     }
@@ -109,13 +172,13 @@ def measure_fidelity(image_hu: Image, reference_hu: Image, profile: Profile) -> 
 
 def _rmse(image_hu: Image, reference_hu: Image, profile: Profile) -> float:
     window = profile.rmse_window or profile.window
-    share = rmse(window.apply(image_hu), window.apply(reference_hu))
-    return share * window.width if profile.rmse_unit == "HU" else share
+    error = rmse(window.apply(image_hu), window.apply(reference_hu))  # as a fraction of the window's width
+    return error * window.width if profile.rmse_unit == "HU" else error
 
 
-def _ssim(image: Image64, reference: Image64, spread: float, profile: Profile) -> float:
+def _ssim(image: Image64, reference: Image64, data_range: float, profile: Profile) -> float:
     offset = profile.window.low / profile.window.width if profile.signed_ssim else 0.0
-    return ssim(image + offset, reference + offset, spread, profile.ssim)
+    return ssim(image + offset, reference + offset, data_range, profile.ssim)
 
 
 def _vif(image_hu: Image, reference_hu: Image, profile: Profile) -> float:
@@ -127,7 +190,7 @@ def _vif(image_hu: Image, reference_hu: Image, profile: Profile) -> float:
 
 
 def linear_voi(centre: float, width: float) -> Window:
-    """DICOM's linear VOI function (PS3.3 C.11.2.1.2): the window is w - 1 wide about c - 0.5."""
+    """Return the HU window of DICOM's linear VOI function, of width w - 1 about c - 0.5 (PS3.3 C.11.2.1.2)."""
     return Window(centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2)
 
 
@@ -142,7 +205,7 @@ def _ldct_bench(suffix: str, exam: str, centre: float, width: float) -> Profile:
     )
 
 
-_ALL = (
+_PROFILES = (
     Profile("default", SOFT_TISSUE, "what lowdose reports: soft-tissue window, SSIM of Wang 2004"),
     Profile(
         "leda",
@@ -171,4 +234,5 @@ _ALL = (
     _ldct_bench("_neuro", "neuro", 40.0, 80.0),
 )
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({profile.name: profile for profile in _ALL})
+PROFILES: Mapping[str, Profile] = MappingProxyType({profile.name: profile for profile in _PROFILES})
+"""All profiles by name."""

@@ -1,4 +1,4 @@
-"""Square regions of interest: where they fit into a region of the image, and what lies in them."""
+"""Square regions of interest (ROIs): placing them inside an image region and cutting them out of an image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ Corners = NDArray[np.intp]
 
 
 def corners_within(region: Mask, size: int, step: int, share: float = 1.0) -> Corners:
-    """Upper left corners (n, 2), on a grid of ``step`` pixels, of the squares of which ``share`` or more is region.
+    """Find the squares on a regular grid that lie inside a region and return their upper left corners.
 
-    None may fit: (0, 2). Raises GeometryMismatch or InvalidSetting for what is no plane, size, step or share.
+    A square of ``size`` pixels is kept if at least the fraction ``share`` of its area is in ``region`` (y, x); the
+    grid has a spacing of ``step`` pixels. Returns corners (n, 2) as (y, x), or an array (0, 2) if no square fits.
+    Raises GeometryMismatch for a region that is not two-dimensional, InvalidSetting for a size or step below 1 or a
+    share outside (0, 1].
     """
     if region.ndim != 2:
         raise GeometryMismatch(f"a region of shape {region.shape}: squares are placed in one plane (y, x)")
@@ -30,6 +33,6 @@ def corners_within(region: Mask, size: int, step: int, share: float = 1.0) -> Co
 
 
 def cut_squares(image: Image, corners: Corners, size: int) -> Image64:
-    """The squares (n, size, size) of a plane (y, x) with these upper left corners (n, 2)."""
-    view = np.lib.stride_tricks.sliding_window_view(image, (size, size))
-    return view[corners[:, 0], corners[:, 1]].astype(np.float64)
+    """Cut squares of ``size`` pixels out of an image (y, x) at upper left corners (n, 2): copies (n, size, size)."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (size, size))
+    return windows[corners[:, 0], corners[:, 1]].astype(np.float64)

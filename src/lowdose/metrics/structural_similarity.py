@@ -1,6 +1,7 @@
-"""SSIM (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004, eq. 13) in the flavours of the low-dose CT literature.
+"""Structural similarity (SSIM) in the variants ("flavours") of the low-dose CT literature.
 
-The same pair of images differs by up to .015 between them, so a flavour is always named.
+Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 2004, eq. 13. For one pair of images the variants differ by up to 0.015, so
+that a reported value always needs the name of its variant.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ SSIM_FLAVOURS: Mapping[SsimFlavour, str] = MappingProxyType(
         "red_cnn": "Gaussian 11x11 sigma 1.5, biased, borders padded with zeros",
     }
 )
+"""Description of each variant: window, variance estimate and treatment of the image border."""
 
 _SIZE, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03
 _Border = Literal["mirror", "constant"]
 
 
 def _gaussian_mean(image: Image64, border: _Border) -> Image64:
-    """Gaussian-weighted local mean of the same size. scipy's 'mirror' is what torch calls 'reflect'."""
+    """Compute the Gaussian-weighted local mean (y, x); SciPy's border mode 'mirror' is PyTorch's 'reflect'."""
     offsets = np.arange(_SIZE) - _SIZE // 2
     weights = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     weights /= weights.sum()
@@ -44,7 +46,46 @@ def _gaussian_mean(image: Image64, border: _Border) -> Image64:
 
 
 def ssim_map(image: Image, reference: Image, data_range: float, border: _Border = "mirror") -> Image64:
-    """The SSIM index at each pixel (y, x), same size as the images."""
+    """Compute the SSIM index at each pixel of two images.
+
+    The window is a Gaussian of 11 x 11 pixels and a standard deviation of 1.5 pixels, with biased variances.
+
+    Parameters
+    ----------
+    image, reference : ndarray of float, shape (y, x)
+        Two images of the same shape and unit. The result is the same when they are exchanged.
+    data_range : float
+        Data range L in the unit of the images.
+    border : {"mirror", "constant"}, default "mirror"
+        How the images continue beyond their border: reflected (flavour "gaussian_same" of ``ssim``) or with zeros
+        (flavour "red_cnn").
+
+    Returns
+    -------
+    ndarray of float64, shape (y, x)
+        SSIM from -1 to 1, without a unit.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ.
+
+    References
+    ----------
+    .. [1] Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004,
+       eq. 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import ssim_map
+    >>> reference = np.tile(np.linspace(0.0, 1.0, 32), (32, 1))
+    >>> image = reference.copy()
+    >>> image[:, 16:] = 0.5  # the right half has lost its structure
+    >>> index = ssim_map(image, reference, data_range=1.0)
+    >>> bool(index[:, :8].min() > index[:, 24:].max())
+    True
+    """
     x, y = as_pair(image, reference)
     mean = partial(_gaussian_mean, border=border)
     mean_x, mean_y = mean(x), mean(y)
@@ -59,31 +100,36 @@ def ssim_map(image: Image, reference: Image, data_range: float, border: _Border 
 _skimage: Callable[..., float] = structural_similarity  # scikit-image has no types
 
 
-def _cropped(image: Image, reference: Image, data_range: float) -> float:
+def _gaussian_cropped(image: Image, reference: Image, data_range: float) -> float:
+    """Compute the mean SSIM as scikit-image does with the Gaussian window of the paper."""
     gaussian = partial(_skimage, gaussian_weights=True, sigma=_SIGMA, use_sample_covariance=False)
     return float(gaussian(image, reference, data_range=data_range))
 
 
 def _uniform7(image: Image, reference: Image, data_range: float) -> float:
+    """Compute the mean SSIM with the defaults of scikit-image."""
     return float(_skimage(image, reference, data_range=data_range))
 
 
-def _same(image: Image, reference: Image, data_range: float) -> float:
+def _gaussian_same(image: Image, reference: Image, data_range: float) -> float:
+    """Compute the mean SSIM with reflected borders."""
     return float(ssim_map(image, reference, data_range).mean())
 
 
 def _clamped(image: Image, reference: Image, data_range: float) -> float:
+    """Compute the mean SSIM with reflected borders and the map clamped to [0, 1]."""
     return float(ssim_map(image, reference, data_range).clip(0.0, 1.0).mean())
 
 
 def _red_cnn(image: Image, reference: Image, data_range: float) -> float:
+    """Compute the mean SSIM with borders padded with zeros."""
     return float(ssim_map(image, reference, data_range, border="constant").mean())
 
 
 _COMPUTE: Mapping[SsimFlavour, Callable[[Image, Image, float], float]] = MappingProxyType(
     {
-        "gaussian_cropped": _cropped,
-        "gaussian_same": _same,
+        "gaussian_cropped": _gaussian_cropped,
+        "gaussian_same": _gaussian_same,
         "clamped": _clamped,
         "uniform7": _uniform7,
         "red_cnn": _red_cnn,
@@ -92,9 +138,51 @@ _COMPUTE: Mapping[SsimFlavour, Callable[[Image, Image, float], float]] = Mapping
 
 
 def ssim(image: Image, reference: Image, data_range: float, flavour: SsimFlavour = "gaussian_cropped") -> float:
-    """Mean SSIM of two images (y, x), at least 11 x 11. 1 for equal images; symmetric in its two images.
+    """Compute the mean structural similarity (SSIM) of two images.
 
-    The values matter, not only their differences: SSIM of signed HU is not SSIM of the same HU shifted to [0, L].
+    SSIM depends on the values themselves, not only on their differences: the SSIM of signed HU is not that of the same
+    HU shifted to [0, data_range].
+
+    Parameters
+    ----------
+    image, reference : ndarray of float, shape (y, x)
+        Two images of the same shape and unit, at least 11 x 11. The result is the same when they are exchanged.
+    data_range : float
+        Data range L in the unit of the images, for example the width of the HU window.
+    flavour : str, default "gaussian_cropped"
+        Variant of SSIM. "gaussian_cropped", "gaussian_same", "clamped" and "red_cnn" have a Gaussian window of
+        11 x 11 pixels, SD 1.5 pixels, with biased variances: border pixels left out, borders reflected, the same with
+        the map clamped to [0, 1], borders padded with zeros. "uniform7" has a uniform 7 x 7 window with unbiased
+        variances, border pixels left out.
+
+    Returns
+    -------
+    float
+        Mean SSIM from -1 to 1, without a unit; 1 for equal images.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ or the images are not two-dimensional or smaller than 11 x 11.
+    InvalidSetting
+        If ``flavour`` is unknown or ``data_range`` is not finite and positive.
+
+    References
+    ----------
+    .. [1] Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004,
+       eq. 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import ssim
+    >>> y, x = np.mgrid[:64, :64]
+    >>> reference = 0.5 + 0.5 * np.sin(x / 5) * np.cos(y / 7)
+    >>> image = reference + 0.05 * (-1.0) ** (x + y)
+    >>> round(ssim(image, reference, data_range=1.0), 3)
+    0.837
+    >>> round(ssim(image, reference, data_range=1.0, flavour="uniform7"), 3)
+    0.895
     """
     if flavour not in SSIM_FLAVOURS:
         raise InvalidSetting(f"SSIM flavour {flavour!r}: choose one of {', '.join(SSIM_FLAVOURS)}")

@@ -1,6 +1,7 @@
-"""Pixel-domain visual information fidelity (Sheikh and Bovik, IEEE TIP 2006, eq. 15; their 'VIFp' variant).
+"""Visual information fidelity (VIF) in the pixel domain.
 
-Four scales, Gaussian windows of 17, 9, 5 and 3 pixels (sigma = size / 5), only where the window fits.
+Sheikh & Bovik, IEEE TIP 2006, eq. 15, in their variant "VIFp": four scales with Gaussian windows of 17, 9, 5 and 3
+pixels (sigma = size / 5), only where the window fits into the image.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.metrics.fidelity import Image, Image64, as_pair, check_range
 
 NOISE_VARIANCE = 2.0
-"""sigma_n^2, the variance of the eye's own noise, on the scale of the data as they are compared."""
+"""Variance sigma_n^2 of the noise of the human visual system, on the scale to which the images are brought."""
 
-SMALLEST = 41
-"""Pixels per side below which the coarsest scale has no window left."""
+MIN_SIZE = 41
+"""Pixels per side from which on a window fits into the coarsest scale."""
 
 _WINDOWS = (17, 9, 5, 3)
-_TINY = 1e-10
+_EPS = 1e-10
+"""Added to denominators, and the variance below which a patch counts as flat."""
 
 
 def _local_mean(image: Image64, size: int) -> Image64:
-    """Gaussian mean where the window fits: (y, x) -> (y - size + 1, x - size + 1)."""
+    """Compute the Gaussian-weighted local mean where the window fits: (y, x) -> (y - size + 1, x - size + 1)."""
     offsets = np.arange(size) - size // 2
     weights = np.exp(-(offsets**2) / (2 * (size / 5) ** 2))
     weights /= weights.sum()
@@ -33,29 +35,63 @@ def _local_mean(image: Image64, size: int) -> Image64:
 
 
 def _information(image: Image64, reference: Image64, size: int) -> tuple[float, float]:
-    """What the eye receives of the reference at one scale: through the image, and directly."""
+    """Compute the information about the reference in the image and in the reference itself, at one scale."""
     mean_i, mean_r = _local_mean(image, size), _local_mean(reference, size)
     var_i = np.maximum(_local_mean(image**2, size) - mean_i**2, 0.0)
     var_r = np.maximum(_local_mean(reference**2, size) - mean_r**2, 0.0)
     cov = _local_mean(image * reference, size) - mean_i * mean_r
 
     # Model: image = gain * reference + distortion. A flat patch, or one of negative gain, carries no information.
-    informative = (var_r >= _TINY) & (var_i >= _TINY) & (cov > 0)
-    gain = np.where(informative, cov / (var_r + _TINY), 0.0)
-    distortion = np.maximum(var_i - gain * cov, _TINY)
-    var_r = np.where(var_r >= _TINY, var_r, 0.0)
+    informative = (var_r >= _EPS) & (var_i >= _EPS) & (cov > 0)
+    gain = np.where(informative, cov / (var_r + _EPS), 0.0)
+    distortion = np.maximum(var_i - gain * cov, _EPS)
+    var_r = np.where(var_r >= _EPS, var_r, 0.0)
     received = np.log1p(gain**2 * var_r / (distortion + NOISE_VARIANCE)).sum()
     return float(received), float(np.log1p(var_r / NOISE_VARIANCE).sum())
 
 
 def vif(image: Image, reference: Image, *, data_range: float, scaled_to: float) -> float:
-    """VIF of ``image`` (y, x) given ``reference``: 1 for equal images, 0 for no information left, > 1 if sharpened.
+    """Compute the visual information fidelity (VIF) of an image with respect to its reference.
 
-    The order of the images matters. So does the scale, since sigma_n^2 = 2 is fixed: the data are multiplied by
-    ``scaled_to / data_range`` first (255 as the paper and piq do; ``scaled_to = data_range`` takes them as they are).
+    Parameters
+    ----------
+    image, reference : ndarray of float, shape (y, x)
+        Two images of the same shape and unit, at least 41 x 41. Exchanging them changes the result.
+    data_range : float
+        Data range L in the unit of the images.
+    scaled_to : float
+        Data range to which both images are scaled first, by the factor ``scaled_to / data_range``. It changes the
+        result, because the noise variance of the eye is fixed at 2. 255 is the choice of the paper and of piq;
+        ``scaled_to=data_range`` leaves the images as they are.
+
+    Returns
+    -------
+    float
+        VIF, without a unit: 1 for equal images, 0 if no information is left, above 1 for a sharpened image.
+
+    Raises
+    ------
+    GeometryMismatch
+        If the shapes differ or the images are not two-dimensional or smaller than 41 x 41.
+    InvalidSetting
+        If ``scaled_to`` is not positive or ``data_range`` is not finite and positive.
+
+    References
+    ----------
+    .. [1] Sheikh & Bovik, "Image information and visual quality", IEEE TIP 2006, eq. 15 (variant VIFp).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowdose.metrics import vif
+    >>> y, x = np.mgrid[:64, :64]
+    >>> reference = 0.5 + 0.5 * np.sin(x / 5) * np.cos(y / 7)
+    >>> image = reference + 0.05 * (-1.0) ** (x + y)
+    >>> round(vif(image, reference, data_range=1.0, scaled_to=255.0), 3)
+    0.472
     """
-    if image.ndim != 2 or min(image.shape) < SMALLEST:
-        raise GeometryMismatch(f"VIF needs an image of at least {SMALLEST} x {SMALLEST} pixels, not {image.shape}")
+    if image.ndim != 2 or min(image.shape) < MIN_SIZE:
+        raise GeometryMismatch(f"VIF needs an image of at least {MIN_SIZE} x {MIN_SIZE} pixels, not {image.shape}")
     if not scaled_to > 0:
         raise InvalidSetting(f"VIF scale {scaled_to}: needs a positive number")
     x, y = (array * (scaled_to / check_range(data_range)) for array in as_pair(image, reference))
@@ -63,6 +99,6 @@ def vif(image: Image, reference: Image, *, data_range: float, scaled_to: float) 
     for level, size in enumerate(_WINDOWS):
         if level > 0:
             x, y = _local_mean(x, size)[::2, ::2], _local_mean(y, size)[::2, ::2]
-        through_image, directly = _information(x, y, size)
-        received, available = received + through_image, available + directly
-    return (received + _TINY) / (available + _TINY)
+        in_image, in_reference = _information(x, y, size)
+        received, available = received + in_image, available + in_reference
+    return (received + _EPS) / (available + _EPS)

@@ -1,4 +1,4 @@
-"""Every model usable by name: shipped, added by the user, classical; each with what its file says and its card."""
+"""Catalogue of the models that can be used by name: shipped, added by the user, and classical filters."""
 
 from __future__ import annotations
 
@@ -19,8 +19,20 @@ SHIPPED, ADDED, FILE = "shipped", "added", "file"
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One model. origin: shipped, added, classical or file. info: None for a classical filter, and for a model that
-    cannot be used, of which ``problem`` says why. card: Markdown; of a classical filter what it does, '' for none.
+    """A model with its metadata and its model card.
+
+    Attributes
+    ----------
+    name : str
+        Name or path by which the model is used.
+    origin : str
+        ``"shipped"``, ``"added"``, ``"classical"`` or ``"file"``.
+    info : ModelInfo or None
+        Metadata from the weights file; None for a classical filter and for a model that cannot be used.
+    card : str
+        Model card as Markdown, '' if there is none; for a classical filter a description of it.
+    problem : str
+        Why the model cannot be used; '' if it can.
     """
 
     name: str
@@ -31,20 +43,23 @@ class CatalogueEntry:
 
 
 def list_entries() -> tuple[list[CatalogueEntry], list[str]]:
-    """All models by name, each read whole and checked against its SHA-256; and what is wrong with the added ones.
+    """Return all models and a list of problems with the added ones.
 
-    A damaged model, or a damaged index of the added ones, does not hide the others.
+    Every file is read whole and checked against its SHA-256. A damaged model, or a damaged index of the added models,
+    does not hide the other models.
     """
-    found = [_entry(name, SHIPPED, files.read_shipped, files.shipped_card) for name in sorted(files.shipped_weights())]
-    found += [_classical(name) for name in CLASSICAL]
-    taken, problems = {entry.name for entry in found}, []
+    entries = [
+        _entry(name, SHIPPED, files.read_shipped, files.shipped_card) for name in sorted(files.shipped_weights())
+    ]
+    entries += [_classical(name) for name in CLASSICAL]
+    taken, problems = {entry.name for entry in entries}, []
     try:
-        own = sorted(user_models.user_model_hashes())
+        added = sorted(user_models.user_model_hashes())
     except IncompatibleCheckpoint as error:
-        own, problems = [], [str(error)]
-    for name in own:
+        added, problems = [], [str(error)]
+    for name in added:
         entry = _entry(name, ADDED, files.read_added, _added_card)
-        found.append(entry)
+        entries.append(entry)
         if entry.problem:
             problems.append(entry.problem)
         if name in taken:
@@ -52,13 +67,13 @@ def list_entries() -> tuple[list[CatalogueEntry], list[str]]:
                 f"the added model '{name}' is hidden by one of the same name that comes with lowdose: "
                 f"add it anew with another --name, then 'lowdose models remove {name}'"
             )
-    return found, problems
+    return entries, problems
 
 
 def find_entry(name: str) -> CatalogueEntry:
-    """One model by name, or a weights file of ours by path. A denoiser is loaded, so that it is known to be sound.
+    """Return one model by name, or a weights file of lowdose by path; a denoiser is loaded to verify that it is sound.
 
-    Raises IncompatibleCheckpoint when there is none, or it is damaged.
+    Raises IncompatibleCheckpoint if there is no such model or it is damaged.
     """
     entry = _find(name)
     if entry.info and entry.info.kind == "denoiser":
@@ -67,6 +82,7 @@ def find_entry(name: str) -> CatalogueEntry:
 
 
 def _find(name: str) -> CatalogueEntry:
+    """Look for a model among the classical filters, shipped models, added models and files, in this order."""
     if name in CLASSICAL:
         return _classical(name)
     if name in files.shipped_weights():
@@ -85,6 +101,7 @@ def _find(name: str) -> CatalogueEntry:
 
 
 def _entry(name: str, origin: str, read: Callable[[str], WeightsFile], card: Callable[[str], str]) -> CatalogueEntry:
+    """Read a model and its card; if that fails, the entry states the problem."""
     try:
         return CatalogueEntry(name, origin, model_info.read_model_info(read(name), name), card(name))
     except LowDoseError as error:
@@ -92,10 +109,11 @@ def _entry(name: str, origin: str, read: Callable[[str], WeightsFile], card: Cal
 
 
 def _classical(name: str) -> CatalogueEntry:
+    """Describe a classical filter by the docstring of its function, up to the first semicolon."""
     chosen = CLASSICAL[name]
-    what = (inspect.getdoc(chosen.filter) or "").split(";")[0].rstrip(".")
-    tuned = f"Strength {chosen.strength:g}, chosen once for PSNR on patient L096."
-    return CatalogueEntry(name, "classical", None, f"{what}.\n{tuned}")
+    description = (inspect.getdoc(chosen.filter) or "").split(";")[0].rstrip(".")
+    strength = f"Strength {chosen.strength:g}, chosen once for PSNR on patient L096."
+    return CatalogueEntry(name, "classical", None, f"{description}.\n{strength}")
 
 
 def _added_card(name: str) -> str:

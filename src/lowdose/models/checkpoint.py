@@ -1,4 +1,4 @@
-"""A denoiser on disk: one safetensors file that says what network, scale and training range it holds."""
+"""Checkpoint of a denoiser: one safetensors file whose header names its network, HU scale and training domain."""
 
 from __future__ import annotations
 
@@ -20,15 +20,29 @@ from lowdose.weights import files, user_models
 from lowdose.weights.files import WeightsFile
 
 FORMAT = "lowdose-denoiser-1"
+"""Value of "format" in the header."""
+
 NOISE_FREE_IMAGE = "the noise-free image"
+"""Value of "estimates" in the header of a denoiser that estimates the image without any noise."""
+
 DEFAULT_MODEL = "fast"
+"""Shipped model that is used when none is named."""
 
 
 @dataclass(frozen=True)
 class TrainingDomain:
-    """Ranges the weights were trained on, each (lowest, highest); None = unknown.
+    """Ranges of image properties in the training data, each (lowest, highest) or None if unknown.
 
-    noise_sd in HU, noise_f_av (mean frequency of the noise, 1-D radial weighting) in 1/mm, pixel and thickness in mm.
+    Attributes
+    ----------
+    noise_sd : tuple of float or None, HU
+        Standard deviation of the noise.
+    noise_f_av : tuple of float or None, 1/mm
+        Mean frequency of the noise power spectrum, 1-D radial weighting.
+    pixel_mm : tuple of float or None, mm
+        Pixel size.
+    thickness_mm : tuple of float or None, mm
+        Slice thickness.
     """
 
     noise_sd: tuple[float, float] | None = None
@@ -38,13 +52,27 @@ class TrainingDomain:
 
     @classmethod
     def of(cls, stated: Mapping[str, list[float] | None]) -> TrainingDomain:
-        """From what a header holds. Raises ValueError or TypeError for what is no range, or not one of these."""
+        """Build from the ranges of a header. Raises ValueError or TypeError for an unknown name or an invalid range."""
         return cls(**{key: _range(value) for key, value in stated.items()})
 
 
 @dataclass(frozen=True)
 class DenoiserCheckpoint:
-    """A denoiser ready for use, with its name, checksum and range of validity."""
+    """A denoiser ready for use.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    sha256 : str
+        Checksum of its file, hexadecimal.
+    denoiser : Denoiser
+        The network with its weights, in eval mode.
+    domain : TrainingDomain
+        Ranges of the training data.
+    training : mapping of str to object
+        Description of the training, as the recipe wrote it.
+    """
 
     name: str
     sha256: str
@@ -60,7 +88,7 @@ def save_denoiser(
     training: Mapping[str, object],
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write weights and description to ``path`` (replacing it in one move); returns the SHA-256."""
+    """Write weights and description to ``path``, replacing a file there atomically, and return the SHA-256."""
     header = {
         "format": FORMAT,
         "network": json.dumps({"name": denoiser.spec.name, "settings": dict(denoiser.spec.settings)}),
@@ -76,41 +104,45 @@ def save_denoiser(
 
 
 def load_denoiser(model: str, device: torch.device | str = "cpu") -> DenoiserCheckpoint:
-    """A shipped model by name, one that the user added by name, or a file by path, looked for in this order.
+    """Load a denoiser: a shipped model by name, an added model by name, or a file by path, looked for in this order.
 
-    Checksum (of shipped and added ones), format, shapes and finiteness are checked. Raises IncompatibleCheckpoint
-    naming the file and the way out.
+    Checksum (of shipped and added models), format, shapes and finiteness are checked. Raises IncompatibleCheckpoint
+    with a message that names the file and a remedy.
     """
     if model in files.shipped_weights("denoiser"):
-        return _model(files.read_shipped(model), model, model, device)
+        return _build(files.read_shipped(model), model, model, device)
     if user_models.is_valid_name(model) and model in user_models.user_model_hashes("denoiser"):
-        return _model(files.read_added(model), str(user_models.weights_path(model)), model, device)
+        return _build(files.read_added(model), str(user_models.weights_path(model)), model, device)
     path = Path(model)
     if not path.exists():
-        shipped, own = (
+        shipped, added = (
             ", ".join(sorted(names("denoiser"))) or "none"
             for names in (files.shipped_weights, user_models.user_model_hashes)
         )
         raise IncompatibleCheckpoint(
-            f"no model '{model}': neither a file nor one of the shipped models ({shipped}) or of your own ({own})"
+            f"no model '{model}': neither a file nor one of the shipped models ({shipped}) or of your own ({added})"
         )
-    return _model(files.read_weights(path), str(path), model_name(path), device)
+    return _build(files.read_weights(path), str(path), model_name(path), device)
 
 
 def model_name(path: Path) -> str:
-    """What a model is called that is given by its file."""
-    # Every run folder holds a model.safetensors: there the folder is the telling name.
+    """Return the name of a model that is given by its file."""
+    # Every run folder holds a model.safetensors, so for that file name the folder names the model.
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
-def _model(found: WeightsFile, path: str, name: str, device: torch.device | str) -> DenoiserCheckpoint:
-    denoiser, domain, training = _describe(path, found.header)
-    files.load_weights(denoiser.network, found.tensors, path, f"the network '{denoiser.spec.name}'")
-    return DenoiserCheckpoint(name, found.sha256, denoiser.to(device).eval(), domain, training)
+def _build(file: WeightsFile, path: str, name: str, device: torch.device | str) -> DenoiserCheckpoint:
+    """Build the denoiser that a file describes and load its weights."""
+    denoiser, domain, training = _parse_header(path, file.header)
+    files.load_weights(denoiser.network, file.tensors, path, f"the network '{denoiser.spec.name}'")
+    return DenoiserCheckpoint(name, file.sha256, denoiser.to(device).eval(), domain, training)
 
 
-def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, TrainingDomain, dict[str, object]]:
-    """The denoiser without memory for its weights (device 'meta'), so that no header can ask for too much of it."""
+def _parse_header(path: str, header: Mapping[str, str]) -> tuple[Denoiser, TrainingDomain, dict[str, object]]:
+    """Parse the header into a denoiser without weights, its training domain and the description of its training.
+
+    The denoiser is built on the device 'meta', which allocates no memory, so that a damaged header cannot exhaust it.
+    """
     if header.get("format") != FORMAT:
         raise IncompatibleCheckpoint(
             f"{path}: its format is '{header.get('format', 'not stated')}', a denoiser has '{FORMAT}'; "
@@ -124,12 +156,13 @@ def _describe(path: str, header: Mapping[str, str]) -> tuple[Denoiser, TrainingD
             spec, context = NetworkSpec(network["name"], network["settings"]), int(header.get("context", "0"))
             denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE_IMAGE)
         return denoiser, domain, dict(json.loads(header["training"]))
-    except Exception as error:  # a damaged description can be wrong in any way
+    except Exception as error:  # a damaged header can raise anything
         reason = str(error) or type(error).__name__
         raise IncompatibleCheckpoint(f"{path}: its description is damaged ({reason}); copy it again") from error
 
 
 def _range(value: list[float] | None) -> tuple[float, float] | None:
+    """Convert a range to floats. Raises ValueError or TypeError if it is not a pair of numbers."""
     if value is None:
         return None
     low, high = (float(number) for number in value)

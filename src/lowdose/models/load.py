@@ -1,4 +1,4 @@
-"""Models by name or path: shipped weights, a user's own file, or a classical baseline, all with one face."""
+"""Loading of models by name or path: shipped weights, added models, files and classical filters, with one interface."""
 
 from __future__ import annotations
 
@@ -17,31 +17,52 @@ from lowdose.networks.denoiser import channels_last
 
 
 class HUDenoiser(Protocol):
-    """HU to HU: (B, 2c+1, H, W) float32 -> (B, 1, H, W), the middle one of neighbouring slices, c = ``context``.
+    """Denoiser that takes and returns HU.
 
-    Exact identity outside ``scale``'s range.
+    It maps (B, 2c+1, H, W) float32 to (B, 1, H, W), the middle one of neighbouring slices, where c is ``context``.
+    Values outside the range of ``scale`` are kept exactly.
     """
 
     @property
-    def scale(self) -> Scale: ...
+    def scale(self) -> Scale:
+        """Range of HU that is denoised, and its map to network units."""
+        ...
 
     @property
-    def context(self) -> int: ...
+    def context(self) -> int:
+        """Number of neighbouring slices on either side that the model sees."""
+        ...
 
     @property
     def noise_free(self) -> bool:
-        """Whether what it makes has no noise; see ``models.noise_retention``."""
+        """Whether the result is an estimate of the image without any noise; see ``models.noise_retention``."""
         ...
 
-    def denoise(self, hu: Tensor) -> Tensor: ...
+    def denoise(self, hu: Tensor) -> Tensor:
+        """Denoise (B, 2c+1, H, W) HU to (B, 1, H, W) HU."""
+        ...
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What the pipeline applies. sha256 is '' and domain None for a classical filter: it has no weights.
+    """A model ready for the inference pipeline.
 
-    keeps: share of the noise that a model of the noise-free image leaves; None = by the noise of each slice.
-    engine, precision: what runs the network, see ``infer.engines``.
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    sha256 : str
+        Checksum of the weights file; '' for a classical filter, which has no weights.
+    denoiser : HUDenoiser
+        Denoiser from HU to HU.
+    domain : TrainingDomain or None
+        Ranges of the training data; None for a classical filter.
+    device : torch.device
+        Device that the model runs on.
+    noise_kept : float or None
+        Share of the noise that a model of the noise-free image leaves; None to derive it from each slice's noise.
+    engine, accuracy : str
+        Engine that runs the network, and its accuracy; see ``infer.engines``.
     """
 
     name: str
@@ -51,11 +72,14 @@ class LoadedModel:
     device: torch.device
     noise_kept: float | None = None
     engine: str = "torch"
-    precision: str = "exact"
+    accuracy: str = "exact"
 
 
 def load_by_name(name: str, device: torch.device) -> LoadedModel:
-    """Raises IncompatibleCheckpoint when ``name`` is neither shipped, added, classical nor a sound weights file."""
+    """Load a model by name or path.
+
+    Raises IncompatibleCheckpoint if ``name`` is neither shipped, added, classical nor a sound weights file.
+    """
     if name in CLASSICAL:
         return LoadedModel(name, "", CLASSICAL[name], None, device)
     try:

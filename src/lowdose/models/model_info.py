@@ -1,4 +1,4 @@
-"""What a weights file of ours says of itself: the same words for denoisers and for what else is shipped."""
+"""Metadata in the header of a weights file, for denoisers and for the other kinds of shipped files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,42 @@ from lowdose.weights.files import WeightsFile
 
 KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", autoencoder_file.FORMAT: "autoencoder"}
 TABLE = "embeddings"
+"""Name of the tensor of word embeddings, by which a vocabulary is recognised."""
+
 NOT_TRAINED = ("running_mean", "running_var", autoencoder_file.WORDS)
-"""Tensors that are no parameters: what batch normalisation counted, and the frozen words of an autoencoder."""
+"""Ends of the names of tensors that are not trained: statistics of batch normalisation, and the frozen words of an
+autoencoder.
+"""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """kind: of ``KINDS``, or 'vocabulary'. network: its name, or what stands for one; settings: what it was built with.
-    parameters: trained numbers, None for a table of words. ranges: what a denoiser was trained on (``TrainingDomain``), else
-    empty. scale: HU and network units of a denoiser, else empty. training: as the recipe wrote it. precision: of the
-    stored weights. size: of the file in bytes. rest: whatever else the header holds.
+    """Description of a weights file, from its header and its tensors.
+
+    Attributes
+    ----------
+    kind : str
+        One of the values of ``KINDS``, or ``"vocabulary"``.
+    network : str
+        Name of the network, or a description of it.
+    settings : mapping of str to object
+        Settings that the network was built with.
+    parameters : int or None
+        Number of trained parameters; None for a vocabulary.
+    ranges : mapping of str to (float, float) or None
+        ``TrainingDomain`` of a denoiser, else empty.
+    scale : mapping of str to float
+        ``Scale`` between HU and network units of a denoiser, else empty.
+    training : mapping of str to object
+        Description of the training, as the recipe wrote it.
+    precision : str
+        Type of the stored weights, such as ``"float16"``.
+    size : int, bytes
+        Size of the file.
+    sha256 : str
+        Checksum of the file, hexadecimal.
+    rest : mapping of str to object
+        All other entries of the header.
     """
 
     kind: str
@@ -42,51 +68,54 @@ class ModelInfo:
     rest: Mapping[str, Any]
 
 
-def read_model_info(found: WeightsFile, named: str) -> ModelInfo:
-    """Raises IncompatibleCheckpoint, saying ``named``, for a file that is none of ours or is badly described."""
-    header = {key: _parsed(text) for key, text in found.header.items()}
+def read_model_info(file: WeightsFile, named: str) -> ModelInfo:
+    """Read the metadata of a weights file; ``named`` is its name in messages.
+
+    Raises IncompatibleCheckpoint for a file that lowdose did not write or whose header is damaged.
+    """
+    header = {key: _parsed(text) for key, text in file.header.items()}
     stated = header.pop("format", "not stated")
-    kind = KINDS.get(str(stated)) or ("vocabulary" if stated == "not stated" and TABLE in found.tensors else "")
+    kind = KINDS.get(str(stated)) or ("vocabulary" if stated == "not stated" and TABLE in file.tensors else "")
     if not kind:
         raise IncompatibleCheckpoint(
             f"{named}: its format is '{stated}', which is none of ours ({', '.join(KINDS)}); "
             "use a model.safetensors that 'lowdose train' wrote"
         )
     try:
-        network, settings = _network(kind, header, found)
+        network, settings = _network(kind, header, file)
         return ModelInfo(
             kind=kind,
             network=network,
             settings=settings,
-            parameters=None if kind == "vocabulary" else _parameters(found),
+            parameters=None if kind == "vocabulary" else _parameters(file),
             ranges=asdict(TrainingDomain.of(header.pop("domain"))) if kind == "denoiser" else {},
             scale=dict(header.pop("scale")) if kind == "denoiser" else {},
             training=dict(header.pop("training", {})),
-            precision=_precision(found),
-            size=found.size,
-            sha256=found.sha256,
+            precision=_precision(file),
+            size=file.size,
+            sha256=file.sha256,
             rest=header,
         )
-    except Exception as error:  # a damaged description can be wrong in any way
+    except Exception as error:  # a damaged header can raise anything
         reason = str(error) or type(error).__name__
         raise IncompatibleCheckpoint(f"{named}: its description is damaged ({reason}); copy it again") from error
 
 
 def find_card(path: Path) -> Path | None:
-    """The model card of a file: of its name with the suffix .md, or card.md in its folder."""
+    """Return the model card beside a file: the same name with the suffix .md, or card.md; None if neither exists."""
     return next((card for card in (path.with_suffix(".md"), path.with_name("card.md")) if card.is_file()), None)
 
 
 def _parsed(text: str) -> Any:
-    """Structures are stored as JSON; a text that happens to be a number stays one."""
+    """Decode a header entry that holds a JSON object or list; any other text, even a number, stays text."""
     try:
         return json.loads(text) if text[:1] in ("{", "[") else text
     except (ValueError, RecursionError):
         return text
 
 
-def _network(kind: str, header: dict[str, Any], found: WeightsFile) -> tuple[str, dict[str, Any]]:
-    """Its name and what it was built with, taken out of the header."""
+def _network(kind: str, header: dict[str, Any], file: WeightsFile) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of the network; the entries that hold them are removed from the header."""
     if kind == "denoiser":
         network = header.pop("network")
         return str(network["name"]), dict(network["settings"])
@@ -95,19 +124,24 @@ def _network(kind: str, header: dict[str, Any], found: WeightsFile) -> tuple[str
         return f"LEDA, {settings.pop('size')}", settings
     if kind == "anatomy":
         return f"U-Net, {len(header['classes'])} classes", {}
-    return f"{len(found.tensors[TABLE]):,} words", {}
+    return f"{len(file.tensors[TABLE]):,} words", {}
 
 
-def _parameters(found: WeightsFile) -> int:
+def _parameters(file: WeightsFile) -> int:
+    """Count the trained parameters."""
     return sum(
         tensor.numel()
-        for name, tensor in found.tensors.items()
+        for name, tensor in file.tensors.items()
         if tensor.is_floating_point() and not name.endswith(NOT_TRAINED)
     )
 
 
-def _precision(found: WeightsFile) -> str:
-    """Counts of batches seen are whole numbers in every file; they say something only where there is nothing else."""
-    tensors = found.tensors.values()
+def _precision(file: WeightsFile) -> str:
+    """Return the types of the stored weights, separated by commas.
+
+    Integer tensors, such as the batch counters in every file with batch normalisation, only count if there are no
+    others.
+    """
+    tensors = file.tensors.values()
     types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()} or {tensor.dtype for tensor in tensors}
     return ", ".join(sorted(str(kind).removeprefix("torch.") for kind in types))

@@ -1,4 +1,4 @@
-"""Is this series like what the model was trained on? Measured in the pixels, said in plain sentences."""
+"""Comparison of a series, as measured in its pixels, with the training domain of a model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,27 @@ from lowdose.metrics.noise_estimate import noise_level
 from lowdose.models.checkpoint import TrainingDomain
 
 SAMPLED_SLICES = 5
+"""Number of slices of a series that are measured."""
+
 TOLERANCE = 0.05
+"""Relative distance outside the training range that causes no warning."""
 
 
 @dataclass(frozen=True)
 class SeriesMeasurements:
-    """Noise SD (HU), its mean frequency (1/mm, 1-D radial weights), pixel and slice thickness (mm); None = unknown."""
+    """Properties measured in a series; None if unknown.
+
+    Attributes
+    ----------
+    noise_sd : float or None, HU
+        Standard deviation of the noise.
+    noise_f_av : float or None, 1/mm
+        Mean frequency of the noise power spectrum, 1-D radial weighting.
+    pixel_mm : float or None, mm
+        Pixel size.
+    thickness_mm : float or None, mm
+        Slice thickness.
+    """
 
     noise_sd: float | None
     noise_f_av: float | None
@@ -24,11 +39,12 @@ class SeriesMeasurements:
     thickness_mm: float | None
 
     def to_dict(self) -> dict[str, float | None]:
+        """Return the properties by name, rounded to four decimals."""
         return {key: None if value is None else round(value, 4) for key, value in asdict(self).items()}
 
 
 def measure_series(source: Source) -> SeriesMeasurements:
-    """Medians over a few evenly spread slices of the series."""
+    """Measure a few evenly spaced slices of a series and return the medians over them."""
     count = len(source)
     chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLED_SLICES, count) + 2)[1:-1].round()} or {0})
     sds, frequencies, pixels = [], [], []
@@ -54,10 +70,11 @@ QUANTITIES = {
     "pixel_mm": ("pixel size", "mm"),
     "thickness_mm": ("slice thickness", "mm"),
 }
+"""Name and unit, for messages, of each range of ``TrainingDomain``."""
 
 
 def domain_warnings(measured: SeriesMeasurements, domain: TrainingDomain) -> list[str]:
-    """One warning for each quantity that lies outside the training range, or cannot be compared."""
+    """Return one warning for each quantity that lies outside the training range or is unknown for the series."""
     warnings = []
     for key, (name, unit) in QUANTITIES.items():
         value, allowed = getattr(measured, key), getattr(domain, key)

@@ -1,4 +1,8 @@
-"""Every network known by name. Importing this package registers all of them; a new one is one new module."""
+"""Network architectures of denoisers, autoencoder, discriminator and segmentation.
+
+Importing this package imports every module in it, which registers all denoising networks by name
+(``lowdose.network_spec.register_network``); a new network only needs a new module.
+"""
 
 from __future__ import annotations
 

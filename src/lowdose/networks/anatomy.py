@@ -1,7 +1,6 @@
-"""The anatomy network: which organ every pixel of a slice belongs to, and what it saw on the way.
+"""The anatomy network, which assigns every pixel of a CT slice to an organ class, and its weights files.
 
-A U-Net that works at half resolution after one fine layer, with residual blocks and additive skips: our own, small
-enough to ship. Trained by the recipe ``anatomy``.
+The architecture is the project's own and small enough to ship with the package. The recipe ``anatomy`` trains it.
 """
 
 from __future__ import annotations
@@ -22,18 +21,23 @@ from lowdose.weights import files
 
 FORMAT = "lowdose-anatomy-1"
 MULTIPLE = 32
+"""Both sides of an image must be multiples of this number of pixels."""
+
 WIDTHS = (16, 32, 64, 128, 160, 192)
+"""Channels of the encoder's levels, from full resolution to 1/32."""
 
 
-def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(outside),
+        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
 
 
 class _Residual(nn.Module):
+    """Residual block of two 3x3 convolutions with batch normalisation (He et al., CVPR 2016)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -45,7 +49,7 @@ class _Residual(nn.Module):
 
 
 class _Up(nn.Module):
-    """Coarse features doubled in size, plus the finer ones of the way down."""
+    """Decoder step: upsample coarse features by 2 and add the encoder's features of that resolution."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
@@ -54,16 +58,32 @@ class _Up(nn.Module):
         self.join = _conv(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        grown = functional.interpolate(self.narrow(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
-        joined: Tensor = self.join(grown + self.lateral(fine))
+        upsampled = functional.interpolate(self.narrow(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
+        joined: Tensor = self.join(upsampled + self.lateral(fine))
         return joined
 
 
 class Anatomy(nn.Module):
-    """(B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE`` -> logits (B, len(CLASSES), H/2, W/2); H, W multiples of 32.
+    """U-Net for organ segmentation: image (B, 1, H, W) -> class logits (B, len(CLASSES), H/2, W/2).
 
-    The input is shown twice, whole and through a soft-tissue window, since bone and lung would else drown the few HU
-    between organs.
+    The image is in the unit of ``hounsfield.OBJECTIVE``, with H and W multiples of 32. The network has one layer at
+    full resolution and works at half resolution and coarser from there on, with residual blocks and with skip
+    connections that are added. It has no settings; its widths are ``WIDTHS``.
+
+    The first layer receives the image in two channels, the whole HU range and a soft-tissue window, since bone and
+    lung would otherwise outweigh the few HU that separate organs.
+
+    Attributes
+    ----------
+    multiple : int
+        Both sides of an image must be multiples of this.
+    smallest : int
+        Pixels a side of the smallest image that callers should pass in.
+
+    References
+    ----------
+    O. Ronneberger, P. Fischer, T. Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015;
+    this network is a variant of it.
     """
 
     multiple = MULTIPLE
@@ -81,6 +101,10 @@ class Anatomy(nn.Module):
         self.head = nn.Conv2d(WIDTHS[1], len(CLASSES), 1)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return class logits (B, len(CLASSES), H/2, W/2) of an image (B, 1, H, W).
+
+        Raises ValueError when a side of the image is no multiple of 32.
+        """
         levels = list(self.features(image).values())
         h = levels.pop()
         for up in self.up:
@@ -89,10 +113,13 @@ class Anatomy(nn.Module):
         return logits
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 1, H, W) -> maps by name, 'full' (B, 16, H, W), 'half', ... to '1/32' (B, 192, H/32, W/32)."""
+        """Return the encoder's feature maps by name: 'full' (B, 16, H, W), '1/2', ... '1/32' (B, 192, H/32, W/32).
+
+        Raises ValueError when a side of the image (B, 1, H, W) is no multiple of 32.
+        """
         if image.shape[-1] % MULTIPLE or image.shape[-2] % MULTIPLE:
             raise ValueError(f"the anatomy network needs sides that are multiples of {MULTIPLE}, got {image.shape}")
-        h = self.stem(_shown(image))
+        h = self.stem(_input_channels(image))
         maps = {"full": h}
         for level, down in enumerate(self.down, start=1):
             h = down(h)
@@ -100,39 +127,42 @@ class Anatomy(nn.Module):
         return maps
 
 
-def _shown(image: Tensor) -> Tensor:
+def _input_channels(image: Tensor) -> Tensor:
+    """Return (B, 2, H, W): the whole HU range, and the soft-tissue window from -160 to 240 HU."""
     hu = OBJECTIVE.decode(image)
     return torch.cat([(hu / 1000).clamp(-1.1, 2.0), ((hu - 40) / 200).clamp(-1.0, 1.0)], dim=1)
 
 
 def serialise_anatomy(network: Anatomy, training: Mapping[str, object], dtype: torch.dtype = torch.float32) -> bytes:
-    """A weights file that ``load`` reads: weights, classes, and how they were trained."""
+    """Return the bytes of a weights file that ``load_anatomy`` reads: weights, classes and training record."""
     header = {"format": FORMAT, "classes": json.dumps(CLASSES), "training": json.dumps(training)}
     return files.serialise_weights(network, header, dtype)
 
 
 def load_anatomy(path: Path | None = None) -> Anatomy:
-    """The network of ``read``."""
+    """Load the shipped anatomy network, or the one in a file; see ``read_anatomy``."""
     return read_anatomy(path)[0]
 
 
 def read_anatomy(path: Path | None = None) -> tuple[Anatomy, str]:
-    """The shipped anatomy network, or one in a file that the recipe ``anatomy`` wrote, and the SHA-256 of its file.
+    """Load an anatomy network together with the SHA-256 hash of its weights file.
 
-    Eval mode, no gradients. Raises IncompatibleCheckpoint when the file is damaged, of another kind, or has other
-    classes.
+    path: a file that the recipe ``anatomy`` wrote; None loads the network that is shipped with the package. The
+    network is returned in eval mode, without gradients. Raises IncompatibleCheckpoint when the file is damaged, holds
+    something else, or was trained on other classes.
     """
-    found = files.read_shipped("anatomy") if path is None else files.read_weights(path)
-    named = str(path or "anatomy")
-    if found.header.get("format") != FORMAT:
+    weights_file = files.read_shipped("anatomy") if path is None else files.read_weights(path)
+    source = str(path or "anatomy")
+    file_format = weights_file.header.get("format", "not stated")
+    if file_format != FORMAT:
         raise IncompatibleCheckpoint(
-            f"{named}: its format is '{found.header.get('format', 'not stated')}', an anatomy network has '{FORMAT}'; "
+            f"{source}: its format is '{file_format}', an anatomy network has '{FORMAT}'; "
             "'lowdose train anatomy' writes one"
         )
-    if found.header.get("classes") != json.dumps(CLASSES):
-        raise IncompatibleCheckpoint(f"{named}: was trained on other classes; train it anew with this version")
+    if weights_file.header.get("classes") != json.dumps(CLASSES):
+        raise IncompatibleCheckpoint(f"{source}: was trained on other classes; train it anew with this version")
     with torch.device("meta"):
-        made = Anatomy()
-    files.load_weights(made, found.tensors, named, "the anatomy network")
-    channels_last(made)
-    return made.eval().requires_grad_(False), found.sha256
+        network = Anatomy()
+    files.load_weights(network, weights_file.tensors, source, "the anatomy network")
+    channels_last(network)
+    return network.eval().requires_grad_(False), weights_file.sha256

@@ -1,4 +1,7 @@
-"""The language-guided CT autoencoder of LEDA (Chen et al. 2024, section 2.1): slices to words and back."""
+"""The language-guided CT autoencoder of LEDA (Chen et al. 2024, section 2.1).
+
+It encodes a slice as tokens, each of them a word of a frozen vocabulary, and decodes the tokens to an image again.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,40 @@ from lowdose.networks.semantic_loss import Pools
 from lowdose.networks.vqgan import SIZES, decoder, encoder
 
 ACTIVE_POWER = 0.36
-"""Mean square of SiLU of a normal variable: what normalised features hand on."""
+"""Mean square of SiLU(x) for a standard normal x: the power of features after normalisation and SiLU."""
 
 
 class Autoencoder(nn.Module):
-    """Encoder, pyramid of tokens, decoder. Images are (B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE``.
+    """Autoencoder of LEDA: VQGAN encoder, quantiser with a pyramid of tokens, VQGAN decoder.
 
-    size: of ``vqgan.SIZES``. codebook: (V, C) embeddings of the words, frozen and not among the weights; ``learned``
-    makes it a plain VQGAN's, which is trained and has no words. sharpness: Eq. 1 is a softmax of minus ``sharpness``
-    times the squared distance. The paper's is 1; words of unit length lie so near together that there the softmax
-    hardly tells them apart, and a latent exactly on a word would count as wrong.
-    Latents, embeddings and the commitment are in the units of ``codebook``, whatever the sharpness.
-    Raises InvalidSetting for an unknown size or a sharpness that is not positive.
+    Images (B, 1, H, W) are in the unit of ``hounsfield.OBJECTIVE``, latents are (B, C, H / stride, W / stride).
+    Latents, embeddings and the commitment loss are in the units of ``codebook``, whatever the sharpness.
+
+    Parameters
+    ----------
+    size : str
+        Name of an architecture in ``vqgan.SIZES``.
+    codebook : Tensor
+        (V, C) embeddings of the words. They are frozen and not among the saved weights.
+    layers : int
+        Layers of the token pyramid.
+    sharpness : float
+        The semantic loss (LEDA, Eq. 1) uses a softmax of minus ``sharpness`` times the squared distance. The paper has
+        1, but words of unit length lie so close together that this softmax hardly separates them, and a latent exactly
+        on a word would count as wrong.
+    learned : bool
+        Train the codebook, as a plain VQGAN does; its tokens are then no words.
+
+    Raises
+    ------
+    InvalidSetting
+        For an unknown size, or a sharpness that is not positive.
+
+    References
+    ----------
+    Z. Chen, T. Chen, C. Wang, Q. Gao, C. Niu, G. Wang, H. Shan, Low-dose CT Denoising with Language-engaged Dual-space
+    Alignment, arXiv 2403.06128, 2024 (LEDA).
+    P. Esser, R. Rombach, B. Ommer, Taming Transformers for High-Resolution Image Synthesis, CVPR 2021 (VQGAN).
     """
 
     def __init__(
@@ -39,13 +64,13 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = encoder(plan, layers), decoder(plan)
         self.to_words = nn.Conv2d(plan.middle, codebook.shape[1], 1)
         self.from_words = nn.Conv2d(codebook.shape[1], plan.middle, 1)
-        _fit(self.to_words, self.from_words, codebook)
+        _init_projections(self.to_words, self.from_words, codebook)
         self._factor = sharpness**0.5
         self.quantiser = PyramidQuantiser(codebook * self._factor, layers, learned)
 
     @property
     def multiple(self) -> int:
-        """What both sides of an image must be multiples of."""
+        """Number that both sides of an image must be multiples of."""
         return self.stride
 
     @property
@@ -55,63 +80,72 @@ class Autoencoder(nn.Module):
 
     @property
     def codebook(self) -> Tensor:
-        """(V, C) the words, in their own units."""
-        words: Tensor = self.quantiser.codebook / self._factor
-        return words
+        """(V, C) embeddings of the words, in the units in which they were given."""
+        embeddings: Tensor = self.quantiser.codebook / self._factor
+        return embeddings
 
     def encode(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) -> latents (B, C, H / stride, W / stride), before they are quantised.
+        """Encode images (B, 1, H, W) as latents (B, C, H / stride, W / stride), before quantisation.
 
-        Raises InvalidSetting for sides that are no multiples of ``stride``: cutting an image is the caller's to decide.
+        Raises InvalidSetting for sides that are no multiples of ``stride``: whether to pad or to crop is left to the
+        caller.
         """
         if image.ndim != 4 or image.shape[1] != 1 or any(side % self.stride for side in image.shape[2:]):
             raise InvalidSetting(
                 f"an image of shape {tuple(image.shape)} for the autoencoder: it needs (B, 1, H, W) with sides "
                 f"that are multiples of {self.stride}; mirror the image at its edges up to there"
             )
-        seen = self.encoder(image)
+        features = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):  # losses compare latents: half precision is too coarse
-            latents: Tensor = self.to_words(seen.float())
+            latents: Tensor = self.to_words(features.float())
         return latents
 
     def quantise(self, latents: Tensor, pools: Pools | None = None) -> Quantised:
-        """Latents (B, C, h, w) as tokens; see ``PyramidQuantiser``. Raises InvalidSetting if they do not fit."""
-        found = self.quantiser(latents.float() * self._factor, pools)
+        """Quantise latents (B, C, h, w) to tokens; see ``PyramidQuantiser``.
+
+        Raises InvalidSetting for latents or candidate pools that do not fit.
+        """
+        scaled = self.quantiser(latents.float() * self._factor, pools)
         return Quantised(
-            embedding=found.embedding / self._factor,
-            indices=found.indices,
-            averages=tuple(average / self._factor for average in found.averages),
-            commitment=found.commitment / self.sharpness,
-            semantic=found.semantic,
-            codebook=None if found.codebook is None else found.codebook / self.sharpness,
+            embedding=scaled.embedding / self._factor,
+            indices=scaled.indices,
+            averages=tuple(average / self._factor for average in scaled.averages),
+            commitment=scaled.commitment / self.sharpness,
+            semantic=scaled.semantic,
+            codebook=None if scaled.codebook is None else scaled.codebook / self.sharpness,
         )
 
     def decode(self, embedding: Tensor) -> Tensor:
-        """Embeddings (B, C, h, w) -> image (B, 1, h stride, w stride)."""
+        """Decode embeddings (B, C, h, w) to images (B, 1, h * stride, w * stride)."""
         result: Tensor = self.decoder(self.from_words(embedding)).float()
         return result
 
     def forward(self, image: Tensor, pools: Pools | None = None) -> tuple[Tensor, Quantised]:
-        """(the image as its words tell it, the words)."""
-        found = self.quantise(self.encode(image), pools)
-        return self.decode(found.embedding), found
+        """Return the reconstruction of an image (B, 1, H, W) from its tokens, and the quantised latents."""
+        quantised = self.quantise(self.encode(image), pools)
+        return self.decode(quantised.embedding), quantised
 
 
 def pad_to_stride(image: Tensor, stride: int) -> Tensor:
-    """(B, C, H, W) mirrored at the far edges up to sides that are multiples of ``stride``."""
+    """Pad an image (B, C, H, W) at its lower and right edges to multiples of ``stride``, by reflection."""
     down, right = (-side % stride for side in image.shape[-2:])
     return functional.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
 
 
 def reconstruct(autoencoder: Autoencoder, image: Tensor) -> tuple[Tensor, Quantised]:
-    """(an image (B, 1, H, W) of any size as its words tell it, within [0, 1]; the words of the mirrored image)."""
-    made, found = autoencoder(pad_to_stride(image, autoencoder.stride))
-    return made[..., : image.shape[-2], : image.shape[-1]].clamp(0.0, 1.0), found
+    """Reconstruct an image (B, 1, H, W) of any size from its tokens.
+
+    Returns the reconstruction, cropped to H x W and clipped to [0, 1], and the quantised latents of the padded image.
+    """
+    padded, quantised = autoencoder(pad_to_stride(image, autoencoder.stride))
+    return padded[..., : image.shape[-2], : image.shape[-1]].clamp(0.0, 1.0), quantised
 
 
-def _fit(to_words: nn.Conv2d, from_words: nn.Conv2d, codebook: Tensor) -> None:
-    """Start with latents of the words' size and features of size 1, whatever the vocabulary: a latent many times as
-    long as a word would spend the training on shrinking, and a word much shorter than a feature on being heard.
+def _init_projections(to_words: nn.Conv2d, from_words: nn.Conv2d, codebook: Tensor) -> None:
+    """Draw the initial weights so that latents have the length of words, and features unit variance.
+
+    This holds for any vocabulary. Latents much longer than words would spend the training on shrinking, and words much
+    shorter than features would have no effect on the decoder.
     """
     power = float(codebook.float().square().mean().clamp(min=1e-12))
     nn.init.normal_(to_words.weight, 0.0, (power / (ACTIVE_POWER * to_words.in_channels)) ** 0.5)

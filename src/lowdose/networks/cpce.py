@@ -13,16 +13,35 @@ DEPTH = 4
 
 @register_network("cpce")
 class CPCE(nn.Module):
-    """Four 3x3 convolutions and four 3x3 transposed ones, none padded; no bias, no skip from input to output.
+    """CPCE-2D: four 3x3 convolutions, then four 3x3 transposed convolutions with conveying paths.
 
-    (B, 1, H, W) -> (B, 1, H, W) for H, W >= 9; the last ReLU needs units in which HU of interest are >= 0. Each of the
-    first three transposed convolutions is joined by the encoder's map of its size, and a 1x1 convolution brings both
-    back to ``channels``; a ReLU stands before and after it, as in the authors' release. 62,016 parameters at the
-    paper's 32 channels.
+    (B, 1, H, W) -> (B, 1, H, W) for H, W >= 9. No layer is padded or has a bias, and there is no skip connection from
+    input to output. The last layer is a ReLU, so the network needs units in which the HU of interest are >= 0.
 
-    Weights start after Glorot & Bengio 2010, as in the release. The last layer's are made positive, which is ours:
-    its inputs are, so that with random signs and no bias every second network would start with an output of zero
-    everywhere, and stay there.
+    The output of each of the first three transposed convolutions is concatenated with the encoder's feature map of the
+    same size, and a 1x1 convolution reduces both to ``channels``, with a ReLU before and after it, as in the authors'
+    release.
+
+    Weights are initialised after Glorot & Bengio 2010, as in the release. Those of the last layer are made positive,
+    which is this project's addition: their inputs are positive, so with random signs and no bias every second network
+    would start with an output of zero everywhere, and stay there.
+
+    Parameters
+    ----------
+    channels : int
+        Width of every layer. The paper uses 32, which gives 62,016 parameters.
+
+    Attributes
+    ----------
+    multiple : int
+        Both sides of an image must be multiples of this.
+    smallest : int
+        Pixels a side of the smallest image.
+
+    References
+    ----------
+    H. Shan, Y. Zhang, Q. Yang, U. Kruger, M. K. Kalra, L. Sun, W. Cong, G. Wang, 3-D Convolutional Encoder-Decoder
+    Network for Low-Dose CT via Transfer Learning From a 2-D Trained Network, IEEE TMI 2018.
     """
 
     multiple = 1
@@ -40,17 +59,18 @@ class CPCE(nn.Module):
             self.decode[last].weight.abs_()  # type: ignore[operator]  # a Parameter of a layer made above
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the denoised image (B, 1, H, W). Raises ValueError for images below 9 pixels a side."""
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(f"CPCE needs images of at least {self.smallest} pixels a side, got {tuple(x.shape)}")
-        kept: list[Tensor] = []
+        skips: list[Tensor] = []
         h = x
         for conv in self.encode:
             h = torch.relu(conv(h))
-            kept.append(h)
-        kept.pop()
+            skips.append(h)
+        skips.pop()  # the deepest map is the input of the decoder, not a skip connection
         for deconv, join in zip(self.decode, self.join, strict=False):
-            h = torch.cat([kept.pop(), torch.relu(deconv(h))], dim=1)
+            h = torch.cat([skips.pop(), torch.relu(deconv(h))], dim=1)
             h = torch.relu(join(h))
-        # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
+        # Without a skip from the input, this sum holds the HU themselves, which half precision cannot resolve.
         with full_precision(x):
             return torch.relu(self.decode[-1](h.to(self.decode[-1].weight.dtype)))  # type: ignore[arg-type]

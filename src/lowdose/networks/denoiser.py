@@ -1,4 +1,7 @@
-"""The denoiser: a network together with its scale. This pair is what is trained, saved, shipped and applied."""
+"""The denoiser: a network together with the HU scaling of its input and output.
+
+This pair is what is trained, saved, shipped and applied.
+"""
 
 from __future__ import annotations
 
@@ -13,62 +16,85 @@ from lowdose.hounsfield import Scale
 from lowdose.network_spec import NetworkSpec
 
 MARGIN = 8
-"""Pixels of mirrored image around the real one: convolutions pad with zeros, and what that does stays in here."""
+"""Pixels of mirrored image around the image. Convolutions pad with zeros; the artefacts of that stay in the margin."""
 
 
 def pad_to(image: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Grow (B, C, H, W) by MARGIN all around, and at the far edges to sides that are multiples and not too small.
+    """Pad an image (B, C, H, W) by MARGIN on all sides, and further at the lower and right edges to a valid size.
 
-    Mirrored where the image is large enough, else its edge is repeated; the image starts at [MARGIN, MARGIN].
+    The padded sides are multiples of ``multiple`` and at least ``smallest``. The padding mirrors the image where the
+    image is large enough, and repeats its edge otherwise. The image starts at [MARGIN, MARGIN] of the result.
     """
-    far = []
+    far_padding = []  # right, below
     for side in (image.shape[-1], image.shape[-2]):
-        grown = side + 2 * MARGIN
-        far.append(max(smallest, -(-grown // multiple) * multiple) - side - MARGIN)
-    mode = "reflect" if far[0] < image.shape[-1] and far[1] < image.shape[-2] else "replicate"
-    return functional.pad(image, (MARGIN, far[0], MARGIN, far[1]), mode=mode)
+        with_margins = side + 2 * MARGIN
+        far_padding.append(max(smallest, -(-with_margins // multiple) * multiple) - side - MARGIN)
+    right, below = far_padding
+    mode = "reflect" if right < image.shape[-1] and below < image.shape[-2] else "replicate"
+    return functional.pad(image, (MARGIN, right, MARGIN, below), mode=mode)
 
 
 MEANS_PX, NOISE_FREE_PX = 4.0, 2.5
-"""Gaussian, in pixels, whose means are kept; of models that take out all noise a finer one.
+"""Standard deviation, in pixels, of the Gaussian whose local means are kept; the second for models without any noise.
 
-Where noise drowns a faint small lesion the best guess is a fainter one: at 4 pixels a lesion of 5 mm and -20 to -40 HU
-lost two fifths of its contrast. PSNR on L096 is as good down to 2.5 pixels, and falls at soft kernels below.
+Where noise hides a small, faint lesion, the best estimate of a network is a fainter lesion: with 4 pixels, a lesion of
+5 mm and -20 to -40 HU lost two fifths of its contrast. PSNR on patient L096 is as good down to 2.5 pixels; below that
+it falls for soft reconstruction kernels.
 """
 
 
 def channels_last(module: nn.Module) -> None:
-    """Lay convolution weights out as CPUs and tensor cores read them; results change by rounding only."""
+    """Convert convolution weights to the channels-last memory format, which CPUs and tensor cores read fastest.
+
+    Results change by rounding only.
+    """
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def keep_local_means(before: Tensor, after: Tensor, sigma: float = MEANS_PX) -> Tensor:
-    """``after`` with the local means of ``before``: what the change holds at low frequency is taken out again.
+    """Give the denoised image ``after`` the local means of the input ``before``.
 
-    Filtered back-projection leaves next to no noise at low frequency (its power spectrum starts at zero like |f|), so
-    a change of the mean over many pixels is the network's error, never noise. Gaussian of ``sigma`` pixels;
-    (B, 1, H, W), any unit.
+    The low frequencies of the change are removed again. Filtered back-projection leaves next to no noise at low
+    frequencies (its noise power spectrum rises from zero like |f|), so a change of the mean over many pixels is an
+    error of the network, not removed noise. Images are (B, 1, H, W) in any unit; the local mean is a Gaussian with a
+    standard deviation of ``sigma`` pixels.
     """
     radius = min(int(3 * sigma), *(side - 1 for side in before.shape[-2:]))
     if radius < 1:
         return after
-    at = torch.arange(-radius, radius + 1, device=before.device, dtype=before.dtype)
-    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    offsets = torch.arange(-radius, radius + 1, device=before.device, dtype=before.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    drift = functional.pad(after - before, (radius,) * 4, mode="reflect")
-    drift = functional.conv2d(functional.conv2d(drift, kernel[None, None, None, :]), kernel[None, None, :, None])
-    return after - drift
+    change = functional.pad(after - before, (radius,) * 4, mode="reflect")
+    change = functional.conv2d(functional.conv2d(change, kernel[None, None, None, :]), kernel[None, None, :, None])
+    return after - change
 
 
 class Denoiser(nn.Module):
-    """``forward`` works in network units for training; ``denoise`` is HU to HU and takes any size.
+    """A denoising network together with its HU scaling, which this class owns.
 
-    context: neighbouring slices that it sees on each side of the one it denoises. A network takes 2 * context + 1
-    slices, as many as its ``slices`` says, one where it has none. noise_free: it makes the image without any noise, not
-    that of full dose; how much is to stay is decided where it is applied. Raises IncompatibleCheckpoint for another
-    number of slices.
+    ``denoise`` takes and returns HU, for images of any size; it is the only place that converts HU to the network's
+    units and back. ``forward`` runs the bare network in network units, for training.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Name and settings of the network.
+    scale : Scale
+        Affine map between HU and network units, and the range of HU that the network was made for.
+    context : int
+        Number of neighbouring slices that the network receives on each side of the slice it denoises. The network must
+        take 2 * context + 1 slices: its attribute ``slices`` states the number, and it is 1 for a network without one.
+    noise_free : bool
+        The network estimates the image without any noise, not the full-dose image; how much noise is kept is decided
+        where the denoiser is applied.
+
+    Raises
+    ------
+    IncompatibleCheckpoint
+        When the network takes another number of slices.
     """
 
     def __init__(self, spec: NetworkSpec, scale: Scale, context: int = 0, noise_free: bool = False) -> None:
@@ -86,25 +112,29 @@ class Denoiser(nn.Module):
             )
 
     def forward(self, low: Tensor) -> Tensor:
-        """(B, 2c+1, H, W) network units, in order along the series -> (B, 1, H, W), the middle one."""
+        """Denoise the middle one of neighbouring slices, in network units: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
+
+        The slices are in their order along the series.
+        """
         result: Tensor = self.network(low)
         return result
 
     @torch.inference_mode()
     def denoise(self, hu: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """(B, 2c+1, H, W) HU -> (B, 1, H, W). The middle slice comes back, exactly as it was outside the scale's range.
+        """Denoise the middle one of neighbouring slices, in HU: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
 
-        run: in place of ``forward``, another way to compute the network on padded network units. Raises ValueError for
-        another number of slices.
+        Pixels outside the range of the scale keep their HU exactly. run: function to call in place of ``forward`` on
+        the padded slices in network units, such as another inference engine. Raises ValueError for another number of
+        slices.
         """
         if hu.shape[1] != 2 * self.context + 1:
             raise ValueError(f"this denoiser takes {2 * self.context + 1} slices at a time, got {tuple(hu.shape)}")
         height, width = hu.shape[-2:]
-        own = slice(self.context, self.context + 1)
-        inside = hu.clamp(self.scale.low, self.scale.high)
+        middle_slice = slice(self.context, self.context + 1)
+        clipped = hu.clamp(self.scale.low, self.scale.high)
         multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
-        units = pad_to(self.scale.encode(inside), multiple, smallest)
-        middle = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
-        clean = self.scale.decode((run or self)(units))[middle]
-        clean = keep_local_means(inside[:, own], clean, NOISE_FREE_PX if self.noise_free else MEANS_PX)
-        return self.scale.blend(hu[:, own], clean)
+        units = pad_to(self.scale.encode(clipped), multiple, smallest)
+        unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
+        clean = self.scale.decode((run or self)(units))[unpadded]
+        clean = keep_local_means(clipped[:, middle_slice], clean, NOISE_FREE_PX if self.noise_free else MEANS_PX)
+        return self.scale.blend(hu[:, middle_slice], clean)

@@ -1,4 +1,8 @@
-"""A PatchGAN (Isola et al., CVPR 2017): how real each patch of an image looks."""
+"""PatchGAN discriminator (Isola et al., CVPR 2017), its hinge loss, and the adaptive weight of VQGAN.
+
+P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros, Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017.
+P. Esser, R. Rombach, B. Ommer, Taming Transformers for High-Resolution Image Synthesis, CVPR 2021.
+"""
 
 from __future__ import annotations
 
@@ -9,41 +13,56 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SLOPE = 0.2
+"""Slope of leaky ReLUs for negative values."""
 
 SMALLEST = 24
-"""Pixels a side of the smallest image in which ``patch_gan`` with 3 layers finds a patch."""
+"""Pixels a side of the smallest image for which ``patch_gan`` with 3 layers has an output."""
 
 
 def patch_gan(width: int = 64, layers: int = 3) -> nn.Sequential:
-    """(B, 1, H, W) -> logits (B, 1, h, w), each of one patch; with 64 and 3 that of VQGAN, of 70 x 70 pixels.
+    """Build a PatchGAN: image (B, 1, H, W) -> logits (B, 1, h, w), one for each overlapping patch of the image.
 
-    4x4 convolutions, ``layers`` of stride 2 and one of stride 1, doubling the width up to eight times, batch
-    normalisation in all but the first; weights drawn with SD 0.02 as by Isola et al.
+    The network consists of 4x4 convolutions, ``layers`` with stride 2 and one with stride 1, followed by the output
+    convolution. Channels double from layer to layer up to eight times ``width``; all layers but the first have batch
+    normalisation. Initial weights have a standard deviation of 0.02, as those of Isola et al.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first layer.
+    layers : int
+        Convolutions of stride 2. The defaults are those of VQGAN and give patches of 70 x 70 pixels.
+
+    References
+    ----------
+    P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros, Image-to-Image Translation with Conditional Adversarial Networks, CVPR
+    2017.
     """
     widths = [width * min(2**level, 8) for level in range(layers + 1)]
     parts: list[nn.Module] = [nn.Conv2d(1, width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
     for level, (a, b) in enumerate(pairwise(widths), start=1):
         stride = 2 if level < layers else 1
         parts += [nn.Conv2d(a, b, 4, stride, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(SLOPE)]
-    made = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-    for module in made:
+    network = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+    for module in network:
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
-    return made
+    return network
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator minimises: logits of real patches above 1, of made ones below -1."""
+    """Return the discriminator's hinge loss, zero when logits of real patches are > 1 and of fake ones < -1."""
     return 0.5 * (functional.relu(1.0 - real).mean() + functional.relu(1.0 + fake).mean())
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor, most: float = 1e4) -> Tensor:
-    """|gradient of the reconstruction| / |gradient of the adversarial loss| at the weights ``last`` (VQGAN, Eq. 7).
+    """Return the weight of the adversarial loss that balances both gradients at the last layer (VQGAN, Eq. 7).
 
-    A constant scalar, at most ``most``: with it the second loss pulls at the last layer as hard as the first.
+    It is |gradient of the reconstruction loss| / |gradient of the adversarial loss| at the weights ``last``: a scalar
+    without gradient, at most ``most``.
     """
-    pulls = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial)]
-    weight: Tensor = (pulls[0] / (pulls[1] + 1e-6)).clamp(0.0, most).detach()
+    norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (reconstruction, adversarial)]
+    weight: Tensor = (norms[0] / (norms[1] + 1e-6)).clamp(0.0, most).detach()
     return weight

@@ -10,16 +10,18 @@ from lowdose.network_spec import register_network
 from lowdose.networks.full_precision import full_precision
 
 SLOPE = 0.01
+"""Slope of leaky ReLUs for negative values."""
 
 
-def _conv3(inside: int, outside: int) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+def _conv3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
 
 class ChannelAttention(nn.Module):
-    """Self-attention between channels: q, k normalised over space, one C x C softmax a head, learned temperature.
+    """Self-attention between channels: (B, C, H, W) -> (B, C, H, W).
 
-    Its cost grows with the number of pixels, not with its square. (B, C, H, W) -> the same.
+    Queries and keys are normalised over the pixels; each head has a softmax between its C / heads channels with a
+    learned temperature. The cost grows linearly with the number of pixels, not quadratically.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -31,6 +33,7 @@ class ChannelAttention(nn.Module):
         self.project = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape, (B, C, H, W)."""
         b, c, h, w = x.shape
         qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, h * w)
         q, k, v = qkv.unbind(1)
@@ -41,9 +44,11 @@ class ChannelAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Channel attention with a residual, then two 3x3 convolutions with a residual (1x1 where the width changes).
+    """Channel attention and two 3x3 convolutions, each with a residual connection.
 
-    The widening happens in the second convolution; only the deepest block has a wider middle.
+    (B, inside, H, W) -> (B, outside, H, W). The number of channels changes in the second convolution, whose residual
+    connection is then a 1x1 convolution. middle: channels between the convolutions, ``inside`` if None; only the
+    deepest block of ESAU-Net states more.
     """
 
     def __init__(self, inside: int, outside: int, heads: int, middle: int | None = None) -> None:
@@ -52,10 +57,11 @@ class Block(nn.Module):
         self.attention = ChannelAttention(inside, heads)
         self.first = _conv3(inside, middle)
         self.second = _conv3(middle, outside)
-        same = inside == outside
-        self.shortcut = nn.Identity() if same else nn.Conv2d(inside, outside, 1, bias=False)
+        same_width = inside == outside
+        self.shortcut = nn.Identity() if same_width else nn.Conv2d(inside, outside, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, outside, H, W)."""
         x = x + self.attention(x)
         h = functional.leaky_relu(self.first(x), SLOPE)
         h = functional.leaky_relu(self.second(h), SLOPE)
@@ -65,7 +71,28 @@ class Block(nn.Module):
 
 @register_network("esau_net")
 class ESAUNet(nn.Module):
-    """(B, 1, H, W) -> the same, H and W multiples of 8. No bias and no input-output skip; 4,914,230 parameters."""
+    """ESAU-Net: U-Net of efficient (channel) self-attention blocks.
+
+    (B, 1, H, W) -> (B, 1, H, W), H and W multiples of 8. No layer has a bias, and there is no skip connection from
+    input to output.
+
+    Parameters
+    ----------
+    width : int
+        Channels at full resolution. The default, 32, gives 4,914,230 parameters.
+
+    Attributes
+    ----------
+    multiple : int
+        Both sides of an image must be multiples of this.
+    smallest : int
+        Pixels a side of the smallest image.
+
+    References
+    ----------
+    Z. Chen, Q. Gao, Y. Zhang, H. Shan, ASCON: Anatomy-Aware Supervised Contrastive Learning Framework for Low-Dose CT
+    Denoising, MICCAI 2023.
+    """
 
     multiple = 8
     smallest = 16
@@ -82,6 +109,7 @@ class ESAUNet(nn.Module):
         self.out = _conv3(w, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the denoised image (B, 1, H, W). Raises ValueError for sides that are no multiples of 8."""
         if x.shape[-1] % 8 or x.shape[-2] % 8:
             raise ValueError(f"ESAU-Net needs sides that are multiples of 8, got {tuple(x.shape)}")
         h = functional.leaky_relu(self.stem(x), SLOPE)
@@ -94,7 +122,7 @@ class ESAUNet(nn.Module):
             h = functional.interpolate(h, scale_factor=2, mode="bilinear", align_corners=True)
             h = block(h + skips.pop())
         h = functional.leaky_relu(self.head(h), SLOPE)
-        # There is no skip from the input, so this sum carries the HU themselves: too fine for half precision.
+        # Without a skip from the input, this sum holds the HU themselves, which half precision cannot resolve.
         with full_precision(x):
             result: Tensor = self.out(h.to(self.out.weight.dtype))
         return result

@@ -1,4 +1,4 @@
-"""Where half precision must not reach: sums that carry HU themselves."""
+"""Full precision within autocast, for layers whose output holds the HU themselves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from torch import Tensor
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Within the block autocast is off on ``x``'s device. Nothing where it is off already, as at inference: engines
-    then see one plain graph.
+    """Return a context that switches autocast off on the device of ``x``.
+
+    Where autocast is off already, as at inference, the context does nothing, so that inference engines trace a plain
+    graph.
     """
-    kind = x.device.type
-    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if on else nullcontext()
+    device_type = x.device.type
+    on = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    return torch.autocast(device_type, enabled=False) if on else nullcontext()

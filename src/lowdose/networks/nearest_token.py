@@ -1,6 +1,6 @@
-"""The nearest tokens of many points, and the softmax over all distances, in one pass over a large vocabulary.
+"""Search for the nearest token of many points, and the softmax over all distances, in one pass over the vocabulary.
 
-The matrix of distances (points x vocabulary) is never kept: it passes by in pieces of ``CELLS`` entries.
+The matrix of distances (points x vocabulary) is never stored as a whole: it is computed in pieces of ``CELLS`` entries.
 """
 
 from __future__ import annotations
@@ -13,26 +13,35 @@ from torch import Tensor
 from lowdose.errors import InvalidSetting
 
 CELLS = 2**22
-"""Scores held at a time: 16 MB in float32. Smaller pieces spend their time on waiting: threads for each other on a busy
-CPU, kernels for their launch on a GPU; larger ones gain nothing."""
+"""Number of scores in memory at a time: 16 MB in float32.
+
+Smaller pieces waste time on overhead, such as synchronising threads on a busy CPU or launching kernels on a GPU; larger
+pieces gain nothing.
+"""
 
 BLOCK = 16
-"""Tokens whose best score is kept as one number; the blocks that rounding leaves in doubt are measured again."""
+"""Number of tokens of which only the best score is kept; blocks that rounding leaves in doubt are computed again."""
 
 PAIRS = 128
-"""(block, point) pairs measured again at a time: 128 x 16 tokens x 512 channels are 8 MB in float64."""
+"""Number of (block, point) pairs computed again at a time: 128 x 16 tokens x 512 channels are 8 MB in float64."""
 
 _INPUT_ROUNDING = {"tf32": 2.0**-10, "bf16": 2.0**-8}
-"""Relative rounding of a factor before it is multiplied, where PyTorch was allowed fast float32 products."""
+"""Relative rounding of the inputs of a matrix product where PyTorch is allowed to use a fast float32 mode."""
 
 
 class Nearest(NamedTuple):
-    """What one pass finds for N points of C channels.
+    """Result of a search for N points of C channels.
 
-    token: (N,) int64, the row of the nearest token; of several at exactly one distance the first.
-    distance: (N,) float64, squared Euclidean distance to it.
-    log_sum: (N,) log of the sum over the vocabulary of exp(distance - distance to token k); None if not asked for.
-    expected: (N, C) sum over the vocabulary of softmax_k(-squared distance) times token k; None if not asked for.
+    Attributes
+    ----------
+    token : (N,) int64
+        Row of the nearest token; the first one of several at exactly the same distance.
+    distance : (N,) float64
+        Squared Euclidean distance to that token.
+    log_sum : (N,) or None
+        Logarithm of the sum over the vocabulary of exp(distance - squared distance to token k); None if not requested.
+    expected : (N, C) or None
+        Sum over the vocabulary of softmax_k(-squared distance) times token k; None if not requested.
     """
 
     token: Tensor
@@ -41,7 +50,7 @@ class Nearest(NamedTuple):
     expected: Tensor | None
 
 
-class _Softmax:
+class _OnlineSoftmax:
     """Log-sum-exp of scores that arrive in pieces, and the mean token under their softmax."""
 
     def __init__(self, points: Tensor, expectation: bool) -> None:
@@ -50,18 +59,18 @@ class _Softmax:
         self.weighted = torch.zeros_like(points) if expectation else None
 
     def add(self, scores: Tensor, peak: Tensor, tokens: Tensor) -> None:
-        """scores: (k, N), overwritten; peak: (N,) their largest; tokens: (k, C)."""
+        """Add the scores (k, N) of k tokens (k, C); peak: (N,) the largest scores. ``scores`` is overwritten."""
         highest = torch.maximum(self.highest, peak)
-        fade = torch.exp(self.highest - highest)
+        rescale = torch.exp(self.highest - highest)
         weights = scores.sub_(highest).exp_()
-        self.total = self.total * fade + weights.sum(0)
+        self.total = self.total * rescale + weights.sum(0)
         if self.weighted is not None:
-            self.weighted.mul_(fade[:, None]).addmm_(weights.t(), tokens)
+            self.weighted.mul_(rescale[:, None]).addmm_(weights.t(), tokens)
         self.highest = highest
 
 
 def squared_lengths(table: Tensor) -> Tensor:
-    """(V, C) -> (V,), without a squared copy of the table."""
+    """Return the squared length of every row of a table: (V, C) -> (V,), without a squared copy of the table."""
     lengths: Tensor = torch.linalg.vector_norm(table, dim=1)
     return lengths.square()
 
@@ -76,58 +85,62 @@ def nearest(
     expectation: bool = False,
     cells: int = CELLS,
 ) -> Nearest:
-    """The nearest of the V tokens ``table`` (V, C) to each of ``points`` (N, C); both float32, or both float64.
+    """Find the nearest token, a row of ``table`` (V, C), to each of ``points`` (N, C).
 
     |z - e|^2 = |z|^2 - (2 z.e - |e|^2): the token with the highest score 2 z.e - |e|^2 is the nearest one, and the
-    scores are logits of the softmax of -|z - e|^2. Scores carry rounding, so every token that rounding could have
-    hidden is measured again in float64: the token is that of the exact distances, whatever the size of the pieces
-    and however PyTorch was told to multiply. Nothing here is differentiated.
+    scores are logits of the softmax of -|z - e|^2. Scores are rounded, so the distance to every token that could be the
+    nearest within rounding is computed again in float64. The result is the nearest token by exact distances, whatever
+    the size of the pieces and the precision mode of PyTorch's matrix products. Gradients are not computed.
 
-    squares: (V,) ``squared_lengths(table)``; softmax: also ``log_sum``; expectation: also ``expected``, which costs
-    another matrix product; cells: scores held at a time.
-    Raises InvalidSetting for points that are NaN, infinite or so large that their scores would be.
+    Points and table are both float32 or both float64. squares: (V,) ``squared_lengths(table)``; softmax: return
+    ``log_sum`` too; expectation: return ``expected`` too, at the cost of another matrix product; cells: number of
+    scores in memory at a time. Raises InvalidSetting for points that are NaN, infinite, or so large that their scores
+    would be infinite.
     """
-    reach = _largest_score(points, squares)
-    online = _Softmax(points, expectation) if softmax or expectation else None
-    peaks = _pass_by(points, table, squares, online, cells)
-    # Rounding of a sum of C products, however ordered, for both of the two tokens that are compared.
-    doubt = ((points.shape[1] + 4) * torch.finfo(points.dtype).eps + 4 * _input_rounding(points)) * reach
-    token, distance = _measured_again(points, table, peaks, doubt)
+    largest_score = _score_bound(points, squares)
+    online = _OnlineSoftmax(points, expectation) if softmax or expectation else None
+    peaks = _block_peaks(points, table, squares, online, cells)
+    # Rounding of a sum of C products, in any order, for both of the two tokens that are compared.
+    tolerance = ((points.shape[1] + 4) * torch.finfo(points.dtype).eps + 4 * _input_rounding(points)) * largest_score
+    token, distance = _exact_nearest(points, table, peaks, tolerance)
     if online is None:
         return Nearest(token, distance, None, None)
     expected = None if online.weighted is None else online.weighted / online.total[:, None]
     return Nearest(token, distance, online.total.log(), expected)
 
 
-def _largest_score(points: Tensor, squares: Tensor) -> Tensor:
-    """(N,) bound of |2 z.e| + |e|^2 over the vocabulary. Raises InvalidSetting where it is no finite number."""
+def _score_bound(points: Tensor, squares: Tensor) -> Tensor:
+    """Return (N,) upper bounds of |2 z.e| + |e|^2 over the vocabulary. Raises InvalidSetting for infinity or NaN."""
     longest = squares.max()
-    reach = 2 * squared_lengths(points).sqrt() * longest.sqrt() + longest
-    broken = int((~reach.isfinite()).sum())
+    bound = 2 * squared_lengths(points).sqrt() * longest.sqrt() + longest
+    broken = int((~bound.isfinite()).sum())
     if broken:
         raise InvalidSetting(
             f"{broken} of {len(points)} latent positions hold NaN, infinity or numbers too large to square: look for "
             "such values in the image and in the encoder's weights; a training that got here has diverged"
         )
-    return reach
+    return bound
 
 
-def _pass_by(points: Tensor, table: Tensor, squares: Tensor, online: _Softmax | None, cells: int) -> Tensor:
-    """Best score of each block of tokens for each point, (V / BLOCK, N); every piece is shown to ``online`` too."""
+def _block_peaks(points: Tensor, table: Tensor, squares: Tensor, online: _OnlineSoftmax | None, cells: int) -> Tensor:
+    """Return the best score of each block of tokens for each point, (V / BLOCK, N).
+
+    All scores are added to ``online``, if given.
+    """
     words = len(table)
     rows = BLOCK * max(1, min(cells // len(points), words) // BLOCK)
-    held = points.new_empty(rows, len(points))
+    buffer = points.new_empty(rows, len(points))
     peaks = points.new_empty(-(-words // BLOCK), len(points))
     for start in range(0, words, rows):
         tokens = table[start : start + rows]
-        scores = held[: len(tokens)]
+        scores = buffer[: len(tokens)]
         torch.addmm(squares[start : start + rows, None], tokens, points.t(), beta=-1, alpha=2, out=scores)
         blocks = -(-len(tokens) // BLOCK)
-        held[len(tokens) : blocks * BLOCK] = -torch.inf
-        part = peaks[start // BLOCK :][:blocks]
-        torch.amax(held[: blocks * BLOCK].view(blocks, BLOCK, -1), dim=1, out=part)
+        buffer[len(tokens) : blocks * BLOCK] = -torch.inf
+        piece_peaks = peaks[start // BLOCK :][:blocks]
+        torch.amax(buffer[: blocks * BLOCK].view(blocks, BLOCK, -1), dim=1, out=piece_peaks)
         if online is not None:
-            online.add(scores, part.amax(0), tokens)
+            online.add(scores, piece_peaks.amax(0), tokens)
     return peaks
 
 
@@ -136,21 +149,22 @@ def _input_rounding(points: Tensor) -> float:
     return _INPUT_ROUNDING.get(str(backend.matmul.fp32_precision), 0.0)
 
 
-def _measured_again(points: Tensor, table: Tensor, peaks: Tensor, doubt: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest token (N,) and the squared distance to it (N,), in float64.
+def _exact_nearest(points: Tensor, table: Tensor, peaks: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nearest token (N,) and the squared distance to it (N,), computed in float64.
 
-    peaks: (V / BLOCK, N); doubt: (N,) two scores that differ by less may be in the wrong order.
+    Only blocks whose best score is within the tolerance of the overall best are considered. peaks: (V / BLOCK, N);
+    tolerance: (N,) two scores that differ by less may be in the wrong order.
     """
-    block, point = torch.nonzero(peaks >= peaks.amax(0) - doubt, as_tuple=True)
-    inside = torch.arange(BLOCK, device=points.device)
-    firsts, leasts = [], []
+    block, point = torch.nonzero(peaks >= peaks.amax(0) - tolerance, as_tuple=True)
+    offsets = torch.arange(BLOCK, device=points.device)
+    first_tokens, least_distances = [], []
     for start in range(0, len(block), PAIRS):
-        some = slice(start, start + PAIRS)
-        tokens = (block[some, None] * BLOCK + inside).clamp(max=len(table) - 1)
-        exact = (table[tokens].double() - points[point[some], None].double()).square_().sum(-1)
-        leasts.append(exact.amin(1))
-        firsts.append(tokens.where(exact == leasts[-1][:, None], len(table)).amin(1))
-    first, least = torch.cat(firsts), torch.cat(leasts)
+        pairs = slice(start, start + PAIRS)
+        tokens = (block[pairs, None] * BLOCK + offsets).clamp(max=len(table) - 1)
+        exact = (table[tokens].double() - points[point[pairs], None].double()).square_().sum(-1)
+        least_distances.append(exact.amin(1))
+        first_tokens.append(tokens.where(exact == least_distances[-1][:, None], len(table)).amin(1))
+    first, least = torch.cat(first_tokens), torch.cat(least_distances)
     # Minima do not depend on the order in which they are taken, so this is deterministic on a GPU too.
     distance = least.new_full((len(points),), torch.inf).scatter_reduce(0, point, least, "amin")
     tied = first.where(least == distance[point], len(table))

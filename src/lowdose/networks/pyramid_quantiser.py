@@ -1,19 +1,19 @@
-"""The token pyramid of LEDA (Chen et al. 2024, section 2.1; SPAE, Yu et al. 2023): latents become words.
+"""Quantisation of latents to the token pyramid of LEDA (Chen et al. 2024, section 2.1; after SPAE, Yu et al. 2023).
 
-Layer l holds a sub-grid P(l) of the latent positions, each contained in the next, the last one all of them. With e(t)
-the embedding of token t, at every position of P(l):
+Layer l has tokens at a sub-grid P(l) of the latent positions. Each sub-grid is contained in the next one, and the last
+one holds all positions. With e(t) the embedding of token t, at every position of P(l):
 
     residual         z_l  = z + sum over i < l with the position in P(i) of (z - e(t_i))
     token            t_l  = the nearest to z_l in Euclidean distance
     running average  q_l  = mean of e(t_i) over i <= l with the position in P(i)
 
-The decoder sees q_D. What a coarse layer missed is added on for the finer ones, and the error telescopes:
-q_l - z = (e(t_l) - z_l) / n, with n the number of tokens averaged. So a position in n layers is n times as near to z as
-its last token is to the last residual.
+The decoder receives q_D of the last layer D. The error of a coarse layer is added to the residual of the finer ones,
+and the errors telescope: q_l - z = (e(t_l) - z_l) / n, with n the number of tokens averaged. So the average at a
+position with tokens in n layers is n times as close to z as its last token is to the last residual.
 
-The authors' release divides by the final n at every layer, and takes the mean of the commitment over all positions of
-the grid; ``compat="released"`` does so too. The last average and all indices are the same. Its semantic loss, which
-sums over positions in the denominator only, is not offered: it is no distribution.
+The authors' released code divides by the final n at every layer, and averages the commitment loss over all positions of
+the grid; ``compat="released"`` does so too. The last average and all indices are the same. The released semantic loss,
+which sums over positions in the denominator only, is not offered, since it is not the likelihood of a distribution.
 """
 
 from __future__ import annotations
@@ -34,14 +34,25 @@ RATIO = 4
 
 
 class Quantised(NamedTuple):
-    """A batch of B latents (C, H, W) as tokens; layer l has the rows and columns ``positions(D)[l]``, h_l x w_l.
+    """Batch of B latents (C, H, W), quantised to D layers of tokens.
 
-    embedding: (B, C, H, W) the last average, through which gradients pass straight to the latents.
-    indices: one (B, h_l, w_l) int64 a layer. averages: one (B, C, h_l, w_l) a layer, constants.
-    commitment: (D,) mean over a layer's positions and channels of (z - q_l)^2; its gradient goes to the latents only,
-    and its sum is the beta term of LEDA's Eq. 2.
-    semantic: LEDA's Eq. 1, a scalar, or None without candidate pools.
-    codebook: (D,) the numbers of ``commitment`` with the gradient to the codebook only; None for a frozen one.
+    Layer l has tokens at the rows and columns ``positions(D)[l]``, h_l x w_l of them.
+
+    Attributes
+    ----------
+    embedding : (B, C, H, W)
+        Running average of the last layer. Its gradient passes straight to the latents.
+    indices : one (B, h_l, w_l) int64 a layer
+        Numbers of the tokens.
+    averages : one (B, C, h_l, w_l) a layer
+        Running averages of the layers, without gradient.
+    commitment : (D,)
+        Mean over a layer's positions and channels of (z - q_l)^2, with a gradient to the latents only. Its sum is the
+        beta term of LEDA's Eq. 2.
+    semantic : scalar or None
+        Semantic loss, LEDA's Eq. 1; None without candidate pools.
+    codebook : (D,) or None
+        The values of ``commitment``, with a gradient to the codebook only; None for a frozen codebook.
     """
 
     embedding: Tensor
@@ -53,28 +64,47 @@ class Quantised(NamedTuple):
 
 
 def positions(layers: int) -> list[slice]:
-    """Rows (and columns) of each layer, coarsest first: on 32 x 32 from 7 by 16, from 3 by 4, all.
+    """Return the rows of the latents at which each layer has tokens, coarsest layer first; columns are the same.
 
-    Above the full grid lies every fourth row from the fourth; above that, every fourth of those from the second.
-    Raises InvalidSetting for fewer than one layer.
+    The last layer has all rows, the one before it every fourth row from the fourth on, and each coarser layer every
+    fourth of those rows from the second on. For 3 layers on 32 x 32 latents, these are every 16th row from row 7, every
+    4th row from row 3 (both counted from 0), and all rows. Raises InvalidSetting for fewer than one layer.
     """
     if layers < 1:
         raise InvalidSetting(f"a pyramid of {layers} layers: it needs at least 1, which is plain vector quantisation")
     first, step, parts = 0, 1, [slice(0, None, 1)]
-    for above in range(layers - 1):
-        first += step * (1 if above else RATIO - 1)
+    for coarser in range(layers - 1):
+        first += step * (1 if coarser else RATIO - 1)
         step *= RATIO
         parts.insert(0, slice(first, None, step))
     return parts
 
 
 class PyramidQuantiser(nn.Module):
-    """Quantises latents against ``codebook`` (V, C), which is copied and kept as float32.
+    """Vector quantiser of latents (B, C, H, W) to a pyramid of tokens; see the module for the equations.
 
-    Frozen, it is a buffer: no optimiser can find it, and no gradient is made for it. ``learned=True`` makes it a
-    parameter, moved by the ``codebook`` loss alone; with one layer that is the quantiser of a plain VQGAN (LEDA,
-    Table 4). compat: of ``COMPAT``. Raises InvalidSetting for another one, and for a codebook that is no table of
-    finite numbers.
+    Parameters
+    ----------
+    codebook : Tensor
+        (V, C) embeddings of the tokens, copied and kept as float32. A frozen codebook is a buffer, which no optimiser
+        finds and which has no gradient.
+    layers : int
+        Layers of the pyramid.
+    learned : bool
+        Make the codebook a parameter, trained by the ``codebook`` loss alone. With one layer this is the quantiser of
+        a plain VQGAN (LEDA, Table 4).
+    compat : str
+        'paper', or 'released' for the averages and the commitment loss of the authors' code.
+
+    Raises
+    ------
+    InvalidSetting
+        For another ``compat``, and for a codebook that is not a table of finite numbers.
+
+    References
+    ----------
+    Z. Chen et al., Low-dose CT Denoising with Language-engaged Dual-space Alignment, arXiv 2403.06128, 2024 (LEDA).
+    L. Yu et al., SPAE: Semantic Pyramid AutoEncoder for Multimodal Generation with Frozen LLMs, NeurIPS 2023.
     """
 
     codebook: Tensor
@@ -95,28 +125,30 @@ class PyramidQuantiser(nn.Module):
         if learned:
             self.codebook = nn.Parameter(table)
         else:
-            # Given by the vocabulary, so neither state nor weights: a checkpoint holds what training can move.
+            # Not persistent: the vocabulary determines it, and a checkpoint only holds what training can change.
             self.register_buffer("codebook", table, persistent=False)
 
     @property
     def smallest(self) -> int:
-        """Rows and columns of the smallest latent in which every layer has a position."""
+        """Rows and columns of the smallest latents at which every layer has a token."""
         return int(self.parts[0].start) + 1
 
     def forward(self, latents: Tensor, pools: Pools | None = None) -> Quantised:
-        """latents: (B, C, H, W); works in float32 also under autocast, the result is float32.
+        """Quantise latents (B, C, H, W), in float32 also under autocast.
 
-        pools: candidate tokens ``pools[image][layer]``; with them Eq. 1 is computed: the mean over a pool's candidates,
-        then over the layer's positions and the images, then over the layers, as its three expectations are nested; so
-        4 coarse tokens weigh as much as 1024 fine ones. It can be differentiated once.
+        pools: candidate tokens ``pools[image][layer]``, for which the semantic loss (Eq. 1) is computed. It is the mean
+        over the candidates of a pool, then over the layer's positions and the images, then over the layers, in the
+        order of the three nested expectations of Eq. 1; so 4 coarse tokens weigh as much as 1024 fine ones. The loss
+        can be differentiated once.
+
         Raises InvalidSetting for another number of channels, latents smaller than ``smallest``, NaN, or pools that do
         not fit.
         """
-        self._check(latents, pools)
+        self._check_inputs(latents, pools)
         with torch.autocast(latents.device.type, enabled=False):
-            return self._quantised(latents.to(self.codebook.dtype), pools)
+            return self._quantise(latents.to(self.codebook.dtype), pools)
 
-    def _check(self, latents: Tensor, pools: Pools | None) -> None:
+    def _check_inputs(self, latents: Tensor, pools: Pools | None) -> None:
         words, width = self.codebook.shape
         if self.codebook.dtype not in (torch.float32, torch.float64):
             raise InvalidSetting(f"a codebook in {self.codebook.dtype}: keep it in float32 and use autocast instead")
@@ -132,7 +164,7 @@ class PyramidQuantiser(nn.Module):
         if pools is not None:
             check_pools(pools, len(latents), len(self.parts), words)
 
-    def _quantised(self, z: Tensor, pools: Pools | None) -> Quantised:
+    def _quantise(self, z: Tensor, pools: Pools | None) -> Quantised:
         table = self.codebook.detach()
         squares = squared_lengths(table)
         total = torch.zeros_like(z)
@@ -141,34 +173,34 @@ class PyramidQuantiser(nn.Module):
             final[part, part] += 1
         indices, averages, semantic = [], [], []
         for layer, part in enumerate(self.parts):
-            here = (..., part, part)
-            number = count[here] + 1
-            residual = number * z[here] - total[here]
+            at = (..., part, part)  # the positions of this layer
+            number = count[at] + 1
+            residual = number * z[at] - total[at]
             points = residual.movedim(1, -1).flatten(0, 2)
-            wanted = pools is not None
-            found = nearest(points, table, squares, softmax=wanted, expectation=wanted and points.requires_grad)
+            with_loss = pools is not None
+            closest = nearest(points, table, squares, softmax=with_loss, expectation=with_loss and points.requires_grad)
             if pools is not None:
                 moments = pool_moments([per_layer[layer] for per_layer in pools], table, squares)
-                semantic.append(semantic_loss(points, found, moments))
-            index = found.token.view(len(z), *residual.shape[2:])
-            total[here] += functional.embedding(index, self.codebook).movedim(-1, 1)
-            count[here] = number
+                semantic.append(semantic_loss(points, closest, moments))
+            index = closest.token.view(len(z), *residual.shape[2:])
+            total[at] += functional.embedding(index, self.codebook).movedim(-1, 1)
+            count[at] = number
             indices.append(index)
-            averages.append(total[here] / (final[here] if self.released else number))
-        seen = [z[..., part, part] for part in self.parts]
-        fixed = tuple(average.detach() for average in averages)
+            averages.append(total[at] / (final[at] if self.released else number))
+        layer_latents = [z[..., part, part] for part in self.parts]
+        detached = tuple(average.detach() for average in averages)
         return Quantised(
-            # Adding what is exactly zero keeps the value an average of tokens to the last bit.
-            embedding=fixed[-1] + (z - z.detach()),
+            # Straight-through gradient: the added term is exactly zero, so the value stays an average of tokens.
+            embedding=detached[-1] + (z - z.detach()),
             indices=tuple(indices),
-            averages=fixed,
-            commitment=_mean_squares(seen, fixed) * (self._shares(z) if self.released else 1.0),
+            averages=detached,
+            commitment=_mean_squares(layer_latents, detached) * (self._position_shares(z) if self.released else 1.0),
             semantic=torch.stack(semantic).mean() if semantic else None,
-            codebook=_mean_squares([part.detach() for part in seen], averages) if self.learned else None,
+            codebook=_mean_squares([part.detach() for part in layer_latents], averages) if self.learned else None,
         )
 
-    def _shares(self, z: Tensor) -> Tensor:
-        """(D,) of the positions of (B, C, H, W) that each layer has."""
+    def _position_shares(self, z: Tensor) -> Tensor:
+        """Return (D,) the share of the positions of z (B, C, H, W) at which each layer has tokens."""
         return torch.stack([torch.tensor(z[..., part, part].numel() / z.numel()) for part in self.parts]).to(z)
 
 

@@ -10,10 +10,27 @@ from lowdose.network_spec import register_network
 
 @register_network("red_cnn")
 class REDCNN(nn.Module):
-    """Five 5x5 convolutions and five 5x5 transposed ones, none padded, with three additive shortcuts.
+    """RED-CNN: five 5x5 convolutions, then five 5x5 transposed convolutions with three additive skip connections.
 
-    (B, 1, H, W) -> (B, 1, H, W) for H, W >= 21; the last ReLU needs units in which HU of interest are >= 0.
-    1,848,865 parameters at the paper's 96 channels.
+    (B, 1, H, W) -> (B, 1, H, W) for H, W >= 21. No layer is padded. One of the skip connections adds the input itself.
+    The last layer is a ReLU, so the network needs units in which the HU of interest are >= 0.
+
+    Parameters
+    ----------
+    channels : int
+        Width of every layer. The paper uses 96, which gives 1,848,865 parameters.
+
+    Attributes
+    ----------
+    multiple : int
+        Both sides of an image must be multiples of this.
+    smallest : int
+        Pixels a side of the smallest image.
+
+    References
+    ----------
+    H. Chen, Y. Zhang, M. K. Kalra, F. Lin, Y. Chen, P. Liao, J. Zhou, G. Wang, Low-Dose CT With a Residual
+    Encoder-Decoder Convolutional Neural Network, IEEE TMI 2017.
     """
 
     multiple = 1
@@ -26,17 +43,18 @@ class REDCNN(nn.Module):
         self.decode = nn.ModuleList([nn.ConvTranspose2d(c, 1 if i == 4 else c, 5) for i in range(5)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the denoised image (B, 1, H, W). Raises ValueError for images below 21 pixels a side."""
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(f"RED-CNN needs images of at least {self.smallest} pixels a side, got {tuple(x.shape)}")
-        kept = [x]
+        skips = [x]
         h = x
         for i, conv in enumerate(self.encode):
             h = torch.relu(conv(h))
             if i in (1, 3):
-                kept.append(h)
+                skips.append(h)
         for i, deconv in enumerate(self.decode):
             h = deconv(h)
             if i in (0, 2, 4):
-                h = h + kept.pop()
+                h = h + skips.pop()
             h = torch.relu(h)
         return h

@@ -1,4 +1,7 @@
-"""The semantic loss of a token pyramid (SPAE; LEDA, Eq. 1): latents are drawn to words that describe the image."""
+"""The semantic loss of a token pyramid (SPAE, Yu et al. 2023; LEDA, Chen et al. 2024, Eq. 1).
+
+It pulls latents towards words that describe the image.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,20 @@ from lowdose.errors import InvalidSetting
 from lowdose.networks.nearest_token import Nearest, squared_lengths
 
 Pools = Sequence[Sequence[Tensor]]
-"""Candidate tokens, ``pools[image][layer]``: one-dimensional tensors of token numbers, of any length but zero."""
+"""Candidate tokens, ``pools[image][layer]``: one-dimensional, non-empty tensors of token numbers."""
 
 
 class PoolMoments(NamedTuple):
-    """All that the loss takes from a layer's pools: the mean over candidates of |z - e|^2 is |z - mean|^2 + spread.
+    """Mean and spread of the candidate tokens of a layer, one pool for each of B images.
 
-    mean: (B, C) mean token of each image's pool; spread: (B,) mean squared distance of its tokens from that.
+    The loss needs nothing else of the pools: the mean over candidates e of |z - e|^2 is |z - mean|^2 + spread.
+
+    Attributes
+    ----------
+    mean : (B, C)
+        Mean embedding of the tokens of each pool.
+    spread : (B,)
+        Mean squared distance of the tokens of each pool from their mean.
     """
 
     mean: Tensor
@@ -27,7 +37,7 @@ class PoolMoments(NamedTuple):
 
 
 def check_pools(pools: Pools, images: int, layers: int, words: int) -> None:
-    """Raises InvalidSetting unless there is a pool of existing tokens for each image and layer."""
+    """Check that there is a pool of existing tokens for each image and layer. Raises InvalidSetting otherwise."""
     if len(pools) != images:
         raise InvalidSetting(f"candidate pools of {len(pools)} images for a batch of {images}: give one list an image")
     for image, per_layer in enumerate(pools):
@@ -39,56 +49,64 @@ def check_pools(pools: Pools, images: int, layers: int, words: int) -> None:
                 raise InvalidSetting(f"{place} is {tuple(pool.shape)} {pool.dtype}: give a list of token numbers")
             if not len(pool):
                 raise InvalidSetting(f"{place} is empty: lower that layer's threshold so that a token is left")
-            least, most = int(pool.min()), int(pool.max())
-            if least < 0 or most >= words:
+            lowest, highest = int(pool.min()), int(pool.max())
+            if lowest < 0 or highest >= words:
                 raise InvalidSetting(
-                    f"{place} names token {least if least < 0 else most}, the codebook has 0 to {words - 1}: "
+                    f"{place} names token {lowest if lowest < 0 else highest}, the codebook has 0 to {words - 1}: "
                     "make the pools with the vocabulary of this codebook"
                 )
 
 
 @torch.no_grad()
 def pool_moments(pools: Sequence[Tensor], table: Tensor, squares: Tensor) -> PoolMoments:
-    """Of one layer's pools, one an image; no token is copied out of ``table`` (V, C), of squared lengths (V,)."""
+    """Compute the moments of the pools of one layer, one pool an image.
+
+    table: (V, C) embeddings of all tokens, of which no rows are copied; squares: (V,) their squared lengths.
+    """
     ends = torch.tensor([0, *(len(pool) for pool in pools)]).cumsum(0)
     token = torch.cat([pool.to(table.device, torch.int64) for pool in pools])
     starts = ends[:-1].to(table.device)
     mean = functional.embedding_bag(token, table, starts, mode="mean")
     square = functional.embedding_bag(token, squares[:, None], starts, mode="mean")[:, 0]
-    # Rounding must not make a spread negative: the loss of a pool of one token would be too.
+    # Rounding must not make a spread negative, as the loss of a pool of one token would then be negative too.
     return PoolMoments(mean, (square - squared_lengths(mean)).clamp(min=0))
 
 
 class _ClosedForm(torch.autograd.Function):
-    """A value together with its gradient, both known already; how the gradient changes is not."""
+    """Function whose value and gradient are both given. It has no second derivative."""
 
     @staticmethod
     def forward(ctx: Any, points: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        """Return ``value``, and keep its gradient with respect to ``points``."""
         ctx.save_for_backward(gradient)
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient with respect to ``points``."""
         if torch.is_grad_enabled():
-            # Taken for a constant, it would drop its part of every second derivative without a word.
+            # The gradient would count as a constant, and second derivatives would silently be wrong.
             raise NotImplementedError("the semantic loss has no second derivative: leave create_graph=True out")
         (gradient,) = ctx.saved_tensors
-        return outer * gradient, None, None
+        return grad_output * gradient, None, None
 
 
 def semantic_loss(points: Tensor, found: Nearest, pools: PoolMoments) -> Tensor:
-    """Mean over one layer's positions and candidates of -log softmax_k(-|z - e_k|^2) at the candidate: a scalar.
+    """Return the semantic loss of one layer, a scalar that is never negative.
 
-    points: (N, C) residuals z_l, image after image, equally many of each; found: their ``nearest`` with softmax, and
-    with expectation where a gradient is wanted. Its gradient with respect to z is 2 (expected token - mean
-    candidate) / N; a second derivative is refused. Tokens are constants. Never negative.
+    It is the mean over the layer's positions and candidates of -log softmax_k(-|z - e_k|^2), taken at the candidate.
+    Its gradient with respect to z is 2 (expected token - mean candidate) / N; tokens have no gradient, and a second
+    derivative raises NotImplementedError.
+
+    points: (N, C) residuals z_l, image after image, the same number for each image; found: result of ``nearest`` for
+    them, with softmax, and with expectation where a gradient is needed; pools: moments of the candidates.
     """
     assert found.log_sum is not None
-    each = len(points) // len(pools.mean)
-    mean, spread = (moment.repeat_interleave(each, 0) for moment in pools)
+    positions_per_image = len(points) // len(pools.mean)
+    mean, spread = (moment.repeat_interleave(positions_per_image, 0) for moment in pools)
     # -log softmax = (|z - c|^2 - least) + log sum exp(least - |z - e_k|^2): large equal parts cancel in float64.
-    apart = (points.detach().double() - mean).square_().sum(1)
-    value = (apart + spread - found.distance + found.log_sum).mean().to(points.dtype)
+    squared_distance = (points.detach().double() - mean).square_().sum(1)
+    value = (squared_distance + spread - found.distance + found.log_sum).mean().to(points.dtype)
     if found.expected is None:
         return value
     result: Tensor = _ClosedForm.apply(points, value, (found.expected - mean) * (2 / len(points)))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A small residual U-Net at half resolution, for CPUs: pixels are folded into channels before anything is computed."""
+"""A small residual U-Net for CPUs that works at half resolution: squares of pixels become channels first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from lowdose.network_spec import register_network
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the second starts at zero, so that a deep network starts shallow."""
+    """Residual block of two 3x3 convolutions, without normalisation: (B, width, H, W) -> (B, width, H, W).
+
+    The weights of the second convolution start at zero, so that every block of a new network is the identity up to a
+    constant.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -19,17 +23,41 @@ class Block(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape, (B, width, H, W)."""
         result: Tensor = x + self.second(functional.relu(self.first(x)))
         return result
 
 
 @register_network("shuffle_unet")
 class ShuffleUNet(nn.Module):
-    """(B, 1, H, W) -> the same; sides multiples of 8. 1,479,796 parameters at width 48.
+    """Shuffle U-Net: residual U-Net on squares of 2x2 pixels, the project's own network for CPUs.
 
-    Squares of 2x2 pixels become four channels (Shi et al., CVPR 2016, backwards; as FFDNet does, Zhang et al., TIP
-    2018), so the widest maps have a quarter of the image's pixels. Three levels of residual blocks (He et al., CVPR
-    2016), joined by strided convolutions and sums. It predicts the noise, zero at first.
+    (B, 1, H, W) -> (B, 1, H, W), H and W multiples of 8. Squares of 2x2 pixels become four channels, the inverse of
+    sub-pixel convolution, as in FFDNet; so the largest feature maps have a quarter of the image's pixels. Three levels
+    of residual blocks follow, joined by strided convolutions and additive skip connections. The network predicts the
+    noise and subtracts it; the prediction of a new network is zero.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first level; the other two have 2 and 3 times as many. The default, 48, gives 1,479,796
+        parameters.
+
+    Attributes
+    ----------
+    multiple : int
+        Both sides of an image must be multiples of this.
+    smallest : int
+        Pixels a side of the smallest image.
+
+    References
+    ----------
+    O. Ronneberger, P. Fischer, T. Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015.
+    W. Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
+    Network, CVPR 2016.
+    K. Zhang, W. Zuo, L. Zhang, FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising, IEEE TIP
+    2018.
+    K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recognition, CVPR 2016.
     """
 
     multiple = 8
@@ -49,6 +77,7 @@ class ShuffleUNet(nn.Module):
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the denoised image (B, 1, H, W). Raises ValueError for sides that are no multiples of 8."""
         if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
             raise ValueError(f"this U-Net needs sides that are multiples of {self.multiple}, got {tuple(x.shape)}")
         h = self.stem(functional.pixel_unshuffle(x, 2))

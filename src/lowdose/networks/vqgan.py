@@ -1,7 +1,9 @@
-"""Encoder and decoder of a VQGAN (Esser et al., CVPR 2021) for CT slices, in three sizes.
+"""Encoder and decoder of a VQGAN for CT slices, in three sizes.
 
-An encoder halves the image after its levels, from fine to coarse; in the middle, at the resolution of the latents,
-stand ResNet and attention blocks; the decoder is its mirror.
+The encoder consists of levels of ResNet blocks, each followed by a downsampling by 2; at the resolution of the latents
+follow ResNet and attention blocks. The decoder mirrors it.
+
+P. Esser, R. Rombach, B. Ommer, Taming Transformers for High-Resolution Image Synthesis, CVPR 2021.
 """
 
 from __future__ import annotations
@@ -20,11 +22,27 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class Size:
-    """widths: of the levels, fine to coarse. middle: of the blocks in the middle. fold: pixels a side that become
-    channels before the first level. halved_last: whether the last level is followed by a halving as the others are.
-    blocks: ResNet blocks a level, in the encoder and in the decoder. attentions: blocks in the middle, besides two of
-    ResNet. groups: of GroupNorm, or 0 for a normalisation of every pixel by itself.
-    placed: whether the encoder is told which positions the coarse layers of the token pyramid take.
+    """Architecture of a VQGAN's encoder and decoder.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Channels of the levels, fine to coarse.
+    middle : int
+        Channels of the blocks at the resolution of the latents.
+    fold : int
+        Squares of fold x fold pixels become channels before the first level.
+    halved_last : bool
+        Whether the last level is followed by a downsampling, as all the others are.
+    blocks : tuple of two int
+        ResNet blocks a level, in the encoder and in the decoder.
+    attentions : int
+        Attention blocks at the resolution of the latents, 1 or 2, besides two ResNet blocks.
+    groups : int
+        Groups of GroupNorm; 0 normalises every pixel by itself (``PixelNorm``).
+    placed : bool
+        Whether the encoder has a learned embedding of the positions at which the coarse layers of the token pyramid
+        have tokens (``Placing``).
     """
 
     widths: tuple[int, ...]
@@ -38,11 +56,11 @@ class Size:
 
     @property
     def stride(self) -> int:
-        """Pixels a side of one latent position."""
+        """Pixels a side that one latent position stands for."""
         return int(self.fold * 2 ** (len(self.widths) - (not self.halved_last)))
 
     def halved(self, level: int) -> bool:
-        """Whether a halving follows this level of the encoder."""
+        """Return whether a downsampling follows this level of the encoder."""
         return self.halved_last or level < len(self.widths) - 1
 
 
@@ -51,27 +69,37 @@ SIZES = {
     "paper": Size(widths=(64, 64, 128, 128), middle=256),
     "released": Size(widths=(64, 64, 128, 128, 256), middle=256, halved_last=False, blocks=(1, 2), attentions=1),
 }
-"""'paper': 6 ResNet and 2 attention blocks each way, as LEDA's section 3.1 says without saying where they stand.
-'released': what the authors' configuration gives, 7 and 1 in the encoder, 12 and 1 in the decoder, since the resolution
-it asks attention at is never reached. 'small': ours, for a CPU; normalising every pixel by itself, a crop of a slice
-has the features of the slice, which statistics of a whole image do not allow. And convolutions see all positions alike:
-told which of them carry the words of a region, it can gather meaning there and keep detail everywhere else."""
+"""Architectures by name.
+
+'paper': 6 ResNet and 2 attention blocks each in encoder and decoder, as stated in LEDA's section 3.1, which does not
+state their places.
+'released': the architecture that the authors' configuration gives, with 7 ResNet blocks and 1 attention block in the
+encoder, 12 and 1 in the decoder, since the resolution at which it requests further attention is never reached.
+'small': the project's own, for CPUs. It normalises every pixel by itself, so that a crop of a slice has the same
+features as the slice, which statistics of a whole image do not allow. Since convolutions treat all positions alike, it
+also has an embedding of the positions that carry the words of a region: there it can gather meaning, and keep detail at
+all others.
+"""
 
 
 class PixelNorm(nn.Module):
-    """Every pixel's channels scaled to a mean square of 1, and by a learned factor a channel."""
+    """Normalisation of each pixel's channels to a mean square of 1, with a learned factor for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        length = x.float().square().mean(1, keepdim=True)
-        return x * (length + EPSILON).rsqrt().to(x.dtype) * self.weight.to(x.dtype)
+        """Return normalised features of the same shape, (B, C, H, W)."""
+        mean_square = x.float().square().mean(1, keepdim=True)
+        return x * (mean_square + EPSILON).rsqrt().to(x.dtype) * self.weight.to(x.dtype)
 
 
 class Placing(nn.Module):
-    """Adds a learned vector to every position by how many layers of the pyramid have a token there."""
+    """Embedding of the latent positions by the layers of the token pyramid that have a token there.
+
+    A learned vector for each layer is added at all positions of that layer.
+    """
 
     def __init__(self, channels: int, layers: int) -> None:
         super().__init__()
@@ -79,6 +107,7 @@ class Placing(nn.Module):
         self.vectors = nn.Parameter(torch.zeros(layers, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features with the embedding added, of the same shape, (B, C, H, W)."""
         added = torch.zeros_like(x[:1])
         for part, vector in zip(self.parts, self.vectors, strict=True):
             added[..., part, part] += vector.to(x.dtype)[:, None, None]
@@ -89,12 +118,15 @@ def _norm(channels: int, groups: int) -> nn.Module:
     return nn.GroupNorm(groups, channels, eps=EPSILON) if groups else PixelNorm(channels)
 
 
-def _conv(inside: int, outside: int, side: int = 3) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, side, padding=side // 2)
+def _conv(in_channels: int, out_channels: int, side: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, side, padding=side // 2)
 
 
 class ResNetBlock(nn.Module):
-    """Twice normalise, SiLU, 3x3; plus the input, through a 1x1 where the width changes."""
+    """Residual block: twice normalisation, SiLU and a 3x3 convolution; (B, inside, H, W) -> (B, outside, H, W).
+
+    The input is added to the result, through a 1x1 convolution where the number of channels changes.
+    """
 
     def __init__(self, inside: int, outside: int, groups: int) -> None:
         super().__init__()
@@ -103,6 +135,7 @@ class ResNetBlock(nn.Module):
         self.shortcut = nn.Identity() if inside == outside else _conv(inside, outside, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, outside, H, W)."""
         h = self.first(functional.silu(self.first_norm(x)))
         h = self.second(functional.silu(self.second_norm(h)))
         result: Tensor = self.shortcut(x) + h
@@ -110,7 +143,7 @@ class ResNetBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention of one head between all positions, plus the input."""
+    """Self-attention between all positions, with one head and a residual connection: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -119,63 +152,69 @@ class AttentionBlock(nn.Module):
         self.project = _conv(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape, (B, C, H, W)."""
         b, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
-        seen = functional.scaled_dot_product_attention(q, k, v)
-        result: Tensor = x + self.project(seen.transpose(1, 2).reshape(b, c, h, w))
+        attended = functional.scaled_dot_product_attention(q, k, v)
+        result: Tensor = x + self.project(attended.transpose(1, 2).reshape(b, c, h, w))
         return result
 
 
 class Halving(nn.Module):
-    """3x3 at every second pixel; padded at the far edges only, so that an even side is halved exactly."""
+    """Downsampling by 2 with a strided 3x3 convolution: (B, C, H, W) -> (B, C, H/2, W/2).
+
+    The image is padded at the lower and right edges only, so that an even side is halved exactly.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features at half the resolution, (B, C, H/2, W/2)."""
         result: Tensor = self.conv(functional.pad(x, (0, 1, 0, 1)))
         return result
 
 
-def _doubling(channels: int) -> nn.Sequential:
+def _upsampling(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Upsample(scale_factor=2.0, mode="nearest"), _conv(channels, channels))
 
 
-def _middle(inside: int, size: Size) -> list[nn.Module]:
+def _latent_blocks(in_channels: int, size: Size) -> list[nn.Module]:
+    """Return the ResNet and attention blocks at the resolution of the latents."""
     middle, groups = size.middle, size.groups
-    blocks: list[nn.Module] = [ResNetBlock(inside, middle, groups), AttentionBlock(middle, groups)]
+    blocks: list[nn.Module] = [ResNetBlock(in_channels, middle, groups), AttentionBlock(middle, groups)]
     blocks.append(ResNetBlock(middle, middle, groups))
     return blocks + [AttentionBlock(middle, groups)] * (size.attentions > 1)
 
 
-def _level(inside: int, width: int, count: int, groups: int) -> list[nn.Module]:
-    return [ResNetBlock(a, b, groups) for a, b in pairwise([inside] + [width] * count)]
+def _level_blocks(in_channels: int, width: int, count: int, groups: int) -> list[nn.Module]:
+    return [ResNetBlock(a, b, groups) for a, b in pairwise([in_channels] + [width] * count)]
 
 
 def encoder(size: Size, layers: int) -> nn.Sequential:
-    """(B, 1, H, W), sides multiples of ``size.stride`` -> (B, size.middle, H / stride, W / stride).
+    """Build the encoder: (B, 1, H, W) -> (B, size.middle, H / stride, W / stride).
 
-    layers: of the token pyramid.
+    H and W are multiples of ``size.stride``. layers: layers of the token pyramid, for ``Placing``.
     """
     width = size.widths[0]
     parts: list[nn.Module] = [nn.PixelUnshuffle(size.fold), _conv(size.fold**2, width)]
-    for level, wanted in enumerate(size.widths):
-        parts += _level(width, wanted, size.blocks[0], size.groups)
-        parts += [Halving(wanted)] * size.halved(level)
-        width = wanted
+    for level, level_width in enumerate(size.widths):
+        parts += _level_blocks(width, level_width, size.blocks[0], size.groups)
+        parts += [Halving(level_width)] * size.halved(level)
+        width = level_width
     parts += [Placing(width, layers)] * size.placed
-    parts += [*_middle(width, size), _norm(size.middle, size.groups), nn.SiLU(), _conv(size.middle, size.middle)]
+    parts += [*_latent_blocks(width, size), _norm(size.middle, size.groups), nn.SiLU(), _conv(size.middle, size.middle)]
     return nn.Sequential(*parts)
 
 
 def decoder(size: Size) -> nn.Sequential:
-    """The way back: (B, size.middle, h, w) -> (B, 1, h stride, w stride)."""
+    """Build the decoder, a mirror of the encoder: (B, size.middle, h, w) -> (B, 1, h * stride, w * stride)."""
     width = size.middle
-    parts: list[nn.Module] = [_conv(width, width), *_middle(width, size)]
-    for level, wanted in reversed(list(enumerate(size.widths))):
-        parts += [_doubling(width)] * size.halved(level)
-        parts += _level(width, wanted, size.blocks[1], size.groups)
-        width = wanted
+    parts: list[nn.Module] = [_conv(width, width), *_latent_blocks(width, size)]
+    for level, level_width in reversed(list(enumerate(size.widths))):
+        parts += [_upsampling(width)] * size.halved(level)
+        parts += _level_blocks(width, level_width, size.blocks[1], size.groups)
+        width = level_width
     parts += [_norm(width, size.groups), nn.SiLU(), _conv(width, size.fold**2), nn.PixelShuffle(size.fold)]
     return nn.Sequential(*parts)

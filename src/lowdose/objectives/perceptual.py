@@ -1,4 +1,4 @@
-"""The perceptual loss (Johnson et al., ECCV 2016): images are compared by what a frozen network sees in them."""
+"""Perceptual loss: images are compared by the feature maps of a frozen network (Johnson et al., ECCV 2016)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,41 @@ from lowdose.objectives.base import Objective
 
 
 class Perceptual(Objective):
-    """Mean over the layers of ``features`` of the squared difference of their maps, as a share of the target's mean
-    square; the term 'perceptual'.
+    """Mean over feature layers of the squared difference of the maps, relative to the target's mean square.
 
-    Johnson et al. divide each layer by its size only. Here a layer of large numbers counts as one of small ones does,
-    so that a weight means the same for every network and for any number of layers. source: says which features, for
-    ``fingerprint``.
+    Johnson et al. divide the squared difference of each layer by the size of the layer only. Here it is also divided by
+    the mean square of the target's maps. A layer of large values then counts as much as one of small values, and a
+    weight means the same for every network and any number of layers.
+
+    Parameters
+    ----------
+    features : FrozenFeatures
+        Frozen feature network, for example ``lowdose.networks.features.registry.load_features("anatomy")``. Gradients
+        reach the prediction, never the weights of this network.
+    source : str
+        Identifies the features in ``fingerprint``, for example by name and hash.
+
+    Attributes
+    ----------
+    smallest : int
+        Smallest height and width, in pixels, that the feature network accepts.
+
+    References
+    ----------
+    Johnson, Alahi and Fei-Fei, "Perceptual losses for real-time style transfer and super-resolution", ECCV 2016, Eq. 2
+    (feature reconstruction loss).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.networks.features.registry import load_features
+    >>> from lowdose.objectives import MSE, Perceptual
+    >>> objective = MSE() + 0.1 * Perceptual(load_features("anatomy-random"))
+    >>> target = torch.rand(1, 1, 32, 32)
+    >>> list(objective.terms(0.9 * target, target))
+    ['mse', 'perceptual']
+    >>> float(objective(target, target))
+    0.0
     """
 
     def __init__(self, features: FrozenFeatures, source: str = "") -> None:
@@ -28,17 +57,42 @@ class Perceptual(Objective):
         self.smallest = features.smallest
 
     def terms(self, pred: Tensor, target: Tensor) -> Mapping[str, Tensor]:
-        """(B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE``. ValueError for images below ``smallest``."""
-        seen = self.features(pred)
+        """Return the mean relative error over the feature layers as the term 'perceptual'.
+
+        Parameters
+        ----------
+        pred : Tensor
+            Prediction, (B, 1, H, W), with [-1000, 2000] HU as [0, 1].
+        target : Tensor
+            Target, of the same shape and unit.
+
+        Returns
+        -------
+        Mapping[str, Tensor]
+            The scalar 'perceptual'.
+
+        Raises
+        ------
+        ValueError
+            If the images are smaller than ``smallest``.
+        """
+        pred_maps = self.features(pred)
         with torch.no_grad():
-            wanted = self.features(target)
-        # Autocast computes this error in float32, also from maps in half precision.
-        layers = [_relative(seen[name].float(), wanted[name].float()) for name in wanted]
-        return {"perceptual": torch.stack(layers).mean()}
+            target_maps = self.features(target)
+        # In float32 even if autocast gave maps in half precision.
+        errors = [_relative_error(pred_maps[name].float(), target_maps[name].float()) for name in target_maps]
+        return {"perceptual": torch.stack(errors).mean()}
 
     def fingerprint(self) -> Mapping[str, object]:
+        """Return the source of the features.
+
+        Returns
+        -------
+        Mapping[str, object]
+            ``source`` under the name 'features'.
+        """
         return {"features": self.source}
 
 
-def _relative(seen: Tensor, wanted: Tensor) -> Tensor:
-    return functional.mse_loss(seen, wanted) / wanted.square().mean().clamp(min=torch.finfo(wanted.dtype).tiny)
+def _relative_error(pred: Tensor, target: Tensor) -> Tensor:
+    return functional.mse_loss(pred, target) / target.square().mean().clamp(min=torch.finfo(target.dtype).tiny)

@@ -1,4 +1,4 @@
-"""Objectives that compare pixel by pixel."""
+"""Objectives that compare images pixel by pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,36 @@ from lowdose.objectives.base import Objective
 
 
 class MSE(Objective):
-    """Mean squared error over all pixels of the batch."""
+    """Mean squared error over all pixels of the batch.
+
+    In the unit of objectives 3000 HU are 1, so a root mean square error of 30 HU is an MSE of 1e-4.
+
+    References
+    ----------
+    Chen et al., "Low-dose CT with a residual encoder-decoder convolutional neural network" (RED-CNN), IEEE
+    Transactions on Medical Imaging 36(12), 2017: trained with this loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives import MSE
+    >>> float(MSE()(torch.full((1, 1, 8, 8), 0.5), torch.zeros(1, 1, 8, 8)))
+    0.25
+    """
 
     def terms(self, pred: Tensor, target: Tensor) -> Mapping[str, Tensor]:
+        """Return the mean squared error as the term 'mse'.
+
+        Parameters
+        ----------
+        pred : Tensor
+            Prediction, (B, 1, H, W), with [-1000, 2000] HU as [0, 1].
+        target : Tensor
+            Target, of the same shape and unit.
+
+        Returns
+        -------
+        Mapping[str, Tensor]
+            The scalar 'mse'.
+        """
         return {"mse": functional.mse_loss(pred, target)}

@@ -1,4 +1,4 @@
-"""One patient's build: what is drawn from the seed, and where a point of the reference body lies in this one."""
+"""Build of a patient, drawn from a seed, and the mapping from the reference body to the body of that patient."""
 
 from __future__ import annotations
 
@@ -13,13 +13,37 @@ from lowdose.phantom.drawing.shapes import Ball, Loft, Tube, tube
 
 Level = tuple[float, Sequence[tuple[float, float]]]
 
-LARGEST_GROWTH = 0.3
-"""SD of an organ's size, as a share: twice that below the mean it would be gone."""
+MAX_SIZE_SD = 0.3
+"""Largest relative SD of the size of an organ: with more, an organ two SDs below the mean could vanish."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """Of one patient. Sizes are relative to the reference; fat: subcutaneous, visceral: 0 lean to 1 obese."""
+    """Traits of one patient.
+
+    Attributes
+    ----------
+    sex : "female" or "male"
+        Sex.
+    age : years
+        Age.
+    size : (x, y, z), relative
+        Size relative to the reference body.
+    fat : relative
+        Amount of subcutaneous fat.
+    visceral : 0 (lean) to about 1 (obese)
+        Amount of visceral fat.
+    muscle : relative
+        Muscle mass.
+    marrow : HU
+        HU of spongy bone.
+    arms : "raised" or "down"
+        Position of the arms.
+    roll : radians
+        Rotation about the long axis.
+    centre : (x, y), mm
+        Position of the body in the image.
+    """
 
     sex: str
     age: float
@@ -34,6 +58,7 @@ class Build:
 
     @staticmethod
     def draw(seed: int) -> Build:
+        """Draw the build of the patient with this seed."""
         rng = np.random.default_rng((seed, 1))
         sex = str(rng.choice(["female", "male"]))
         age = float(rng.uniform(25, 88))
@@ -58,10 +83,24 @@ class Build:
 
 @dataclass(frozen=True)
 class BodyCoordinates:
-    """Places shapes of the reference body in the patient. Reference mm: x to the left, y to the back, z above L1.
+    """Mapping from the reference body to one patient, which places shapes in the patient.
 
-    shift, grow and about: the change of position (mm) and size of the organ being made, see ``vary``. variety: by how
-    much more organs differ between patients than they do in most people.
+    Coordinates of the reference body are in mm: x to the left, y to the back, z above the top of L1.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the patient.
+    build : Build
+        Traits of the patient.
+    shift : (x, y, z), mm
+        Displacement of the current organ, see ``vary``.
+    grow : (x, y, z), relative
+        Change of its size.
+    about : (x, y, z), mm
+        Point around which its size changes.
+    variety : relative
+        Factor on how much organs differ between patients.
     """
 
     seed: int
@@ -72,26 +111,30 @@ class BodyCoordinates:
     variety: float = 1.0
 
     def rng(self, key: str) -> np.random.Generator:
-        """Random numbers of their own for each organ: adding one changes no other."""
+        """Return an independent random generator for each key, so that adding an organ changes no other."""
         return np.random.default_rng((self.seed, zlib.crc32(key.encode())))
 
     def vary(
         self, key: str, about: tuple[float, float, float], shift: float = 3.0, grow: float = 0.06
     ) -> BodyCoordinates:
-        """A frame that moves and scales what it makes around ``about`` by random amounts of these SDs (mm, share)."""
+        """Return coordinates that displace and scale an organ at random.
+
+        ``about`` is the point around which it is scaled, ``shift`` the SD of the displacement in mm, ``grow`` the
+        relative SD of the size. The amounts depend on the seed and on ``key``.
+        """
         rng = self.rng(key)
-        shift, grow = self.variety * shift, min(self.variety * grow, LARGEST_GROWTH)
-        moved = np.clip(rng.normal(0, shift, 3), -2 * shift, 2 * shift)
-        scaled = np.clip(rng.normal(1, grow / 2, 3) * rng.normal(1, grow), 1 - 2.2 * grow, 1 + 2.2 * grow)
-        return replace(self, about=about, shift=tuple(moved.tolist()), grow=tuple(scaled.tolist()))
+        shift, grow = self.variety * shift, min(self.variety * grow, MAX_SIZE_SD)
+        displacement = np.clip(rng.normal(0, shift, 3), -2 * shift, 2 * shift)
+        scaling = np.clip(rng.normal(1, grow / 2, 3) * rng.normal(1, grow), 1 - 2.2 * grow, 1 + 2.2 * grow)
+        return replace(self, about=about, shift=tuple(displacement.tolist()), grow=tuple(scaling.tolist()))
 
     @property
     def scale(self) -> float:
-        """Mean size in the plane, for radii."""
+        """Mean size in the axial plane, by which radii are scaled."""
         return float(np.sqrt(self.build.size[0] * self.build.size[1]))
 
     def place(self, points: Points) -> Points:
-        """Reference (..., 3) mm -> patient (..., 3) mm."""
+        """Map points (..., 3) in mm from the reference body to the patient."""
         about = np.asarray(self.about)
         p = about + (np.asarray(points, float) - about) * self.grow + self.shift
         x, y, z = p[..., 0], p[..., 1], p[..., 2]
@@ -105,7 +148,10 @@ class BodyCoordinates:
         self, levels: Sequence[Level], *, side: int = 1, half: bool = False, cap: tuple[float, float] = (1.0, 1.0),
         blend: float = 0.0, reach: float = 12.0,
     ) -> Loft:  # fmt: skip
-        """A loft through contours of the left side (side 1) or their mirror image (-1); half: closed by mirroring."""
+        """Place a loft through contours of the left side (side 1) or their mirror image (-1).
+
+        With ``half`` each contour is one half, completed by its own mirror image.
+        """
         rings = []
         for z, ring in levels:
             points = np.array([(x * side, y, z) for x, y in ring], float)
@@ -120,7 +166,7 @@ class BodyCoordinates:
     def tube(
         self, nodes: Sequence[Sequence[float]], *, side: int = 1, blend: float = 0.0, flat: float = 1.0, step: int = 4,
     ) -> Tube:  # fmt: skip
-        """A tube through nodes (x, y, z, radius) of the left side (side 1) or their mirror image (-1)."""
+        """Place a tube through nodes (x, y, z, radius) in mm of the left side (side 1) or their mirror image (-1)."""
         path = np.asarray(nodes, float) * (side, 1.0, 1.0, 1.0)
         radius = path[:, 3:] * self.scale * float(np.mean(self.grow))
         return tube(np.concatenate([self.place(path[:, :3]), radius], axis=1), blend=blend, flat=flat, step=step)
@@ -129,7 +175,7 @@ class BodyCoordinates:
         self, centre: tuple[float, float, float], half: tuple[float, float, float], *,
         angles: tuple[float, float, float] = (0.0, 0.0, 0.0), side: int = 1, blend: float = 0.0,
     ) -> Ball:  # fmt: skip
-        """An ellipsoid of the left side (side 1) or its mirror image (-1)."""
+        """Place an ellipsoid of the left side (side 1) or its mirror image (-1); sizes in mm, angles in degrees."""
         x, y, z = self.place(np.array([centre[0] * side, centre[1], centre[2]])).tolist()
         a, b, c = (h * s * g for h, s, g in zip(half, self.build.size, self.grow, strict=True))
         return Ball((x, y, z), (a, b, c), (angles[0] * side, angles[1], angles[2] * side), blend)

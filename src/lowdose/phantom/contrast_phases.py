@@ -1,4 +1,4 @@
-"""HU of blood and organs without contrast and in the usual phases after it."""
+"""HU of blood and organs without contrast medium and in the usual contrast phases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from lowdose.errors import InvalidSetting
 
 PHASES = ("none", "arterial", "portal_venous", "delayed")
+"""Contrast phases, in the order of the values in ``_HU``."""
 
 _HU: dict[str, tuple[float, float, float, float]] = {
     "aorta": (42, 320, 160, 115),
@@ -37,15 +38,17 @@ _HU: dict[str, tuple[float, float, float, float]] = {
 
 
 def enhancement(phase: str, rng: np.random.Generator | None = None) -> dict[str, float]:
-    """HU of each enhancing tissue in one of ``PHASES``; with ``rng``, of one patient: more or less contrast than usual.
+    """Return the HU of each enhancing tissue in one of ``PHASES``.
 
-    Values of adult body CT at 120 kVp, checked against the scans of the tests. Raises InvalidSetting for another name.
+    With ``rng`` the values are those of one random patient, who takes up more or less contrast medium than usual. The
+    values are those of adult body CT at 120 kVp, checked against the scans of the tests. Raises InvalidSetting for an
+    unknown phase.
     """
     if phase not in PHASES:
         raise InvalidSetting(f"phase {phase!r}: one of {', '.join(PHASES)}")
-    at = PHASES.index(phase)
+    column = PHASES.index(phase)
     if rng is None:
-        return {tissue: values[at] for tissue, values in _HU.items()}
+        return {tissue: values[column] for tissue, values in _HU.items()}
     uptake = float(np.clip(rng.normal(1.0, 0.12), 0.75, 1.3))
-    plain = {tissue: values[0] + float(np.clip(rng.normal(0, 2.5), -5, 5)) for tissue, values in _HU.items()}
-    return {tissue: hu + uptake * (_HU[tissue][at] - _HU[tissue][0]) for tissue, hu in plain.items()}
+    unenhanced = {tissue: values[0] + float(np.clip(rng.normal(0, 2.5), -5, 5)) for tissue, values in _HU.items()}
+    return {tissue: hu + uptake * (_HU[tissue][column] - _HU[tissue][0]) for tissue, hu in unenhanced.items()}

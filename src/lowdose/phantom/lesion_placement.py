@@ -1,4 +1,4 @@
-"""The lesions a digital patient has: metastases of the liver, nodules of the lung, cysts of the kidneys."""
+"""Lesions of a digital patient: liver metastases, lung nodules and kidney cysts, planned and inserted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,21 @@ from lowdose.volume import Volume
 
 @dataclass(frozen=True)
 class PlannedLesion:
-    """A lesion to be put in: place (x, y, z) mm in the patient, diameter mm, contrast HU (None: usual for the kind)."""
+    """A lesion to be inserted.
+
+    Attributes
+    ----------
+    kind : str
+        One of ``lowdose.phantom.lesions.KINDS``.
+    place : (x, y, z), mm
+        Centre in the coordinates of the patient.
+    diameter : mm
+        Diameter of a ball of the same volume.
+    contrast : HU or None
+        Contrast against the tissue around it; None for what is usual for the kind.
+    seed : int
+        Seed of the shape.
+    """
 
     kind: str
     place: tuple[float, float, float]
@@ -37,24 +51,27 @@ _ALLOWED = {
 
 
 def plan_lesions(scene: Scene) -> list[PlannedLesion]:
-    """What this patient has, wherever the slices are."""
-    frame = scene.frame
-    rng = frame.rng("findings")
-    made: list[PlannedLesion] = []
+    """Plan all lesions of the patient, independent of which slices are rendered."""
+    coordinates = scene.coordinates
+    rng = coordinates.rng("findings")
+    planned: list[PlannedLesion] = []
     if rng.random() < 0.75:
-        made += _within("metastasis", liver_shape(frame), int(rng.integers(1, 6)), (6.0, 30.0), scene, rng)
+        planned += _plan_within(
+            "metastasis", liver_shape(coordinates), int(rng.integers(1, 6)), (6.0, 30.0), scene, rng
+        )
     for side in (1, -1):
-        made += _within("nodule", lung_shape(frame, side), int(rng.poisson(1.2)), (4.0, 20.0), scene, rng)
+        planned += _plan_within("nodule", lung_shape(coordinates, side), int(rng.poisson(1.2)), (4.0, 20.0), scene, rng)
     for side in (1, -1):
-        if rng.random() < min(0.15 + 0.008 * (frame.build.age - 25), 0.6):
-            made += _on_kidney(scene, side, rng)
-    return made
+        if rng.random() < min(0.15 + 0.008 * (coordinates.build.age - 25), 0.6):
+            planned += _plan_on_kidney(scene, side, rng)
+    return planned
 
 
-def _within(
+def _plan_within(
     kind: str, shape: Loft, count: int, sizes: tuple[float, float], scene: Scene, rng: np.random.Generator
 ) -> list[PlannedLesion]:
-    made: list[PlannedLesion] = []
+    """Plan up to ``count`` lesions at random places inside a shape, with diameters from the range ``sizes`` in mm."""
+    planned: list[PlannedLesion] = []
     low, high = shape.contours.min(axis=(0, 1)), shape.contours.max(axis=(0, 1))
     for _ in range(count):
         diameter = float(np.exp(rng.uniform(*np.log(sizes))))
@@ -63,27 +80,32 @@ def _within(
         part_solid, seed = rng.random() < 0.25, int(rng.integers(1 << 30))
         name = kind if kind == "metastasis" else "part_solid_nodule" if part_solid else "solid_nodule"
         for spot in spots[shape.holds(spots)][:12]:
-            if _apart(spot, diameter, made) and _clear(scene, kind, spot, 0.6 * diameter + 2.0):
-                made.append(PlannedLesion(name, (spot[0], spot[1], spot[2]), diameter, contrast, seed))
+            if _keeps_distance(spot, diameter, planned) and _fits_in_organ(scene, kind, spot, 0.6 * diameter + 2.0):
+                planned.append(PlannedLesion(name, (spot[0], spot[1], spot[2]), diameter, contrast, seed))
                 break
-    return made
+    return planned
 
 
-def _on_kidney(scene: Scene, side: int, rng: np.random.Generator) -> list[PlannedLesion]:
+def _plan_on_kidney(scene: Scene, side: int, rng: np.random.Generator) -> list[PlannedLesion]:
+    """Plan a cyst on the outer edge of the left (side 1) or right (-1) kidney; empty where none fits."""
     size, seed = float(rng.uniform(8, 32)), int(rng.integers(1 << 30))
     for _ in range(12):
-        x, y, z = kidney_edge(scene.frame, side, rng).tolist()
-        if _clear(scene, "cyst", np.array([x, y, z]), 0.55 * size):
+        x, y, z = kidney_edge(scene.coordinates, side, rng).tolist()
+        if _fits_in_organ(scene, "cyst", np.array([x, y, z]), 0.55 * size):
             return [PlannedLesion("cyst", (x, y, z), size, None, seed)]
     return []
 
 
-def _apart(spot: Points, diameter: float, others: list[PlannedLesion]) -> bool:
+def _keeps_distance(spot: Points, diameter: float, others: list[PlannedLesion]) -> bool:
+    """Return whether a lesion at ``spot`` keeps its distance from all others."""
     return all(np.linalg.norm(spot - other.place) > 0.7 * (diameter + other.diameter) + 2.0 for other in others)
 
 
-def _clear(scene: Scene, kind: str, spot: Points, radius: float) -> bool:
-    """Whether a lesion there would lie in its organ alone (round, so the corners of the probe do not count)."""
+def _fits_in_organ(scene: Scene, kind: str, spot: Points, radius: float) -> bool:
+    """Return whether a lesion at ``spot`` would lie within its organ alone.
+
+    Only the ball of ``radius`` mm counts, not the corners of the probed cube.
+    """
     labels = scene.probe(spot, radius)
     steps = np.linspace(-1, 1, 9)
     inside = np.array([-1, 0, 1])[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2 <= 1.01
@@ -93,15 +115,19 @@ def _clear(scene: Scene, kind: str, spot: Points, radius: float) -> bool:
 def insert_planned_lesions(
     scene: Scene, volume: Volume, labels: NDArray[np.uint8]
 ) -> tuple[Volume, tuple[Lesion, ...]]:
-    """The volume with the patient's lesions in it; cysts get their own label in ``anatomical_labels``."""
+    """Insert the planned lesions of a patient into its volume.
+
+    Returns the new volume and the lesions that reach into it. In ``labels``, which is changed in place, cysts get their
+    own label.
+    """
     lesions = []
-    for finding in plan_lesions(scene):
-        x, y, z = scene.warp.to_image(np.array(finding.place)) - volume.geometry.origin
+    for plan in plan_lesions(scene):
+        x, y, z = scene.warp.to_image(np.array(plan.place)) - volume.geometry.origin
         dz, dy, dx = volume.geometry.spacing
-        done = put(volume, finding.kind, (z / dz, y / dy, x / dx), finding.diameter, finding.contrast, finding.seed)
-        if done is not None:
-            volume, lesion = done
+        result = put(volume, plan.kind, (z / dz, y / dy, x / dx), plan.diameter, plan.contrast, plan.seed)
+        if result is not None:
+            volume, lesion = result
             lesions.append(lesion)
-            if finding.kind == "cyst":
-                labels[lesion.mask] = LABELS["kidney_cyst_left" if finding.place[0] > 0 else "kidney_cyst_right"]
+            if plan.kind == "cyst":
+                labels[lesion.mask] = LABELS["kidney_cyst_left" if plan.place[0] > 0 else "kidney_cyst_right"]
     return volume, tuple(lesions)

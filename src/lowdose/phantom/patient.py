@@ -1,4 +1,4 @@
-"""The digital patient: a seeded person, cut into CT slices without noise, every voxel labelled."""
+"""Digital patient: a random body generated from a seed, rendered to noise-free CT slices with a label per voxel."""
 
 from __future__ import annotations
 
@@ -27,18 +27,33 @@ REGIONS = {
     "pelvis": (-330.0, -110.0),
     "trunk": (-330.0, 370.0),
 }
-"""Lowest and highest slice in mm above the top of L1."""
+"""Lowest and highest slice of each region, in mm above the top of L1."""
 
 LOWEST, HIGHEST = -380.0, 385.0
-FIELD_MM = 300.0
+"""Limits of the anatomy that is modelled, in mm above the top of L1."""
+
+MIN_FIELD_MM = 300.0
+"""Smallest field of view that holds any patient."""
 
 
 @dataclass(frozen=True)
 class Patient:
-    """A person in slices.
+    """A digital patient rendered to slices.
 
-    volume: noise-free HU. labels: (z, y, x) uint8, by ``names``. lesions: those that reach into the volume;
-    lesion_mask: (z, y, x), all of them. build: what the seed made of this person; phase: of contrast.
+    Attributes
+    ----------
+    volume : Volume
+        Noise-free HU.
+    labels : (z, y, x), uint8
+        Anatomical label of each voxel, explained by ``names``.
+    lesions : tuple of Lesion
+        Lesions that reach into the volume.
+    lesion_mask : (z, y, x), bool
+        Union of the masks of all lesions.
+    build : Build
+        Sex, age, size and other traits drawn from the seed.
+    phase : str
+        Contrast phase.
     """
 
     volume: Volume
@@ -50,7 +65,7 @@ class Patient:
 
     @property
     def names(self) -> Mapping[int, str]:
-        """Label -> name, the same for every patient."""
+        """Names of the labels, the same for every patient."""
         return NAMES
 
 
@@ -59,34 +74,60 @@ def digital_patient(
     pixel_mm: float = 0.74, spacing_mm: float = 3.0, thickness_mm: float | None = None, phase: str = "portal_venous",
     lesions: bool = True, build: Build | None = None, variety: float = 1.0,
 ) -> Patient:  # fmt: skip
-    """The person of ``seed``, supine and head first, in ``slices`` axial slices without noise.
+    """Generate the patient of ``seed``, supine and head first, in axial slices without noise.
 
-    region: one of ``REGIONS``, or (lowest, highest) slice in mm above the top of L1; with ``slices`` given the stack is
-    centred there, without it fills it. What lies at a place depends on the seed and on that place alone, not on the
-    grid. Origin: x and y 0 in the middle of the image, z 0 at L1; z grows to the head. build: this body instead of
-    the seed's. variety: places and sizes of organs differ that many times more between patients than in most people
-    (0: all alike). Raises InvalidSetting for a setting without meaning or a field too small for any person (300 mm).
+    The anatomy at a position depends only on the seed and on that position, not on the grid. x and y are 0 in the
+    middle of the image, z is 0 at the top of L1 and grows towards the head.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the body, its contrast uptake and its lesions.
+    region : str or (lowest, highest), mm
+        One of ``REGIONS``, or the lowest and the highest slice above the top of L1.
+    slices : int, optional
+        Number of slices, centred on the region; by default as many as fill the region.
+    size, pixel_mm : int, mm
+        Rows and columns of a slice, and the pixel size.
+    spacing_mm, thickness_mm : mm
+        Distance and thickness of the slices; by default they are as thick as their distance.
+    phase : str
+        One of ``lowdose.phantom.contrast_phases.PHASES``.
+    lesions : bool
+        Whether to insert lesions.
+    build : Build, optional
+        Body to use instead of the one drawn from the seed.
+    variety : float
+        Factor on how much the positions and sizes of organs differ between patients; 0 makes all alike.
+
+    Raises
+    ------
+    InvalidSetting
+        For a value out of range, or a field of view below the 300 mm that any patient needs.
     """
-    levels = _levels(region, slices, spacing_mm)
+    positions = _slice_positions(region, slices, spacing_mm)
     thick = spacing_mm if thickness_mm is None else thickness_mm
-    _check(seed, size, pixel_mm, thick, variety)
+    _check_settings(seed, size, pixel_mm, thick, variety)
 
-    frame = BodyCoordinates(seed, Build.draw(seed) if build is None else build, variety=variety)
-    scene = Scene(frame, enhancement(phase, frame.rng("uptake")))
+    coordinates = BodyCoordinates(seed, Build.draw(seed) if build is None else build, variety=variety)
+    scene = Scene(coordinates, enhancement(phase, coordinates.rng("uptake")))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        drawn = list(pool.map(lambda z: scene.slice(float(z), size, pixel_mm, thick), levels))
+        rendered = list(pool.map(lambda z: scene.slice(float(z), size, pixel_mm, thick), positions))
     half = 0.5 * (size - 1) * pixel_mm
-    geometry = Geometry((spacing_mm, pixel_mm, pixel_mm), (-half, -half, float(levels[0])))
-    volume = Volume(np.stack([image for image, _ in drawn]), geometry, Acquisition("PHANTOM", thick, 120.0, "lowdose"))
-    labels = np.stack([label for _, label in drawn])
-    found: tuple[Lesion, ...] = ()
+    geometry = Geometry((spacing_mm, pixel_mm, pixel_mm), (-half, -half, float(positions[0])))
+    volume = Volume(
+        np.stack([image for image, _ in rendered]), geometry, Acquisition("PHANTOM", thick, 120.0, "lowdose")
+    )
+    labels = np.stack([label for _, label in rendered])
+    inserted: tuple[Lesion, ...] = ()
     if lesions:
-        volume, found = insert_planned_lesions(scene, volume, labels)
-    mask = np.any([lesion.mask for lesion in found], axis=0) if found else np.zeros(labels.shape, bool)
-    return Patient(volume, labels, found, mask, scene.frame.build, phase)
+        volume, inserted = insert_planned_lesions(scene, volume, labels)
+    mask = np.any([lesion.mask for lesion in inserted], axis=0) if inserted else np.zeros(labels.shape, bool)
+    return Patient(volume, labels, inserted, mask, scene.coordinates.build, phase)
 
 
-def _levels(region: str | tuple[float, float], slices: int | None, spacing: float) -> NDArray[np.float64]:
+def _slice_positions(region: str | tuple[float, float], slices: int | None, spacing: float) -> NDArray[np.float64]:
+    """Return the z positions (slices,) in mm above the top of L1."""
     if isinstance(region, str) and region not in REGIONS:
         raise InvalidSetting(f"region {region!r}: one of {', '.join(REGIONS)}, or (lowest, highest) in mm above L1")
     if not 0 < spacing < np.inf:
@@ -95,21 +136,21 @@ def _levels(region: str | tuple[float, float], slices: int | None, spacing: floa
     if not LOWEST <= low <= high <= HIGHEST:
         raise InvalidSetting(f"region {low:g} to {high:g} mm: must rise, from {LOWEST:g} to {HIGHEST:g} mm")
     count = int((high - low) / spacing + 1e-6) + 1 if slices is None else slices
-    levels = 0.5 * (low + high) + (np.arange(count) - (count - 1) / 2) * spacing
-    if count < 1 or levels[0] < LOWEST or levels[-1] > HIGHEST:
+    positions = 0.5 * (low + high) + (np.arange(count) - (count - 1) / 2) * spacing
+    if count < 1 or positions[0] < LOWEST or positions[-1] > HIGHEST:
         middle = 0.5 * (low + high)
         raise InvalidSetting(
             f"{count} slices {spacing:g} mm apart around {middle:g} mm: needs one or more, "
             f"all from {LOWEST:g} to {HIGHEST:g} mm"
         )
-    return np.asarray(levels)
+    return np.asarray(positions)
 
 
-def _check(seed: int, size: int, pixel: float, thickness: float, variety: float) -> None:
+def _check_settings(seed: int, size: int, pixel: float, thickness: float, variety: float) -> None:
     if seed < 0:
         raise InvalidSetting(f"seed {seed}: must not be negative")
-    if size < 1 or not 0 < pixel < np.inf or size * pixel < FIELD_MM:
-        raise InvalidSetting(f"{size} pixels of {pixel} mm: a patient needs a field of {FIELD_MM:g} mm or more")
+    if size < 1 or not 0 < pixel < np.inf or size * pixel < MIN_FIELD_MM:
+        raise InvalidSetting(f"{size} pixels of {pixel} mm: a patient needs a field of {MIN_FIELD_MM:g} mm or more")
     if not 0 <= variety <= 5:
         raise InvalidSetting(f"variety {variety}: must be from 0 to 5")
     if not 0 < thickness <= 20:

@@ -1,4 +1,4 @@
-"""Discs and bars on a pixel grid with the exact share of every pixel."""
+"""Exact area of each pixel that a disc or a bar covers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Plane64 = NDArray[Any]
 
 
 def disc(size: int, pixel_mm: float, centre: tuple[float, float], half: tuple[float, float]) -> Plane64:
-    """Share of each pixel (size, size) inside an ellipse, exact; centre and half axes (y, x) in mm from the middle."""
+    """Return the exact share of each pixel (size, size) that lies inside an ellipse.
+
+    ``centre`` is (y, x) in mm from the middle of the image, ``half`` are the half axes (y, x) in mm.
+    """
     edges = (np.arange(size + 1) - 0.5 * size) * pixel_mm
     v, u = (edges - centre[0]) / half[0], (edges - centre[1]) / half[1]
     corners = _corner_area(v[:, None], u[None, :])
@@ -20,7 +23,7 @@ def disc(size: int, pixel_mm: float, centre: tuple[float, float], half: tuple[fl
 
 
 def _corner_area(y: Plane64, x: Plane64) -> Plane64:
-    """Signed area of the unit disc in the rectangle from its centre to (y, x), in closed form."""
+    """Return the signed area of the unit disc within the rectangle from its centre to (y, x), in closed form."""
     a, b = np.minimum(np.abs(x), 1.0), np.minimum(np.abs(y), 1.0)
     turn = np.minimum(np.sqrt(1.0 - b * b), a)
     area = turn * b + _segment(a) - _segment(turn)
@@ -28,12 +31,15 @@ def _corner_area(y: Plane64, x: Plane64) -> Plane64:
 
 
 def _segment(t: Plane64) -> Plane64:
-    """Area below the unit circle from 0 to t."""
+    """Return the area below the unit circle from 0 to t."""
     return np.asarray(0.5 * (t * np.sqrt(np.maximum(1.0 - t * t, 0.0)) + np.arcsin(t)))
 
 
 def bar(size: int, pixel_mm: float, centre: tuple[float, float], sides: tuple[float, float]) -> Plane64:
-    """Share of each pixel inside an upright rectangle, exact; centre and sides (y, x) in mm."""
+    """Return the exact share of each pixel (size, size) that lies inside an axis-aligned rectangle.
+
+    ``centre`` is (y, x) in mm from the middle of the image, ``sides`` are the side lengths (y, x) in mm.
+    """
     edges = (np.arange(size + 1) - 0.5 * size) * pixel_mm
     shares = []
     for c, side in zip(centre, sides, strict=True):

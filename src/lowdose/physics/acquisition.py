@@ -1,4 +1,4 @@
-"""A full simulated scan of a phantom, at full dose and at a fraction of it, with the same photons in both."""
+"""Simulated scan of a phantom at full dose and at a fraction of it, with the same photons in both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lowdose.physics.scanner import Scanner
 from lowdose.volume import Volume
 
 STORED = (-1024.0, 3071.0)
-"""HU that scanners store, in 12 bits."""
+"""Range of HU that scanners store in 12 bits."""
 
 
 class Scans(NamedTuple):
-    """One body scanned at a fraction of the dose and at full dose."""
+    """One body scanned at a fraction of the dose (``low``) and at full dose (``full``)."""
 
     low: Volume
     full: Volume
@@ -35,11 +35,13 @@ def acquire(
     device: str = "cpu",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scans:
-    """Scans a noise-free volume slice by slice: line integrals, photons, logarithm, filtered back-projection.
+    """Simulate a scan of a noise-free volume at full dose and at the fraction ``dose``, slice by slice.
 
-    mas: effective mAs of the full dose, of which ``dose`` in (0, 1] is the fraction; slices are as thick as the body's
-    spacing along z. What lies outside the measured field (``scanner.rays.radius_mm``) comes out as air. The noise of
-    slice z depends on (seed, z) only. Raises InvalidSetting for a dose or mAs out of range.
+    Each slice is projected to line integrals, photon counts are drawn, and their logarithm is reconstructed by filtered
+    back-projection. ``mas`` is the effective mAs at full dose, ``dose`` a fraction of it in (0, 1]; slices are as thick
+    as the spacing of the body along z. Pixels outside the measured field (``scanner.rays.radius_mm``) become air. The
+    noise of slice z depends on (seed, z) only. ``progress`` is called with the number of finished slices. Raises
+    InvalidSetting for a dose or mAs out of range.
     """
     check_dose(dose)
     thickness, dy, dx = body.geometry.spacing

@@ -1,4 +1,4 @@
-"""Where each pixel's shadow falls on the detectors of each view, and its weight: the same formulas on every device."""
+"""Geometry of back-projection: on which detector each pixel falls in each view, and with what weight."""
 
 from __future__ import annotations
 
@@ -13,11 +13,27 @@ from lowdose.physics.geometry import Beam, FanBeam, Grid, check_within
 
 @dataclass(frozen=True)
 class ShadowTable:
-    """sin, cos: (views,). y, x: pixel centres, mm. source_mm: of a fan; 0 = parallel rays.
+    """What is needed to project pixel centres (their "shadows") onto the detectors, the same on every device.
 
-    A pixel at depth U = source_mm + y cos - x sin and side V = y sin + x cos falls on detector ``centre`` + ``scale`` *
-    (atan(V / U), or V itself where rays are parallel), counted with one empty detector before the first. A fan's weight
-    is 1 / (U^2 + V^2), that of parallel rays 1 (Kak & Slaney, 1988, eq. 3.87 and 3.37).
+    A pixel at depth U = source_mm + y cos - x sin and lateral position V = y sin + x cos falls on the detector
+    ``centre`` + ``scale`` * atan(V / U) of a fan beam, or ``centre`` + ``scale`` * V of a parallel beam, counted with
+    one empty detector before the first. Its weight is 1 / (U^2 + V^2) in a fan beam and 1 in a parallel beam (Kak &
+    Slaney, 1988, eq. 3.87 and 3.37).
+
+    Attributes
+    ----------
+    sin, cos : (views,)
+        Sine and cosine of the view angles.
+    y, x : mm
+        Pixel centres, (ny,) and (nx,).
+    source_mm : mm
+        Distance from source to axis of a fan beam, 0 for parallel rays.
+    scale : detectors per radian (fan beam) or per mm (parallel beam)
+        Density of the detectors.
+    centre : detectors
+        Detector position of the axis of rotation.
+    detectors : int
+        Samples per view, upsampling included.
     """
 
     sin: NDArray[np.float64]
@@ -31,7 +47,7 @@ class ShadowTable:
 
 
 def shadow_table(beam: Beam, grid: Grid, upsampling: int = 1) -> ShadowTable:
-    """The table of a scan and a grid, for lines with ``upsampling`` samples from each detector on.
+    """Build the table of a scan and a grid, for projections with ``upsampling`` samples per detector.
 
     Raises InvalidSetting when the grid reaches the source.
     """
@@ -47,13 +63,14 @@ def shadow_table(beam: Beam, grid: Grid, upsampling: int = 1) -> ShadowTable:
 
 
 def _arctangent(terms: int = 10) -> tuple[float, ...]:
-    """Coefficients of an odd polynomial for atan on [-1, 1], good to 2e-9: fans are less than 45 degrees to a side.
+    """Return the coefficients of an odd polynomial that approximates atan on [-1, 1] to 2e-9.
 
-    A polynomial is what compiles to vector instructions; both directions and all devices use the same one.
+    The range suffices because fans are narrower than 45 degrees on either side. A polynomial compiles to vector
+    instructions, and both the map and its adjoint use the same one on all devices.
     """
     r = np.cos(np.linspace(0, np.pi / 2, 4001)[:-1])
-    found, *_ = np.linalg.lstsq(r[:, None] ** (2 * np.arange(terms)), np.arctan(r) / r, rcond=None)
-    return tuple(float(value) for value in found)
+    coefficients, *_ = np.linalg.lstsq(r[:, None] ** (2 * np.arange(terms)), np.arctan(r) / r, rcond=None)
+    return tuple(float(value) for value in coefficients)
 
 
 ARCTANGENT = _arctangent()

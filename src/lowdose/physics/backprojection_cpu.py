@@ -1,4 +1,4 @@
-"""Weighted back-projection on the CPU, and its exact adjoint: compiled loops, the same bytes on any number of cores."""
+"""Weighted back-projection on the CPU and its exact adjoint: compiled loops, bit-identical for any number of cores."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = NDArray[Any]
 
 
 class BackProjectionCPU:
-    """Sum over views of what each pixel's shadow reads, times its weight; float32 or float64 by what comes in."""
+    """Weighted sum over views of the projection value at each pixel, in the type of the input: float32 or float64."""
 
     def __init__(self, table: ShadowTable) -> None:
         self.table = table
-        self._typed: dict[np.dtype[Any], tuple[Any, ...]] = {}
+        self._tables_by_type: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def forward(self, sinograms: Tensor) -> Tensor:
-        """(n, views, detectors) -> (n, ny, nx)."""
+        """Back-project sinograms (n, views, detectors) to images (n, ny, nx)."""
         lines = np.pad(sinograms.detach().numpy(), ((0, 0), (0, 0), (1, 2)))
         out = np.empty((len(lines), len(self.table.y), len(self.table.x)), lines.dtype)
         for line, image in zip(lines, out, strict=True):
@@ -32,7 +32,7 @@ class BackProjectionCPU:
         return torch.from_numpy(out)
 
     def adjoint(self, images: Tensor) -> Tensor:
-        """(n, ny, nx) -> (n, views, detectors)."""
+        """Apply the adjoint to images (n, ny, nx), giving sinograms (n, views, detectors)."""
         pixels = images.detach().contiguous().numpy()
         out = np.zeros((len(pixels), len(self.table.sin), self.table.detectors + 3), pixels.dtype)
         for image, line in zip(pixels, out, strict=True):
@@ -40,16 +40,19 @@ class BackProjectionCPU:
         return torch.from_numpy(out[:, :, 1:-2].copy())
 
     def _tables(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        if dtype not in self._typed:
+        if dtype not in self._tables_by_type:
             table = self.table
             arrays = (a.astype(dtype) for a in (table.sin, table.cos, table.y, table.x))
-            self._typed[dtype] = (*arrays, *(dtype.type(v) for v in (table.source_mm, table.scale, table.centre)))
-        return self._typed[dtype]
+            self._tables_by_type[dtype] = (
+                *arrays,
+                *(dtype.type(v) for v in (table.source_mm, table.scale, table.centre)),
+            )
+        return self._tables_by_type[dtype]
 
 
 @compiled()
 def _shadow(y, x, sin, cos, source, scale, centre, top, places, shares, weights):  # type: ignore[no-untyped-def]
-    """For one row of pixels at ``y``: the detector below each shadow, its distance from there, the weight."""
+    """Compute for a row of pixels at ``y`` the detector below each shadow, its distance from there and the weight."""
     kind = type(y)
     one, zero = kind(1), kind(0)
     for j in range(len(x)):
@@ -70,7 +73,7 @@ def _shadow(y, x, sin, cos, source, scale, centre, top, places, shares, weights)
             t, weights[j] = a * r * scale + centre, one / (depth * depth + side * side)
         else:
             t, weights[j] = side * scale + centre, one
-        # Before the first detector and beyond the last one both neighbours count nothing.
+        # Positions outside are moved to the padding, where both neighbours are zero.
         t = min(max(t, zero), top)
         k = np.int32(t)
         places[j], shares[j] = k, t - kind(k)
@@ -81,7 +84,7 @@ def _gather(lines, sin, cos, y, x, source, scale, centre, image, _block, first, 
     places, shares, weights = np.empty(len(x), np.uint32), np.empty_like(x), np.empty_like(x)
     top = type(source)(lines.shape[1] - 2)
     image[first:last] = 0
-    # Views outside, rows inside: a line stays in the cache for all rows of the block.
+    # The loop over views is the outer one, so that a projection stays in the cache for all rows of the block.
     for view in range(len(sin)):
         line = lines[view]
         for i in range(first, last):

@@ -1,4 +1,4 @@
-"""Weighted back-projection in PyTorch, for CUDA: the formulas and tables of the CPU, some views at a time."""
+"""Weighted back-projection in PyTorch, for CUDA: the formulas and tables of the CPU, a few views at a time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from lowdose.physics.backprojection import ARCTANGENT, ShadowTable
 
 BLOCK = 8
-"""Views at a time: with 512 x 512 pixels, temporaries of 8 MiB."""
+"""Views per block: with 512 x 512 pixels, temporary arrays take 8 MiB."""
 
 
 class BackProjectionTorch:
-    """As BackProjectionCPU, on the device of what comes in."""
+    """The same map as BackProjectionCPU, on the device of the input."""
 
     def __init__(self, table: ShadowTable) -> None:
         self.table = table
 
     def forward(self, sinograms: Tensor) -> Tensor:
-        """(n, views, detectors) -> (n, ny, nx)."""
+        """Back-project sinograms (n, views, detectors) to images (n, ny, nx)."""
         lines = torch.nn.functional.pad(sinograms, (1, 2)).flatten(1)
         out = lines.new_zeros(len(lines), len(self.table.y), len(self.table.x))
         for place, share, weight in self._shadows(lines):
@@ -29,7 +29,7 @@ class BackProjectionTorch:
         return out
 
     def adjoint(self, images: Tensor) -> Tensor:
-        """(n, ny, nx) -> (n, views, detectors)."""
+        """Apply the adjoint to images (n, ny, nx), giving sinograms (n, views, detectors)."""
         views, width = len(self.table.sin), self.table.detectors + 3
         out = images.new_zeros(len(images), views * width)
         for place, share, weight in self._shadows(images):
@@ -39,7 +39,10 @@ class BackProjectionTorch:
         return out.reshape(len(images), views, width)[:, :, 1:-2]
 
     def _shadows(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For each block of views, (v, ny, nx): flat number of the detector below, share of the next, weight."""
+        """Yield, per block of views, the detector below each shadow (flat index), the next one's share, and the weight.
+
+        All three have the shape (views of the block, ny, nx).
+        """
         table, width = self.table, self.table.detectors + 3
         sin, cos, y, x = (torch.from_numpy(a).to(like) for a in (table.sin, table.cos, table.y, table.x))
         first = torch.arange(len(sin), device=like.device) * width

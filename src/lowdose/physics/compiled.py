@@ -1,4 +1,4 @@
-"""Compiled loops: without the GIL, kept on disk between runs wherever there is a place for that."""
+"""Decorator that compiles loops with Numba: they release the GIL and are cached on disk where that is possible."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ Loop = TypeVar("Loop", bound=Callable[..., object])
 
 
 def compiled(*, fastmath: bool = False) -> Callable[[Loop], Loop]:
-    """Decorator. fastmath: sums may be taken in any order, which is faster; not where bytes must be the same."""
+    """Return a decorator that compiles a loop with Numba.
+
+    With ``fastmath`` the compiler may reorder sums, which is faster. Do not use it where results must be the same to
+    the last bit.
+    """
 
     def decorate(function: Loop) -> Loop:
         try:
             return cast(Loop, njit(nogil=True, cache=True, error_model="numpy", fastmath=fastmath)(function))
         except RuntimeError:
-            # Neither the package's folder nor the user's home can be written to: compile anew in each process.
+            # Neither the package folder nor the user's home is writable, so each process compiles for itself.
             return cast(Loop, njit(nogil=True, error_model="numpy", fastmath=fastmath)(function))
 
     return decorate

@@ -1,4 +1,4 @@
-"""Low dose from normal dose: only the noise that is missing is reconstructed and added (Yu et al., JCAT 2012)."""
+"""Low-dose simulation from normal-dose slices by noise insertion (Yu et al., JCAT 2012)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,24 @@ from lowdose.physics.projection import Projector
 from lowdose.physics.scanner import Array, Scanner
 
 UPSAMPLING = 4
-"""Real noise is as sharp as its kernel: the f_av of real pairs is met within 5 %, with 1 it is 15 % low at D45f."""
+"""Upsampling of the filtered projections.
+
+With 4 the mean noise frequency (f_av) of real pairs is reproduced within 5 %; with 1 it is 15 % too low at D45f.
+"""
 
 
 class Expected(NamedTuple):
-    """Photons expected at full dose: behind a slice, (views, detectors), and through air, (detectors,); its grid."""
+    """Photons expected at full dose for one slice.
+
+    Attributes
+    ----------
+    photons : (views, detectors)
+        Mean counts behind the slice.
+    air : (detectors,)
+        Mean counts through air.
+    grid : Grid
+        Pixel grid of the slice.
+    """
 
     photons: Array
     air: Array
@@ -31,14 +44,14 @@ class Expected(NamedTuple):
 
 
 class DoseSimulator:
-    """Makes the slice that a scan at a fraction of the dose would have given.
+    """Simulator of the slice that a scan at a fraction of the dose would have given.
 
-    The slice is projected; counts are drawn for full dose and thinned to low dose; what differs is filtered with
-    ``kernel``, back-projected and added. So the slice keeps its resolution, its kernel and its own noise.
+    The slice is projected, counts are drawn for full dose and thinned to low dose, and the difference is filtered with
+    ``kernel``, back-projected and added. The slice thus keeps its resolution, its kernel and its own noise.
 
-    Photons are drawn on the CPU from projections made there, because a draw depends on the last bit of what it expects:
-    the noise of one (seed, key) is the same on any number of cores, and on CUDA, which then back-projects, within
-    0.01 HU.
+    Photons are always drawn on the CPU from projections computed there, because a random draw depends on the last bit
+    of its mean. The noise of one (seed, key) is therefore the same on any number of cores, and within 0.01 HU on CUDA,
+    where only the back-projection runs.
     """
 
     def __init__(self, scanner: Scanner, kernel: Kernel, device: str = "cpu") -> None:
@@ -47,11 +60,11 @@ class DoseSimulator:
     def simulate(
         self, hu: HU, pixel_mm: tuple[float, float], *, exposure: float, dose: float, seed: int, key: str
     ) -> HU:
-        """(y, x) HU at full dose -> (y, x) HU at ``dose`` in (0, 1]; at 1 the input itself.
+        """Simulate the slice at ``dose`` in (0, 1] from the slice (y, x) in HU at full dose; at 1 return the input.
 
-        pixel_mm: down the rows, along the columns. exposure: mAs times mm of slice at full dose. key: what tells this
-        slice from others (its SOPInstanceUID): the noise depends on (seed, key) only. Raises InvalidSetting for a dose
-        or exposure out of range, NotCT for values that are not HU of a body in air.
+        ``pixel_mm`` is the pixel size (dy, dx), ``exposure`` is mAs times mm of slice thickness at full dose. ``key``
+        identifies the slice (its SOPInstanceUID): the noise depends on (seed, key) only. Raises InvalidSetting for a
+        dose or exposure out of range, NotCT for values that cannot be HU of a body in air.
         """
         check_dose(dose)
         check_hu(hu)
@@ -62,22 +75,25 @@ class DoseSimulator:
     def inserted(
         self, hu: HU, pixel_mm: tuple[float, float], *, exposure: float, dose: float, seed: int, key: str
     ) -> HU:
-        """The noise that ``simulate`` adds, (y, x) HU; zero outside the measured field."""
+        """Return the noise (y, x) in HU that ``simulate`` adds; it is zero outside the measured field."""
         return self.noise(self.expected(hu, pixel_mm, exposure), dose, noise_generator(seed, key))
 
     def expected(self, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
-        """What full dose is expected to count of a slice (y, x) in HU."""
+        """Compute the photons expected at full dose for a slice (y, x) in HU."""
         return expected_counts(self.scanner, hu, pixel_mm, exposure)
 
     def noise(self, expected: Expected, dose: float, rng: np.random.Generator) -> HU:
-        """One realisation of what ``dose`` adds to full dose, (y, x) HU."""
+        """Draw one realisation of the noise (y, x) in HU that ``dose`` adds to full dose."""
         low, full = draw_counts(expected.photons, expected.air, dose, self.scanner.electronic, rng)
         missing = self.scanner.correct(low) - self.scanner.correct(full)
         return reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
 
 
 def expected_counts(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
-    """Photons expected at full dose behind a slice (y, x) in HU; exposure: mAs times mm of slice."""
+    """Compute the photons expected at full dose behind a slice (y, x) in HU.
+
+    ``exposure`` is mAs times mm of slice thickness.
+    """
     grid = Grid((hu.shape[0], hu.shape[1]), pixel_mm)
     attenuation = torch.from_numpy(scanner.attenuation(hu))
     integrals = projector(scanner.rays, grid).forward(attenuation).numpy().astype(np.float64)
@@ -86,20 +102,23 @@ def expected_counts(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exp
 
 
 def reconstruct(scanner: Scanner, kernel: Kernel, integrals: Array, grid: Grid, device: str = "cpu") -> HU:
-    """Line integrals (views, detectors) -> (y, x) in units of HU, where nothing is 0; 0 outside the measured field."""
+    """Reconstruct line integrals (views, detectors) to a slice (y, x) scaled as HU + 1000: vacuum is 0, water 1000.
+
+    Pixels outside the measured field are 0.
+    """
     rays = torch.from_numpy(integrals.astype(np.float32)).to(device)
     image = fbp(scanner.rays, grid, kernel)(rays).cpu().numpy()
     return np.where(field_of_view(scanner.rays, grid), image * np.float32(1000 / scanner.mu_water), np.float32(0))
 
 
 def noise_generator(seed: int, key: str) -> np.random.Generator:
-    """Random numbers for one slice: a stream of its own, the same on every machine."""
+    """Return the random generator of one slice: an independent stream, the same on every machine."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
 def check_hu(hu: HU) -> None:
-    """Raises GeometryMismatch unless ``hu`` is one slice, NotCT unless its values can be HU of a body in air."""
+    """Raise GeometryMismatch unless ``hu`` is one slice, NotCT unless its values can be HU of a body in air."""
     if hu.ndim != 2 or hu.size == 0:
         raise GeometryMismatch(f"values of shape {hu.shape}: dose is simulated slice by slice, (y, x)")
     if not np.isfinite(hu).all():
@@ -114,18 +133,18 @@ def check_hu(hu: HU) -> None:
 
 @lru_cache(maxsize=4)
 def projector(rays: ParallelBeam, grid: Grid) -> Projector:
-    """The projector of a series is the same for all its slices."""
+    """Return a cached projector, since all slices of a series share one."""
     return Projector(rays, grid)
 
 
 @lru_cache(maxsize=4)
 def fbp(rays: ParallelBeam, grid: Grid, kernel: Kernel) -> FBP:
-    """As ``projector``."""
+    """Return a cached filtered back-projection, since all slices of a series share one."""
     return FBP(rays, grid, kernel, UPSAMPLING)
 
 
 @lru_cache(maxsize=4)
 def field_of_view(rays: ParallelBeam, grid: Grid) -> Mask:
-    """(y, x): pixels that every view sees."""
+    """Return the mask (y, x) of the pixels that every view measures."""
     y, x = grid.axes()
     return np.asarray(np.hypot(y[:, None], x) < rays.radius_mm)

@@ -1,4 +1,4 @@
-"""A CT scanner as its noise sees it: rays, photons behind the bow-tie filter, hardening of the beam, electronics."""
+"""Noise model of a CT scanner: rays, photon flux behind the bow-tie filter, beam hardening, electronic noise."""
 
 from __future__ import annotations
 
@@ -16,24 +16,36 @@ Array = NDArray[np.float64]
 WATER = 0.0206
 """Linear attenuation of water at about 60 keV, 1/mm (FDA LCD_CT)."""
 
-MOST_EXPOSURE = 1e9
-"""mAs mm: a thousand times what any tube gives; beyond it there is nothing left to draw counts from."""
+MAX_EXPOSURE = 1e9
+"""Highest accepted exposure in mAs mm: a thousand times what any tube gives, beyond which counts cannot be drawn."""
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """fan: where the rays run. mu_water: 1/mm.
+    """The geometry and the noise parameters of a CT scanner.
 
-    flux: photons that reach a detector through air on the central ray, for 1 mAs and 1 mm of slice.
-    electronic: variance of the electronic noise, in photons squared (Zeng et al., IEEE TNS 2015: 10).
-    bowtie_mm, bowtie_share: the bow-tie filter evens out this share of the attenuation of a water cylinder of this
-    diameter, so that rays beside the central one get fewer photons. Share 0 = no filter.
-    hardening: a polychromatic beam measures p - hardening p^2 where a beam of one energy measures p, and the scanner
-    corrects it; so thick bodies let more photons through than their HU say. 0 = one energy.
+    Third-generation scanners rebin fan rays to parallel rays before filtering. The noise of real full-dose and low-dose
+    pairs falls towards the skin as that predicts, not as direct fan-beam reconstruction does (docs/results.md), which
+    is why ``rays`` is a parallel beam. The defaults are fitted to ten D45f slices of one patient (LDCT grand challenge
+    L096).
 
-    Scanners of the third generation sort fan rays into parallel ones before they filter them, and the noise of real
-    pairs falls towards the skin as that predicts, not as direct fan-beam reconstruction does (docs/results.md); hence
-    ``rays``. The defaults are fitted to ten D45f slices of one patient (LDCT grand challenge L096).
+    Attributes
+    ----------
+    fan : FanBeam
+        Geometry of the scan.
+    mu_water : 1/mm
+        Linear attenuation of water.
+    flux : photons per mAs and mm
+        Photons that reach a detector through air on the central ray, for 1 mAs and 1 mm of slice thickness.
+    electronic : photons squared
+        Variance of the electronic noise (Zeng et al., IEEE TNS 2015: 10).
+    bowtie_mm : mm
+        Diameter of the water cylinder whose attenuation the bow-tie filter compensates.
+    bowtie_share : 0 to 1
+        Share of that attenuation that the filter compensates, so that peripheral rays get fewer photons. 0 = no filter.
+    hardening : dimensionless
+        Beam hardening: a polychromatic beam measures p - hardening p^2 where a monoenergetic beam measures p. The
+        scanner corrects for it, so more photons pass a thick body than its HU suggest. 0 = monoenergetic.
     """
 
     fan: FanBeam = field(default_factory=FanBeam)
@@ -61,40 +73,44 @@ class Scanner:
 
     @property
     def rays(self) -> ParallelBeam:
-        """The fan's rays in parallel order: as many views over half a turn, as far apart as at the axis."""
+        """The fan rebinned to parallel rays: as many views over half a turn, spaced as the fan's rays at the axis."""
         return ParallelBeam(self.fan.views, int(2 * self.fan.radius_mm / self.fan.sample_mm), self.fan.sample_mm)
 
     def air(self, exposure: float) -> Array:
-        """(detectors,): photons expected on parallel rays through air; exposure: mAs times mm of slice.
+        """Return the photons (detectors,) expected on each parallel ray through air.
 
-        Away from the axis the fan's rays lie closer together, so more of them are averaged into a parallel one.
-        Raises InvalidSetting unless the exposure is positive and of this world.
+        ``exposure`` is mAs times mm of slice thickness. Away from the axis the rays of the fan lie closer together, so
+        more of them are averaged into one parallel ray. Raises InvalidSetting unless the exposure is positive and at
+        most the highest accepted one.
         """
-        if not 0 < exposure <= MOST_EXPOSURE:
-            raise InvalidSetting(f"exposure {exposure} mAs mm: must be above 0 and at most {MOST_EXPOSURE:g}")
-        away = np.abs(self.rays.positions())
+        if not 0 < exposure <= MAX_EXPOSURE:
+            raise InvalidSetting(f"exposure {exposure} mAs mm: must be above 0 and at most {MAX_EXPOSURE:g}")
+        position = np.abs(self.rays.positions())
         radius = self.bowtie_mm / 2
-        spared = radius - np.sqrt(np.maximum(radius**2 - away**2, 0.0))
-        filtered = np.exp(-2 * self.bowtie_share * self.mu_water * spared)
-        return np.asarray(self.flux * exposure * filtered / np.sqrt(1 - (away / self.fan.source_mm) ** 2))
+        missing_mm = radius - np.sqrt(np.maximum(radius**2 - position**2, 0.0))
+        transmission = np.exp(-2 * self.bowtie_share * self.mu_water * missing_mm)
+        return np.asarray(self.flux * exposure * transmission / np.sqrt(1 - (position / self.fan.source_mm) ** 2))
 
     def harden(self, integrals: Array) -> Array:
-        """What the beam measures behind these line integrals of one energy; rises up to 1 / (2 hardening)."""
+        """Return what a polychromatic beam measures for these monoenergetic line integrals.
+
+        Integrals are limited to 1 / (2 hardening), up to which the measured value rises.
+        """
         if self.hardening == 0:
             return integrals
         limited = np.minimum(integrals, 0.5 / self.hardening)
         return limited - self.hardening * limited**2
 
     def correct(self, measured: Array) -> Array:
-        """The inverse of ``harden``, as a scanner's water correction does it."""
+        """Invert ``harden``, as the water correction of a scanner does."""
         if self.hardening == 0:
             return measured
         return np.asarray((1 - np.sqrt(np.maximum(1 - 4 * self.hardening * measured, 0.0))) / (2 * self.hardening))
 
     def attenuation(self, hu: NDArray[np.float32]) -> NDArray[np.float32]:
-        """HU -> 1/mm; what is below air is air."""
+        """Convert HU to linear attenuation in 1/mm; values below that of air become 0."""
         return np.asarray(np.maximum(self.mu_water * (1 + hu / np.float32(1000)), 0), np.float32)
 
 
 FITTED: dict[str, tuple[Kernel, Scanner]] = {"D45": (D45, Scanner()), "B30": (B30, Scanner(flux=1365.0))}
-"""Kernels of Siemens scanners at 120 kVp, with the flux that gives the noise of real quarter-dose slices."""
+"""Siemens kernels at 120 kVp, each with a scanner whose flux reproduces the noise of real quarter-dose slices."""

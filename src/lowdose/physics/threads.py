@@ -1,4 +1,4 @@
-"""Compiled loops on all cores. The work is cut the same way whatever the number of cores, so results are the same."""
+"""Run compiled loops on all cores, split the same way for any number of cores so that results do not change."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ BLOCKS = 16
 
 
 def in_threads(work: Callable[..., None], count: int, *arguments: object) -> None:
-    """``work(*arguments, block, first, last)`` for 0..count-1 cut into BLOCKS ranges.
+    """Call ``work(*arguments, block, first, last)`` on 0..count-1, split into BLOCKS ranges.
 
-    It must release the GIL to be any faster.
+    Ranges run in parallel threads, on as many as PyTorch uses. ``work`` must release the GIL to gain from it.
     """
-    edges = [block * count // BLOCKS for block in range(BLOCKS + 1)]
-    parts = [(block, edges[block], edges[block + 1]) for block in range(BLOCKS)]
+    bounds = [block * count // BLOCKS for block in range(BLOCKS + 1)]
+    ranges = [(block, bounds[block], bounds[block + 1]) for block in range(BLOCKS)]
     threads = torch.get_num_threads()
     if threads == 1:
-        for part in parts:
-            work(*arguments, *part)
+        for limits in ranges:
+            work(*arguments, *limits)
         return
-    for running in [_pool(os.getpid(), threads).submit(work, *arguments, *part) for part in parts]:
-        running.result()
+    for future in [_pool(os.getpid(), threads).submit(work, *arguments, *limits) for limits in ranges]:
+        future.result()
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """One pool for a process: threads do not survive a fork, as of a data loader's workers."""
+    """Return the thread pool of a process, one for each: threads do not survive a fork (data loader workers)."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"physics-{process}")

@@ -1,4 +1,4 @@
-"""One file per paper; the file's name is its name on the command line, its ``RECIPE`` is all it must define."""
+"""Training recipes, one module per paper: its name is that on the command line, and it must define ``RECIPE``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ AnyRecipe = DenoiserRecipe | AnatomyRecipe | AutoencoderRecipe
 
 
 def recipe_names() -> list[str]:
-    """Every recipe that ``lowdose train`` knows."""
+    """List the names of all recipes of ``lowdose train``, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def get_recipe(name: str) -> AnyRecipe:
-    """The recipe called ``name``. Raises InvalidSetting listing the known ones."""
+    """Return the recipe called ``name``; raises InvalidSetting, listing the known ones, if there is none."""
     if name not in recipe_names():
         raise InvalidSetting(f"no recipe '{name}'; there are {', '.join(recipe_names())}")
     recipe: AnyRecipe = importlib.import_module(f"{__name__}.{name}").RECIPE

@@ -1,4 +1,4 @@
-"""The anatomy network: our own, by domain randomisation as in SynthSeg (Billot et al., Medical Image Analysis 2023)."""
+"""Anatomy network of this project: domain randomisation as in SynthSeg (Billot et al., Medical Image Analysis 2023)."""
 
 from lowdose.training.recipe import AnatomyHyperparameters, AnatomyRecipe
 

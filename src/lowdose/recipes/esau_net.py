@@ -1,4 +1,4 @@
-"""ESAU-Net trained for mean squared error, as LEDA's baseline of that name (Chen et al. 2023; 2024, section 3)."""
+"""ESAU-Net (Chen et al. 2023) trained with mean squared error, a baseline of LEDA (Chen et al. 2024, section 3)."""
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE

@@ -1,4 +1,4 @@
-"""LEDA (Chen et al. 2024): any denoiser, by MSE and by what a language-guided autoencoder makes of its images."""
+"""LEDA (Chen et al. 2024): any denoiser, trained with MSE and a loss in the spaces of a language-guided autoencoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, Fro
 
 @dataclass(frozen=True)
 class LedaHyperparameters(DenoiserHyperparameters):
-    """leda_weight: lambda of Eq. 3. continuous, discrete: weights of its two terms; 0 switches one off."""
+    """Hyperparameters of a denoiser's training with the LEDA loss.
+
+    Attributes
+    ----------
+    leda_weight : float
+        lambda of Eq. 3, the weight of the LEDA loss.
+    continuous, discrete : float
+        Weights of its two terms; 0 switches a term off.
+    """
 
     leda_weight: float = 0.5
     continuous: float = 1.0
@@ -30,11 +38,14 @@ class LedaHyperparameters(DenoiserHyperparameters):
 
 
 def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, autoencoder: str) -> Supervised:
-    """With the weight 0 LEDA is not computed at all, so that the training is that of MSE to the last bit."""
+    """Make supervised training with MSE and the LEDA loss.
+
+    With the weight 0, LEDA is not computed at all, so that training is bit-identical to that with MSE alone.
+    """
     if hyperparameters.leda_weight == 0:
         return Supervised(denoiser, MSE())
-    found = autoencoder_file.load_autoencoder(autoencoder)
-    leda = Leda(found.autoencoder, hyperparameters.continuous, hyperparameters.discrete, found.sha256)
+    loaded = autoencoder_file.load_autoencoder(autoencoder)
+    leda = Leda(loaded.autoencoder, hyperparameters.continuous, hyperparameters.discrete, loaded.sha256)
     return supervised(denoiser, MSE() + hyperparameters.leda_weight * leda, hyperparameters.patch)
 
 
@@ -43,9 +54,9 @@ RECIPE = DenoiserRecipe(
     network=DENOISERS["red_cnn"].network,
     method=_method,
     scale=DENOISERS["red_cnn"].scale,
-    # AdamW (0.9, 0.99), weight decay 1e-9, 1e-4 -> 1e-6 by a cosine are the paper's. It trains on whole slices of 512:
-    # 'patch' goes up to 496 there, since augmentation needs a margin. It does not say how many steps, nor how large a
-    # batch: those here are ours.
+    # From the paper: AdamW (0.9, 0.99), weight decay 1e-9, and a learning rate from 1e-4 to 1e-6 by a cosine. The paper
+    # trains on whole slices of 512 x 512; here 'patch' is limited to 496 for these, since augmentation needs a margin.
+    # The paper states neither the number of steps nor the batch size.
     hyperparameters=LedaHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),

@@ -1,4 +1,4 @@
-"""The zoo's own recipe: the noise-free image from noisy targets, over every dose and kernel at once."""
+"""Recipe of the shipped denoiser: noise-free images learned from noisy targets, over all doses and kernels at once."""
 
 from lowdose.methods.supervised import NoiseFree
 from lowdose.objectives.pixel import MSE

@@ -1,4 +1,4 @@
-"""MSE and a perceptual loss (Johnson et al. 2016), LEDA's baseline of that name (Chen et al. 2024, section 3.2)."""
+"""MSE and perceptual loss (Johnson et al. 2016), as the baseline of LEDA (Chen et al. 2024, section 3.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from lowdose.weights import files
 
 @dataclass(frozen=True)
 class PerceptualHyperparameters(DenoiserHyperparameters):
-    """perceptual_weight: of the perceptual loss beside MSE. LEDA does not state it; 0.1 is our choice."""
+    """Hyperparameters of a denoiser's training with MSE and the perceptual loss.
+
+    Attributes
+    ----------
+    perceptual_weight : float
+        Weight of the perceptual loss. The LEDA paper does not state it; the default is the project's own choice.
+    """
 
     perceptual_weight: float = 0.1
 
@@ -27,17 +33,18 @@ class PerceptualHyperparameters(DenoiserHyperparameters):
 
 
 def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, features: str) -> Supervised:
-    """features: 'NAME' of ``networks.features.registry``, or 'NAME:WEIGHTS' with a file, folder or hub name.
+    """Make supervised training with MSE and the perceptual loss.
 
-    With the weight 0 they are not computed at all, so that the training is that of MSE to the last bit.
+    features: 'NAME' of ``networks.features.registry``, or 'NAME:WEIGHTS' with a file, folder or hub name. With the
+    weight 0, features are not computed at all, so that training is bit-identical to that with MSE alone.
     """
     if hyperparameters.perceptual_weight == 0:
         return Supervised(denoiser, MSE())
-    name, _, given = features.partition(":")
-    seen = load_features(name, given or None)
-    source = f"{seen.name} {hashlib.sha256(files.serialise_weights(seen, {})).hexdigest()}"
+    name, _, weights = features.partition(":")
+    network = load_features(name, weights or None)
+    source = f"{network.name} {hashlib.sha256(files.serialise_weights(network, {})).hexdigest()}"
     return supervised(
-        denoiser, MSE() + hyperparameters.perceptual_weight * Perceptual(seen, source), hyperparameters.patch
+        denoiser, MSE() + hyperparameters.perceptual_weight * Perceptual(network, source), hyperparameters.patch
     )
 
 
@@ -46,7 +53,7 @@ RECIPE = DenoiserRecipe(
     network=DENOISERS["red_cnn"].network,
     method=_method,
     scale=DENOISERS["red_cnn"].scale,
-    # As the recipe leda, with which this is to be compared.
+    # As in the recipe leda, with which this one is to be compared.
     hyperparameters=PerceptualHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),

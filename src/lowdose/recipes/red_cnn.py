@@ -1,4 +1,4 @@
-"""RED-CNN (Chen et al., IEEE TMI 2017): mean squared error on patches."""
+"""RED-CNN (Chen et al., IEEE TMI 2017), trained with mean squared error on patches."""
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE

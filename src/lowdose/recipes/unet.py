@@ -1,4 +1,4 @@
-"""The project's own small baseline: a residual U-Net trained for mean squared error."""
+"""Small baseline of this project: a residual U-Net trained with mean squared error."""
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE

@@ -1,0 +1,1 @@
+"""Reports of evaluations and of the words of slices: CSV, JSON, HTML pages and PNG figures."""

@@ -1,4 +1,4 @@
-"""Pictures: grey-scale panels of slices and of differences, as PNG bytes. They carry no patient data."""
+"""Figures of slices and of their differences, as PNG bytes. They hold no patient data other than the pixels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from lowdose.hounsfield import Window
 from lowdose.image import HU
 
 DIFFERENCE_HU = 100.0
+"""Differences are shown in the window from minus to plus this value, HU."""
+
 BACKGROUND, INK = "#101418", "#e6e9ec"
+"""Colours of the background and of text."""
 
 
 def png(figure: Figure) -> bytes:
-    """Rendered at 110 dots an inch."""
+    """Render a figure as PNG at 110 dots per inch."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, facecolor=BACKGROUND)
@@ -26,55 +29,60 @@ def png(figure: Figure) -> bytes:
 
 
 def _panels(count: int, size: float = 3.6) -> tuple[Figure, list[object]]:
+    """Create a figure with a row of panels, each ``size`` inches wide."""
     figure = Figure(figsize=(size * count, size * 1.12), layout="constrained")
     return figure, list(np.atleast_1d(figure.subplots(1, count)))
 
 
 def _draw(axes: object, image: HU, title: str, window: Window, aspect: float, cmap: str = "gray") -> None:
+    """Draw an image (y, x), HU, into a panel; ``aspect`` is the height of a pixel over its width."""
     axes.imshow(image, cmap=cmap, vmin=window.low, vmax=window.high, aspect=aspect, interpolation="nearest")  # type: ignore[attr-defined]
     axes.set_title(title, color=INK, fontsize=10)  # type: ignore[attr-defined]
     axes.set_axis_off()  # type: ignore[attr-defined]
 
 
 def preview(before: HU, after: HU, window: Window, aspect: float, model: str) -> bytes:
-    """Before, after and their difference side by side, each with its window. aspect: pixel height over width."""
+    """Draw a slice before and after denoising and their difference, side by side, each with its window.
+
+    Images are (y, x), HU. ``aspect`` is the height of a pixel over its width, ``model`` the title of the result.
+    """
     figure, axes = _panels(3)
-    spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
+    difference_window = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
     _draw(axes[0], before, f"input, {window}", window, aspect)
     _draw(axes[1], after, f"{model}, {window}", window, aspect)
-    _draw(axes[2], after - before, f"difference, {spread}", spread, aspect)
+    _draw(axes[2], after - before, f"difference, {difference_window}", difference_window, aspect)
     return png(figure)
 
 
 def compare(sample: SampleSlice, window: Window) -> bytes:
-    """Every version of one slice in one row."""
+    """Draw all versions of one slice in a row."""
     figure, axes = _panels(len(sample.images))
-    for place, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(place, image, name, window, sample.aspect)
+    for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
+        _draw(panel, image, name, window, sample.aspect)
     return png(figure)
 
 
 def differences(sample: SampleSlice) -> bytes:
-    """Every version minus full dose: what is left of the noise, and any structure that was lost or made up."""
+    """Draw each version minus full dose, which shows remaining noise and any structure that was lost or invented."""
     others = {name: image for name, image in sample.images.items() if name != FULL}
     figure, axes = _panels(len(others))
-    spread = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
-    for place, (name, image) in zip(axes, others.items(), strict=True):
-        _draw(place, image - sample.images[FULL], f"{name} minus full dose", spread, sample.aspect)
+    difference_window = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
+    for panel, (name, image) in zip(axes, others.items(), strict=True):
+        _draw(panel, image - sample.images[FULL], f"{name} minus full dose", difference_window, sample.aspect)
     return png(figure)
 
 
 def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
-    """The same square of every version, enlarged: where the full-dose image has most soft-tissue structure."""
+    """Draw the same square of all versions, enlarged, where the full-dose image has most soft-tissue structure."""
     y, x = busiest(sample.images[FULL], window, side)
     figure, axes = _panels(len(sample.images))
-    for place, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(place, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
+    for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
+        _draw(panel, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
     return png(figure)
 
 
 def busiest(image: HU, window: Window, side: int) -> tuple[int, int]:
-    """Top left corner of the square whose windowed values vary most while lying well inside the window."""
+    """Return the top left corner (y, x) of the square whose values vary most while lying well inside the window."""
     grey = window.apply(image)
     best, corner = -1.0, (0, 0)
     for y in range(0, max(1, image.shape[0] - side), side // 4):

@@ -1,4 +1,4 @@
-"""A slice in every version with the organs drawn on it: outlines in one colour an organ, as PNG bytes."""
+"""Figures of a slice in all versions with the outlines of its organs, one colour for each organ, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -16,53 +16,60 @@ from lowdose.image import HU
 from lowdose.report.figures import INK, png
 
 BODY_HU = -300.0
+"""Pixels above this are taken for the body."""
+
 MARGIN = 6
+"""Pixels of air that are shown around the body."""
+
 PANEL = 4.4
+"""Width of a panel in inches."""
+
 GOLDEN = 0.618034
-"""Of the colour circle between one organ and the next, so that neighbours in the list differ most."""
+"""Share of the colour circle between one organ and the next, so that neighbours in the list differ most."""
 
 
 def colours(sample: OrganSample, names: Mapping[int, str]) -> dict[int, str]:
-    """Number -> '#rrggbb' of the organs that any panel has."""
-    drawn = [*sample.labels.values(), *([] if sample.reference is None else [sample.reference])]
-    present = {int(number) for labels in drawn for number in np.unique(labels)}
-    found = {}
+    """Return the colour '#rrggbb' of each organ, by number, that occurs in some panel."""
+    segmentations = [*sample.labels.values(), *([] if sample.reference is None else [sample.reference])]
+    present = {int(number) for labels in segmentations for number in np.unique(labels)}
+    colour_of = {}
     for rank, number in enumerate(number for number in names if number in present):
         rgb = colorsys.hsv_to_rgb(rank * GOLDEN % 1.0, (0.8, 0.5, 0.65)[rank % 3], (1.0, 0.85)[rank % 2])
-        found[number] = "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
-    return found
+        colour_of[number] = "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+    return colour_of
 
 
 def picture(sample: OrganSample, names: Mapping[int, str], window: Window) -> bytes:
-    """Every version with its outlines, and full dose with the labels given, if any; cut to the body."""
+    """Draw all versions with their outlines, and full dose with the given labels, if any, cropped to the body."""
     rows, columns = _body(sample.images[FULL])
     panels = [(name, hu, sample.labels[name]) for name, hu in sample.images.items()]
     if sample.reference is not None:
         panels.append((f"{FULL}, labels given", sample.images[FULL], sample.reference))
-    wide = {4: 2}.get(len(panels), min(len(panels), 3))
-    tall = -(-len(panels) // wide)
+    panels_across = {4: 2}.get(len(panels), min(len(panels), 3))
+    panels_down = -(-len(panels) // panels_across)
     height, width = (rows.stop - rows.start) * sample.aspect, columns.stop - columns.start
-    figure = Figure(figsize=(PANEL * wide, (PANEL * height / width + 0.3) * tall), layout="constrained")
-    places: list[Any] = list(np.atleast_1d(figure.subplots(tall, wide)).flat)
-    inks = colours(sample, names)
-    for axes in places:
+    size = PANEL * panels_across, (PANEL * height / width + 0.3) * panels_down
+    figure = Figure(figsize=size, layout="constrained")
+    all_axes: list[Any] = list(np.atleast_1d(figure.subplots(panels_down, panels_across)).flat)
+    colour_of = colours(sample, names)
+    for axes in all_axes:
         axes.set_axis_off()
-    for axes, (name, hu, labels) in zip(places, panels, strict=False):
+    for axes, (name, hu, labels) in zip(all_axes, panels, strict=False):
         axes.imshow(hu[rows, columns], cmap="gray", vmin=window.low, vmax=window.high, aspect=sample.aspect)
         axes.set_title(name, color=INK, fontsize=10)
-        for number, ink in inks.items():
+        for number, colour in colour_of.items():
             inside = labels[rows, columns] == number
             if inside.any() and min(inside.shape) > 1:
-                axes.contour(inside, levels=[0.5], colors=[ink], linewidths=1.0)
+                axes.contour(inside, levels=[0.5], colors=[colour], linewidths=1.0)
     return png(figure)
 
 
 def _body(hu: HU) -> tuple[slice, slice]:
-    """The rectangle around all that is not air; the whole slice when there is nothing."""
+    """Return the rows and columns that hold the body, with a margin; the whole slice if it holds only air."""
     inside = hu > BODY_HU
-    found = []
+    crops = []
     for axis in (1, 0):
-        places = np.flatnonzero(inside.mean(axis=axis) > 0.01)
-        ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, hu.shape[1 - axis])
-        found.append(slice(max(0, ends[0] - MARGIN), min(hu.shape[1 - axis], ends[1] + MARGIN)))
-    return found[0], found[1]
+        occupied = np.flatnonzero(inside.mean(axis=axis) > 0.01)
+        ends = (int(occupied[0]), int(occupied[-1]) + 1) if len(occupied) else (0, hu.shape[1 - axis])
+        crops.append(slice(max(0, ends[0] - MARGIN), min(hu.shape[1 - axis], ends[1] + MARGIN)))
+    return crops[0], crops[1]

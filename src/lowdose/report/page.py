@@ -1,4 +1,4 @@
-"""An evaluation as files: CSV (every number), JSON (summaries with their definitions), one self-contained HTML page."""
+"""Report of an image evaluation: CSV (every number), JSON (summaries with definitions), a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-import lowdose
 from lowdose.evaluation.images import FULL, LOW, ImageEvaluation
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.statistics import Summary, paired_difference
 from lowdose.report import figures, words, words_page
+from lowdose.version import __version__
 
 FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
 HIGHER_IS_BETTER = {"rmse": False, "psnr": True, "ssim": True, "fsim": True, "vif": True}
 
 
 def table_csv(evaluation: ImageEvaluation) -> str:
-    """One row a number, with the definition that makes it comparable."""
+    """Return a CSV table with one row for each measured value, with the definition of its metric."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["case", "patient", "position_mm", "image", "strength", "metric", "value", "definition"])
@@ -38,7 +38,7 @@ def table_csv(evaluation: ImageEvaluation) -> str:
 
 
 def define(evaluation: ImageEvaluation, metric: str) -> str:
-    """Window, range and flavour of a metric, in words."""
+    """Describe a metric, with the window, data range and variant that it was computed with."""
     if metric in FIDELITY:
         return evaluation.profile.label(metric)
     if metric == "noise SD":
@@ -49,40 +49,41 @@ def define(evaluation: ImageEvaluation, metric: str) -> str:
 
 
 def summaries(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
-    """Mean, SD and interval per case, per patient and over everything, for every image and metric."""
+    """Return mean, SD and interval of every metric and image, for each case and over all cases."""
     result = []
     for metric in evaluation.metrics():
         for image in evaluation.images:
             for case in [*evaluation.cases(), None]:
-                found = evaluation.summary(metric, image, case)
-                if found is not None:
-                    numbers = {key: _finite(value) for key, value in asdict(found).items()}
-                    result.append({"case": case or "all", "image": image, "metric": metric, **numbers})
+                summary = evaluation.summary(metric, image, case)
+                if summary is not None:
+                    fields = {key: _finite(value) for key, value in asdict(summary).items()}
+                    result.append({"case": case or "all", "image": image, "metric": metric, **fields})
     return result
 
 
 def gains(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
-    """Per-slice differences to the low-dose image, which vary far less between slices than the values do."""
+    """Return summaries of the per-slice difference from low dose, which varies far less than the values themselves."""
     result = []
     for metric in FIDELITY:
         before, patients = evaluation.values(metric, LOW)
         for image in evaluation.models:
             after, _ = evaluation.values(metric, image)
             if after:
-                found = asdict(paired_difference(after, before, patients, seed=0))
-                result.append({"image": image, "metric": metric, **{k: _finite(v) for k, v in found.items()}})
+                difference = asdict(paired_difference(after, before, patients, seed=0))
+                fields = {key: _finite(value) for key, value in difference.items()}
+                result.append({"image": image, "metric": metric, **fields})
     return result
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity: an identical pair's PSNR is written as the word."""
+    """Replace infinity and NaN, which JSON lacks, by text; the PSNR of two identical images is infinite."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(evaluation: ImageEvaluation, uids: list[dict[str, object]]) -> str:
-    """Definitions, checksums, summaries; UIDs appear here and nowhere else."""
+    """Return definitions, checksums and summaries as JSON, the only file of the report that holds UIDs."""
     content = {
-        "lowdose": lowdose.__version__,
+        "lowdose": __version__,
         "profile": evaluation.profile.describe(),
         "definitions": {metric: define(evaluation, metric) for metric in evaluation.metrics()},
         "models": evaluation.models,
@@ -98,7 +99,7 @@ def as_json(evaluation: ImageEvaluation, uids: list[dict[str, object]]) -> str:
 
 
 def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> str:
-    """The HTML page: tables first, then pictures, then the words of slices; nothing is loaded from outside."""
+    """Return the HTML page: tables, pictures, words of slices. It is self-contained and loads no other files."""
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     window = evaluation.profile.window
     pictures = [
@@ -114,10 +115,10 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
         for sample in evaluation.samples
     ]
     return environment.get_template("page.html").render(
-        version=lowdose.__version__,
+        version=__version__,
         profile=f"Profile {evaluation.profile.name}: {evaluation.profile.note}",
         definitions={metric: define(evaluation, metric) for metric in FIDELITY if metric in evaluation.metrics()},
-        tables=[_table(evaluation, case) for case in _parts(evaluation)],
+        tables=[_table(evaluation, case) for case in _table_cases(evaluation)],
         noise=_noise(evaluation),
         bias=_bias(evaluation),
         pictures=pictures,
@@ -133,64 +134,70 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
     )
 
 
-def _parts(evaluation: ImageEvaluation) -> list[str | None]:
+def _table_cases(evaluation: ImageEvaluation) -> list[str | None]:
+    """Return the cases that get a table; None, if there are several, stands for all of them together."""
     cases: list[str | None] = list(evaluation.cases())
     return [*cases, None] if len(cases) > 1 else cases
 
 
 def _embed(data: bytes) -> str:
+    """Return a PNG as a data URL."""
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def _table(evaluation: ImageEvaluation, case: str | None) -> dict[str, Any]:
+    """Return the table of the fidelity metrics of one case, or of all cases together."""
     metrics = [metric for metric in FIDELITY if metric in evaluation.metrics()]
-    found = {
+    summary_of = {
         image: {metric: evaluation.summary(metric, image, case) for metric in metrics}
         for image in evaluation.images
         if image != FULL
     }
-    first = next((s for row in found.values() for s in row.values() if s is not None), None)
+    first = next((s for row in summary_of.values() for s in row.values() if s is not None), None)
     return {
         "title": case or "all series",
         "metrics": metrics,
         "counts": counts(first) if first else "",
         "rows": [
-            {"image": image, "cells": [_cell(row[m], _best(found, image, m)) for m in metrics]}
-            for image, row in found.items()
+            {"image": image, "cells": [_cell(row[m], _is_best(summary_of, image, m)) for m in metrics]}
+            for image, row in summary_of.items()
         ],
     }
 
 
-def counts(found: Summary) -> str:
-    """How many slices of how many patients, and what the interval is an interval of."""
-    slices = f"{found.n_slices} slice{'s' * (found.n_slices != 1)}"
-    patients = f"{found.n_patients} patient{'s' * (found.n_patients != 1)}"
-    if found.interval is None:
+def counts(summary: Summary) -> str:
+    """State the number of slices and patients, and what the confidence interval is over."""
+    slices = f"{summary.n_slices} slice{'s' * (summary.n_slices != 1)}"
+    patients = f"{summary.n_patients} patient{'s' * (summary.n_patients != 1)}"
+    if summary.interval is None:
         return f"{slices} of {patients}; too few for an interval"
-    what = "patients" if found.interval_of == "patients" else "slices only: it says nothing of other patients"
+    what = "patients" if summary.interval_of == "patients" else "slices only: it says nothing of other patients"
     return f"{slices} of {patients}; 95 % bootstrap interval over {what}"
 
 
-def _best(found: dict[str, dict[str, Summary | None]], image: str, metric: str) -> bool:
-    means = {name: row[metric].mean for name, row in found.items() if row[metric] is not None}  # type: ignore[union-attr]
+def _is_best(summary_of: dict[str, dict[str, Summary | None]], image: str, metric: str) -> bool:
+    """Return whether an image has the best mean of a metric; False if it is the only image with one."""
+    means = {name: row[metric].mean for name, row in summary_of.items() if row[metric] is not None}  # type: ignore[union-attr]
     if image not in means or len(means) < 2:
         return False
-    choose = max if HIGHER_IS_BETTER[metric] else min
-    return means[image] == choose(means.values())
+    best = max if HIGHER_IS_BETTER[metric] else min
+    return means[image] == best(means.values())
 
 
-def _cell(found: Summary | None, best: bool) -> dict[str, Any]:
-    if found is None:
+def _cell(summary: Summary | None, best: bool) -> dict[str, Any]:
+    """Format mean, SD and interval; a dash if there is no value."""
+    if summary is None:
         return {"text": "–", "interval": "", "best": False}
-    low_high = f"{found.interval[0]:.4g} – {found.interval[1]:.4g}" if found.interval else ""
+    interval = f"{summary.interval[0]:.4g} – {summary.interval[1]:.4g}" if summary.interval else ""
     return {
-        "text": f"{found.mean:.4g}" + (f" ± {found.sd:.2g}" if found.sd is not None else ""),
-        "interval": low_high,
+        "text": f"{summary.mean:.4g}" + (f" ± {summary.sd:.2g}" if summary.sd is not None else ""),
+        "interval": interval,
         "best": best,
     }
 
 
 def _noise(evaluation: ImageEvaluation) -> list[dict[str, str]]:
+    """Return a row for each case and image: mean noise SD and mean noise frequency."""
     rows = []
     for case in evaluation.cases():
         for image in evaluation.images:
@@ -207,13 +214,16 @@ def _noise(evaluation: ImageEvaluation) -> list[dict[str, str]]:
 
 
 def _bias(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
-    """One table a reference: a row an image, a column a tissue, each cell (mean change, worst slice)."""
+    """Return a table of HU bias for each reference, low dose and full dose.
+
+    It has a row for each image and a column for each tissue; a cell is (mean change, change of the worst slice), HU.
+    """
     tables = []
     for reference in (LOW, FULL):
         tissues = [m.split(", ", 1)[1] for m in evaluation.metrics() if m.startswith(f"bias to {reference}, ")]
         rows = []
         for image in evaluation.images:
-            cells = [_change(evaluation, f"bias to {reference}, {tissue}", image) for tissue in tissues]
+            cells = [_bias_cell(evaluation, f"bias to {reference}, {tissue}", image) for tissue in tissues]
             if any(cell is not None for cell in cells):
                 rows.append({"image": image, "cells": cells})
         if rows:
@@ -221,6 +231,7 @@ def _bias(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
     return tables
 
 
-def _change(evaluation: ImageEvaluation, metric: str, image: str) -> tuple[str, str] | None:
+def _bias_cell(evaluation: ImageEvaluation, metric: str, image: str) -> tuple[str, str] | None:
+    """Format the mean change and that of the worst slice; None if nothing was measured."""
     values, _ = evaluation.values(metric, image)
     return (f"{sum(values) / len(values):+.2f}", f"{max(values, key=abs):+.2f}") if values else None

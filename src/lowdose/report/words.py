@@ -1,4 +1,4 @@
-"""The words of slices as files: JSON (everything) and CSV (how often)."""
+"""Words of slices as files: JSON (words, regions and drift) and CSV (frequencies of words)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-import lowdose
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.words import WordReading
 from lowdose.language import drift, explanation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import WORD_LAYERS, ExplainedLayer, Explanation
+from lowdose.version import __version__
 
 DEFINITIONS = {
     "distance": "Euclidean distance of the layer's residual to its word, in the units of the codebook",
@@ -37,9 +37,12 @@ def words_json(
     warnings: Sequence[str],
     uids: dict[str, object] | None = None,
 ) -> str:
-    """readings: of ``entry``. UIDs appear here and nowhere else."""
+    """Return the words of all slices as JSON; ``readings`` are results of ``word_entry``.
+
+    No other file holds UIDs.
+    """
     content = {
-        "lowdose": lowdose.__version__,
+        "lowdose": __version__,
         "autoencoder": {"name": named(guided), "sha256": guided.sha256},
         "definitions": DEFINITIONS,
         "warnings": list(warnings),
@@ -51,47 +54,48 @@ def words_json(
 
 
 def named(guided: LanguageGuidedAutoencoder) -> str:
-    """Without the folders it lies in: they are often named after people."""
+    """Return the file name of an autoencoder without its folders, whose names may identify a person."""
     return Path(guided.name).name
 
 
 def word_entry(reading: WordReading, layers: int = WORD_LAYERS) -> dict[str, Any]:
-    """One slice for JSON: the words of the first ``layers`` layers of every version, and the drift of each."""
+    """Return the words of the first ``layers`` layers of each version of a slice, and the drift of each, for JSON."""
     return {
         **({"case": reading.case} if reading.case else {}),
         "slice": reading.index,
         "position_mm": reading.position,
         "words": {
-            name: [_places(number, layer) for number, layer in enumerate(said.layers[:layers], start=1)]
-            for name, said in reading.words.items()
+            name: [_layer_entry(number, layer) for number, layer in enumerate(explained.layers[:layers], start=1)]
+            for name, explained in reading.words.items()
         },
         "compared": compared(reading),
         "drift": {
             name: {
-                "score": np.round(found.score.astype(float), 4).tolist(),
-                "usual": round(found.usual, 4),
-                "limit": round(drift.drift_limit(found.usual), 4),
-                "rows": found.rows,
-                "columns": found.columns,
+                "score": np.round(drifted.score.astype(float), 4).tolist(),
+                "usual": round(drifted.usual, 4),
+                "limit": round(drift.drift_limit(drifted.usual), 4),
+                "rows": drifted.rows,
+                "columns": drifted.columns,
                 "flagged": [row for row in changes(reading, name) if row["flagged"]],
             }
-            for name, found in reading.drifts.items()
+            for name, drifted in reading.drifts.items()
         },
     }
 
 
-def _places(number: int, layer: ExplainedLayer) -> dict[str, Any]:
+def _layer_entry(number: int, layer: ExplainedLayer) -> dict[str, Any]:
+    """Return one layer for JSON: the word, its fit and the region of each position."""
     positions = []
     for row, rows in enumerate(layer.rows):
         for column, columns in enumerate(layer.columns):
-            fit = {} if layer.relevance is None else {"relevance": round(float(layer.relevance[row, column]), 4)}
+            relevance = {} if layer.relevance is None else {"relevance": round(float(layer.relevance[row, column]), 4)}
             positions.append(
                 {
                     "word": layer.words[row][column],
                     "token": int(layer.tokens[row, column]),
                     "readable": bool(layer.readable[row, column]),
                     "distance": round(float(layer.distance[row, column]), 4),
-                    **fit,
+                    **relevance,
                     "rows": rows,
                     "columns": columns,
                 }
@@ -100,9 +104,9 @@ def _places(number: int, layer: ExplainedLayer) -> dict[str, Any]:
 
 
 def compared(reading: WordReading) -> list[dict[str, Any]]:
-    """Of every version but the reference, what it shares with the first one and with full dose."""
+    """Return the agreement of each version, except full dose, with the first version and with full dose."""
     rows = []
-    for name, said in reading.words.items():
+    for name, explained in reading.words.items():
         for other in dict.fromkeys((reading.first, FULL)):
             if other in reading.words and other != name and name != FULL:
                 base = reading.words[other]
@@ -110,48 +114,54 @@ def compared(reading: WordReading) -> list[dict[str, Any]]:
                     {
                         "image": name,
                         "with": other,
-                        "same_places": round(explanation.agreement(said, base), 4),
-                        "same_words": round(explanation.common(said, base), 4),
+                        "same_places": round(explanation.agreement(explained, base), 4),
+                        "same_words": round(explanation.common(explained, base), 4),
                     }
                 )
     return rows
 
 
 def changes(reading: WordReading, name: str) -> list[dict[str, Any]]:
-    """The layer-2 regions of a version that drifted or read otherwise than in the first one, furthest first."""
-    found = reading.drifts[name]
+    """Return the regions of layer 2 of a version that drifted or have another word than in the first version.
+
+    Flagged regions come first, then those with the largest drift.
+    """
+    drifted = reading.drifts[name]
     before, after = (each.layers[: drift.LAYER][-1] for each in (reading.words[reading.first], reading.words[name]))
     full = reading.words.get(FULL)
     rows = [
         {
-            "flagged": bool(found.flagged[row, column]),
-            "drift": round(float(found.score[row, column]), 4),
+            "flagged": bool(drifted.flagged[row, column]),
+            "drift": round(float(drifted.score[row, column]), 4),
             "before": before.words[row][column],
             "after": after.words[row][column],
             **({} if full is None else {"full": full.layers[: drift.LAYER][-1].words[row][column]}),
-            "rows": found.rows[row],
-            "columns": found.columns[column],
+            "rows": drifted.rows[row],
+            "columns": drifted.columns[column],
         }
-        for row, column in np.argwhere(found.flagged | found.moved)
+        for row, column in np.argwhere(drifted.flagged | drifted.moved)
     ]
     return sorted(rows, key=lambda row: (not row["flagged"], -row["drift"]))
 
 
 def word_counts_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -> str:
-    """One row a word, layer and version: how often, and which share of the layer's positions."""
+    """Return a CSV table with one row for each word, layer and version: its count and its share of the positions.
+
+    ``said`` maps each version to the explanations of its slices.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["image", "layer", "word", "count", "share"])
-    for name, found in said.items():
-        for count in explanation.frequencies(found, layers):
+    for name, explanations in said.items():
+        for count in explanation.frequencies(explanations, layers):
             writer.writerow([name, count.layer, count.word, count.times, f"{count.share:.6f}"])
     return text.getvalue()
 
 
 def drift_warnings(reading: WordReading) -> list[str]:
-    """One line a version with flagged regions."""
+    """Return one warning for each version that has flagged regions."""
     lines = []
-    for name, found in reading.drifts.items():
+    for name, drifted in reading.drifts.items():
         rows = [row for row in changes(reading, name) if row["flagged"]]
         if rows:
             where = "; ".join(
@@ -162,13 +172,13 @@ def drift_warnings(reading: WordReading) -> list[str]:
             more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
             lines.append(
                 f"{where_of(reading)}: {name} says something else than its input in {len(rows)} of "
-                f"{found.score.size} regions: {where}{more}; look whether structure was made up or lost"
+                f"{drifted.score.size} regions: {where}{more}; look whether structure was made up or lost"
             )
     return lines
 
 
 def where_of(reading: WordReading) -> str:
-    """'slice 12', or 'slice at 34.5 mm' where its number is not known."""
+    """Describe a slice by its index, as in 'slice 12', or else by its position, as in 'slice at 34.5 mm'."""
     if reading.index is not None:
         return f"slice {reading.index}"
     return "slice" if reading.position is None else f"slice at {reading.position:.1f} mm"

@@ -1,0 +1,1 @@
+"""Simulation of low-dose scans from normal-dose series and from phantoms."""

@@ -1,4 +1,4 @@
-"""Phantoms by name, scanned at full dose and at a fraction of it: DICOM series beside their truth."""
+"""Simulated scans of phantoms at full and at low dose, written as DICOM series together with the ground truth."""
 
 from __future__ import annotations
 
@@ -25,20 +25,48 @@ from lowdose.physics.scanner import Scanner
 from lowdose.volume import Volume
 
 MOST_SLICES = 400
+"""Largest number of slices of a phantom."""
 
 
 @dataclass(frozen=True)
 class PhantomTruth:
-    """A noise-free phantom and what is known of it. facts: for JSON; labels: (z, y, x) with names in facts, or None."""
+    """Noise-free phantom with its ground truth.
+
+    Attributes
+    ----------
+    body : Volume
+        The noise-free phantom in HU.
+    facts : mapping
+        Ground truth that can be written as JSON: contrast phase, build, names of labels and lesions of a patient, or
+        the inserts of a test phantom.
+    labels : (z, y, x) uint8 or None
+        Organ labels, whose names are in ``facts``; None for test phantoms.
+    """
 
     body: Volume
-    facts: Mapping[str, Any]
+    ground_truth: Mapping[str, Any]
     labels: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """How a phantom is scanned. mas: effective mAs at full dose, of which ``dose`` is the fraction."""
+    """Settings of a simulated scan.
+
+    Attributes
+    ----------
+    scanner : Scanner
+        The simulated scanner.
+    kernel : Kernel
+        Reconstruction kernel.
+    mas : mAs
+        Effective tube current-time product at full dose.
+    dose : float
+        Low dose as a fraction of full dose.
+    seed : int
+        Seed of the noise and, for patients, of the anatomy.
+    device : str
+        PyTorch device.
+    """
 
     scanner: Scanner
     kernel: Kernel
@@ -48,34 +76,37 @@ class ScanSettings:
     device: str = "cpu"
 
 
-def _patient(region: str, seed: int, slices: int) -> PhantomTruth:
+def _patient_phantom(region: str, seed: int, slices: int) -> PhantomTruth:
     person = digital_patient(seed, region=region, slices=slices)
     lesions = [
         {name: value for name, value in vars(lesion).items() if name != "mask"} | {"voxels": int(lesion.mask.sum())}
         for lesion in person.lesions
     ]
     present = {int(label): person.names[int(label)] for label in np.unique(person.labels) if label}
-    facts = {"phase": person.phase, "build": asdict(person.build), "labels": present, "lesions": lesions}
-    return PhantomTruth(person.volume, facts, person.labels)
+    truth = {"phase": person.phase, "build": asdict(person.build), "labels": present, "lesions": lesions}
+    return PhantomTruth(person.volume, truth, person.labels)
 
 
-def _quality(make: Callable[..., test_objects.TestPhantom], seed: int, slices: int) -> PhantomTruth:
-    made = make(slices=slices)
-    return PhantomTruth(made.volume, {"inserts": [asdict(insert) for insert in made.inserts]})
+def _test_phantom(make: Callable[..., test_objects.TestPhantom], seed: int, slices: int) -> PhantomTruth:
+    phantom = make(slices=slices)
+    return PhantomTruth(phantom.volume, {"inserts": [asdict(insert) for insert in phantom.inserts]})
 
 
 PHANTOMS: Mapping[str, Callable[[int, int], PhantomTruth]] = {
-    **{region: partial(_patient, region) for region in ("abdomen", "chest", "pelvis", "neck", "trunk")},
-    "water": partial(_quality, test_objects.water),
-    "contrast": partial(_quality, test_objects.contrast),
-    "low_contrast": partial(_quality, test_objects.low_contrast),
-    "line_pairs": partial(_quality, test_objects.line_pairs),
-    **{f"acr_{module}": partial(_quality, partial(test_objects.acr, module)) for module in (1, 2, 3, 4)},
+    **{region: partial(_patient_phantom, region) for region in ("abdomen", "chest", "pelvis", "neck", "trunk")},
+    "water": partial(_test_phantom, test_objects.water),
+    "contrast": partial(_test_phantom, test_objects.contrast),
+    "low_contrast": partial(_test_phantom, test_objects.low_contrast),
+    "line_pairs": partial(_test_phantom, test_objects.line_pairs),
+    **{f"acr_{module}": partial(_test_phantom, partial(test_objects.acr, module)) for module in (1, 2, 3, 4)},
 }
 
 
 def build_phantom(name: str, seed: int, slices: int) -> PhantomTruth:
-    """The phantom ``name``; the seed makes the person, test phantoms are always the same. Raises InvalidSetting."""
+    """Create the phantom ``name``: a patient, who depends on the seed, or a test phantom, which does not.
+
+    Raises InvalidSetting for an unknown name, a number of slices out of range or a negative seed.
+    """
     if name not in PHANTOMS:
         raise InvalidSetting(f"phantom '{name}': must be one of {', '.join(PHANTOMS)}")
     if not 1 <= slices <= MOST_SLICES:
@@ -88,9 +119,10 @@ def build_phantom(name: str, seed: int, slices: int) -> PhantomTruth:
 def scan_phantom(
     name: str, out: Path, slices: int, scanning: ScanSettings, progress: Callable[[int], None] = lambda done: None
 ) -> None:
-    """Writes ``out``/full, /low and /truth as DICOM series of one study, truth.json and, of a person, labels.nii.gz.
+    """Scan a phantom and write the series and the ground truth into the new folder ``out``.
 
-    The folder appears whole or not at all. Raises InvalidSetting, OutputRefused.
+    It holds the DICOM series full, low and truth (without noise) of one study, truth.json and, for a patient,
+    labels.nii.gz. The folder appears complete or not at all. Raises InvalidSetting, OutputRefused.
     """
     with new_folder(out) as folder:
         truth = build_phantom(name, scanning.seed, slices)
@@ -105,7 +137,7 @@ def scan_phantom(
             device=scanning.device,
             progress=progress,
         )
-        made = replace(truth.body.acquisition, kernel=kernel.label, manufacturer="lowdose")
+        acquisition = replace(truth.body.acquisition, kernel=kernel.label, manufacturer="lowdose")
         study, frame = new_uid(), new_uid()
         percent = f"{100 * scanning.dose:.3g}%"
         for number, (part, volume, text) in enumerate(
@@ -116,7 +148,7 @@ def scan_phantom(
             )
         ):
             write_new_series(
-                replace(volume, acquisition=made),
+                replace(volume, acquisition=acquisition),
                 folder / part,
                 description=f"phantom {name}, {text}",
                 patient=f"PHANTOM {name} {scanning.seed}",
@@ -128,4 +160,4 @@ def scan_phantom(
             write_labels(truth.labels, truth.body.geometry, folder / "labels.nii.gz")
         settings = {"phantom": name, "kernel": str(kernel), "scanner": asdict(scanner), "mas": scanning.mas}
         settings |= {"dose": scanning.dose, "seed": scanning.seed}
-        (folder / "truth.json").write_text(json.dumps(settings | dict(truth.facts), indent=2))
+        (folder / "truth.json").write_text(json.dumps(settings | dict(truth.ground_truth), indent=2))

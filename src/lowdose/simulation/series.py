@@ -1,4 +1,4 @@
-"""A series at a fraction of its dose: slice by slice through the simulator, into a new series."""
+"""Simulation of a whole series at a fraction of its dose, slice by slice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from lowdose.physics.photon_counts import check_dose
 from lowdose.simulation.calibration import Calibration
 
 HIGHEST_CORRELATION = 0.7
-NONE = np.float32(0)
+"""Largest noise correlation of neighbouring slices that ``neighbour_weights`` can produce, rounded down."""
+NO_NOISE = np.float32(0)
 
 
 def simulate_series(
@@ -26,30 +27,38 @@ def simulate_series(
     z_correlation: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Every slice of ``source`` at ``dose`` into ``sink``; padding keeps what is stored there.
+    """Simulate every slice of ``source`` at ``dose`` and write it to ``sink``; padding is left unchanged.
 
-    z_correlation: of the noise of neighbouring slices, up to 0.7, as overlapping slices have it: each slice gets a
-    share of its neighbours' noise. With 0 the noise of a slice depends on (seed, SOPInstanceUID) only.
-    Raises InvalidSetting for a dose or correlation out of range, NotCT for slices that are not HU.
+    z_correlation: correlation of the noise of neighbouring slices, up to 0.7, as in overlapping slices; each slice gets
+    a share of its neighbours' noise. With 0, the noise of a slice depends on (seed, SOPInstanceUID) only. Raises
+    InvalidSetting for a dose or correlation out of range, NotCT for slices that are not in HU.
     """
     check_dose(dose)
-    own, beside = neighbour_weights(z_correlation)
-    names = slice_keys(source)
-    before: HU | np.float32 = NONE
+    own_weight, neighbour_weight = neighbour_weights(z_correlation)
+    keys = slice_keys(source)
+    previous_noise: HU | np.float32 = NO_NOISE
     item = source.read(0)
-    here = _noise(item, calibration, 0, dose, seed, names[0])
+    own_noise = _added_noise(item, calibration, 0, dose, seed, keys[0])
     for index in range(len(source)):
-        following = source.read(index + 1) if index + 1 < len(source) else None
-        after = NONE if following is None else _noise(following, calibration, index + 1, dose, seed, names[index + 1])
-        noise = own * here + beside * (before + after) if beside > 0 else here
+        next_item = source.read(index + 1) if index + 1 < len(source) else None
+        next_noise = (
+            NO_NOISE
+            if next_item is None
+            else _added_noise(next_item, calibration, index + 1, dose, seed, keys[index + 1])
+        )
+        noise = (
+            own_weight * own_noise + neighbour_weight * (previous_noise + next_noise)
+            if neighbour_weight > 0
+            else own_noise
+        )
         sink.write(item, np.where(item.valid, item.hu + noise, item.hu))
         progress(index + 1)
-        if following is not None:
-            before, here, item = here, np.asarray(after), following
+        if next_item is not None:
+            previous_noise, own_noise, item = own_noise, np.asarray(next_noise), next_item
 
 
 def slice_keys(source: Source) -> list[str]:
-    """What tells the slices apart: SOPInstanceUIDs; frames and slices without one by series and number."""
+    """Return a unique key of each slice: its SOPInstanceUID or, for frames and slices without one, series and index."""
     instances = source.uids.get("instances")
     if isinstance(instances, list) and len(instances) == len(source):
         return [str(uid) for uid in instances]
@@ -57,15 +66,18 @@ def slice_keys(source: Source) -> list[str]:
 
 
 def neighbour_weights(correlation: float) -> tuple[np.float32, np.float32]:
-    """(a, b) with a^2 + 2 b^2 = 1 and 2 a b = ``correlation``: the shares of a slice's own and neighbours' noise."""
+    """Compute the weights (a, b) of a slice's own noise and of the noise of either neighbour.
+
+    They fulfil a^2 + 2 b^2 = 1 and 2 a b = ``correlation``. Raises InvalidSetting for a correlation out of range.
+    """
     if not 0.0 <= correlation <= HIGHEST_CORRELATION:
         raise InvalidSetting(f"correlation along z {correlation}: must be between 0 and {HIGHEST_CORRELATION}")
     squared = 0.5 * (1 + np.sqrt(1 - 2 * correlation**2))
     return np.float32(np.sqrt(squared)), np.float32(np.sqrt((1 - squared) / 2))
 
 
-def _noise(item: Slice, calibration: Calibration, index: int, dose: float, seed: int, key: str) -> HU:
-    """What the dose adds to one slice, (y, x) HU."""
+def _added_noise(item: Slice, calibration: Calibration, index: int, dose: float, seed: int, key: str) -> HU:
+    """Simulate the noise that the dose adds to one slice, (y, x) HU."""
     hu = item.in_air
     low = calibration.simulator.simulate(
         hu,

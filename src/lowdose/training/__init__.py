@@ -1,0 +1,1 @@
+"""Training of denoisers, of the anatomy network and of LEDA's autoencoder: data, loop, checkpoints and logs."""

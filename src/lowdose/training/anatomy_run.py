@@ -1,4 +1,4 @@
-"""The training of the anatomy network from digital patients and labelled scans to weights."""
+"""Training run of the anatomy network on digital patients and labelled scans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
-import lowdose
 from lowdose.batch import LabelledBatch
 from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice, labelled_batches
 from lowdose.data.labelled.phantoms import PhantomDataset, validation_patient
@@ -25,6 +24,7 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
 from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.version import __version__
 
 BANK = "digital-patients"
 
@@ -40,12 +40,13 @@ def train_anatomy(
     bank: Path | None = None,
     start: Path | None = None,
 ) -> bool:
-    """Train in the folder ``run`` on digital patients, kept in ``bank``, and on ``real`` slices.
+    """Train in the folder ``run`` on digital patients and on ``real`` slices; True when complete, False when stopped.
 
-    start: weights to go on from. See ``run_training`` for what it returns and raises.
+    say: receives messages. progress: receives step, loss and seconds left. bank: folder of the digital patients, by
+    default in ``run``. start: file with initial weights. Raises what ``run_training`` raises.
     """
     return run_training(
-        lambda: _Naming(name, recipe, real, bank or run / BANK, start),
+        lambda: _AnatomyJob(name, recipe, real, bank or run / BANK, start),
         recipe.hyperparameters,
         run,
         options,
@@ -54,21 +55,21 @@ def train_anatomy(
     )
 
 
-class _Naming:
-    """The job of training the anatomy network."""
+class _AnatomyJob:
+    """The job of training the anatomy network; see ``runner.TrainingJob``."""
 
     def __init__(
         self, name: str, recipe: AnatomyRecipe, real: Sequence[LabelledSlice], bank: Path, start: Path | None
     ) -> None:
         self._recipe, self._real, self._bank = recipe, real, bank
-        self._network, begun = (anatomy.Anatomy(), None) if start is None else anatomy.read_anatomy(start)
+        self._network, start_sha256 = (anatomy.Anatomy(), None) if start is None else anatomy.read_anatomy(start)
         self._network.train().requires_grad_(True)
         channels_last(self._network)
         self.method = Segmentation(self._network)
         self.settings: dict[str, object] = {
             "recipe": name,
-            "data": _fingerprint(real),
-            "start": begun,
+            "data": _hash_slices(real),
+            "start": start_sha256,
             **asdict(recipe.hyperparameters),
         }
         self.description: dict[str, object] = {
@@ -80,12 +81,13 @@ class _Naming:
         }
 
     def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
+        """Build the missing digital patients and return the callbacks of the training loop."""
         hyperparameters, recipe, network = self._recipe.hyperparameters, self._recipe, self._network
         patients = PhantomDataset(self._bank, hyperparameters.patients)
         patients.build(lambda done, total: _tell(say, done, total), (fabric.global_rank, fabric.world_size))
         fabric.barrier()
-        _ = patients.occurring  # once, before loader processes would each read every label
-        views = LabelledDataset(
+        _ = patients.occurring  # computed here once, or each loader process would read every label
+        dataset = LabelledDataset(
             patients,
             self._real,
             hyperparameters.real_share,
@@ -95,27 +97,27 @@ class _Naming:
             hyperparameters.seed,
         )
 
-        def feed(first: int, last: int) -> Iterator[LabelledBatch]:
+        def batches(first: int, last: int) -> Iterator[LabelledBatch]:
             workers = loader_workers(fabric.device.type == "cuda")
             return labelled_batches(
-                views, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
+                dataset, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
             )
 
-        judged = hyperparameters.validation_patients if fabric.is_global_zero else 0
-        held_out = [validation_patient(number) for number in range(judged)]
-        facts = {**self.settings, "paper": recipe.paper, "lowdose": lowdose.__version__}
+        held_out_patients = hyperparameters.validation_patients if fabric.is_global_zero else 0
+        held_out = [validation_patient(number) for number in range(held_out_patients)]
+        metadata = {**self.settings, "paper": recipe.paper, "lowdose": __version__}
 
         def export(path: Path, step: int) -> None:
-            replace_file(path, anatomy.serialise_anatomy(network, {**facts, "step": step}))
+            replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step}))
 
-        return TrainingStage(feed, lambda: validate_anatomy(network, held_out), export)
+        return TrainingStage(batches, lambda: validate_anatomy(network, held_out), export)
 
 
 def validate_anatomy(network: anatomy.Anatomy, patients: Sequence[Patient]) -> dict[str, float]:
-    """Mean Dice over organs of digital patients that are not trained on, as they are and with much noise."""
+    """Return the mean Dice over organs of the given digital patients, at low noise (SD 5 HU) and at high (40 HU)."""
     if not patients:
         return {}
-    found = {}
+    metrics = {}
     for name, sd in (("clean", 5.0), ("noisy", 40.0)):
         overlap = Overlap(len(CLASSES))
         for number, patient in enumerate(patients):
@@ -123,16 +125,18 @@ def validate_anatomy(network: anatomy.Anatomy, patients: Sequence[Patient]) -> d
             for hu, labels in zip(patient.volume.hu, patient.labels, strict=True):
                 noisy = hu + np.float32(sd) * rng.standard_normal(hu.shape, np.float32)
                 overlap.add(segment_slice(network, noisy, patient.volume.geometry.spacing[1:]), classes_of(labels))
-        found[f"validation/dice_{name}"] = float(np.nanmean(overlap.dice()[[INDEX[organ.name] for organ in ORGANS]]))
-    return found
+        metrics[f"validation/dice_{name}"] = float(np.nanmean(overlap.dice()[[INDEX[organ.name] for organ in ORGANS]]))
+    return metrics
 
 
 def _tell(say: Say, done: int, total: int) -> None:
+    """Report every 20th digital patient and the last."""
     if done % 20 == 0 or done == total:
         say(f"digital patients: {done}/{total}")
 
 
-def _fingerprint(real: Sequence[LabelledSlice]) -> str:
+def _hash_slices(real: Sequence[LabelledSlice]) -> str:
+    """Return a hash of the list of classes and of all labelled slices."""
     digest = hashlib.sha256(json.dumps(CLASSES).encode())
     for item in real:
         digest.update(np.ascontiguousarray(item.hu).tobytes() + item.classes.tobytes() + item.annotated.tobytes())

@@ -1,4 +1,4 @@
-"""The training of a denoiser: split by patient, pair, cut patches, judge on patients held out."""
+"""Training run of a denoiser: split by patient, pairing, patches, validation on held-out patients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-import lowdose
 from lowdose.batch import PairedBatch
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
 from lowdose.data.patches import batches
@@ -18,6 +17,7 @@ from lowdose.training.pairing import FolderPairing, Pairing
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
 from lowdose.training.validation import measure_training_domain, validate_denoiser
+from lowdose.version import __version__
 
 FROM_FOLDERS = FolderPairing()
 
@@ -33,13 +33,17 @@ def train_denoiser(
     pairing: Pairing = FROM_FOLDERS,
     start: Path | None = None,
 ) -> bool:
-    """Train ``recipe`` on ``items`` in the folder ``run``; see ``run_training`` for what it returns and raises.
+    """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
-    start: weights of the same network and scale to go on from.
+    say: receives messages. progress: receives step, loss and seconds left. pairing: where low-dose images come from.
+    start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
+    InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """
-    learn, check = split_by_patient(items, _held_out(items, recipe.hyperparameters.validation_patients))
+    training, validation = split_by_patient(
+        items, _count_validation_patients(items, recipe.hyperparameters.validation_patients)
+    )
     return run_training(
-        lambda: _Denoising(name, recipe, learn, check, pairing, start),
+        lambda: _DenoiserJob(name, recipe, training, validation, pairing, start),
         recipe.hyperparameters,
         run,
         options,
@@ -48,30 +52,30 @@ def train_denoiser(
     )
 
 
-class _Denoising:
-    """The job of training a denoiser."""
+class _DenoiserJob:
+    """The job of training a denoiser; see ``runner.TrainingJob``."""
 
     def __init__(
-        self, name: str, recipe: DenoiserRecipe, learn: list[PairedSlice], check: list[PairedSlice], pairing: Pairing,
-        start: Path | None,
+        self, name: str, recipe: DenoiserRecipe, training: list[PairedSlice], validation: list[PairedSlice],
+        pairing: Pairing, start: Path | None,
     ) -> None:  # fmt: skip
         if recipe.needs_dose and pairing.name != "simulated":
             raise InvalidSetting(
                 f"recipe {name}: has to know the dose of each pair, which scans do not tell; give scans of normal "
                 "dose and --pairing simulated"
             )
-        self._recipe, self._learn, self._check, self._pairing = recipe, learn, check, pairing
-        self._denoiser = _fresh(recipe)
-        begun = None if start is None else _go_on(self._denoiser, start)
+        self._recipe, self._training, self._validation, self._pairing = recipe, training, validation, pairing
+        self._denoiser = _new_denoiser(recipe)
+        start_sha256 = None if start is None else _load_start_weights(self._denoiser, start)
         self.method = recipe.method(
             self._denoiser, recipe.hyperparameters, recipe.teacher.name if recipe.teacher else ""
         )
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
-            "start": begun,
+            "start": start_sha256,
             "pairing": pairing.name,
-            "data": fingerprint(learn, check),
+            "data": fingerprint(training, validation),
             **recipe.hyperparameters.relevant_to(pairing.name),
             **({"network": network} if recipe.accepts_any_network else {}),
             **self.method.fingerprint(),
@@ -81,38 +85,41 @@ class _Denoising:
             "network": network,
             "scale": recipe.scale.to_dict(),
             **({recipe.teacher.option: recipe.teacher.name} if recipe.teacher else {}),
-            "training": {"slices": len(learn), "patients": len({i.patient for i in learn})},
-            "validation": {"slices": len(check), "patients": len({i.patient for i in check})},
+            "training": {"slices": len(training), "patients": len({i.patient for i in training})},
+            "validation": {"slices": len(validation), "patients": len({i.patient for i in validation})},
         }
 
     def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
+        """Pair the slices and return the callbacks of the training loop."""
         hyperparameters, denoiser = self._recipe.hyperparameters, self._denoiser
-        if not self._check:
+        if not self._validation:
             say("no patient is held out for validation: judge this model on other data")
-        patches = self._pairing.patches(self._learn, hyperparameters, denoiser.context, run, fabric, say)
-        first = fabric.is_global_zero
-        check = self._pairing.held_out(self._check, hyperparameters, denoiser.context, say) if first else []
+        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say)
+        held_out: list[list[PairedSlice]] = []
+        if fabric.is_global_zero:
+            held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
         domain = measure_training_domain(patches)
-        facts = {
+        metadata = {
             **self.settings,
             "processes": fabric.world_size,
             "paper": self._recipe.paper,
-            "lowdose": lowdose.__version__,
+            "lowdose": __version__,
             "slices": len(patches.slices),
         }
 
-        def feed(first: int, last: int) -> Iterator[PairedBatch]:
+        def patch_batches(first: int, last: int) -> Iterator[PairedBatch]:
             workers = loader_workers(fabric.device.type == "cuda")
             size = hyperparameters.batch * hyperparameters.accumulate
             return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
         def export(path: Path, step: int) -> None:
-            checkpoint.save_denoiser(path, denoiser, domain, {**facts, "step": step})
+            checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step})
 
-        return TrainingStage(feed, lambda: validate_denoiser(denoiser, check), export)
+        return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
 
 
-def _fresh(recipe: DenoiserRecipe) -> Denoiser:
+def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
+    """Build an untrained denoiser; raises InvalidSetting if its network cannot process patches of this size."""
     denoiser = Denoiser(recipe.network, recipe.scale, recipe.context)
     channels_last(denoiser)
     multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
@@ -122,19 +129,23 @@ def _fresh(recipe: DenoiserRecipe) -> Denoiser:
     return denoiser
 
 
-def _go_on(denoiser: Denoiser, start: Path) -> str:
-    """Takes over weights; returns their SHA-256. Raises InvalidSetting when they are of another network or scale."""
+def _load_start_weights(denoiser: Denoiser, start: Path) -> str:
+    """Load the weights of the model file ``start`` into ``denoiser`` and return the SHA-256 of the file.
+
+    Raises InvalidSetting when they belong to another network or scale.
+    """
     model = checkpoint.load_denoiser(str(start))
-    there = model.denoiser
-    if (there.spec, there.scale) != (denoiser.spec, denoiser.scale):
+    loaded = model.denoiser
+    if (loaded.spec, loaded.scale) != (denoiser.spec, denoiser.scale):
         raise InvalidSetting(
-            f"{start}: holds {there.spec} on {there.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
+            f"{start}: holds {loaded.spec} on {loaded.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
             "start from weights of the same network"
         )
-    denoiser.network.load_state_dict(there.network.state_dict())
+    denoiser.network.load_state_dict(loaded.network.state_dict())
     return model.sha256
 
 
-def _held_out(items: Sequence[PairedSlice], wanted: int) -> int:
+def _count_validation_patients(items: Sequence[PairedSlice], setting: int) -> int:
+    """Return the number of patients to hold out; a negative setting means one in five."""
     patients = len({item.patient for item in items})
-    return wanted if wanted >= 0 else (max(1, patients // 5) if patients > 1 else 0)
+    return setting if setting >= 0 else (max(1, patients // 5) if patients > 1 else 0)

@@ -1,4 +1,4 @@
-"""Denoising networks by name, each with the scale it is trained in: what any objective can be given to train."""
+"""Denoising networks by name, each with its default size and the intensity scale it is trained in."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.network_spec import NetworkSpec
 
-MOST_PARAMETERS = 10**9
-"""Of a network that can be asked for by numbers: an optimiser keeps four times as much."""
+MAX_PARAMETERS = 10**9
+"""Most parameters of a network whose size the user chooses: AdamW training stores four times as many values."""
 
 
 @dataclass(frozen=True)
 class DenoiserChoice:
-    """A network, all of its numbers given but for the OPTIONAL ones, and its scale."""
+    """A denoising network and the scale it is trained in.
+
+    Attributes
+    ----------
+    network : NetworkSpec
+        Name and settings of the network; settings of ``OPTIONAL_SETTINGS`` may be missing.
+    scale : Scale
+        Map between HU and the values that the network sees.
+    """
 
     network: NetworkSpec
     scale: Scale = field(default_factory=Scale)
 
 
 NON_NEGATIVE_SCALE = Scale(zero=-1150.0, one=2000.0)
-"""For networks that end with a ReLU: every value of the range maps to a number >= 0."""
+"""Scale for networks that end with a ReLU: every HU of its range maps to a value >= 0."""
 
 DENOISERS = {
     "cpce": DenoiserChoice(NetworkSpec("cpce", {"channels": 32}), NON_NEGATIVE_SCALE),
@@ -35,47 +43,47 @@ DENOISERS = {
 }
 
 OPTIONAL_SETTINGS = {"unet": {"slices": 1}}
-"""Settings that came later, with what they are where they are not given: weights from before have no word of them."""
+"""Settings of later versions with the value they have where they are missing, as in older checkpoints."""
 
 
 def parse_denoiser(text: str) -> DenoiserChoice:
-    """'NAME', or 'NAME:setting=number,...' for another size: 'red_cnn:channels=32'.
+    """Parse 'NAME', or 'NAME:setting=number,...' for another size, as in 'red_cnn:channels=32'.
 
-    Raises InvalidSetting for an unknown name or setting, and for a network that cannot be made.
+    Raises InvalidSetting for an unknown name or setting, and for a network that cannot be built.
     """
-    name, colon, given = text.partition(":")
+    name, colon, assignments = text.partition(":")
     if name not in DENOISERS:
         raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(DENOISERS)}")
-    usual = DENOISERS[name]
-    settings = dict(usual.network.settings)
+    default = DENOISERS[name]
+    settings = dict(default.network.settings)
     allowed = {**settings, **OPTIONAL_SETTINGS.get(name, {})}
-    for part in given.split(",") if colon else []:
+    for part in assignments.split(",") if colon else []:
         key, sign, value = part.partition("=")
         if key not in allowed or not sign:
             raise InvalidSetting(
                 f"network '{text}': '{part}' is no setting of {name}; write {name}:"
                 f"{','.join(f'{k}={v}' for k, v in allowed.items())}, any of them"
             )
-        settings[key] = _whole(value, f"network '{text}': {part}")
+        settings[key] = _parse_positive_integer(value, f"network '{text}': {part}")
     spec = NetworkSpec(name, settings)
-    _check(spec, text)
-    return DenoiserChoice(spec, usual.scale)
+    _check_buildable(spec, text)
+    return DenoiserChoice(spec, default.scale)
 
 
-def _whole(text: str, where: str) -> int:
+def _parse_positive_integer(text: str, where: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise InvalidSetting(f"{where}: must be a whole number from 1")
     return int(text)
 
 
-def _check(spec: NetworkSpec, text: str) -> None:
-    """Raises InvalidSetting for a network that cannot be made, or is too large; it takes no memory to find out."""
+def _check_buildable(spec: NetworkSpec, text: str) -> None:
+    """Raise InvalidSetting if the network cannot be built or is too large; its weights are not allocated."""
     try:
         with torch.device("meta"):
             size = sum(parameter.numel() for parameter in spec.build().parameters())
     except (IncompatibleCheckpoint, RuntimeError, OverflowError) as error:
         raise InvalidSetting(f"network '{text}': cannot be made ({error}); choose smaller numbers") from error
-    if size > MOST_PARAMETERS:
+    if size > MAX_PARAMETERS:
         raise InvalidSetting(
-            f"network '{text}': {size:,} parameters, at most {MOST_PARAMETERS:,}; choose smaller numbers"
+            f"network '{text}': {size:,} parameters, at most {MAX_PARAMETERS:,}; choose smaller numbers"
         )

@@ -1,4 +1,4 @@
-"""Ending a run early without losing it."""
+"""Signal handling that ends a training run early without losing its progress."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ import types
 
 
 class GracefulStop:
-    """Turns the first Ctrl-C or SIGTERM into a wish to save and end; a second one acts as usual."""
+    """Context manager that turns the first Ctrl-C or SIGTERM into a request to save and stop.
+
+    A second signal has its usual effect.
+
+    Attributes
+    ----------
+    asked : bool
+        Whether a signal has arrived.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, object] = {}
+        self.requested = False
+        self._previous_handlers: dict[int, object] = {}
 
     def __enter__(self) -> GracefulStop:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+            self._previous_handlers[number] = signal.signal(number, self._handle)
         return self
 
-    def _ask(self, number: int, frame: types.FrameType | None) -> None:
-        self.asked = True
-        self._restore()
+    def _handle(self, number: int, frame: types.FrameType | None) -> None:
+        self.requested = True
+        self._restore_handlers()
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._restore_handlers()

@@ -1,4 +1,4 @@
-"""The numbers of a run that can be set from outside."""
+"""Hyperparameters that every training run has, with their permitted ranges."""
 
 from __future__ import annotations
 
@@ -15,8 +15,37 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What every training has. batch is per process, and of it accumulate are seen in turns before an update: what
-    an update learns from is batch * accumulate * processes. The rate falls by a cosine to final_learning_rate."""
+    """Hyperparameters of every training run. Raises InvalidSetting for a value outside its range.
+
+    Attributes
+    ----------
+    steps : int
+        Training steps, each with one update of every trained module that takes part in it.
+    batch : int
+        Images that each process handles at once.
+    accumulate : int
+        Batches over which gradients are accumulated, so that an update uses batch * accumulate * processes images.
+    learning_rate : float
+        Largest learning rate, reached after the warm-up.
+    final_learning_rate : float
+        Learning rate of the last step, to which it falls by half a cosine.
+    beta1, beta2 : float
+        Decay rates of AdamW's moments.
+    weight_decay : float
+        Weight decay of AdamW.
+    warmup : int
+        Updates over which the learning rate rises linearly.
+    clip : float
+        Largest norm of the gradient of a module; larger gradients are scaled down to it.
+    ema : float
+        Largest decay per step of the exponential moving average of the weights.
+    seed : int
+        Seed of all random numbers.
+    validate_every : int
+        Steps between validations.
+    checkpoint_every : int
+        Steps between checkpoints.
+    """
 
     steps: int = 2500
     batch: int = 16
@@ -39,7 +68,7 @@ class Hyperparameters:
         **dict.fromkeys(("final_learning_rate", "weight_decay", "warmup", "seed"), (0, LARGE)),
         **dict.fromkeys(("beta1", "beta2", "ema"), (0, 1 - SMALL)),
     }
-    """Closed range of each number; NaN lies in none."""
+    """Closed range of each hyperparameter; NaN lies in none."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.LIMITS.items():
@@ -48,18 +77,21 @@ class Hyperparameters:
                 raise InvalidSetting(f"{name}={value}: must be from {low:g} to {high:g}")
 
     def with_values(self, settings: Mapping[str, str]) -> Self:
-        """With numbers given as text. Raises InvalidSetting for an unknown name or a value that is no number."""
-        kinds = {f.name: type(getattr(self, f.name)) for f in fields(self)}
+        """Return a copy with the given values, which are text.
+
+        Raises InvalidSetting for an unknown name, a value that is not a number, or one outside its range.
+        """
+        types = {f.name: type(getattr(self, f.name)) for f in fields(self)}
         values: dict[str, int | float] = {}
         for given, text in settings.items():
             name = HYPERPARAMETERS.get(given, given)
             if name != given:
                 warn_deprecated(f"--set {given}=", f"--set {name}=")
-            if name not in kinds:
-                raise InvalidSetting(f"no setting '{name}'; there are {', '.join(sorted(kinds))}")
+            if name not in types:
+                raise InvalidSetting(f"no setting '{name}'; there are {', '.join(sorted(types))}")
             try:
-                values[name] = kinds[name](text)
+                values[name] = types[name](text)
             except ValueError:
-                kind = "whole number" if kinds[name] is int else "number"
+                kind = "whole number" if types[name] is int else "number"
                 raise InvalidSetting(f"{name}={text}: not a {kind}") from None
         return replace(self, **values)  # type: ignore[arg-type]  # names and types are checked just above

@@ -1,4 +1,4 @@
-"""Where a run gets low dose from: pairs of scans, or normal-dose scans and the dose simulator."""
+"""Sources of pairs of low-dose and full-dose images: paired scans, or normal-dose scans and the dose simulator."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
 Say = Callable[[str], None]
-SAY_EVERY_S = 10.0
+PROGRESS_INTERVAL_S = 10.0
 
 
 class Pairing(Protocol):
-    """Turns the items of a run into what is trained on and what is validated on. ``name``: as on the command line.
+    """Source of the pairs of a run: makes training patches and validation slices from its items.
 
-    context: neighbours on each side that a network sees besides a slice.
+    Attributes
+    ----------
+    name : str
+        Name on the command line.
     """
 
     name: str
@@ -44,18 +47,22 @@ class Pairing(Protocol):
         fabric: Fabric,
         say: Say,
     ) -> Patches:
-        """Called by every process at the same time; only the first has a ``say`` that speaks."""
+        """Return the training patches made from the slices ``learn``.
+
+        Every process calls this at the same time. context: neighbours on each side that the network sees besides a
+        slice. say: receives messages; those of all processes but the first are discarded.
+        """
         ...
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
     ) -> list[list[PairedSlice]]:
-        """A few of the slices, evenly spread, each amid its neighbours."""
+        """Return a few of the slices ``check``, evenly spaced, each as a list of it and its neighbours in order."""
         ...
 
 
 class FolderPairing:
-    """Pairs as they were scanned."""
+    """Pairs of scans at two doses."""
 
     name = "folders"
 
@@ -68,6 +75,7 @@ class FolderPairing:
         fabric: Fabric,
         say: Say,
     ) -> Patches:
+        """Return the training patches of the pairs ``learn``."""
         return Patches(
             SliceCache(learn, context), hyperparameters.patch, hyperparameters.augmentation, hyperparameters.seed
         )
@@ -75,14 +83,17 @@ class FolderPairing:
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
     ) -> list[list[PairedSlice]]:
+        """Return a few of the pairs ``check``, evenly spaced, each with its neighbours."""
         around = context_indices(check, context)
-        return [[check[other] for other in around[place]] for place in evenly_spaced(trainable_indices(around))]
+        return [[check[other] for other in around[index]] for index in evenly_spaced(trainable_indices(around))]
 
 
 class SimulatedPairing:
-    """Items are ``SimulatedSlice``; their noise comes from a bank in ``folder``, by default in that of the run.
+    """Pairs of normal-dose scans and simulated low dose; the items of the run must be of ``SimulatedSlice``.
 
-    calibrate: how the slices of one series were scanned; ``rule`` names it, for a bank made by another one is refused.
+    calibrate: function that estimates how the slices of one series were scanned. rule: name of that function, since a
+    noise bank that was built by another one is refused. folder: folder of the noise bank, by default in that of the
+    run.
     """
 
     name = "simulated"
@@ -99,7 +110,8 @@ class SimulatedPairing:
         fabric: Fabric,
         say: Say,
     ) -> Patches:
-        items = _usable(_simulated(learn), hyperparameters, context, say)
+        """Build what is missing in the noise bank for ``learn``, and return training patches with noise from it."""
+        items = _choose_bank_slices(_simulated(learn), hyperparameters, context, say)
         folder = self._folder or run / "noise-bank"
         plan = Plan(
             {item.key: item.normal.shape for item in items},
@@ -113,22 +125,26 @@ class SimulatedPairing:
         fabric.barrier()
         build_noise_bank(folder, normal, self._calibrate, (fabric.global_rank, fabric.world_size), BankProgress(say))
         fabric.barrier()
-        build_noise_bank(folder, normal, self._calibrate)  # what another process could not finish
+        build_noise_bank(folder, normal, self._calibrate)  # whatever another process could not finish
         bank = NoiseBank(folder)
         slices = SimulatedSlices(bank, items, hyperparameters.doses, context)
-        _tell_left_out(bank, items, say)
-        # The simulator sets the dose; a gain on top of it would only blur what dose means.
+        _report_left_out(bank, items, say)
+        # The simulator sets the dose; with a gain on top, the dose of a patch would no longer be known.
         augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
         return Patches(slices, hyperparameters.patch, augmentation, hyperparameters.seed)
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
     ) -> list[list[PairedSlice]]:
+        """Return a few of the slices ``check`` at simulated doses, evenly spaced, each with its neighbours.
+
+        A series that cannot be calibrated is left out with a warning.
+        """
         items = _simulated(check)
         around = context_indices(items, context)
         wanted = {
-            items[place].key: [items[other] for other in around[place]]
-            for place in evenly_spaced(trainable_indices(around))
+            items[index].key: [items[other] for other in around[index]]
+            for index in evenly_spaced(trainable_indices(around))
         }
         series: dict[str, list[SimulatedSlice]] = {}
         for item in items:
@@ -142,38 +158,42 @@ class SimulatedPairing:
             except (LowDoseError, OSError) as error:
                 say(f"warning: {error} (left out of validation)")
                 continue
-            exposed = {item.key: scan for item, scan in zip(members, scans, strict=True)}
-            chosen += [[(one, exposed[one.key]) for one in wanted[item.key]] for item in members if item.key in wanted]
-        pairs, told = validation_pairs(chosen, hyperparameters.seed)
-        for text in told:
+            scan_of = {item.key: scan for item, scan in zip(members, scans, strict=True)}
+            chosen += [[(one, scan_of[one.key]) for one in wanted[item.key]] for item in members if item.key in wanted]
+        pairs, warnings = validation_pairs(chosen, hyperparameters.seed)
+        for text in warnings:
             say(f"warning: {text}")
         return pairs
 
 
 class BankProgress:
-    """Says how far a bank is, and how long it will take, every ten seconds."""
+    """Callback that reports the progress of a noise bank and the time left, every ten seconds."""
 
     def __init__(self, say: Say) -> None:
         self._say, self._started = say, time.monotonic()
-        self._said = self._started
+        self._last_report = self._started
 
     def __call__(self, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` slices are built, unless the last report is recent."""
         now = time.monotonic()
-        if now - self._said < SAY_EVERY_S and done < total:
+        if now - self._last_report < PROGRESS_INTERVAL_S and done < total:
             return
-        self._said = now
-        left = int((now - self._started) * (total - done) / max(done, 1))
-        self._say(f"noise bank: slice {done}/{total}  {left // 60} min {left % 60:02d} s left")
+        self._last_report = now
+        left_s = int((now - self._started) * (total - done) / max(done, 1))
+        self._say(f"noise bank: slice {done}/{total}  {left_s // 60} min {left_s % 60:02d} s left")
 
 
 def _simulated(items: Sequence[PairedSlice]) -> list[SimulatedSlice]:
     return [item for item in items if isinstance(item, SimulatedSlice)]
 
 
-def _usable(
+def _choose_bank_slices(
     items: Sequence[SimulatedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
 ) -> list[SimulatedSlice]:
-    """Those large enough for a patch; of these ``bank_slices`` at random by the seed, in their order."""
+    """Return the slices that are large enough for a patch, at most ``bank_slices`` of them, in their order.
+
+    Where there are more, the choice is random and determined by the seed.
+    """
     side = hyperparameters.patch + 2 * MARGIN
     large = [item for item in items if min(item.normal.shape) >= side]
     if not large:
@@ -187,24 +207,24 @@ def _usable(
     rng = np.random.default_rng(hyperparameters.seed)
     if context == 0:
         return [
-            large[int(place)] for place in sorted(rng.choice(len(large), hyperparameters.bank_slices, replace=False))
+            large[int(index)] for index in sorted(rng.choice(len(large), hyperparameters.bank_slices, replace=False))
         ]
-    return [large[place] for place in _some(context_indices(large, context), hyperparameters.bank_slices, rng)]
+    return [large[index] for index in _choose_stacks(context_indices(large, context), hyperparameters.bank_slices, rng)]
 
 
-def _some(around: Sequence[Sequence[int]], most: int, rng: np.random.Generator) -> list[int]:
-    """At most ``most`` of them, but one with its neighbours at least: random ones, and the neighbours of each."""
+def _choose_stacks(around: Sequence[Sequence[int]], most: int, rng: np.random.Generator) -> list[int]:
+    """Choose random slices with their neighbours: at most ``most`` in all, but at least one slice with neighbours."""
     chosen: set[int] = set()
-    for place in rng.permutation(trainable_indices(around)):
-        more = chosen.union(around[place])
-        if chosen and len(more) > most:
+    for index in rng.permutation(trainable_indices(around)):
+        larger = chosen.union(around[index])
+        if chosen and len(larger) > most:
             break
-        chosen = more
+        chosen = larger
     return sorted(chosen)
 
 
-def _tell_left_out(bank: NoiseBank, items: Sequence[SimulatedSlice], say: Say) -> None:
-    """A line for each reason, with how many slices it kept out."""
+def _report_left_out(bank: NoiseBank, items: Sequence[SimulatedSlice], say: Say) -> None:
+    """Report each reason for which slices were left out, with their number."""
     reasons: dict[str, int] = {}
     for item in items:
         if item.key in bank.left_out:

@@ -1,4 +1,4 @@
-"""Everything a training run needs: structure is code, numbers can be set from outside."""
+"""Recipes of denoisers and of the anatomy network, with the hyperparameters that the command line can change."""
 
 from __future__ import annotations
 
@@ -27,17 +27,30 @@ PAIRING_OF = {
         "simulated",
     ),
 }
-"""Numbers that mean something with one pairing only."""
+"""Hyperparameters that have an effect with one pairing only, and the name of that pairing."""
 
 
 @dataclass(frozen=True)
 class DenoiserHyperparameters(Hyperparameters):
-    """The numbers of a denoiser's training.
+    """Hyperparameters of a denoiser's training.
 
-    validation_patients: whole patients held out, -1 = one in five, at least one where there are two or more.
-    kernel_conversion_share, cutoff_*, pixel_*, gain_*: of ``Augmentation``. dose_low, dose_high, full_dose_share, flux_low,
-    flux_high: of ``DoseDistribution``. realisations: of noise, for each slice and each of two doses. bank_slices: the most slices
-    to simulate the noise of, 0 = all.
+    Attributes
+    ----------
+    patch : int
+        Height and width of the training patches, in pixels.
+    validation_patients : int
+        Whole patients that are held out; -1 = one in five, and at least one where there are two or more.
+    kernel_conversion_share, cutoff_low, cutoff_high, pixel_low, pixel_high, gain_low, gain_high : float
+        Augmentation, see ``data.patches.Augmentation``: share of the patches that are converted to another kernel, and
+        of those converted to another pixel size; ranges of cut-off frequencies in 1/mm, of pixel sizes in mm, and of
+        factors on the noise.
+    dose_low, dose_high, full_dose_share, flux_low, flux_high : float
+        Simulated doses, see ``data.simulated.DoseDistribution``: dose fractions, share of the patches at full dose, and
+        factors on the photon number.
+    realisations : int
+        Noise realisations that are simulated for each slice at each of two doses.
+    bank_slices : int
+        Most slices whose noise is simulated; 0 = all.
     """
 
     patch: int = 64
@@ -80,6 +93,7 @@ class DenoiserHyperparameters(Hyperparameters):
 
     @property
     def augmentation(self) -> Augmentation:
+        """Augmentation of the training patches."""
         return Augmentation(
             self.cutoff_low, self.cutoff_high, self.gain_low, self.gain_high, self.pixel_low, self.pixel_high,
             self.kernel_conversion_share,
@@ -87,19 +101,28 @@ class DenoiserHyperparameters(Hyperparameters):
 
     @property
     def doses(self) -> DoseDistribution:
+        """Distribution of the simulated doses."""
         return DoseDistribution(self.dose_low, self.dose_high, self.full_dose_share, self.flux_low, self.flux_high)
 
     def relevant_to(self, pairing: str) -> dict[str, Number]:
-        """Those that mean something with this pairing."""
+        """Return by name the hyperparameters that have an effect with this pairing."""
         return {name: value for name, value in asdict(self).items() if PAIRING_OF.get(name, pairing) == pairing}
 
 
 @dataclass(frozen=True)
 class AnatomyHyperparameters(Hyperparameters):
-    """The numbers of an anatomy network's training.
+    """Hyperparameters of the anatomy network's training.
 
-    size: side of the slices it sees, in pixels. patients: digital ones, of ``PhantomDataset``. real_share: of slices
-    that come from the labelled scans, where there are any. validation_patients: digital ones besides, to be judged on.
+    Attributes
+    ----------
+    size : int
+        Height and width of the training slices, in pixels.
+    patients : int
+        Digital patients of ``PhantomDataset``.
+    real_share : float
+        Share of the slices that come from the labelled scans, where there are any.
+    validation_patients : int
+        Further digital patients for validation.
     """
 
     size: int = 352
@@ -122,7 +145,15 @@ class AnatomyHyperparameters(Hyperparameters):
 
 
 class FrozenNetwork(NamedTuple):
-    """A frozen network that an objective looks with: ``name`` or path, chosen by ``option`` of the command line."""
+    """Frozen network that an objective compares images with.
+
+    Attributes
+    ----------
+    option : str
+        Option of the command line that chooses the network, without the dashes.
+    name : str
+        Name or path of the network.
+    """
 
     option: str
     name: str
@@ -130,11 +161,26 @@ class FrozenNetwork(NamedTuple):
 
 @dataclass(frozen=True)
 class DenoiserRecipe:
-    """A published (or own) way to train: ``paper`` says which.
+    """How a denoiser is trained, in a published way or in the project's own.
 
-    method(denoiser, numbers, teacher): turns a denoiser into its training; teacher is the name of that one, or ''
-    where the recipe has none. any_network: ``network`` and ``scale`` are a choice, not what the recipe is about.
-    needs_dose: it has to know low dose as a fraction of full dose, which only simulated pairs tell.
+    Attributes
+    ----------
+    paper : str
+        The publication that the recipe follows.
+    network : NetworkSpec
+        Network to train.
+    method : Callable[[Denoiser, DenoiserHyperparameters, str], Method]
+        Makes the training method of a denoiser. The string is the name of the frozen network, '' for a recipe without.
+    scale : Scale
+        Map between HU and the values that the network sees.
+    hyperparameters : DenoiserHyperparameters
+        Default hyperparameters, which the command line can change.
+    teacher : FrozenNetwork | None
+        Frozen network that the objective needs.
+    accepts_any_network : bool
+        Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
+    needs_dose : bool
+        Whether low dose must be known as a fraction of full dose, as it is for simulated pairs only.
     """
 
     paper: str
@@ -148,12 +194,12 @@ class DenoiserRecipe:
 
     @property
     def context(self) -> int:
-        """Neighbours that the network sees on each side of a slice."""
+        """Number of neighbours that the network sees on each side of a slice."""
         return int(self.network.settings.get("slices", 1)) // 2
 
 
 def supervised(denoiser: Denoiser, objective: Objective, patch: int) -> Supervised:
-    """Learning from pairs by ``objective``. Raises InvalidSetting for patches that it cannot judge."""
+    """Make supervised training with ``objective``; raises InvalidSetting for patches that are too small for it."""
     if patch < objective.smallest:
         raise InvalidSetting(
             f"patch={patch}: the objective needs at least {objective.smallest} pixels a side; take patch="
@@ -164,7 +210,19 @@ def supervised(denoiser: Denoiser, objective: Objective, patch: int) -> Supervis
 
 @dataclass(frozen=True)
 class AnatomyRecipe:
-    """How the anatomy network is trained: on slices bent and made to look as these two say."""
+    """How the anatomy network is trained.
+
+    Attributes
+    ----------
+    paper : str
+        The publication that the recipe follows.
+    spatial : RandomElasticAffine
+        Random deformation of the training slices.
+    intensity : RandomIntensity
+        Random change of their appearance.
+    hyperparameters : AnatomyHyperparameters
+        Default hyperparameters, which the command line can change.
+    """
 
     paper: str
     spatial: RandomElasticAffine = field(default_factory=RandomElasticAffine)

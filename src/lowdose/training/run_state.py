@@ -1,4 +1,4 @@
-"""The full state of a run on disk, so that a resumed run equals one that was never interrupted."""
+"""Full state of a training run on disk, so that a resumed run equals one that was never interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from lowdose.training.schedule import EMA
 def save_state(
     path: Path, step: int, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: object
 ) -> None:
-    """Write atomically: a run stopped while saving keeps the state before."""
+    """Write the state of a run atomically: a run that is stopped while saving keeps the previous state.
+
+    saved: modules by name. run: the settings of the run, which a resumed run must share.
+    """
     rng = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
     state = {
         "step": step,
@@ -38,13 +41,14 @@ def save_state(
 def load_state(
     path: Path, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: Mapping[str, object]
 ) -> int:
-    """Put the state back in place; returns the number of steps done.
+    """Restore the state of a run, including random number generators; return the number of steps done.
 
-    Raises InvalidSetting when the run was started with other numbers, naming them.
+    Raises InvalidSetting when there is no state or when the run was started with other settings, which are named, and
+    IncompatibleCheckpoint when the file is damaged.
     """
     state = _read(path)
-    stated = {HYPERPARAMETERS.get(name, name): value for name, value in state["run"].items()}
-    old = {"accumulate": 1, **stated}  # before there was accumulation
+    saved_settings = {HYPERPARAMETERS.get(name, name): value for name, value in state["run"].items()}
+    old = {"accumulate": 1, **saved_settings}  # runs of versions without gradient accumulation
     if old != run:
         names = [
             f"{key} was {old.get(key)}, now {value}"
@@ -72,6 +76,6 @@ def _read(path: Path) -> dict[str, Any]:
         missing = {"step", "modules", "optimisers", "ema", "rng", "run"} - set(state)
         if missing:
             raise KeyError(*missing)
-    except Exception as error:  # a damaged file can fail in any way, and never by our fault
+    except Exception as error:  # a damaged file can raise any exception
         raise IncompatibleCheckpoint(f"{path}: damaged training state; start the run again in a new folder") from error
     return state

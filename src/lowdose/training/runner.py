@@ -1,4 +1,4 @@
-"""A training run from start to finish, whatever is trained: processes, resumption, log, model, a polite end."""
+"""Training run of any job from start to finish: processes, resuming, logging, model export and early stopping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import torch
 from lightning_fabric import Fabric, seed_everything
 from torch import Tensor
 
-import lowdose
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.atomic import output_errors
@@ -23,6 +22,7 @@ from lowdose.methods.base import Method
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.trainer import STATE_FILE, Trainer, TrainerHooks
+from lowdose.version import __version__
 
 MODEL_FILE = "model.safetensors"
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -31,10 +31,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how a run computes; none of it changes what is learned, except precision by rounding.
+    """Where and how a run computes; only the precision affects the result, by rounding.
 
-    devices: processes on each of so many ``nodes``, one GPU or CPU share each; where torchrun has started the
-    processes, it is what says how many there are. precision: '32-true', 'bf16-mixed' or 'auto'.
+    If torchrun has started the processes, it determines ``devices`` and ``nodes``.
+
+    Attributes
+    ----------
+    device : str
+        'auto', or a device as in ``lowdose.device.choose_device``.
+    devices : int
+        Processes on each node, each with one GPU or a share of the CPU.
+    nodes : int
+        Machines.
+    precision : str
+        '32-true', 'bf16-mixed' or 'auto', see ``choose_precision``.
+    resume : bool
+        Whether to continue the run that the folder holds.
     """
 
     device: str = "auto"
@@ -45,10 +57,16 @@ class RunOptions:
 
 
 class TrainingStage(NamedTuple):
-    """What a run needs once its data are there.
+    """Callbacks of a job whose data are ready.
 
-    batches(first, last): one batch for each of these steps. validate(): numbers to log. export(path, step): write the
-    model as it is now.
+    Attributes
+    ----------
+    batches : Callable[[int, int], Iterator[tuple[Tensor, ...]]]
+        (first, last): yields one batch for each of the steps from first to last - 1.
+    validate : Callable[[], Mapping[str, float]]
+        Returns metrics to log.
+    export : Callable[[Path, int], None]
+        (path, step): writes the model as it is after that step.
     """
 
     batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
@@ -57,19 +75,28 @@ class TrainingStage(NamedTuple):
 
 
 class TrainingJob(Protocol):
-    """What is trained. settings: a run resumes with the same ones only. description: what run.json says besides."""
+    """What is trained, and on which data."""
 
     @property
-    def method(self) -> Method[Any]: ...
+    def method(self) -> Method[Any]:
+        """The training method."""
+        ...
 
     @property
-    def settings(self) -> Mapping[str, object]: ...
+    def settings(self) -> Mapping[str, object]:
+        """Settings with which alone the run can be resumed."""
+        ...
 
     @property
-    def description(self) -> Mapping[str, object]: ...
+    def description(self) -> Mapping[str, object]:
+        """Further entries of run.json."""
+        ...
 
     def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
-        """Finds or makes the data; called by every process at the same time, of which only the first can ``say``."""
+        """Prepare the data and return the callbacks of the training loop.
+
+        Every process calls this at the same time; the messages of all but the first are discarded.
+        """
         ...
 
 
@@ -81,10 +108,11 @@ def run_training(
     say: Say,
     progress: Callable[[int, float, float], None],
 ) -> bool:
-    """Train what ``make`` makes in the folder ``run``; True when complete, False when stopped by a signal.
+    """Train the job that ``make`` returns, in the folder ``run``; True when complete, False when stopped by a signal.
 
-    Raises OutputRefused when the folder already holds a run and ``resume`` is off; InvalidSetting when it is on and
-    there is nothing to resume, or other numbers.
+    say: receives messages. progress: receives step, loss and seconds left. Raises OutputRefused when the folder already
+    holds a run and ``options.resume`` is off, and InvalidSetting when it is on and there is no run to resume, or one
+    with other settings.
     """
     if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
@@ -96,36 +124,39 @@ def run_training(
     if options.resume:
         trainer.resume(settings)
     elif fabric.is_global_zero:
-        _describe(run, settings, job.description)
-    stage = job.stage(run, fabric, say if fabric.is_global_zero else _silent)
+        _write_description(run, settings, job.description)
+    stage = job.stage(run, fabric, say if fabric.is_global_zero else _discard)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
             stage.validate,
             lambda: stage.export(run / MODEL_FILE, trainer.step),
             progress,
-            lambda: stop.asked,
+            lambda: stop.requested,
         )
         return trainer.fit(settings, hooks)
 
 
 def choose_precision(wanted: str, cuda: bool) -> Any:
-    """bf16-mixed where the hardware multiplies bf16 natively, otherwise 32-true."""
+    """Return the precision for Fabric; 'auto' is bf16-mixed where the hardware supports bf16 natively, else 32-true."""
     if wanted not in PRECISIONS:
         raise InvalidSetting(f"--precision {wanted}: must be one of {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return wanted
-    native = torch.cuda.is_bf16_supported() if cuda else _cpu_multiplies_bf16()
+    native = torch.cuda.is_bf16_supported() if cuda else _cpu_has_native_bf16()
     return "bf16-mixed" if native else "32-true"
 
 
 def loader_workers(cuda: bool) -> int:
-    """Processes that prepare batches: a GPU must not wait for them; on a CPU they would only take its cores."""
+    """Return the number of processes that load batches: several for a GPU, none for a CPU.
+
+    A GPU must not wait for batches; on a CPU, loader processes would only compete for its cores.
+    """
     return min(8, (os.cpu_count() or 2) - 1) if cuda else 0
 
 
-def _silent(text: str) -> None:
-    """The voice of every process but the first."""
+def _discard(text: str) -> None:
+    """Discard a message, as every process but the first does."""
 
 
 def _launch(options: RunOptions) -> Fabric:
@@ -133,8 +164,8 @@ def _launch(options: RunOptions) -> Fabric:
     for name in ("devices", "nodes"):
         if getattr(options, name) < 1:
             raise InvalidSetting(f"--{name} {getattr(options, name)}: must be at least 1")
-    devices, nodes = _started() or (options.devices, options.nodes)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it would announce the precision
+    devices, nodes = _torchrun_processes() or (options.devices, options.nodes)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=devices,
@@ -146,21 +177,21 @@ def _launch(options: RunOptions) -> Fabric:
     return fabric
 
 
-def _started() -> tuple[int, int] | None:
-    """(processes a node, nodes) when this process is one that torchrun has started."""
+def _torchrun_processes() -> tuple[int, int] | None:
+    """Return (processes per node, nodes) if torchrun has started this process, else None."""
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return None
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
-    return here, int(os.environ["WORLD_SIZE"]) // here
+    per_node = int(os.environ["LOCAL_WORLD_SIZE"])
+    return per_node, int(os.environ["WORLD_SIZE"]) // per_node
 
 
-def _cpu_multiplies_bf16() -> bool:
-    """No public call tells; where the private one is gone, float32 is merely slower."""
+def _cpu_has_native_bf16() -> bool:
+    """Query a private function of PyTorch, since there is no public one; without it, float32 is merely slower."""
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _describe(run: Path, settings: Mapping[str, object], description: Mapping[str, object]) -> None:
-    versions = {"lowdose": lowdose.__version__, "torch": torch.__version__, "numpy": np.__version__}
+def _write_description(run: Path, settings: Mapping[str, object], description: Mapping[str, object]) -> None:
+    versions = {"lowdose": __version__, "torch": torch.__version__, "numpy": np.__version__}
     content = {"settings": settings, **description, "versions": versions}
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)

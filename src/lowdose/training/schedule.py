@@ -1,4 +1,4 @@
-"""Learning-rate schedule and the moving average of weights."""
+"""Learning-rate schedule and exponential moving average of weights."""
 
 from __future__ import annotations
 
@@ -12,27 +12,40 @@ from lowdose.training.hyperparameters import Hyperparameters
 
 
 def learning_rate(hyperparameters: Hyperparameters, step: int, updates: int) -> float:
-    """Learning rate of ``step``: after ``warmup`` steps half a cosine from ``learning_rate`` to the final one.
+    """Return the learning rate of ``step``: linear warm-up, then half a cosine down to the final learning rate.
 
-    updates: that the optimiser has made; until there are ``warmup`` of them the rate is below a linear rise. So
-    a player that joins late, or starts afresh, is warmed up too: Adam's first steps are as long as the rate, whatever
-    the gradient.
+    updates: number of updates that the optimiser has made; during the first ``warmup`` of them the learning rate is
+    limited by a linear rise. A module that is trained only from a later step on, or whose optimiser was reset, is thus
+    warmed up too: Adam's first updates are as large as the learning rate, whatever the gradient.
     """
-    n = hyperparameters
-    progress = min(1.0, max(0, step - n.warmup) / max(1, n.steps - n.warmup))
-    falling = n.final_learning_rate + 0.5 * (n.learning_rate - n.final_learning_rate) * (
+    h = hyperparameters
+    progress = min(1.0, max(0, step - h.warmup) / max(1, h.steps - h.warmup))
+    cosine = h.final_learning_rate + 0.5 * (h.learning_rate - h.final_learning_rate) * (
         1.0 + math.cos(math.pi * progress)
     )
-    return min(falling, n.learning_rate * (updates + 1) / n.warmup) if n.warmup else falling
+    return min(cosine, h.learning_rate * (updates + 1) / h.warmup) if h.warmup else cosine
 
 
 def count_updates(optimiser: Optimizer) -> int:
-    """How many steps an Adam has made since it was made, loaded or cleared."""
+    """Count the updates that an Adam optimiser has made, including those before its state was loaded.
+
+    Clearing the state of the optimiser sets the count to 0.
+    """
     return next((int(state["step"]) for state in optimiser.state.values()), 0)
 
 
 class EMA:
-    """Exponential moving average of a network's weights; its memory grows with the age of the run up to ``decay``."""
+    """Exponential moving average of a network's weights.
+
+    The decay rises with the number of steps, as (1 + step) / (10 + step), up to ``decay``.
+
+    Attributes
+    ----------
+    decay : float
+        Largest decay per step.
+    weights : dict[str, Tensor]
+        Averages of all parameters and floating-point buffers, and the latest value of other buffers, by name.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -40,6 +53,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
+        """Add the weights after ``step`` steps to the average."""
         decay = min(self.decay, (1.0 + step) / (10.0 + step))
         for name, value in network.state_dict().items():
             if value.is_floating_point():

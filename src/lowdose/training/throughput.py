@@ -1,4 +1,4 @@
-"""How fast a run is, and what it waits for."""
+"""Throughput of a training run, and the time it waits for data."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ SLICE_PIXELS = 512 * 512
 
 
 class ThroughputMeter:
-    """Counts what all ``processes`` do between one ``tell`` and the next, by the clock of this one.
+    """Throughput of all ``processes`` together, from one ``read_and_reset`` to the next, by the clock of this one.
 
-    Waiting is the time blocked in asking for the next batch, and costs nothing to measure: on a GPU, whose work is
-    queued, the queue may run dry before that, or hide a short wait.
+    The time spent waiting for data is that for which the request for the next batch blocks, which costs nothing to
+    measure. On a GPU, where work is queued, this is not exact: the queue may run empty before the request, or hide a
+    short wait.
     """
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
-        self._since, self._waited, self._apart = time.perf_counter(), 0.0, 0.0
+    def _reset(self) -> None:
+        self._start, self._waiting_s, self._excluded_s = time.perf_counter(), 0.0, 0.0
         self._patches = self._pixels = 0
 
     def batches(self, given: Iterable[B]) -> Iterator[B]:
-        """The same batches, counted. The first tensor of each is (B, ..., H, W)."""
+        """Yield the given batches and count them; the first tensor of each is (B, ..., H, W)."""
         source = iter(given)
         while True:
-            asked = time.perf_counter()
+            requested = time.perf_counter()
             batch = next(source, None)
-            self._waited += time.perf_counter() - asked
+            self._waiting_s += time.perf_counter() - requested
             if batch is None:
                 return
             count, (height, width) = batch[0].shape[0], batch[0].shape[-2:]
@@ -45,23 +46,25 @@ class ThroughputMeter:
 
     @contextmanager
     def excluded(self) -> Iterator[None]:
-        """What is done within is no training: validation, saving."""
+        """Exclude a ``with`` block, such as validation or saving, from the time spent on training."""
         start = time.perf_counter()
         yield
-        self._apart += time.perf_counter() - start
+        self._excluded_s += time.perf_counter() - start
 
     def read_and_reset(self) -> dict[str, float]:
-        """Rows for the log, and begins anew. slices_per_second: pixels in units of slices of 512 x 512, training alone.
+        """Return the metrics since the last call, for the log, and start again from zero.
 
-        data_wait_percent: of the time of training; apart_percent: of all time.
+        patches_per_second and slices_per_second refer to the time spent on training, with 512 x 512 pixels as one
+        slice. data_wait_percent: share of the time spent on training. apart_percent: share of all time that was
+        excluded.
         """
-        whole = max(time.perf_counter() - self._since, 1e-9)
-        training = max(whole - self._apart, 1e-9)
-        told = {
-            "throughput/patches_per_second": self._patches / training,
-            "throughput/slices_per_second": self._pixels / SLICE_PIXELS / training,
-            "throughput/data_wait_percent": 100 * self._waited / training,
-            "throughput/apart_percent": 100 * self._apart / whole,
+        elapsed_s = max(time.perf_counter() - self._start, 1e-9)
+        training_s = max(elapsed_s - self._excluded_s, 1e-9)
+        metrics = {
+            "throughput/patches_per_second": self._patches / training_s,
+            "throughput/slices_per_second": self._pixels / SLICE_PIXELS / training_s,
+            "throughput/data_wait_percent": 100 * self._waiting_s / training_s,
+            "throughput/apart_percent": 100 * self._excluded_s / elapsed_s,
         }
-        self._begin()
-        return told
+        self._reset()
+        return metrics

@@ -1,4 +1,4 @@
-"""The training loop, once for every method: zero_grad, backward, average gradients, clip, step."""
+"""Training loop for every method: zero_grad, backward, averaging of gradients, clipping, optimiser step."""
 
 from __future__ import annotations
 
@@ -28,11 +28,20 @@ LOG_EVERY = 50
 
 @dataclass
 class TrainerHooks:
-    """What a caller hangs on the loop: where batches come from, and what happens along the way.
+    """Callbacks of the training loop.
 
-    batches(first, last): one batch a step, a NamedTuple of tensors. validate(): numbers to log, called with averaged
-    weights in place. export(): write the model, likewise. progress(step, loss, seconds_left). stopped(): a wish to end
-    early.
+    Attributes
+    ----------
+    batches : Callable[[int, int], Iterator[tuple[Tensor, ...]]]
+        (first, last): yields one batch, a NamedTuple of tensors, for each of the steps from first to last - 1.
+    validate : Callable[[], Mapping[str, float]]
+        Returns metrics to log; called while the model has the averaged weights.
+    export : Callable[[], None]
+        Writes the model; called while it has the averaged weights.
+    progress : Callable[[int, float, float], None]
+        (step, loss, seconds left): reports progress.
+    stopped : Callable[[], bool]
+        Returns whether the run is to end early.
     """
 
     batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
@@ -43,7 +52,19 @@ class TrainerHooks:
 
 
 class Trainer:
-    """One method being trained in the folder ``run``; rank 0 alone writes."""
+    """Training of one method in the folder ``run``, to which only the process of rank 0 writes.
+
+    Raises InvalidSetting for gradient accumulation with a method that does not support it.
+
+    Attributes
+    ----------
+    step : int
+        Training steps done.
+    optimisers : dict[str, Optimizer]
+        AdamW of each trained module by name.
+    ema : EMA
+        Moving average of the model's weights.
+    """
 
     def __init__(self, fabric: Fabric, method: Method[Any], hyperparameters: Hyperparameters, run: Path) -> None:
         if hyperparameters.accumulate > 1 and not method.accumulates:
@@ -59,12 +80,12 @@ class Trainer:
         )
         self.optimisers: dict[str, Optimizer] = {
             name: AdamW(
-                [p for p in player.parameters() if p.requires_grad],
+                [p for p in module.parameters() if p.requires_grad],
                 lr=hyperparameters.learning_rate,
                 betas=(hyperparameters.beta1, hyperparameters.beta2),
                 weight_decay=hyperparameters.weight_decay,
             )
-            for name, player in method.trained_modules().items()
+            for name, module in method.trained_modules().items()
         }
         self.ema = EMA(method.model, hyperparameters.ema)
         self.step = 0
@@ -72,14 +93,14 @@ class Trainer:
         self._finite = torch.tensor(True, device=fabric.device)
 
     def resume(self, settings: Mapping[str, object]) -> None:
-        """Continue from the saved state. Raises InvalidSetting when there is none or it had other settings."""
+        """Continue from the saved state; raises InvalidSetting when there is none or it had other settings."""
         self.step = load_state(
             self.run / STATE_FILE, self.method.checkpointed_modules(), self.optimisers, self.ema, settings
         )
 
     def fit(self, settings: Mapping[str, object], hooks: TrainerHooks) -> bool:
         """Train to the end, or until ``hooks.stopped``; True when the run is complete."""
-        book = TrainingLog(self.run, self.step) if self.fabric.is_global_zero else None
+        log = TrainingLog(self.run, self.step) if self.fabric.is_global_zero else None
         started, first = time.monotonic(), self.step
         self.method.train()
         for batch in self.throughput.batches(hooks.batches(self.step, self.hyperparameters.steps)):
@@ -87,56 +108,65 @@ class Trainer:
             self.step += 1
             self.ema.update(self.method.model, self.step)
             done = self.step == self.hyperparameters.steps
-            stop = not done and self._agreed(hooks.stopped())
+            stop = not done and self._any_process(hooks.stopped())
             if done or stop or self.step % LOG_EVERY == 0 or self.step % self.hyperparameters.checkpoint_every == 0:
-                self._check()
-            if self.fabric.is_global_zero and book is not None:
-                self._record(book, losses, hooks, done, started, first)
+                self._check_finite()
+            if self.fabric.is_global_zero and log is not None:
+                self._log_step(log, losses, hooks, done, started, first)
                 if done or stop or self.step % self.hyperparameters.checkpoint_every == 0:
                     with self.throughput.excluded():
                         self._save(settings, hooks)
             if stop:
                 break
-        if book is not None:
-            book.close()
+        if log is not None:
+            log.close()
         return self.step == self.hyperparameters.steps
 
-    def _agreed(self, wish: bool) -> bool:
-        """One process that wants to stop stops all at the same step; otherwise the others would wait for it."""
+    def _any_process(self, condition: bool) -> bool:
+        """Return whether the condition holds in any process.
+
+        All processes must stop at the same step, since the others would wait for one that has stopped.
+        """
         if self.fabric.world_size == 1:
-            return wish
-        wishes = self.fabric.all_reduce(torch.tensor(float(wish), device=self.fabric.device), reduce_op="sum")
-        return float(wishes) > 0  # type: ignore[arg-type]
+            return condition
+        count = self.fabric.all_reduce(torch.tensor(float(condition), device=self.fabric.device), reduce_op="sum")
+        return float(count) > 0  # type: ignore[arg-type]
 
     def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
-        """Every player's turn on one batch, of which ``accumulate`` equal parts are in memory one after the other."""
+        """Make all updates of the method for one batch, and return the losses by name.
+
+        The batch is split into ``accumulate`` equal parts, which are processed one after the other to save memory.
+        """
         parts = [part.chunk(self.hyperparameters.accumulate) for part in batch]
-        turns = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._moved, parts), strict=True)]
+        updates = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._to_device, parts), strict=True)]
         losses: dict[str, torch.Tensor] = {}
-        while terms := self._turn(turns):
+        while terms := self._step_optimiser(updates):
             losses |= terms
         return losses
 
-    def _moved(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    def _to_device(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         return (self.fabric.to_device(part) for part in parts)
 
-    def _turn(self, parts: Sequence[Iterator[Update]]) -> dict[str, torch.Tensor]:
-        """One player's update by the mean over all parts, and its losses; none when no turn is left."""
+    def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, torch.Tensor]:
+        """Make the next update, with the mean gradient over all parts, and return its losses by name.
+
+        parts: the generators of ``Method.updates`` for all parts of the batch. Empty when no update is left.
+        """
         losses: dict[str, torch.Tensor] = {}
         parameters: list[nn.Parameter] = []
         optimiser: Optimizer | None = None
         for part in parts:
             with self.fabric.autocast():
-                turn = next(part, None)
-            if turn is None:
+                update = next(part, None)
+            if update is None:
                 return {}
             if optimiser is None:
-                optimiser, parameters = self._ready(turn)
-            total = torch.stack(list(turn.terms.values())).sum() / len(parts)
+                optimiser, parameters = self._prepare_optimiser(update)
+            total = torch.stack(list(update.terms.values())).sum() / len(parts)
             torch.autograd.backward(total, inputs=parameters)
             self._finite &= total.detach().isfinite()
-            for name, value in turn.terms.items():
-                key = f"{turn.module}/{name}"
+            for name, value in update.terms.items():
+                key = f"{update.module}/{name}"
                 losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
         assert optimiser is not None
         average_gradients(self.fabric, parameters)
@@ -144,20 +174,20 @@ class Trainer:
         optimiser.step()
         return losses
 
-    def _ready(self, turn: Update) -> tuple[Optimizer, list[nn.Parameter]]:
-        """The player's optimiser at the rate of this step, without gradients; and what it moves."""
-        player, optimiser = self.method.trained_modules()[turn.module], self.optimisers[turn.module]
-        if turn.reset_optimiser:
+    def _prepare_optimiser(self, update: Update) -> tuple[Optimizer, list[nn.Parameter]]:
+        """Return the optimiser with this step's learning rate and zeroed gradients, and the parameters it updates."""
+        module, optimiser = self.method.trained_modules()[update.module], self.optimisers[update.module]
+        if update.reset_optimiser:
             optimiser.state.clear()
             self.ema = EMA(self.method.model, self.hyperparameters.ema)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.hyperparameters, self.step, count_updates(optimiser))
         optimiser.zero_grad()
-        return optimiser, [p for p in player.parameters() if p.requires_grad]
+        return optimiser, [p for p in module.parameters() if p.requires_grad]
 
-    def _record(
+    def _log_step(
         self,
-        book: TrainingLog,
+        log: TrainingLog,
         losses: Mapping[str, torch.Tensor],
         hooks: TrainerHooks,
         done: bool,
@@ -165,19 +195,27 @@ class Trainer:
         first: int,
     ) -> None:
         if self.step % LOG_EVERY == 0 or done:
-            pace = (time.monotonic() - started) / (self.step - first)
+            seconds_per_step = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in losses.items()}
-            hooks.progress(self.step, sum(values.values()), pace * (self.hyperparameters.steps - self.step))
-            book.write(
+            hooks.progress(self.step, sum(values.values()), seconds_per_step * (self.hyperparameters.steps - self.step))
+            log.write(
                 self.step - 1,
-                {**values, **self.method.extra_metrics(), "seconds_per_step": pace, **self.throughput.read_and_reset()},
+                {
+                    **values,
+                    **self.method.extra_metrics(),
+                    "seconds_per_step": seconds_per_step,
+                    **self.throughput.read_and_reset(),
+                },
             )
         if self.step % self.hyperparameters.validate_every == 0 or done:
             with self.throughput.excluded():
-                book.write(self.step - 1, self._with_average(hooks.validate))
+                log.write(self.step - 1, self._with_average(hooks.validate))
 
-    def _check(self) -> None:
-        """Before anything is kept: one NaN would spoil the state to resume from. Raises TrainingDiverged."""
+    def _check_finite(self) -> None:
+        """Raise TrainingDiverged if any loss so far was not finite.
+
+        Called before anything is saved, so that a state with NaN never replaces the last good one.
+        """
         if not bool(self._finite):
             raise TrainingDiverged(
                 f"{self.run}: the loss is no longer a number by step {self.step}; resume from the last good state, or "
@@ -196,7 +234,7 @@ class Trainer:
         self._with_average(hooks.export)
 
     def _with_average(self, action: Callable[[], T]) -> T:
-        """Run ``action`` with the averaged weights in the model, then put the trained ones back."""
+        """Run ``action`` with the averaged weights in the model and the method in eval mode, then restore both."""
         network = self.method.model
         trained = {name: value.clone() for name, value in network.state_dict().items()}
         network.load_state_dict(self.ema.weights)
@@ -209,7 +247,10 @@ class Trainer:
 
 
 def average_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
-    """Mean of the gradients over all processes, in one message: N processes equal one with an N times larger batch."""
+    """Average the gradients over all processes in one all-reduce, in place.
+
+    N processes are then equivalent to one with an N times larger batch.
+    """
     if fabric.world_size == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -1,4 +1,4 @@
-"""The written course of a run: log.csv and TensorBoard, both continued, not doubled, when a run resumes."""
+"""Log of a training run as log.csv and for TensorBoard; a resumed run continues both without duplicate rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ COLUMNS = ("step", "name", "value")
 
 
 class TrainingLog:
-    """Long-format rows (step, name, value); rows at or after ``first`` of an earlier, interrupted try are dropped."""
+    """Log in long format with rows (step, name, value), in the folder ``run``.
+
+    Rows of an earlier, interrupted run at or after the step ``first`` are removed.
+    """
 
     def __init__(self, run: Path, first: int) -> None:
         path = run / "log.csv"
@@ -23,21 +26,23 @@ class TrainingLog:
         if first > 0 and path.exists():
             with path.open(newline="") as file:
                 rows = list(csv.reader(file))[1:]
-            # The last line may be torn: the run may have ended while writing it.
+            # The last line may be incomplete: the run may have ended while writing it.
             kept = [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) < first]
         text = io.StringIO()
         csv.writer(text).writerows([COLUMNS, *kept])
         replace_file(path, text.getvalue().encode())
         self._file = path.open("a", newline="")
         self._csv = csv.writer(self._file)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=first)
+        self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=first)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append the values of one step by name."""
         for name, value in values.items():
             self._csv.writerow((step, name, f"{value:.9g}"))
-            self._board.add_scalar(name, value, step)
+            self._tensorboard.add_scalar(name, value, step)
         self._file.flush()
 
     def close(self) -> None:
+        """Close both files."""
         self._file.close()
-        self._board.close()
+        self._tensorboard.close()

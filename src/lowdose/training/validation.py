@@ -1,4 +1,4 @@
-"""What a run says of itself: how it does on held-out patients, and what its patches were like."""
+"""Validation of a denoiser on held-out patients, and the range of the data that it is trained on."""
 
 from __future__ import annotations
 
@@ -18,35 +18,42 @@ from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks.denoiser import Denoiser
 
 VALIDATION_SLICES = 8
-"""Slices on which a model is judged along the way."""
+"""Most slices on which a model is validated during training."""
 
 T = TypeVar("T")
 
 
 def evenly_spaced(items: Sequence[T], most: int = VALIDATION_SLICES) -> list[T]:
-    """Up to ``most`` of the items, evenly spread."""
+    """Return up to ``most`` of the items, evenly spaced."""
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round()]
 
 
 def validate_denoiser(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]]) -> dict[str, float]:
-    """Mean PSNR in the soft-tissue window over slices of the held-out patients, each amid its neighbours."""
+    """Return the mean PSNR in dB in the soft-tissue window, and its gain over the low-dose slices.
+
+    chosen: slices of held-out patients, each as a list of it and its neighbours in order.
+    """
     if not chosen:
         return {}
     device = next(denoiser.parameters()).device
-    gains, values = [], []
+    gains, psnrs = [], []
     for around in chosen:
         pairs = {item.key: item.read() for item in around}
         low, full = pairs[around[len(around) // 2].key]
-        seen = torch.from_numpy(np.stack([pairs[item.key][0] for item in around]))
-        clean = denoiser.denoise(seen[None].to(device))[0, 0].cpu().numpy()
+        stack = torch.from_numpy(np.stack([pairs[item.key][0] for item in around]))
+        clean = denoiser.denoise(stack[None].to(device))[0, 0].cpu().numpy()
         windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
-        values.append(psnr(windowed[2], windowed[1], 1.0))
-        gains.append(values[-1] - psnr(windowed[0], windowed[1], 1.0))
-    return {"validation/psnr_soft_tissue": float(np.mean(values)), "validation/psnr_gain": float(np.mean(gains))}
+        psnrs.append(psnr(windowed[2], windowed[1], 1.0))
+        gains.append(psnrs[-1] - psnr(windowed[0], windowed[1], 1.0))
+    return {"validation/psnr_soft_tissue": float(np.mean(psnrs)), "validation/psnr_gain": float(np.mean(gains))}
 
 
 def measure_training_domain(patches: Patches, draws: int = 3) -> TrainingDomain:
-    """What the network gets to see: noise of the augmented slices, pixel sizes and thicknesses."""
+    """Measure the range of the training data: noise of augmented slices, pixel sizes and slice thicknesses.
+
+    draws: random augmentations of each slice that is measured, which are some two or three dozen. Noise is given as SD
+    in HU and as mean frequency in 1/mm.
+    """
     slices = patches.slices
     sds: list[float] = []
     frequencies: list[float] = []
@@ -57,15 +64,15 @@ def measure_training_domain(patches: Patches, draws: int = 3) -> TrainingDomain:
             rng = np.random.default_rng((patches.seed, index, draw))
             side = min(images.shape)
             low, full, _ = images.crop((slice(0, side), slice(0, side)), rng)
-            look = replace(patches.augmentation.draw(pixel, rng), pixel_mm=None)
-            seen = apply_variation(low, full, look, pixel, images.cutoff, side)[len(low) // 2]
-            level = noise_level(seen, np.ones(seen.shape, bool), pixel)
+            variation = replace(patches.augmentation.draw(pixel, rng), pixel_mm=None)
+            image = apply_variation(low, full, variation, pixel, images.cutoff, side)[len(low) // 2]
+            level = noise_level(image, np.ones(image.shape, bool), pixel)
             if level is not None:
                 sds.append(level.sd)
                 frequencies.append(level.f_av)
     pixels = [item.pixel_mm for item in slices.items if item.pixel_mm is not None]
     if patches.augmentation.share > 0:
-        pixels += [seen for pixel in pixels[:] for seen in patches.augmentation.pixels(pixel)]
+        pixels += [other for pixel in pixels[:] for other in patches.augmentation.pixels(pixel)]
     thickness = [item.thickness_mm for item in slices.items if item.thickness_mm is not None]
     return TrainingDomain(
         _range(sds),

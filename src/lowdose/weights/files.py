@@ -1,4 +1,4 @@
-"""Our weights on disk: safetensors files with a text header, and nothing else: a pickle can run code."""
+"""Weights on disk: safetensors files with a text header. No other format is loaded, because a pickle can run code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,23 @@ from lowdose.errors import IncompatibleCheckpoint
 from lowdose.weights import user_models
 
 REINSTALL = "the shipped weights are damaged, reinstall"
+"""Advice when a shipped file does not have its checksum."""
 
 
 class WeightsFile(NamedTuple):
-    """header: text by key; tensors: by name; sha256 and size in bytes: of the file."""
+    """Content of a weights file.
+
+    Attributes
+    ----------
+    header : dict of str to str
+        Text metadata of the file.
+    tensors : dict of str to Tensor
+        Weights by name.
+    sha256 : str
+        Checksum of the file, hexadecimal.
+    size : int, bytes
+        Size of the file.
+    """
 
     header: dict[str, str]
     tensors: dict[str, Tensor]
@@ -30,9 +43,9 @@ class WeightsFile(NamedTuple):
 
 
 def shipped_weights(kind: str | None = None) -> dict[str, str]:
-    """Names of the files inside the package, each with the SHA-256 it must have; all, or those of one kind.
+    """Return the SHA-256 that each weights file of the package must have, by name; all files, or those of one kind.
 
-    Kinds: 'denoiser', 'anatomy', 'autoencoder', 'vocabulary'.
+    Kinds are "denoiser", "anatomy", "autoencoder" and "vocabulary".
     """
     index = resources.files("lowdose.zoo").joinpath("index.json")
     entries = json.loads(index.read_text()) if index.is_file() else {}
@@ -40,9 +53,10 @@ def shipped_weights(kind: str | None = None) -> dict[str, str]:
 
 
 def read_weights(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> WeightsFile:
-    """The whole file. ``expected``: the SHA-256 it must have; ``remedy``: what to do when it has another.
+    """Read a whole weights file.
 
-    Raises IncompatibleCheckpoint for a file of another kind, one that cannot be read, or is not what was expected.
+    ``expected`` is the SHA-256 that the file must have, ``remedy`` the advice given when it has another. Raises
+    IncompatibleCheckpoint when the file is of another kind, cannot be read, or does not have the expected checksum.
     """
     if path.suffix != ".safetensors" or not path.is_file():
         raise IncompatibleCheckpoint(
@@ -67,7 +81,10 @@ def read_weights(path: Path, expected: str | None = None, remedy: str = REINSTAL
 
 
 def read_shipped(name: str) -> WeightsFile:
-    """A file of the package by name, checked against its SHA-256. Raises IncompatibleCheckpoint when there is none."""
+    """Read a weights file of the package by name and verify its SHA-256.
+
+    Raises IncompatibleCheckpoint when there is no such file or it is damaged.
+    """
     known = shipped_weights()
     if name not in known:
         raise IncompatibleCheckpoint(f"no '{name}' among the shipped files ({', '.join(sorted(known)) or 'none'})")
@@ -76,19 +93,22 @@ def read_shipped(name: str) -> WeightsFile:
 
 
 def shipped_card(name: str) -> str:
-    """The model card of a file of the package, Markdown."""
+    """Return the model card of a weights file of the package, as Markdown."""
     return resources.files("lowdose.zoo").joinpath(f"{name}.md").read_text(encoding="utf-8")
 
 
 def read_added(name: str) -> WeightsFile:
-    """A file that the user added, by name, checked likewise. Raises IncompatibleCheckpoint when there is none."""
+    """Read a weights file that the user added, by name, and verify its SHA-256.
+
+    Raises IncompatibleCheckpoint when there is no such model, or when its file is gone or damaged.
+    """
     known, path = user_models.user_model_hashes(), user_models.weights_path(name)
-    anew = f"'lowdose models remove {name}', then add it anew"
+    advice = f"'lowdose models remove {name}', then add it anew"
     if name not in known:
         raise IncompatibleCheckpoint(f"no '{name}' among the added models ({', '.join(sorted(known)) or 'none'})")
     if not path.exists():
-        raise IncompatibleCheckpoint(f"{path}: the file of the added model '{name}' is gone: {anew}")
-    return read_weights(path, known[name], f"the added model is damaged or was replaced: {anew}")
+        raise IncompatibleCheckpoint(f"{path}: the file of the added model '{name}' is gone: {advice}")
+    return read_weights(path, known[name], f"the added model is damaged or was replaced: {advice}")
 
 
 def serialise_weights(
@@ -97,24 +117,29 @@ def serialise_weights(
     dtype: torch.dtype = torch.float32,
     extra: Mapping[str, Tensor] | None = None,
 ) -> bytes:
-    """The content of a weights file. float16 halves it; loaded weights are float32 again either way.
+    """Return the content of a weights file for a network.
 
-    extra: tensors that go along, of other names than the weights, kept as they are.
+    ``dtype`` float16 halves the size; loaded weights are float32 again either way. ``extra`` are further tensors,
+    stored unchanged under names that no weight has.
     """
     state = network.state_dict().items()
-    # Counts of batches seen are whole numbers and stay so.
-    kept = {name: value.detach().cpu() for name, value in state}
-    stored = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in kept.items()}
+    # Integer buffers, such as batch counters, are not converted.
+    tensors = {name: value.detach().cpu() for name, value in state}
+    stored = {name: (value.to(dtype) if value.is_floating_point() else value) for name, value in tensors.items()}
     stored |= {name: value.detach().cpu() for name, value in (extra or {}).items()}
     return bytes(safetensors_bytes({name: value.contiguous() for name, value in stored.items()}, dict(header)))
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: str, what: str) -> None:
-    """Put weights into a network, as float32. Raises IncompatibleCheckpoint for other shapes, NaN or infinity."""
-    wanted = network.state_dict()
-    if {name: v.shape for name, v in wanted.items()} != {name: v.shape for name, v in tensors.items()}:
+    """Load tensors into a network, converted to the types of its parameters (float32).
+
+    ``path`` and ``what`` name the file and the network in messages. Raises IncompatibleCheckpoint when names or shapes
+    do not fit, or when a weight is NaN or infinite.
+    """
+    expected = network.state_dict()
+    if {name: v.shape for name, v in expected.items()} != {name: v.shape for name, v in tensors.items()}:
         raise IncompatibleCheckpoint(f"{path}: the weights do not fit {what} the file names")
     broken = [name for name, value in tensors.items() if not bool(value.float().isfinite().all())]
     if broken:
         raise IncompatibleCheckpoint(f"{path}: weights '{broken[0]}' hold NaN or infinity: that training failed")
-    network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()}, assign=True)
+    network.load_state_dict({name: value.to(expected[name].dtype) for name, value in tensors.items()}, assign=True)

@@ -1,0 +1,1 @@
+"""Audit of data collections for duplicates, leaks between subsets and unreadable files."""

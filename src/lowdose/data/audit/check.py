@@ -1,4 +1,7 @@
-"""What a collection of data is made of, and what would spoil a training or a test: repeats, leaks, unreadable files."""
+"""Audit of a data collection: its contents, and faults that would spoil training or testing.
+
+These faults are duplicates, patients in two subsets (leaks), and unreadable files.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,33 @@ from lowdose.io.dicom.patients import number_patients
 from lowdose.io.messages import reason
 from lowdose.io.source import Plane
 
-SIDES = {
+SUBSETS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+"""Subset by name of a folder, in lower case."""
 SHOWN = 3
+"""Number of unreadable files that an error message quotes."""
 
 
 @dataclass
 class AuditReport:
-    """All series, and sentences on what is wrong with them; the pixels of ``duplicates`` are the same."""
+    """Result of an audit; all but ``series`` are sentences on what is wrong.
+
+    Attributes
+    ----------
+    series : list of SeriesSummary
+        All series.
+    duplicates : list of str
+        Series that share slices with identical pixels.
+    near_duplicates : list of str
+        Series with the same UID and position, but with different pixels.
+    leaks : list of str
+        Patients in more than one subset.
+    unreadable : list of str
+        Files that cannot be read, and damaged images of packs.
+    """
 
     series: list[SeriesSummary] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
@@ -44,81 +63,89 @@ class AuditReport:
     unreadable: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
+        """Convert to nested dictionaries and lists, for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class _Keys:
+class _PatientKeys:
+    """Hashes that identify the patient of a series, as ``number_patients`` expects them."""
+
     patient_keys: frozenset[str]
 
 
 def audit_collection(roots: Sequence[Path], advance: Callable[[int], None] = lambda _: None) -> AuditReport:
-    """Reads every slice below the roots, and of packs; advance gets the number so far. Raises NothingToRead."""
-    result, seen, known, done = AuditReport(), ImageHashes(), list[_Keys](), 0
+    """Audit all series below the given folders and in the given packs, reading every slice.
+
+    advance: called with the number of slices read so far. Raises NothingToRead when no CT series is found.
+    """
+    report, hashes, known, done = AuditReport(), ImageHashes(), list[_PatientKeys](), 0
     for root in roots:
-        for facts, keys, slices in _of_pack(root, result) if is_pack(root) else _of_tree(root, result):
-            number = len(result.series)
-            result.series.append(facts)
+        for summary, keys, slices in _pack_series(root, report) if is_pack(root) else _folder_series(root, report):
+            number = len(report.series)
+            report.series.append(summary)
             known.append(keys)
             for place, pixels in slices:
-                seen.add(number, place, pixels)
+                hashes.add(number, place, pixels)
                 done += 1
                 advance(done)
-    if not result.series:
-        told = f" ({'; '.join(result.unreadable[:SHOWN])})" if result.unreadable else ""
-        raise NothingToRead(f"{', '.join(map(str, roots))}: no CT series found{told}")
+    if not report.series:
+        details = f" ({'; '.join(report.unreadable[:SHOWN])})" if report.unreadable else ""
+        raise NothingToRead(f"{', '.join(map(str, roots))}: no CT series found{details}")
     numbers = number_patients(known)
-    result.series = [replace(s, patient=n + 1) for s, n in zip(result.series, numbers, strict=True)]
-    result.duplicates = list(duplicates(result.series, seen))
-    result.near_duplicates = list(near_duplicates(result.series, seen))
-    result.leaks = list(patients_in_two_subsets(result.series))
-    return result
+    report.series = [replace(s, patient=n + 1) for s, n in zip(report.series, numbers, strict=True)]
+    report.duplicates = list(duplicates(report.series, hashes))
+    report.near_duplicates = list(near_duplicates(report.series, hashes))
+    report.leaks = list(patients_in_two_subsets(report.series))
+    return report
 
 
-Found = tuple[SeriesSummary, _Keys, Iterable[tuple[str, str]]]
-"""A series, whose it is, and (hash of its place in the world, hash of its pixels) of each of its slices."""
+HashedSeries = tuple[SeriesSummary, _PatientKeys, Iterable[tuple[str, str]]]
+"""A series, its patient's keys, and (hash of series and position, hash of pixels) of each of its slices."""
 
 
-def _of_tree(root: Path, result: AuditReport) -> Iterator[Found]:
-    for series in iterate_series(root, result.unreadable):
-        facts = _facts(series.place, _side(series.place, root), series.case, series.planes, series.acquisition)
-        yield facts, _Keys(series.patient_keys), _slices(series, result)
+def _folder_series(root: Path, report: AuditReport) -> Iterator[HashedSeries]:
+    for series in iterate_series(root, report.unreadable):
+        summary = _summarise(series.place, _subset(series.place, root), series.case, series.planes, series.acquisition)
+        yield summary, _PatientKeys(series.patient_keys), _slice_hashes(series, report)
 
 
-def _slices(series: Series, result: AuditReport) -> Iterator[tuple[str, str]]:
+def _slice_hashes(series: Series, report: AuditReport) -> Iterator[tuple[str, str]]:
     for index, plane in enumerate(series.planes):
         try:
             pixels = pixel_hash(round_hu(series.read(index).in_air))
         except (LowDoseError, OSError) as error:
-            result.unreadable.append(str(error) if isinstance(error, LowDoseError) else reason(error))
+            report.unreadable.append(str(error) if isinstance(error, LowDoseError) else reason(error))
             continue
-        yield _place(short_hash(series.uid) if series.uid else "", plane.position), pixels
+        yield _position_hash(short_hash(series.uid) if series.uid else "", plane.position), pixels
 
 
-def _of_pack(root: Path, result: AuditReport) -> Iterator[Found]:
+def _pack_series(root: Path, report: AuditReport) -> Iterator[HashedSeries]:
     pack = Pack(root)
-    result.unreadable += pack.damaged()
+    report.unreadable += pack.damaged()
     members: dict[int, list[int]] = defaultdict(list)
     for index, row in enumerate(pack.slices):
         members[row.series].append(index)
     for number, indices in members.items():
-        of, rows = pack.series[number], [pack.slices[index] for index in indices]
+        series, rows = pack.series[number], [pack.slices[index] for index in indices]
         planes = [Plane(row.shape, row.pixel_mm, position=row.position, mas=row.mas) for row in rows]
-        made = Acquisition(of.kernel, of.thickness_mm, of.kvp, of.manufacturer)
-        facts = _facts(root, _side(root, root), of.case, planes, made)
+        acquisition = Acquisition(series.kernel, series.thickness_mm, series.kvp, series.manufacturer)
+        summary = _summarise(root, _subset(root, root), series.case, planes, acquisition)
         hashes = [(role, row) for row in rows for role in ROLES if getattr(row, role)]
-        named = {"full": of.uid, "low": f"low dose of {of.uid}"}
-        slices = [(_place(named[role], row.position), getattr(row, role)) for role, row in hashes]
-        yield facts, _Keys(frozenset(of.patient_keys)), slices
+        uids = {"full": series.uid, "low": f"low dose of {series.uid}"}
+        slices = [(_position_hash(uids[role], row.position), getattr(row, role)) for role, row in hashes]
+        yield summary, _PatientKeys(frozenset(series.patient_keys)), slices
 
 
-def _place(uid: str, position: float | None) -> str:
-    """Hash of a series and a position; '' where either is not known."""
+def _position_hash(uid: str, position: float | None) -> str:
+    """Return the hash of a series UID and a position; '' where either is unknown."""
     return short_hash(f"{uid} {position:.2f}") if uid and position is not None else ""
 
 
-def _facts(place: Path, side: str, case: str | None, planes: Sequence[Plane], made: Acquisition) -> SeriesSummary:
-    known = [plane.mas for plane in planes if plane.mas is not None]
+def _summarise(
+    place: Path, side: str, case: str | None, planes: Sequence[Plane], acquisition: Acquisition
+) -> SeriesSummary:
+    mas_values = [plane.mas for plane in planes if plane.mas is not None]
     positions = sorted({round(p.position, 3) for p in planes if p.position is not None})
     steps = np.diff(positions)
     (shape, _), *_ = Counter(plane.shape for plane in planes).most_common(1)
@@ -128,18 +155,18 @@ def _facts(place: Path, side: str, case: str | None, planes: Sequence[Plane], ma
         0,
         case,
         len(planes),
-        made.kernel,
-        (min(known), max(known)) if known else None,
-        made.kvp,
-        made.thickness_mm,
+        acquisition.kernel,
+        (min(mas_values), max(mas_values)) if mas_values else None,
+        acquisition.kvp,
+        acquisition.thickness_mm,
         round(float(np.median(steps)), 3) if len(steps) else None,
         planes[0].pixel_mm,
         shape,
-        made.manufacturer,
+        acquisition.manufacturer,
     )
 
 
-def _side(place: Path, root: Path) -> str:
-    """What a path says the data are for: a folder named train, val or test below the root, else the root itself."""
+def _subset(place: Path, root: Path) -> str:
+    """Return the subset that a path states by a folder named train, val or test at or below the root; else the root."""
     parts = [part.lower() for part in ((root.name, *place.relative_to(root).parts) if place != root else (root.stem,))]
-    return next((SIDES[part] for part in reversed(parts) if part in SIDES), str(root))
+    return next((SUBSETS[part] for part in reversed(parts) if part in SUBSETS), str(root))

@@ -1,4 +1,4 @@
-"""What is wrong with a collection as a whole: the same images twice, and patients on two sides of a split."""
+"""Detection of duplicate images, and of patients in more than one subset of a collection."""
 
 from __future__ import annotations
 
@@ -12,14 +12,42 @@ from lowdose.data.pack.index import pixel_hash
 from lowdose.image import AIR
 
 SHOWN = 6
+"""Number of series that one sentence names."""
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class SeriesSummary:
-    """One series of a check. place: folder, file or pack. side: what its folder says it is for.
+    """Summary of one series; None = not stated.
 
-    mas: lowest and highest. spacing_mm: usual step from slice to slice. pixel_mm: (down the rows, along the columns).
+    Attributes
+    ----------
+    place : str
+        Its folder, file or pack.
+    side : str
+        Subset that its folder states: 'train', 'validation' or 'test'; else the path searched.
+    patient : int
+        Patient number.
+    case : str or None
+        Public case name in the Mayo collections.
+    slices : int
+        Number of slices.
+    kernel : str or None
+        Name of the reconstruction kernel.
+    mas : (mAs, mAs) or None
+        Lowest and highest effective tube current-time product.
+    kvp : kV or None
+        Tube voltage.
+    thickness_mm : mm or None
+        Slice thickness.
+    spacing_mm : mm or None
+        Median step from slice to slice.
+    pixel_mm : (mm, mm) or None
+        Pixel size down the rows and along the columns.
+    matrix : (int, int)
+        Rows and columns.
+    manufacturer : str or None
+        Manufacturer of the scanner.
     """
 
     place: str
@@ -39,26 +67,34 @@ class SeriesSummary:
 
 @dataclass
 class ImageHashes:
-    """Images seen so far: series (by number) with these pixels; and at one place of one series, the pixels found."""
+    """Hashes of the images read so far.
+
+    Attributes
+    ----------
+    pixels : dict
+        Hash of pixels -> numbers of the series of every image with these pixels.
+    places : dict
+        Hash of series UID and position -> hash of pixels found there -> number of the first such series.
+    """
 
     pixels: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     places: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, series: int, place: str, pixels: str) -> None:
-        """One image of a series: hashes of its place in the body ('' = not known) and of its pixels."""
+        """Add an image of series number ``series``: hashes of UID and position ('' = unknown), and of its pixels."""
         self.pixels[pixels].append(series)
         if place:
             self.places[place].setdefault(pixels, series)
 
 
-def _blank(shape: tuple[int, int]) -> str:
-    """The hash of an image of nothing but air, which repeats without being a repeat."""
+def _blank_hash(shape: tuple[int, int]) -> str:
+    """Return the hash of an image of nothing but air, which does not count as a duplicate."""
     return pixel_hash(np.full(shape, AIR, dtype=np.int16))
 
 
 def duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[str]:
-    """A sentence for every two series that hold the same images: a copied series repeats all of its slices."""
-    blank = {_blank(facts.matrix) for facts in series}
+    """Yield a sentence for every two series with identical images, and for every series with repeated images."""
+    blank = {_blank_hash(summary.matrix) for summary in series}
     counts: Counter[tuple[int, int]] = Counter()
     for pixels, numbers in seen.pixels.items():
         if len(numbers) > 1 and pixels not in blank:
@@ -69,23 +105,23 @@ def duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[s
 
 
 def near_duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[str]:
-    """A sentence for every group of series with one UID whose images differ where they should be the same."""
+    """Yield a sentence for every group of series with the same UID whose images differ at the same position."""
     counts: Counter[tuple[int, ...]] = Counter()
-    for found in seen.places.values():
-        if len(found) > 1:
-            counts[tuple(sorted(set(found.values())))] += 1
+    for series_by_pixels in seen.places.values():
+        if len(series_by_pixels) > 1:
+            counts[tuple(sorted(set(series_by_pixels.values())))] += 1
     for numbers, count in counts.items():
         where = " and ".join(series[n].place for n in numbers[:SHOWN])
         yield f"{count} slices of one series (by UID) and place, but with other pixels: {where}"
 
 
 def patients_in_two_subsets(series: Sequence[SeriesSummary]) -> Iterator[str]:
-    """A sentence for every patient of whom there are series on several sides."""
+    """Yield a sentence for every patient with series in more than one subset."""
     by_patient: dict[int, dict[str, list[SeriesSummary]]] = defaultdict(lambda: defaultdict(list))
-    for facts in series:
-        by_patient[facts.patient][facts.side].append(facts)
+    for summary in series:
+        by_patient[summary.patient][summary.side].append(summary)
     for patient, sides in by_patient.items():
         if len(sides) > 1:
-            name = next((f.case for found in sides.values() for f in found if f.case), None)
-            where = "; ".join(f"{side}: {found[0].place}" for side, found in sides.items())
+            name = next((s.case for summaries in sides.values() for s in summaries if s.case), None)
+            where = "; ".join(f"{side}: {summaries[0].place}" for side, summaries in sides.items())
             yield f"patient {patient}{f' ({name})' if name else ''} is on {len(sides)} sides: {where}"

@@ -1,6 +1,6 @@
-"""Public CT collections fetched through a client: a series appears under its name when all of its images are there.
+"""Download of public CT collections through a client.
 
-Another run fetches only what is missing.
+A series appears under its name only when all of its images have arrived, so another run fetches only what is missing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,30 @@ from lowdose.io.atomic import missing_parents, output_errors, remove_empty, temp
 
 PAGE = "https://www.cancerimagingarchive.net/collection"
 SHOWN = 5
+"""Number of names that an error message lists."""
 
 
 @dataclass(frozen=True)
 class RemoteSeries:
-    """One CT series to be had. megabytes, images: its size. folder: where it goes, below the patient's."""
+    """CT series available for download.
+
+    Attributes
+    ----------
+    patient : str
+        PatientID.
+    study, uid : str
+        StudyInstanceUID and SeriesInstanceUID.
+    number : int
+        SeriesNumber; 0 where it is not a number.
+    description : str
+        SeriesDescription.
+    images : int
+        Number of images.
+    megabytes : float
+        Size in MB.
+    doi : str
+        DOI of the collection.
+    """
 
     patient: str
     study: str
@@ -34,27 +53,39 @@ class RemoteSeries:
 
     @property
     def folder(self) -> Path:
-        """As The Cancer Imaging Archive names it: 'L004/<study>/1.000000-Full Dose Images-12345'."""
+        """Folder named as in The Cancer Imaging Archive: 'L004/<study>/1.000000-Full Dose Images-12345'."""
         text = re.sub(r"[^\w .+-]+", "_", self.description).strip(" .") or "CT"
         end = re.sub(r"\D", "", self.uid)[-8:]
-        return Path(_safe(self.patient), _safe(self.study[-12:]), f"{self.number}.000000-{text}-{end}")
+        return Path(_safe_name(self.patient), _safe_name(self.study[-12:]), f"{self.number}.000000-{text}-{end}")
 
 
 class Client(Protocol):
-    """What is asked of a source of collections."""
+    """Client of an image archive."""
 
-    def collections(self) -> Sequence[str]: ...
+    def collections(self) -> Sequence[str]:
+        """List the identifiers of all collections."""
+        ...
 
-    def ct_series(self, collection: str) -> Sequence[RemoteSeries]: ...
+    def ct_series(self, collection: str) -> Sequence[RemoteSeries]:
+        """List the CT series of a collection."""
+        ...
 
     def fetch(self, uids: Sequence[str], folder: Path) -> str:
-        """Puts each series into ``folder``/UID; what it said of failures, '' = nothing."""
+        """Download each series into ``folder``/UID; return an error message, '' = no error."""
         ...
 
 
 @dataclass(frozen=True)
 class DownloadSummary:
-    """What was asked for, and how much of it was there before."""
+    """Result of a download.
+
+    Attributes
+    ----------
+    series : list of RemoteSeries
+        The requested series.
+    present : int
+        Number of these that were there before.
+    """
 
     series: list[RemoteSeries]
     present: int
@@ -67,16 +98,16 @@ def download(
     patients: Sequence[str],
     advance: Callable[[int], None] = lambda _: None,
 ) -> DownloadSummary:
-    """Fetches the CT images of a collection, or of some of its patients, into ``out``.
+    """Download the CT images of a collection, or of some of its patients, into ``out``.
 
-    advance gets the number of series done. Raises InvalidSetting for unknown names, DownloadFailed when a series did
-    not arrive whole, OutputRefused; complete series stay, nothing else does.
+    patients: PatientIDs; empty = all. advance: called with the number of series done. Raises InvalidSetting for unknown
+    names, DownloadFailed when a series is incomplete, and OutputRefused; complete series are kept, all else is removed.
     """
     wanted = select_series(client, collection, patients)
     if out.exists() and not out.is_dir():
         raise OutputRefused(f"{out}: exists and is not a folder; choose another name")
     left = [series for series in wanted if not (out / series.folder).is_dir()]
-    made = missing_parents(out / "x")
+    new_parents = missing_parents(out / "x")
     scratch = temporary_path(out / "download")
     try:
         with output_errors(out):
@@ -85,42 +116,49 @@ def download(
         for patient in dict.fromkeys(series.patient for series in left):
             advance(done)
             group = [series for series in left if series.patient == patient]
-            told = client.fetch([series.uid for series in group], scratch)
-            missing = [series for series in group if not _move(scratch / series.uid, out / series.folder, series, out)]
+            client_error = client.fetch([series.uid for series in group], scratch)
+            missing = [
+                series
+                for series in group
+                if not _move_if_complete(scratch / series.uid, out / series.folder, series, out)
+            ]
             if missing:
-                raise DownloadFailed(_failure(collection, missing, told, out))
+                raise DownloadFailed(_failure_message(collection, missing, client_error, out))
             done += len(group)
         advance(done)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        remove_empty(made)
+        remove_empty(new_parents)
     return DownloadSummary(list(wanted), len(wanted) - len(left))
 
 
 def select_series(client: Client, collection: str, patients: Sequence[str]) -> Sequence[RemoteSeries]:
-    """The CT series of a collection and patients. Raises InvalidSetting naming what there is."""
+    """Select the CT series of a collection, or of some of its patients.
+
+    Raises InvalidSetting, which lists the known names, for unknown ones.
+    """
     name = collection.lower().replace("-", "_").replace(" ", "_")
     known = client.collections()
     if name not in known:
-        like = [other for other in known if name[:4] in other]
+        similar = [other for other in known if name[:4] in other]
         raise InvalidSetting(
-            f"no collection '{collection}'" + (f"; similar: {', '.join(like[:SHOWN])}" if like else "")
+            f"no collection '{collection}'" + (f"; similar: {', '.join(similar[:SHOWN])}" if similar else "")
         )
     found = client.ct_series(name)
-    there = {series.patient for series in found}
-    absent = [patient for patient in patients if patient not in there]
+    available = {series.patient for series in found}
+    absent = [patient for patient in patients if patient not in available]
     if absent:
-        example = ", ".join(sorted(there)[:SHOWN])
+        example = ", ".join(sorted(available)[:SHOWN])
         raise InvalidSetting(
-            f"{collection}: no CT images of {', '.join(absent)}; it has {len(there)} patients: {example}..."
+            f"{collection}: no CT images of {', '.join(absent)}; it has {len(available)} patients: {example}..."
         )
     if not found:
         raise InvalidSetting(f"{collection}: holds no CT images")
     return [series for series in found if not patients or series.patient in patients]
 
 
-def _move(arrived: Path, target: Path, series: RemoteSeries, out: Path) -> bool:
-    """Whether the series arrived whole; it then lies at its place."""
+def _move_if_complete(arrived: Path, target: Path, series: RemoteSeries, out: Path) -> bool:
+    """Move a series to its folder if it arrived completely; return whether it did."""
     if not arrived.is_dir() or sum(file.is_file() for file in arrived.rglob("*")) < series.images:
         return False
     with output_errors(out):
@@ -129,9 +167,9 @@ def _move(arrived: Path, target: Path, series: RemoteSeries, out: Path) -> bool:
     return True
 
 
-def _failure(collection: str, missing: Sequence[RemoteSeries], told: str, out: Path) -> str:
+def _failure_message(collection: str, missing: Sequence[RemoteSeries], client_error: str, out: Path) -> str:
     names = ", ".join(str(series.folder) for series in missing[:SHOWN])
-    why = f" ({told})" if told else ""
+    why = f" ({client_error})" if client_error else ""
     return (
         f"{len(missing)} series of {missing[0].patient} did not arrive{why}: {names}. Complete series are kept: run "
         f"the same command again. {manual_instructions(collection, out, missing[0].doi)}"
@@ -139,10 +177,10 @@ def _failure(collection: str, missing: Sequence[RemoteSeries], told: str, out: P
 
 
 def manual_instructions(collection: str, out: Path, doi: str = "") -> str:
-    """How to get a collection without a client."""
+    """Explain how to download a collection without a client."""
     page = f"{PAGE}/{collection.lower().replace('_', '-')}/" + (f" (doi {doi})" if doi else "")
     return f"By hand: download the images from {page} and put the folders of the patients into {out}"
 
 
-def _safe(name: str) -> str:
+def _safe_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"

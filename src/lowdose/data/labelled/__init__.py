@@ -1,0 +1,1 @@
+"""Slices with organ labels or candidate tokens, from digital patients and from real scans."""

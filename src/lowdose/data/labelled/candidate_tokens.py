@@ -1,4 +1,4 @@
-"""Crops of normal-dose slices with the words that fit them: what LEDA's autoencoder is trained on."""
+"""Crops of normal-dose slices with candidate tokens: the training data of LEDA's autoencoder."""
 
 from __future__ import annotations
 
@@ -24,26 +24,38 @@ from lowdose.image import AIR, HU
 from lowdose.organ_classes import classes_of
 
 Choose = Callable[[HU, NDArray[np.uint8], tuple[float, float] | None], Sequence[NDArray[np.int64]]]
-"""(y, x) HU, its classes (on any grid) and its pixel in mm -> candidate tokens of each layer, coarsest first, each
-layer's the first of the next layer's."""
+"""Function from (y, x) HU, its organ classes (on any grid) and pixel size (mm) to the candidate tokens of each layer.
+
+Layers are ordered from coarse to fine; the candidates of each layer are the first ones of the next layer."""
 
 MOSTLY_AIR = 0.85
+"""Share of pixels below -500 HU from which a crop counts as mostly air."""
 TRIES = 3
+"""Largest number of crops drawn from a slice to avoid one that is mostly air."""
 PATIENT_POWER = 0.5
-"""A real slice is drawn as often as the inverse of its patient's number of slices, to this power."""
+"""Exponent p in the sampling probability of a real slice, which is proportional to n^-p for a patient with n slices."""
 
-LOOK = RandomIntensity(
+PHANTOM_INTENSITY = RandomIntensity(
     tissue_hu=(6.0, 15.0), texture=(0.6, 1.6), blur_px=0.9, sharpen=0.6, noise_hu=(5.0, 30.0), streaks=0.05, oral=0.1
 )
-"""Of digital patients as scanners show them at normal dose."""
+"""Intensity variations of digital patients at normal dose."""
 
-FIELD = 256
-BEND = RandomElasticAffine(field_mm=(150.0, 250.0), odd=0.0)
-"""A window of ``FIELD`` pixels of a digital slice becomes a crop with pixels of 0.6 to 1 mm at 256 a side."""
+WINDOW_PX = 256
+"""Side (pixels) of the window of a digital slice that is deformed into a crop."""
+PHANTOM_DEFORMATION = RandomElasticAffine(field_mm=(150.0, 250.0), odd=0.0)
+"""Deformation of a window of a digital slice: a crop with 256 pixels a side gets pixels of 0.6 to 1 mm."""
 
 
 class Item(NamedTuple):
-    """hu: (1, side, side). candidates, counts: one image's part of ``batch.CandidateTokenBatch``."""
+    """One crop with its candidate tokens.
+
+    Attributes
+    ----------
+    hu : (1, side, side) HU
+        The crop.
+    candidates, counts : Tensor
+        Candidate tokens and their number in each layer, as in ``batch.CandidateTokenBatch`` but for one image.
+    """
 
     hu: Tensor
     candidates: Tensor
@@ -52,9 +64,24 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class CandidateTokenCrops(Dataset[Item]):
-    """Item n, by (seed, n) alone: a crop of ``side`` pixels of a real slice or, in a share of them, a digital one.
+    """Random crops of real slices and of slices of digital patients; item n depends on (seed, n) only.
 
-    side 0: whole real slices, which must be of one size. Real crops that are mostly air are drawn again.
+    Real crops that are mostly air are drawn again.
+
+    Attributes
+    ----------
+    real : SegmentationCache or None
+        Real slices with their organ classes.
+    digital : PhantomDataset or None
+        Slices of digital patients.
+    digital_share : float
+        Share of the crops taken from digital patients.
+    side : int
+        Side of a crop in pixels; 0 = whole real slices, which must all have the same size.
+    choose : callable
+        Chooses the candidate tokens of a crop.
+    seed : int
+        Seed of all random choices.
     """
 
     real: SegmentationCache | None
@@ -65,56 +92,57 @@ class CandidateTokenCrops(Dataset[Item]):
     seed: int
 
     def __getitem__(self, index: int) -> Item:
+        """Return crop ``index``, which depends on (seed, index) only."""
         rng = np.random.default_rng((self.seed, index))
         if self.real is None or (self.digital is not None and rng.random() < self.digital_share):
-            hu, classes, pixel = self._digital(rng)
+            hu, classes, pixel = self._digital_crop(rng)
         else:
-            hu, classes, pixel = self._real(self.real, rng)
+            hu, classes, pixel = self._real_crop(self.real, rng)
         pools = self.choose(hu, classes, pixel)
         counts = torch.tensor([len(pool) for pool in pools])
         return Item(torch.from_numpy(hu)[None], torch.from_numpy(np.ascontiguousarray(pools[-1])), counts)
 
     @cached_property
-    def _shares(self) -> NDArray[np.float64]:
-        """(real slices,) how often each is drawn, of sum 1."""
+    def _probabilities(self) -> NDArray[np.float64]:
+        """Sampling probability of each real slice."""
         patients = [item.patient for item in self.real.items] if self.real is not None else []
-        of_patient = Counter(patients)
-        shares = np.array([of_patient[patient] ** -PATIENT_POWER for patient in patients])
-        return np.asarray(shares / shares.sum())
+        slice_counts = Counter(patients)
+        weights = np.array([slice_counts[patient] ** -PATIENT_POWER for patient in patients])
+        return np.asarray(weights / weights.sum())
 
-    def _real(
+    def _real_crop(
         self, real: SegmentationCache, rng: np.random.Generator
     ) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
-        number = int(rng.choice(len(real), p=self._shares))
+        number = int(rng.choice(len(real), p=self._probabilities))
         stored, classes = real[number]
         pixel = real.items[number].pixel_mm
         if not self.side:
             return stored.astype(np.float32), np.array(classes), pixel
         for _ in range(TRIES):
-            rows, columns = (_window(length, self.side, rng) for length in stored.shape)
-            hu = _padded(stored[rows, columns], self.side)
+            rows, columns = (_random_window(length, self.side, rng) for length in stored.shape)
+            hu = _pad_with_air(stored[rows, columns], self.side)
             if (hu < -500).mean() < MOSTLY_AIR:
                 break
         return hu, np.array(classes[rows, columns]), pixel
 
-    def _digital(self, rng: np.random.Generator) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
+    def _digital_crop(self, rng: np.random.Generator) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
         assert self.digital is not None
         stored, labels = self.digital[self.digital.draw(rng)]
-        rows, columns = (_window(length, FIELD, rng) for length in stored.shape)
+        rows, columns = (_random_window(length, WINDOW_PX, rng) for length in stored.shape)
         hu, classes = stored[rows, columns].astype(np.float32), classes_of(labels[rows, columns])
-        hu = randomise_background(LOOK.tissues(hu, classes, rng), classes, PIXEL_MM, rng)
-        hu, classes = BEND.apply(hu, classes, (PIXEL_MM, PIXEL_MM), self.side, rng)
-        pixel = float(np.mean(BEND.field_mm)) / len(classes)
-        return LOOK.scanner(hu, rng), classes, (pixel, pixel)
+        hu = randomise_background(PHANTOM_INTENSITY.tissues(hu, classes, rng), classes, PIXEL_MM, rng)
+        hu, classes = PHANTOM_DEFORMATION.apply(hu, classes, (PIXEL_MM, PIXEL_MM), self.side, rng)
+        pixel = float(np.mean(PHANTOM_DEFORMATION.field_mm)) / len(classes)
+        return PHANTOM_INTENSITY.scanner(hu, rng), classes, (pixel, pixel)
 
 
-def _window(length: int, side: int, rng: np.random.Generator) -> slice:
+def _random_window(length: int, side: int, rng: np.random.Generator) -> slice:
     first = int(rng.integers(max(0, length - side) + 1))
     return slice(first, first + side)
 
 
-def _padded(image: NDArray[np.int16], side: int) -> HU:
-    """As float32, with air below and right where the slice was smaller than a crop."""
+def _pad_with_air(image: NDArray[np.int16], side: int) -> HU:
+    """Convert to float32 HU, with air added below and to the right of an image smaller than a crop."""
     result = np.full((side, side), AIR, np.float32)
     result[: image.shape[0], : image.shape[1]] = image
     return result
@@ -123,7 +151,10 @@ def _padded(image: NDArray[np.int16], side: int) -> HU:
 def candidate_token_batches(
     crops: CandidateTokenCrops, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[CandidateTokenBatch]:
-    """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world items."""
+    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
+
+    ``size`` is the batch size of one process; all processes together see size * world items a step.
+    """
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
     for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
         hu, candidates, counts = zip(*items, strict=True)

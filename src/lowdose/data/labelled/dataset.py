@@ -1,4 +1,4 @@
-"""Labelled slices, digital and real, bent and made to look anew each time one is asked for."""
+"""Labelled slices of digital patients and real scans, with a new random deformation and intensities on each access."""
 
 from __future__ import annotations
 
@@ -23,10 +23,20 @@ Item = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class LabelledSlice:
-    """A real slice.
+    """Slice of a real scan with a class for every pixel.
 
-    patient: a number. hu: (y, x) int16 HU. classes: (y, x) of ``organ_classes.CLASSES``, UNKNOWN where none of the annotated
-    ones is. annotated: (classes,) those that were looked for. pixel_mm: (down the rows, along the columns).
+    Attributes
+    ----------
+    patient : int
+        Patient number.
+    hu : (y, x) int16 HU
+        The image.
+    classes : (y, x) uint8
+        Indices into ``organ_classes.CLASSES``; UNKNOWN where none of the annotated classes is present.
+    annotated : (classes,) bool
+        Classes that the annotation covers.
+    pixel_mm : (mm, mm)
+        Pixel size down the rows and along the columns.
     """
 
     patient: int
@@ -38,9 +48,26 @@ class LabelledSlice:
 
 @dataclass(frozen=True)
 class LabelledDataset(Dataset[Item]):
-    """Item n -> (hu (1, size, size), classes (size / 2, size / 2), annotated), by (seed, n) alone.
+    """Random labelled slices: item n is (HU, classes, annotated) and depends on (seed, n) only.
 
-    real_share of the items are of real slices, where there are any; the others of digital patients.
+    HU is (1, size, size); classes is (size / 2, size / 2), ``annotated`` is (classes,), as in ``batch.LabelledBatch``.
+
+    Attributes
+    ----------
+    digital : PhantomDataset
+        Labelled slices of digital patients.
+    real : sequence of LabelledSlice
+        Labelled slices of real scans; may be empty.
+    real_share : float
+        Share of the items taken from real scans, if there are any; the others are of digital patients.
+    size : int
+        Side of the image in pixels.
+    spatial : RandomElasticAffine
+        Deformation of every item.
+    intensity : RandomIntensity
+        Intensity variation: tissue of digital patients only, scanner effects of every item.
+    seed : int
+        Seed of all random choices.
     """
 
     digital: PhantomDataset
@@ -52,6 +79,7 @@ class LabelledDataset(Dataset[Item]):
     seed: int
 
     def __getitem__(self, index: int) -> Item:
+        """Return item ``index``, which depends on (seed, index) only."""
         rng = np.random.default_rng((self.seed, index))
         if self.real and rng.random() < self.real_share:
             chosen = self.real[int(rng.integers(len(self.real)))]
@@ -64,12 +92,15 @@ class LabelledDataset(Dataset[Item]):
             hu = randomise_background(hu, classes, PIXEL_MM, rng)
             annotated, pixel = np.ones(len(CLASSES), bool), (PIXEL_MM, PIXEL_MM)
         hu, classes = self.spatial.apply(hu, classes, pixel, self.size, rng)
-        seen = self.intensity.scanner(hu, rng)
-        return torch.from_numpy(seen)[None], _known(classes, annotated), torch.from_numpy(annotated)
+        image = self.intensity.scanner(hu, rng)
+        return torch.from_numpy(image)[None], _annotated_classes(classes, annotated), torch.from_numpy(annotated)
 
 
-def _known(classes: NDArray[np.uint8], annotated: NDArray[np.bool_]) -> Tensor:
-    """Where bending reached past the image, it found class 0: unknown, if that is not annotated."""
+def _annotated_classes(classes: NDArray[np.uint8], annotated: NDArray[np.bool_]) -> Tensor:
+    """Convert classes to int64, with UNKNOWN for every class that is not annotated.
+
+    This includes class 0 beyond the edges of the image, which a deformation may reach.
+    """
     table = np.full(256, UNKNOWN, np.int64)
     table[: len(CLASSES)][annotated] = np.flatnonzero(annotated)
     return torch.from_numpy(table[classes])
@@ -78,7 +109,10 @@ def _known(classes: NDArray[np.uint8], annotated: NDArray[np.bool_]) -> Tensor:
 def labelled_batches(
     views: LabelledDataset, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[LabelledBatch]:
-    """Batches for steps first..last-1. ``size`` is one process's share; together they see size * world items."""
+    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
+
+    ``size`` is the batch size of one process; all processes together see size * world items a step.
+    """
     indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
     for hu, classes, annotated in DataLoader(views, batch_sampler=indices, num_workers=workers):
         yield LabelledBatch(hu, classes, annotated)

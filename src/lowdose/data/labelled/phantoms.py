@@ -1,7 +1,7 @@
-"""Digital patients cut into labelled slices and kept on disk: what a segmentation is trained on.
+"""Labelled slices of digital patients, kept on disk, for training a segmentation network.
 
-One file of HU and one of labels a patient, each made whole or not at all, so a build that was interrupted goes on and
-several processes may share it.
+Each patient has one file of HU and one of labels, each written completely or not at all, so an interrupted build can be
+continued and several processes can build together.
 """
 
 from __future__ import annotations
@@ -21,20 +21,26 @@ from lowdose.phantom.contrast_phases import PHASES
 from lowdose.phantom.patient import HIGHEST, LOWEST, Patient, digital_patient
 
 RARE_POWER = 0.7
-"""An organ is asked for as often as the inverse of its share of the slices, to this power."""
+"""Exponent p in the probability of requesting an organ, proportional to s^-p if a share s of the slices shows it."""
 
 FIRST_SEED = 100_000
-"""Seeds of training patients start here; those below are for tests."""
+"""First seed of the training patients; smaller seeds are reserved for tests."""
 
 SLICES = 14
+"""Number of slices of a patient."""
 SPACING_MM = 50.0
 SIZE, PIXEL_MM = 448, 1.0
 THICKNESS_MM = (1.0, 6.0)
+"""Range of the slice thickness (mm) of training patients."""
 VARIETY = (1.0, 3.5)
+"""Range of the factor on how much the organs of training patients differ (see ``digital_patient``)."""
 
 
 def training_patient(number: int) -> Patient:
-    """Slices from groin to neck of a person with any phase, slice thickness and more than usual variety of organs."""
+    """Create training patient ``number``, with slices from groin to neck.
+
+    Contrast phase and slice thickness are random, and organs vary more than usual.
+    """
     seed = FIRST_SEED + number
     rng = np.random.default_rng((seed, 2))
     low = LOWEST + rng.uniform(0, HIGHEST - LOWEST - (SLICES - 1) * SPACING_MM)
@@ -52,14 +58,21 @@ def training_patient(number: int) -> Patient:
 
 
 def validation_patient(number: int) -> Patient:
-    """Slices of a person of usual build whom no training sees: portal venous, 3 mm, from pelvis to neck."""
+    """Create validation patient ``number``, who is in no training set.
+
+    The patient has a usual build, portal venous contrast and slices of 3 mm from pelvis to neck.
+    """
     return digital_patient(
         number, region="trunk", slices=SLICES, size=SIZE, pixel_mm=PIXEL_MM, spacing_mm=SPACING_MM, thickness_mm=3.0
     )
 
 
 class PhantomDataset:
-    """Slices of ``count`` patients kept in ``folder``; ``build`` makes those that are missing."""
+    """Labelled slices of ``count`` training patients, kept in ``folder``.
+
+    ``build`` must have created the missing patients before slices are read. Raises InvalidSetting when ``count`` is
+    below 1.
+    """
 
     def __init__(self, folder: Path, count: int) -> None:
         if count < 1:
@@ -70,7 +83,11 @@ class PhantomDataset:
         return self.count * SLICES
 
     def build(self, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
-        """Makes what is missing; with share = (k, n) every n-th patient from k. Raises OutputRefused."""
+        """Create the patients that are missing.
+
+        share: (k, n) = only every n-th patient from the k-th on, for n processes that build together. progress: called
+        with (patients done, patients to do). Raises OutputRefused.
+        """
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         mine = range(share[0], self.count, share[1])
@@ -79,36 +96,38 @@ class PhantomDataset:
             if not labels.exists():
                 patient = training_patient(number)
                 replace_array(hu, np.rint(patient.volume.hu).astype(np.int16))
-                replace_array(labels, patient.labels)  # the last to appear: with it a patient is complete
+                replace_array(labels, patient.labels)  # written last: it marks the patient as complete
             progress(done, len(mine))
 
     @cached_property
     def occurring(self) -> NDArray[np.bool_]:
-        """(slices, classes) which of ``organ_classes.CLASSES`` each slice shows."""
-        found = np.zeros((len(self), len(CLASSES)), bool)
+        """Which of ``organ_classes.CLASSES`` occur in each slice: (slices, classes)."""
+        occurring = np.zeros((len(self), len(CLASSES)), bool)
         for index in range(len(self)):
-            found[index, np.unique(classes_of(np.asarray(self[index][1])))] = True
-        return found
+            occurring[index, np.unique(classes_of(np.asarray(self[index][1])))] = True
+        return occurring
 
     @cached_property
-    def _wishes(self) -> NDArray[np.float64]:
-        """(classes,) how often each is asked for, of sum 1."""
+    def _organ_probabilities(self) -> NDArray[np.float64]:
+        """Probability that ``draw`` requests each class: (classes,)."""
         share = self.occurring.mean(axis=0)
-        wish = np.where(share > 0, share.clip(min=1e-6) ** -RARE_POWER, 0.0)
-        return np.asarray(wish / wish.sum())
+        weights = np.where(share > 0, share.clip(min=1e-6) ** -RARE_POWER, 0.0)
+        return np.asarray(weights / weights.sum())
 
     def draw(self, rng: np.random.Generator) -> int:
-        """A random slice: one in two from all, one in two for an organ it shows, the rarer organs the more often.
+        """Draw the index of a random slice.
 
-        Thyroid or prostate lie on one slice in sixty: left to chance they would hardly be learned.
+        Half of the draws are uniform over all slices. The other half first draw an organ, rare ones more often, and
+        then a slice that shows it: thyroid and prostate occur in one slice out of sixty, so they would hardly be
+        learned with uniform sampling.
         """
         if rng.random() < 0.5:
             return int(rng.integers(len(self)))
-        organ = int(rng.choice(len(CLASSES), p=self._wishes))
+        organ = int(rng.choice(len(CLASSES), p=self._organ_probabilities))
         return int(rng.choice(np.flatnonzero(self.occurring[:, organ])))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """(y, x) HU and labels by ``anatomical_labels.FEATURE_NETWORKS``, as views of the files."""
+        """Return HU and labels (``anatomical_labels.FEATURE_NETWORKS``) of a slice, (y, x) each, as file views."""
         number, place = divmod(index, SLICES)
         hu, labels = (np.load(file, mmap_mode="r") for file in self._files(number))
         return hu[place], labels[place]

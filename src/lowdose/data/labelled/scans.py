@@ -1,4 +1,4 @@
-"""Scans with organ labels beside them: found below a folder, read slice by slice, kept as 16-bit HU."""
+"""Reader of CT scans with organ labels next to them in a folder, kept as int16 HU."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, TISSUES, classes_of
 
 LABEL_FILES = ("labels.nii.gz", "labels.nii")
 SEGMENTATIONS = "segmentations"
-"""Folder of one mask for each structure, as in TotalSegmentator's public data."""
+"""Folder with one mask per structure, as in the public TotalSegmentator data set."""
 CT_NAMES = ("ct.nii.gz", "ct.nii", "dicom")
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """Where a labelled scan lies. labels: one file of numbers, or masks by structure."""
+    """Files of a labelled scan: the CT, and either a label map or masks by name of the structure."""
 
     ct: Path
     labels: Path | None
@@ -36,30 +36,31 @@ class _Scan:
 
 
 def labelled_slices(roots: Sequence[Path]) -> tuple[list[LabelledSlice], list[str]]:
-    """(every slice of every labelled scan below the roots, what was left out and why); each scan counts as a patient.
+    """Read all slices of all labelled scans below the given folders.
 
-    A scan is a folder that holds ``labels.nii.gz`` (numbers of ``anatomical_labels.FEATURE_NETWORKS``) or ``segmentations/NAME.nii.gz``
+    Returns (slices, warnings about what was left out and why). Each scan counts as a patient. A scan is a folder that
+    holds ``labels.nii.gz`` (numbers of ``anatomical_labels.FEATURE_NETWORKS``) or ``segmentations/NAME.nii.gz``
     (masks), and the CT: ``ct.nii.gz`` or the folder ``dicom``. A class is annotated when it occurs in the labels, or
-    when the mask of one of its members is there. Raises NothingToRead when there is none.
+    when there is a mask of one of its members. Raises NothingToRead when there is no labelled scan.
     """
     found: list[LabelledSlice] = []
     warnings: list[str] = []
-    folders = [folder for root in roots for folder in _folders(root)]
+    folders = [folder for root in roots for folder in _scan_folders(root)]
     for patient, folder in enumerate(folders, start=1):
         try:
-            found += _read(_scan(folder), patient)
+            found += _read_scan(_find_scan(folder), patient)
         except LowDoseError as error:
             warnings.append(f"{folder}: {error} (left out)")
     if not found:
-        told = f" ({warnings[0]})" if warnings else ""
+        reason = f" ({warnings[0]})" if warnings else ""
         raise NothingToRead(
-            f"{', '.join(map(str, roots))}: no labelled scan found{told}; needs folders with ct.nii.gz or dicom/, and "
-            "labels.nii.gz or segmentations/NAME.nii.gz"
+            f"{', '.join(map(str, roots))}: no labelled scan found{reason}; needs folders with ct.nii.gz or dicom/, "
+            "and labels.nii.gz or segmentations/NAME.nii.gz"
         )
     return found, warnings
 
 
-def _folders(root: Path) -> list[Path]:
+def _scan_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise NothingToRead(f"{root}: no such folder")
     places = {path.parent for name in LABEL_FILES for path in root.rglob(name)}
@@ -67,7 +68,7 @@ def _folders(root: Path) -> list[Path]:
     return sorted(places)
 
 
-def _scan(folder: Path) -> _Scan:
+def _find_scan(folder: Path) -> _Scan:
     ct = next((folder / name for name in CT_NAMES if (folder / name).exists()), None)
     if ct is None:
         raise NothingToRead(f"labels without a CT; name it one of {', '.join(CT_NAMES)}")
@@ -80,45 +81,46 @@ def _scan(folder: Path) -> _Scan:
     return _Scan(ct, labels, known)
 
 
-def _read(scan: _Scan, patient: int) -> list[LabelledSlice]:
+def _read_scan(scan: _Scan, patient: int) -> list[LabelledSlice]:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="lowdose-")))
         source = stack.enter_context(open_source(scan.ct))
         if scan.labels is not None:
-            whole = open_labels(scan.labels, scratch)
-            check_on_grid(whole, source, range(len(source)))
-            annotated = _occurring(whole)
+            label_map = open_labels(scan.labels, scratch)
+            check_on_grid(label_map, source, range(len(source)))
+            annotated = _occurring_classes(label_map)
             return [
-                _slice(source, k, labels_of_slice(whole, source, k), annotated, patient) for k in range(len(source))
+                _labelled_slice(source, k, labels_of_slice(label_map, source, k), annotated, patient)
+                for k in range(len(source))
             ]
-        return _from_masks(scan, source, scratch, patient)
+        return _slices_from_masks(scan, source, scratch, patient)
 
 
-def _from_masks(scan: _Scan, source: Source, scratch: Path, patient: int) -> list[LabelledSlice]:
-    """Masks joined one after the other. Where two claim a voxel the later of ``LABELS`` has it."""
+def _slices_from_masks(scan: _Scan, source: Source, scratch: Path, patient: int) -> list[LabelledSlice]:
+    """Combine the masks into one label map; where masks overlap, the later structure in ``LABELS`` wins."""
     labels = np.zeros((len(source), *source.planes[0].shape), np.uint8)
     for name in sorted(scan.masks, key=LABELS.__getitem__):
         try:
             mask = open_labels(scan.masks[name], scratch)
-        except NoLabels:  # a structure that this scan does not show
+        except NoLabels:  # a structure that this scan does not contain
             continue
         for k in range(len(source)):
             labels[k][labels_of_slice(mask, source, k) > 0] = LABELS[name]
     annotated = np.zeros(len(CLASSES), bool)
     for organ in (*TISSUES, *ORGANS):
-        # Public data know fewer structures of a kind than there are (no cysts): one of its masks is enough.
+        # Public data lack masks for some members of a class (no cysts), so one mask of a class is enough.
         annotated[INDEX[organ.name]] = any(member in scan.masks for member in organ.members)
-    return [_slice(source, k, labels[k], annotated, patient) for k in range(len(source))]
+    return [_labelled_slice(source, k, labels[k], annotated, patient) for k in range(len(source))]
 
 
-def _occurring(labels: LabelMap) -> NDArray[np.bool_]:
+def _occurring_classes(labels: LabelMap) -> NDArray[np.bool_]:
     annotated = np.zeros(len(CLASSES), bool)
     annotated[classes_of(np.array(sorted(labels.present), np.uint8))] = True
     annotated[: INDEX["body"] + 1] = False
     return annotated
 
 
-def _slice(
+def _labelled_slice(
     source: Source, index: int, labels: NDArray[np.uint8], annotated: NDArray[np.bool_], patient: int
 ) -> LabelledSlice:
     item = source.read(index)

@@ -1,7 +1,7 @@
-"""Real slices of normal dose with the class of every pixel, kept on disk: each is segmented once, not at each look.
+"""Normal-dose slices of real scans with their organ classes, kept on disk so that each is segmented only once.
 
-One file of HU and one of classes a slice, each made whole or not at all, so a build that was interrupted goes on and
-several processes may share it.
+Each slice has one file of HU and one of classes, each written completely or not at all, so an interrupted build can be
+continued and several processes can build together.
 """
 
 from __future__ import annotations
@@ -18,12 +18,21 @@ from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_array
 
 Segment = Callable[[HU, tuple[float, float] | None], NDArray[np.uint8]]
-"""(y, x) HU and pixel in mm -> (y, x) of ``organ_classes.CLASSES``."""
+"""Function from (y, x) HU and pixel size (mm) to (y, x) indices into ``organ_classes.CLASSES``."""
 
 
 class SegmentationCache:
-    """``items`` with their classes in ``folder``; ``build`` makes those that are missing. ``segmenter``: hash of its
-    weights, so that another one's classes are not taken for its own.
+    """Slices with their organ classes, kept in ``folder``.
+
+    ``build`` must have segmented the missing slices before they are read. segmenter: hash of the weights of the
+    segmentation network, so that results of different networks are not mixed up.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the files.
+    items : sequence of NormalDoseSlice
+        The slices.
     """
 
     def __init__(self, folder: Path, items: Sequence[NormalDoseSlice], segmenter: str) -> None:
@@ -34,7 +43,11 @@ class SegmentationCache:
         return len(self.items)
 
     def build(self, segment: Segment, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
-        """Makes what is missing; with share = (k, n) every n-th slice from k. Raises OutputRefused."""
+        """Segment the slices that are missing.
+
+        share: (k, n) = only every n-th slice from the k-th on, for n processes that build together. progress: called
+        with (slices done, slices to do). Raises OutputRefused.
+        """
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         mine = range(share[0], len(self.items), share[1])
@@ -43,13 +56,13 @@ class SegmentationCache:
             if not classes.exists():
                 item = self.items[number]
                 image = item.read()
-                whole = np.rint(np.clip(np.nan_to_num(image, nan=-1024.0), -32768, 32767)).astype(np.int16)
-                replace_array(hu, whole)
-                replace_array(classes, segment(image, item.pixel_mm))  # the last: with it a slice is complete
+                rounded = np.rint(np.clip(np.nan_to_num(image, nan=-1024.0), -32768, 32767)).astype(np.int16)
+                replace_array(hu, rounded)
+                replace_array(classes, segment(image, item.pixel_mm))  # written last: it marks the slice as complete
             progress(done, len(mine))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """(y, x) HU, and their classes, as views of the files."""
+        """Return the HU and the classes of a slice, each (y, x), as views of the files."""
         hu, classes = (np.load(file, mmap_mode="r") for file in self._files(index))
         return hu, classes
 

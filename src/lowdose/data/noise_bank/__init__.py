@@ -1,0 +1,1 @@
+"""Noise banks, from which low-dose patches are simulated during training."""

@@ -1,12 +1,13 @@
-"""The fast mode of the dose simulator: a few noise realisations a slice, from which patches of any dose are made.
+"""Noise bank: a few noise realisations of each slice, from which patches at any dose are simulated quickly.
 
-A dose fraction a adds the variance V = q Q + e E to each pixel, where Q is the variance that photons give at full dose
-and E that of the electronics, q = (1 - a) / a and e = (1 - a^2) / a^2 = q (q + 2) (Yu et al., JCAT 2012). So noise n1
-and n2, simulated exactly at two doses, the levels, give that of any dose between as w1 n1 + w2 n2 (``mix``). The bias
-of the logarithm is half the relative variance of the counts, so it is mixed with the squares of the weights.
+A dose fraction a adds the variance V = q Q + e E to each pixel, where Q is the variance due to photons at full dose and
+E the variance due to electronic noise, q = (1 - a) / a and e = (1 - a^2) / a^2 = q (q + 2) (Yu et al., JCAT 2012).
+Therefore noise n1 and n2, simulated exactly at two doses, the levels, gives the noise of any dose in between as
+w1 n1 + w2 n2 (``level_weights``). The bias of the logarithm is half the relative variance of the counts, so biases are
+combined with the squares of the weights.
 
-A bank is a folder: ``plan.json`` says what it is for, one mapped int16 array for each matrix size holds the images, and
-a line of ``built-*.jsonl`` for each slice says that its images are there.
+A bank is a folder: ``plan.json`` holds its plan, one memory-mapped int16 array for each matrix size holds the images,
+and ``built-*.jsonl`` has a line for each slice whose images have been written.
 """
 
 from __future__ import annotations
@@ -29,23 +30,24 @@ from lowdose.image import HU
 
 LEVELS = dose_levels()
 MAX_SHIFT = 8
-"""Noise is taken from up to so many pixels beside its place: its strength hardly changes over that, its values do."""
+"""Largest random shift of the noise in pixels: over this distance its strength hardly changes, but its values do."""
 
 
 def level_weights(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVELS) -> list[float]:
-    """The weight of a realisation of each level for dose fraction ``dose`` of a scan with ``flux`` times the photons.
+    """Compute the weight of each dose level for the noise at fraction ``dose`` with ``flux`` times the photons.
 
-    Two neighbouring levels solve w1^2 q1 + w2^2 q2 = q / flux and w1^2 e1 + w2^2 e2 = e / flux^2. The first always
-    holds, so the noise of the photons is exact; the second where no square has to be negative, which without ``flux``
-    is from the first to the last level. Above that the last level alone is scaled, whose electronic part is then up to
-    (q2 + 2) / (q + 2) too large: by half, of a part that is below one per cent where there are 1000 photons or more.
+    Two neighbouring levels solve w1^2 q1 + w2^2 q2 = q / flux and w1^2 e1 + w2^2 e2 = e / flux^2. The first equation
+    always holds, so the photon noise is exact. The second holds where neither square has to be negative, which for
+    ``flux`` = 1 is from the first to the last level. Above the last level, that level alone is scaled; its electronic
+    part is then too large by a factor of up to (q2 + 2) / (q + 2), which is 1.5 for a part that is below one per cent
+    where there are 1000 photons or more.
     """
     q, steps = 1 / dose - 1, [1 / level - 1 for level in doses]
     photons = q / flux
-    # e / q = q + 2, so the second equation asks for this mean of q1 and q2 under the shares of the photon noise
-    middle = min(max((q + 2) / flux - 2, steps[-1]), steps[0])
-    upper = next(place for place in range(1, len(steps)) if middle >= steps[place])
-    share = (middle - steps[upper]) / (steps[upper - 1] - steps[upper])
+    # Since e / q = q + 2, the second equation fixes the mean of q1 and q2, weighted by shares of the photon noise.
+    target = min(max((q + 2) / flux - 2, steps[-1]), steps[0])
+    upper = next(place for place in range(1, len(steps)) if target >= steps[place])
+    share = (target - steps[upper]) / (steps[upper - 1] - steps[upper])
     weights = [0.0] * len(steps)
     weights[upper - 1] = (photons * share / steps[upper - 1]) ** 0.5
     weights[upper] = (photons * (1 - share) / steps[upper]) ** 0.5
@@ -53,9 +55,18 @@ def level_weights(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVEL
 
 
 class NoisySlice(NamedTuple):
-    """One slice of a bank. planes: (planes, y, x) int16, mapped. scales: (planes,) HU of a unit. doses: the levels.
+    """Full-dose image and noise realisations of one slice of a bank.
 
-    cutoff: 1/mm, of the Hann kernel that its noise was made with; None = another kind of kernel.
+    Attributes
+    ----------
+    planes : (planes, y, x) int16
+        Memory-mapped images: full dose, then the bias and the realisations of each dose level.
+    scales : (planes,) HU
+        HU per unit of each plane.
+    doses : tuple of float
+        Dose levels.
+    cutoff : 1/mm or None
+        Cut-off frequency of the Hann kernel that the noise was simulated with; None = another kind of kernel.
     """
 
     planes: Int16Image
@@ -64,27 +75,27 @@ class NoisySlice(NamedTuple):
     cutoff: float | None
 
     def full(self, window: Region) -> HU:
-        """Full dose, (y, x) HU, whole numbers."""
+        """Return a window of the full-dose image, (y, x) whole HU."""
         return np.asarray(self.planes[FULL_DOSE_PLANE][window], np.float32)
 
     def noise(self, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
-        """What ``dose`` adds in a window, (y, x) HU, each time from another realisation, moved by another shift."""
-        each = (len(self.planes) - 1) // len(self.doses)
+        """Return the noise that ``dose`` adds in a window, (y, x) HU, from a random realisation with a random shift."""
+        planes_per_level = (len(self.planes) - 1) // len(self.doses)
         parts = []
         for level, weight in enumerate(level_weights(dose, flux, self.doses)):
             if weight > 0:
-                bias = 1 + level * each
+                bias = 1 + level * planes_per_level
                 pick, down, right = rng.random(3)
-                plane = bias + 1 + int(pick * (each - 1))
-                parts.append(self._times(bias, window, weight**2))
-                parts[-1] += self._times(plane, self._shifted(window, (down, right)), weight)
+                plane = bias + 1 + int(pick * (planes_per_level - 1))
+                parts.append(self._scaled(bias, window, weight**2))
+                parts[-1] += self._scaled(plane, self._shifted_window(window, (down, right)), weight)
         return sum(parts[1:], parts[0]) if parts else np.zeros_like(self.full(window))
 
-    def _times(self, plane: int, window: Region, weight: float) -> HU:
+    def _scaled(self, plane: int, window: Region, weight: float) -> HU:
         return np.asarray(self.planes[plane][window] * np.float32(weight * self.scales[plane]))
 
-    def _shifted(self, window: Region, chances: tuple[float, float]) -> Region:
-        """Moved by up to SHIFT pixels, as far as it stays inside."""
+    def _shifted_window(self, window: Region, chances: tuple[float, float]) -> Region:
+        """Shift a window by up to ``MAX_SHIFT`` pixels within the image; chances: numbers in [0, 1) for both axes."""
         moved = []
         for part, chance, side in zip(window, chances, self.planes.shape[1:], strict=True):
             first, last = max(-MAX_SHIFT, -part.start), min(MAX_SHIFT, side - part.stop)
@@ -94,9 +105,20 @@ class NoisySlice(NamedTuple):
 
 
 class NoiseBank:
-    """What has been built in a folder so far: scales and, of what was left out, why, by key.
+    """Slices built so far in the folder of a bank.
 
-    May be sent to another process. Raises IncompatiblePack when there is no bank or it is damaged.
+    Can be sent to another process. Raises IncompatiblePack when there is no bank or it is damaged.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the bank.
+    plan : Plan
+        Its plan.
+    built : dict of str to (planes,) HU
+        Scales (HU per unit) of the planes of each built slice, by key.
+    left_out : dict of str to str
+        Why a slice was left out, by key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,19 +129,19 @@ class NoiseBank:
         self.left_out: dict[str, str] = {}
         for file in sorted(folder.glob("built-*.jsonl")):
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                self._take(line)
+                self._read_line(line)
 
     def known(self, key: str) -> bool:
-        """Whether a slice has been built or left out."""
+        """Check whether a slice has been built or left out."""
         return key in self.built or key in self.left_out
 
     def __getitem__(self, key: str) -> NoisySlice:
-        """A slice that has been built."""
+        """Return a slice that has been built, by key."""
         planes = self._arrays[self.plan.slices[key]][self.plan.rows[key]]
         return NoisySlice(planes, self.built[key], self.plan.doses, self._cutoffs.get(key))
 
-    def _take(self, line: str) -> None:
-        """A line that is torn, since its writer was ended, counts for nothing: the slice is built again."""
+    def _read_line(self, line: str) -> None:
+        """Read a line of the log; an incomplete one of an interrupted build is ignored, so its slice is built again."""
         try:
             content = json.loads(line)
             key, reason = str(content["key"]), content.get("left_out")
@@ -140,9 +162,9 @@ class NoiseBank:
 
     @cached_property
     def _arrays(self) -> dict[Shape, Int16Image]:
-        return {size: self._open(size) for size in set(self.plan.slices.values())}
+        return {size: self._open_array(size) for size in set(self.plan.slices.values())}
 
-    def _open(self, size: Shape) -> Int16Image:
+    def _open_array(self, size: Shape) -> Int16Image:
         path = self.folder / array_name(size)
         try:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)

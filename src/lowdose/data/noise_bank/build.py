@@ -1,4 +1,4 @@
-"""Building a noise bank: slice by slice, each written whole before it counts, so that an interrupted build goes on."""
+"""Building of a noise bank slice by slice; an interrupted build can be continued, since slices count once complete."""
 
 from __future__ import annotations
 
@@ -22,20 +22,28 @@ from lowdose.io.messages import reason
 from lowdose.physics.dose_simulator import DoseSimulator, check_hu, noise_generator
 
 SMOOTH_PX = 8.0
-"""Gaussian under which most of the noise averages out and the bias of the logarithm does not."""
+"""Standard deviation of the Gaussian (pixels) that removes most of the noise, but not the bias of the logarithm."""
 SEED = 0
-"""One for all runs, so that they can share a bank."""
+"""Seed of the noise, the same for all runs so that they can share a bank."""
 
 
 class CalibratedSlice(NamedTuple):
-    """How a slice was scanned. exposure: mAs times mm of slice."""
+    """Simulator and exposure of the scan of one slice.
+
+    Attributes
+    ----------
+    simulator : DoseSimulator
+        Simulator of its scanner and kernel.
+    exposure : mAs mm
+        Effective tube current-time product times slice thickness.
+    """
 
     simulator: DoseSimulator
     exposure: float
 
 
 Calibrate = Callable[[Sequence[NormalDoseSlice]], Sequence[CalibratedSlice]]
-"""Slices of one series -> how each was scanned. May raise LowDoseError: the series is left out."""
+"""Function that calibrates the slices of one series; it may raise LowDoseError, and the series is then left out."""
 
 
 def build_noise_bank(
@@ -45,11 +53,11 @@ def build_noise_bank(
     share: tuple[int, int] = (0, 1),
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Builds what is missing of ``slices`` in the bank at ``folder``, all cores at each slice.
+    """Build those of ``slices`` that are missing in the bank at ``folder``, one by one, using all cores for each.
 
-    share: (number, of how many) of the processes that build together. advance gets (slices done, slices to do). A slice
-    that cannot be used is noted as left out. Raises IncompatiblePack when the bank's images are not those of
-    the slices, OutputRefused when the disk is full.
+    share: (k, n) = this is the k-th, from 0, of n processes that build together. advance: called with (slices done,
+    slices to do). A slice that cannot be used is recorded as left out. Raises IncompatiblePack when the images in the
+    bank are not those of the slices, OutputRefused when the disk is full.
     """
     bank = NoiseBank(folder)
     _check_images(bank, [item for item in slices if item.key in bank.built])
@@ -57,18 +65,18 @@ def build_noise_bank(
     missing = {item.key for item in mine if not bank.known(item.key)}
     total = len(missing)
     with output_errors(folder), (folder / f"built-{share[0]}.jsonl").open("a", encoding="utf-8") as log:
-        log.write("\n" * bool(missing))  # ends a line that was torn
-        for line in _built(bank, slices, missing, calibrate):
+        log.write("\n" * bool(missing))  # ends an incomplete line of an interrupted build
+        for line in _build_missing(bank, slices, missing, calibrate):
             log.write(json.dumps(line) + "\n")
             log.flush()
             missing.discard(str(line["key"]))
             advance(total - len(missing), total)
 
 
-def _built(
+def _build_missing(
     bank: NoiseBank, slices: Sequence[NormalDoseSlice], missing: set[str], calibrate: Calibrate
 ) -> Iterator[dict[str, object]]:
-    """A line for each missing slice, once its images are written."""
+    """Yield the log line of each missing slice, once its images are written."""
     series: dict[str, list[NormalDoseSlice]] = {}
     for item in slices:
         series.setdefault(item.series, []).append(item)
@@ -77,20 +85,20 @@ def _built(
         if not wanted:
             continue
         try:
-            scans = calibrate(items)  # all of them, so that a build that goes on finds what it found before
+            scans = calibrate(items)  # all slices, so that a continued build gets the same calibration
         except (LowDoseError, OSError) as error:
             for place in wanted:
-                yield {"key": items[place].key, "left_out": _why(error)}
+                yield {"key": items[place].key, "left_out": _error_text(error)}
             continue
         for place in wanted:
-            yield _build(bank, items[place], scans[place])
+            yield _build_slice(bank, items[place], scans[place])
 
 
-def _build(bank: NoiseBank, item: NormalDoseSlice, scan: CalibratedSlice) -> dict[str, object]:
+def _build_slice(bank: NoiseBank, item: NormalDoseSlice, scan: CalibratedSlice) -> dict[str, object]:
     try:
-        planes, scales = _stored(noise_planes(item, scan, bank.plan))
+        planes, scales = _quantise(noise_planes(item, scan, bank.plan))
     except (LowDoseError, OSError) as error:
-        return {"key": item.key, "left_out": f"{item.series}: {_why(error)}"}
+        return {"key": item.key, "left_out": f"{item.series}: {_error_text(error)}"}
     size = bank.plan.slices[item.key]
     with (bank.folder / array_name(size)).open("r+b") as file:
         npy.read_magic(file)
@@ -102,14 +110,15 @@ def _build(bank: NoiseBank, item: NormalDoseSlice, scan: CalibratedSlice) -> dic
     return {"key": item.key, "scales": scales, **physics}
 
 
-def _why(error: LowDoseError | OSError) -> str:
+def _error_text(error: LowDoseError | OSError) -> str:
     return str(error) if isinstance(error, LowDoseError) else reason(error)
 
 
 def noise_planes(item: NormalDoseSlice, scan: CalibratedSlice, plan: Plan) -> Sequence[HU]:
-    """The planes of one slice, (y, x) HU: full dose; for each level its bias, and exact realisations less that.
+    """Simulate the planes of one slice, (y, x) HU each.
 
-    Raises NotCT or GeometryMismatch for what cannot be simulated.
+    These are full dose and, for each dose level, the bias and the exact noise realisations minus this bias. Raises
+    NotCT or GeometryMismatch for a slice that cannot be simulated.
     """
     hu, pixel_mm = item.read(), item.pixel_mm
     if pixel_mm is None:
@@ -129,14 +138,17 @@ def noise_planes(item: NormalDoseSlice, scan: CalibratedSlice, plan: Plan) -> Se
     return planes
 
 
-def _stored(found: Sequence[HU]) -> tuple[Int16Image, list[float]]:
-    """(planes, y, x) int16 and the HU of one unit of each plane: 1 of the first, else as fine as its values allow."""
-    scales = [1.0, *(max(float(np.abs(image).max()) / 32767, 1e-6) for image in found[1:])]
-    return np.stack([round_hu(image / np.float32(s)) for image, s in zip(found, scales, strict=True)]), scales
+def _quantise(planes: Sequence[HU]) -> tuple[Int16Image, list[float]]:
+    """Convert planes in HU to (planes, y, x) int16 and the HU per unit of each plane.
+
+    The unit is 1 HU for the full-dose plane, and for the others the finest that holds their largest value.
+    """
+    scales = [1.0, *(max(float(np.abs(image).max()) / 32767, 1e-6) for image in planes[1:])]
+    return np.stack([round_hu(image / np.float32(s)) for image, s in zip(planes, scales, strict=True)]), scales
 
 
 def _check_images(bank: NoiseBank, built: Sequence[NormalDoseSlice]) -> None:
-    """The first and the last slice tell whether the keys still stand for the same images."""
+    """Check, on the first and the last slice, that the keys still belong to the same images."""
     for item in (*built[:1], *built[-1:]):
         window = (slice(None), slice(None))
         if not np.array_equal(bank[item.key].planes[FULL_DOSE_PLANE][window], round_hu(item.read())):

@@ -1,4 +1,4 @@
-"""What a noise bank is for, and the folder made for it before anything is built."""
+"""Plan of a noise bank, and the folder prepared for it before any slice is built."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from lowdose.io.atomic_replace import replace_file
 FORMAT, VERSION = "lowdose-noise-bank", 1
 PLAN = "plan.json"
 FULL_DOSE_PLANE = 0
-"""The first plane of a slice: full dose. Then for each level its bias and its realisations."""
+"""Index of the full-dose plane of a slice. For each dose level, its bias and its noise realisations follow."""
 
 Shape = tuple[int, int]
 
 
 def dose_levels(low: float = 0.05, high: float = 0.5) -> tuple[float, ...]:
-    """Dose fractions of which realisations are kept. The middle one is for starved rays.
+    """Return the dose fractions for which noise realisations are kept; the middle one is for photon starvation.
 
-    Few photons, of which none may be left, make more noise than first-order variances say. Then two levels would be up
-    to 17 % off between them, three are within 5 % (a slice with arms beside the body, of 30 photons at full dose).
+    Where few or no photons are left, there is more noise than first-order variances predict. Noise interpolated between
+    two levels would then be off by up to 17 %; with three levels it is within 5 % (measured on a slice with arms beside
+    the body, with 30 photons at full dose).
     """
     low = min(low, 0.05)
     return low, (low * high) ** 0.5, high
@@ -36,9 +37,18 @@ def dose_levels(low: float = 0.05, high: float = 0.5) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a bank is for. slices: matrix size of each by its key. realisations: of each slice and level.
+    """Plan of a noise bank.
 
-    calibration: by what rule scanner, kernel and exposure of a slice are chosen. doses: the levels, the lowest first.
+    Attributes
+    ----------
+    slices : mapping of str to (int, int)
+        Matrix size of each slice by its key.
+    realisations : int
+        Number of noise realisations of each slice and dose level.
+    calibration : str
+        Rule by which scanner, kernel and exposure of a slice are chosen.
+    doses : tuple of float
+        Dose levels (fractions of full dose), in ascending order.
     """
 
     slices: Mapping[str, Shape]
@@ -48,15 +58,16 @@ class Plan:
 
     @property
     def planes(self) -> int:
+        """Number of planes of a slice."""
         return 1 + len(self.doses) * (1 + self.realisations)
 
     def array_shape(self, size: Shape) -> tuple[int, int, int, int]:
-        """(slices, planes, y, x) of the array for one matrix size."""
+        """Return the shape (slices, planes, y, x) of the array for one matrix size."""
         return sum(shape == size for shape in self.slices.values()), self.planes, *size
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """Where each slice lies in the array of its matrix size."""
+        """Index of each slice in the array of its matrix size."""
         counts: dict[Shape, int] = {}
         rows = {}
         for key, shape in self.slices.items():
@@ -66,12 +77,12 @@ class Plan:
 
 
 def prepare_folder(folder: Path, plan: Plan) -> None:
-    """Makes the folder of a bank, or accepts the one that is there when it is for these slices (or more of them).
+    """Create the folder of a bank, or accept an existing one if its plan covers all of these slices.
 
-    Raises IncompatiblePack when it is for others, OutputRefused when it cannot be made.
+    Raises IncompatiblePack when an existing bank has another plan, OutputRefused when the folder cannot be created.
     """
     if (folder / PLAN).exists():
-        _check_same(folder, plan, read_plan(folder))
+        _check_existing(folder, plan, read_plan(folder))
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputRefused(f"{folder}: is no noise bank and not empty; name another folder for the bank")
@@ -86,26 +97,27 @@ def prepare_folder(folder: Path, plan: Plan) -> None:
             f"{free / 2**30:.1f} GiB; name a folder with more room, or use fewer with --set bank_slices=N"
         )
     for size in sizes:
-        _reserve(folder, size, plan)
-    replace_file(folder / PLAN, plan_text(plan).encode())  # last: a folder with a plan is complete
+        _create_array(folder, size, plan)
+    replace_file(folder / PLAN, plan_text(plan).encode())  # written last: it marks the folder as complete
 
 
-def _check_same(folder: Path, wanted: Plan, there: Plan) -> None:
-    told = [
-        f"{name}: {getattr(there, name)}, not {getattr(wanted, name)}"
+def _check_existing(folder: Path, wanted: Plan, existing: Plan) -> None:
+    differences = [
+        f"{name}: {getattr(existing, name)}, not {getattr(wanted, name)}"
         for name in ("realisations", "calibration", "doses")
-        if getattr(there, name) != getattr(wanted, name)
+        if getattr(existing, name) != getattr(wanted, name)
     ]
-    strange = sum(there.slices.get(key) != shape for key, shape in wanted.slices.items())
-    told += [f"{strange} of {len(wanted.slices)} slices are not in it"] if strange else []
-    if told:
+    missing = sum(existing.slices.get(key) != shape for key, shape in wanted.slices.items())
+    differences += [f"{missing} of {len(wanted.slices)} slices are not in it"] if missing else []
+    if differences:
         raise IncompatiblePack(
-            f"{folder}: is a noise bank for something else ({'; '.join(told)}); name another folder, or remove this one"
+            f"{folder}: is a noise bank for something else ({'; '.join(differences)}); name another folder, or remove "
+            "this one"
         )
 
 
-def _reserve(folder: Path, size: Shape, plan: Plan) -> None:
-    """An array of the final size, of which nothing is stored yet where the file system knows holes."""
+def _create_array(folder: Path, size: Shape, plan: Plan) -> None:
+    """Create an array of the final size; it takes no disk space yet where the file system supports sparse files."""
     with output_errors(folder), (folder / array_name(size)).open("wb") as file:
         shape = plan.array_shape(size)
         npy.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
@@ -113,17 +125,18 @@ def _reserve(folder: Path, size: Shape, plan: Plan) -> None:
 
 
 def array_name(size: Shape) -> str:
+    """Return the name of the file with all slices of one matrix size: '512x512.npy'."""
     return f"{size[0]}x{size[1]}.npy"
 
 
 def plan_text(plan: Plan) -> str:
-    """The content of ``plan.json``."""
-    facts = {"realisations": plan.realisations, "calibration": plan.calibration, "doses": plan.doses}
-    return json.dumps({"format": FORMAT, "version": VERSION, **facts, "slices": plan.slices})
+    """Return the content of ``plan.json``."""
+    settings = {"realisations": plan.realisations, "calibration": plan.calibration, "doses": plan.doses}
+    return json.dumps({"format": FORMAT, "version": VERSION, **settings, "slices": plan.slices})
 
 
 def read_plan(folder: Path) -> Plan:
-    """Raises IncompatiblePack."""
+    """Read the plan of a bank; raises IncompatiblePack when there is none or it is damaged."""
     path = folder / PLAN
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Packs: memory-mapped stores of CT slices."""

@@ -1,4 +1,4 @@
-"""The table of a pack, ``slices.json``: what is known of every slice, and nothing that tells who the patient is."""
+"""The table of a pack, ``slices.json``: metadata of every slice, without anything that identifies the patient."""
 
 from __future__ import annotations
 
@@ -18,18 +18,33 @@ from lowdose.image import HU
 FORMAT, VERSION = "lowdose-pack", 1
 TABLE = "slices.json"
 HASH_DIGITS = 16
-"""Hexadecimal digits kept of a SHA-256: 64 bits, so that a million slices collide with a chance of 3e-8."""
+"""Hexadecimal digits kept of a SHA-256: 64 bits, so that the risk of a collision among a million slices is 3e-8."""
 
 Int16Image = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """One series, or the two of a pair.
+    """Metadata of one series, or of the two series of a pair; None = not stated.
 
-    patient: number within the pack, from 1. case: public name in the Mayo collections. uid: short hash of the
-    SeriesInstanceUID. patient_keys: hashes by which series of one patient are known in any pack
-    (``io.dicom.patients``).
+    Attributes
+    ----------
+    patient : int
+        Number within the pack, from 1.
+    case : str or None
+        Public case name in the Mayo collections.
+    uid : str
+        Short hash of the SeriesInstanceUID.
+    thickness_mm : mm or None
+        Slice thickness.
+    kernel : str or None
+        Name of the reconstruction kernel.
+    kvp : kV or None
+        Tube voltage.
+    manufacturer : str or None
+        Manufacturer of the scanner.
+    patient_keys : tuple of str
+        Hashes that identify the series of one patient in any pack (``io.dicom.patients``).
     """
 
     patient: int
@@ -44,11 +59,26 @@ class SeriesRow:
 
 @dataclass(frozen=True, slots=True)
 class SliceRow:
-    """One slice. series: row in the table of series. row: place in the arrays of its matrix size.
+    """Metadata of one slice; None = not stated.
 
-    key: tells this slice from every other, the same wherever it is packed. position: mm along the slice normal.
-    pixel_mm: (down the rows, along the columns). low, full: short hashes of the pixels at each dose; None = this pack
-    does not hold that dose.
+    Attributes
+    ----------
+    series : int
+        Row in the table of series.
+    row : int
+        Index in the arrays of its matrix size.
+    key : str
+        Unique identifier, the same in whichever pack the slice is.
+    shape : (int, int)
+        Rows and columns.
+    position : mm or None
+        Position along the slice normal.
+    pixel_mm : (mm, mm) or None
+        Pixel size down the rows and along the columns.
+    mas : mAs or None
+        Effective tube current-time product.
+    low, full : str or None
+        Short hash of the pixels at each dose; None = the pack does not hold that dose.
     """
 
     series: int
@@ -63,32 +93,32 @@ class SliceRow:
 
     @property
     def role(self) -> str:
-        """'both', 'low' or 'full': the doses at which the pack holds this slice."""
+        """The doses at which the pack holds this slice: 'both', 'low' or 'full'."""
         return "both" if self.low and self.full else "low" if self.low else "full"
 
 
 def short_hash(data: str | bytes) -> str:
-    """The first 16 hexadecimal digits of the SHA-256."""
+    """Return the first 16 hexadecimal digits of the SHA-256."""
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:HASH_DIGITS]
 
 
 def round_hu(image: HU) -> Int16Image:
-    """(y, x) HU rounded to whole numbers, those beyond int16 at its ends."""
+    """Round an image in HU to int16, clipping values beyond its range."""
     return np.clip(np.rint(image), -32768, 32767).astype(np.int16)
 
 
 def pixel_hash(image: Int16Image) -> str:
-    """Short hash of a (y, x) int16 image and its shape."""
+    """Return the short hash of a (y, x) int16 image and its shape."""
     return short_hash(f"{image.shape}".encode() + np.ascontiguousarray(image, "<i2").tobytes())
 
 
 def array_name(role: str, shape: tuple[int, int]) -> str:
-    """The file that holds all images of one dose and matrix size: 'full-512x512.npy'."""
+    """Return the name of the file with all images of one dose and matrix size: 'full-512x512.npy'."""
     return f"{role}-{shape[0]}x{shape[1]}.npy"
 
 
 def write_table(folder: Path, series: Sequence[SeriesRow], slices: Sequence[SliceRow]) -> None:
-    """Writes ``slices.json``, one row a line: readable by eye, and by any tool that reads JSON."""
+    """Write ``slices.json`` with one table row per line, so that people can read it as well as any JSON reader."""
     names = [field.name for field in fields(SliceRow)]
     with (folder / TABLE).open("w", encoding="utf-8") as file:
         file.write(f'{{"format": "{FORMAT}", "version": {VERSION},\n"series": [\n')
@@ -100,7 +130,7 @@ def write_table(folder: Path, series: Sequence[SeriesRow], slices: Sequence[Slic
 
 
 def read_table(folder: Path) -> tuple[list[SeriesRow], list[SliceRow]]:
-    """The two tables of a pack. Raises IncompatiblePack."""
+    """Read the series and slices of a pack; raises IncompatiblePack when the table cannot be used."""
     path = folder / TABLE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -126,7 +156,7 @@ def read_table(folder: Path) -> tuple[list[SeriesRow], list[SliceRow]]:
 
 def _series_row(row: Mapping[str, Any]) -> SeriesRow:
     return SeriesRow(
-        _whole(row["patient"]),
+        _whole_number(row["patient"]),
         _text(row["case"]),
         str(row["uid"]),
         _number(row["thickness_mm"]),
@@ -138,18 +168,18 @@ def _series_row(row: Mapping[str, Any]) -> SeriesRow:
 
 
 def _slice_row(row: Mapping[str, Any]) -> SliceRow:
-    rows, columns = (_whole(side) for side in row["shape"])
+    rows, columns = (_whole_number(side) for side in row["shape"])
     low, full = _text(row["low"]), _text(row["full"])
     if not (low or full):
         raise ValueError("a slice of neither dose")
     pixel = row["pixel_mm"]
-    pair = None if pixel is None else (_side(pixel[0]), _side(pixel[1]))
+    pixel_mm = None if pixel is None else (_pixel_side(pixel[0]), _pixel_side(pixel[1]))
     position, mas = _number(row["position"]), _number(row["mas"])
-    number, place = _whole(row["series"]), _whole(row["row"])
-    return SliceRow(number, place, str(row["key"]), (rows, columns), position, pair, mas, low, full)
+    number, place = _whole_number(row["series"]), _whole_number(row["row"])
+    return SliceRow(number, place, str(row["key"]), (rows, columns), position, pixel_mm, mas, low, full)
 
 
-def _whole(value: object) -> int:
+def _whole_number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is no whole number")
     return value
@@ -163,7 +193,7 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def _side(value: object) -> float:
+def _pixel_side(value: object) -> float:
     side = _number(value)
     if side is None or side <= 0:
         raise ValueError(f"a pixel of {value!r} mm")

@@ -1,10 +1,10 @@
-"""A packed slice store, read by memory mapping.
+"""Reader of packs: stores of CT slices that are memory-mapped.
 
 A pack is a folder ``NAME.pack`` of plain NumPy files and one JSON table. NumPy's own format, because it is specified,
-kept, and read by everything; one file for each dose and matrix size, because a mapped array has one shape;
-uncompressed int16, because then a patch of 64 x 64 touches only the pages it lies on and the operating system keeps
-what is used: training reads at the speed of memory and a hundred thousand slices need none of it. (Compressed chunks,
-as in Zarr or HDF5, would have to be inflated whole for every patch.)
+stable and widely supported. One file for each dose and matrix size, because a mapped array has one shape. Uncompressed
+int16, because then reading a patch of 64 x 64 touches only the memory pages that it lies on, and the operating system
+caches what is used: training reads at the speed of memory, and even a hundred thousand slices need no memory of the
+process. (Compressed chunks, as in Zarr or HDF5, would have to be decompressed whole for every patch.)
 """
 
 from __future__ import annotations
@@ -24,15 +24,24 @@ ROLES = ("low", "full")
 
 
 def is_pack(path: Path) -> bool:
-    """Whether a folder is meant to be a pack: it holds the table, or is named as one and holds arrays."""
+    """Check whether a folder is a pack: it holds the table, or its name ends in .pack and it holds arrays."""
     return (path / TABLE).is_file() or (path.suffix == ".pack" and any(path.glob("*.npy")))
 
 
 class Pack:
-    """All slices of one packed store. series, slices: its table, in order.
+    """All slices of one pack.
 
-    Raises IncompatiblePack when arrays and table do not belong together, as far as sizes and the first and last image
-    of every array tell; ``damaged`` compares all. May be sent to another process: it opens its files there anew.
+    Raises IncompatiblePack when arrays and table do not belong together, judging by sizes and by the first and the last
+    image of every array; ``damaged`` checks all images. Can be sent to another process, where it reopens its files.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the pack.
+    series : list of SeriesRow
+        Table of series.
+    slices : list of SliceRow
+        Table of slices.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,25 +51,25 @@ class Pack:
             self._check(name, rows)
 
     def image(self, role: str, index: int) -> Int16Image:
-        """Slice ``index`` at dose ``role`` ('low' or 'full'): (y, x) HU as a view of the file, nothing is read yet."""
+        """Return slice ``index`` at dose ``role`` ('low' or 'full'), (y, x) HU, as a view of the file, not read yet."""
         row = self.slices[index]
         view: Int16Image = self._arrays[array_name(role, row.shape)][row.row]
         return view
 
     def hu(self, role: str, index: int) -> NDArray[np.float32]:
-        """The same read into memory, float32."""
+        """Read slice ``index`` at dose ``role`` into memory, (y, x) float32 HU."""
         return self.image(role, index).astype(np.float32)
 
     def by_series(self, role: str) -> list[list[int]]:
-        """For every series the slices held at dose ``role`` ('low', 'full') or, with 'both', at both."""
-        found: list[list[int]] = [[] for _ in self.series]
+        """Return, for every series, the indices of the slices held at dose ``role``: 'low', 'full', or 'both'."""
+        members: list[list[int]] = [[] for _ in self.series]
         for index, row in enumerate(self.slices):
             if row.role in (role, "both"):
-                found[row.series].append(index)
-        return found
+                members[row.series].append(index)
+        return members
 
     def damaged(self) -> Iterator[str]:
-        """A sentence for every image that is not the one that was packed; reads everything."""
+        """Yield a sentence for every image that is not the one that was packed; reads the whole pack."""
         for index, row in enumerate(self.slices):
             for role in ROLES:
                 expected = getattr(row, role)
@@ -77,13 +86,13 @@ class Pack:
         return {name: self._open(name) for name in self._by_array()}
 
     def _by_array(self) -> dict[str, list[tuple[str, int]]]:
-        """(expected hash, index of the slice) of every image, by array."""
-        found: dict[str, list[tuple[str, int]]] = {}
+        """Return (expected hash, index of the slice) of every image, grouped by array."""
+        arrays: dict[str, list[tuple[str, int]]] = {}
         for index, row in enumerate(self.slices):
             for role in ROLES:
                 if expected := getattr(row, role):
-                    found.setdefault(array_name(role, row.shape), []).append((expected, index))
-        return found
+                    arrays.setdefault(array_name(role, row.shape), []).append((expected, index))
+        return arrays
 
     def _open(self, name: str) -> Int16Image:
         path = self.path / name

@@ -1,1 +1,1 @@
-"""Splits of the Mayo collections into patients, as published; one JSON file each, which states its source."""
+"""Published splits of the Mayo collections by patient: one JSON file each, which states its source."""

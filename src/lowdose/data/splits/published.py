@@ -1,23 +1,35 @@
-"""Published splits: who is trained on, who is held out, and who is on the wrong side when two of them are compared."""
+"""Published splits into training, validation and test cases, and leaks between two of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import resources
 
-from lowdose.data.pairs import PairedSlice
 from lowdose.errors import InvalidSetting
-
-SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Split:
-    """Case names (L067) by use. train: None = not published, every case that is not held out; the others: empty then.
+    """Published split of a collection into training, validation and test cases, by case names such as L067.
 
-    paper: whose split it is. source: where the lists are published. note: what else must be known.
+    Attributes
+    ----------
+    name : str
+        Name of the split, as given to commands.
+    paper : str
+        Paper that uses the split.
+    collection : str
+        Collection that is split.
+    source : str
+        Where the lists are published.
+    note : str
+        Further remarks.
+    train : frozenset of str or None
+        Training cases; None = not published: every case that is not held out.
+    validation, test : frozenset of str
+        Validation and test cases; empty = not published.
     """
 
     name: str
@@ -30,9 +42,9 @@ class Split:
     test: frozenset[str]
 
     def side(self, cases: Iterable[str]) -> str | None:
-        """'train', 'validation' or 'test': what a patient known by these case names is for; None = not of the split.
+        """Return 'train', 'validation' or 'test' for the patient with these case names; None = not in the split.
 
-        A patient that is on several sides counts as the most protected one.
+        A patient with cases on several sides counts for the most protected one: test before validation before train.
         """
         known = set(cases)
         if known & self.test:
@@ -44,7 +56,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Leak:
-    """Cases that one split uses and another tests on. used: 'train' or 'validation'."""
+    """Cases that one split trains or validates on and another one tests on.
+
+    Attributes
+    ----------
+    user : str
+        Name of the split that uses the cases.
+    used : str
+        'train' or 'validation'.
+    tester : str
+        Name of the split that tests on the cases.
+    cases : tuple of str
+        The cases.
+    """
 
     user: str
     used: str
@@ -57,21 +81,23 @@ class Leak:
 
 
 def splits() -> dict[str, Split]:
-    """The splits that come with the package, by name."""
+    """Return the splits that come with the package, by name."""
     folder = resources.files("lowdose.data.splits")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".json")), key=lambda file: file.name)
-    return {split.name: split for file in files if (split := _split(json.loads(file.read_text(encoding="utf-8"))))}
+    return {
+        split.name: split for file in files if (split := _parse_split(json.loads(file.read_text(encoding="utf-8"))))
+    }
 
 
 def find_split(name: str) -> Split:
-    """A split by name. Raises InvalidSetting naming those there are."""
+    """Return a split by name; raises InvalidSetting, which lists the known names, for an unknown one."""
     known = splits()
     if name not in known:
         raise InvalidSetting(f"no split '{name}'; there are {', '.join(known)}")
     return known[name]
 
 
-def _split(content: dict[str, object]) -> Split:
+def _parse_split(content: dict[str, object]) -> Split:
     lists = {key: content.get(key) for key in ("train", "validation", "test")}
     train, validation, test = (frozenset(map(str, v)) if isinstance(v, list) else None for v in lists.values())
     name, paper, collection, source = (str(content[key]) for key in ("name", "paper", "collection", "source"))
@@ -81,53 +107,13 @@ def _split(content: dict[str, object]) -> Split:
 
 
 def leaks(one: Split, other: Split) -> list[Leak]:
-    """What either trains or validates on and the other tests on. A split that names no training cases leaks none."""
+    """Find the cases that either split trains or validates on and the other one tests on.
+
+    A split whose training cases are not published has no leaks from training.
+    """
     found = []
     for user, tester in ((one, other), (other, one)) if one != other else ((one, other),):
         for used, cases in (("train", user.train or frozenset()), ("validation", user.validation)):
             if cases & tester.test:
                 found.append(Leak(user.name, used, tester.name, tuple(sorted(cases & tester.test))))
     return found
-
-
-def apply_split(items: Sequence[PairedSlice], split: Split) -> tuple[list[PairedSlice], int, list[str]]:
-    """(items of the split's training and validation patients, number of the latter, what to know).
-
-    Patients are numbered anew, validation patients last, where ``pairs.split_by_patient`` takes them from. A patient
-    of whom any series is named as a test case is left out whole. Raises InvalidSetting when nobody is left to train on.
-    """
-    cases: dict[int, set[str]] = {}
-    for item in items:
-        cases.setdefault(item.patient, set()).update([item.case] if item.case else [])
-    sides = {patient: split.side(names) for patient, names in cases.items()}
-    order = sorted((p for p, side in sides.items() if side in ("train", "validation")), key=lambda p: (sides[p], p))
-    checks = sum(side == "validation" for side in sides.values())
-    if len(order) == checks:
-        raise InvalidSetting(
-            f"--split {split.name}: none of the {len(cases)} patient(s) is one it trains on; case names such as L067 "
-            "are looked for in the names of folders and in PatientID"
-        )
-    numbers = {patient: number + 1 for number, patient in enumerate(order)}
-    kept = [replace(item, patient=numbers[item.patient]) for item in items if item.patient in numbers]
-    return kept, checks, _told(split, cases, sides)
-
-
-def _told(split: Split, cases: dict[int, set[str]], sides: dict[int, str | None]) -> list[str]:
-    told = []
-    present = set().union(*cases.values())
-    for side, wanted in (("train", split.train or frozenset()), ("validation", split.validation)):
-        if missing := sorted(wanted - present):
-            told.append(
-                f"{split.name}: {len(missing)} of {len(wanted)} {side} cases are not in the data: {abbreviate(missing)}"
-            )
-    if held := sorted(split.test & present):
-        told.append(f"{split.name}: {len(held)} test cases are held out: {abbreviate(held)}")
-    if strangers := sum(side is None for side in sides.values()):
-        told.append(f"{split.name}: {strangers} patient(s) that it does not list are left out")
-    return told
-
-
-def abbreviate(names: Sequence[str]) -> str:
-    """The first dozen, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

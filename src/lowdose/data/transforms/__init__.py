@@ -1,0 +1,1 @@
+"""Random transforms of slices, and conversion between reconstruction kernels."""

@@ -1,4 +1,4 @@
-"""Random bending of a slice and its labels: zoom, turn, shear, smooth displacement, in one resampling."""
+"""Random deformation of a slice and its labels: zoom, rotation, shear and smooth displacement, in one resampling."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from torch.nn import functional
 from lowdose.image import AIR, HU
 
 CELLS = (0.27, 0.09)
-"""Distance between the control points of each displacement field, as a share of the width that is seen."""
+"""Distance between the control points of each displacement field, as a fraction of the width of the field of view."""
 
 
 @dataclass(frozen=True)
 class RandomElasticAffine:
-    """How far a slice is bent.
+    """Random affine and elastic deformation of a slice.
 
-    field_mm: range of the width that is seen, log-uniform. turn: SD, degrees. stretch: SD of the scale along each axis
-    and of the shear. reach: largest SD of each displacement field, a share of the width like its ``CELLS``. odd: share
-    of slices that also lie on a side or on the belly, as patients and files sometimes do; never in a mirror, which no
-    body is.
+    Attributes
+    ----------
+    field_mm : (mm, mm)
+        Range of the width of the field of view, log-uniform.
+    turn : degrees
+        Standard deviation of the rotation.
+    stretch : float
+        Standard deviation of the scale along each axis and of the shear.
+    reach : tuple of float
+        Largest standard deviation of each displacement field, as a fraction of the width, one for each of ``CELLS``.
+    odd : float
+        Share of slices that are also turned onto a side or onto the belly, as sometimes happens with patients and
+        files; slices are never mirrored, since no body is.
     """
 
     field_mm: tuple[float, float] = (250.0, 480.0)
@@ -35,43 +44,45 @@ class RandomElasticAffine:
     def apply(
         self, hu: HU, labels: NDArray[np.uint8], pixel_mm: tuple[float, float], size: int, rng: np.random.Generator
     ) -> tuple[HU, NDArray[np.uint8]]:
-        """(y, x) HU and labels -> (size, size) HU and (size / 2, size / 2) labels.
+        """Deform a (y, x) slice in HU and its labels to (size, size) HU and (size / 2, size / 2) labels.
 
-        Labels are read at the centres of the half-resolution pixels, which is where the anatomy network answers.
+        pixel_mm: (down the rows, along the columns). Labels are sampled at the centres of the half-resolution pixels,
+        where the anatomy network has its outputs.
         """
-        matrix, centre = self._affine(hu.shape, pixel_mm, size, rng)
-        fields = [_field(size, cell, reach, rng) for cell, reach in zip(CELLS, self.reach, strict=True)]
-        fine = _grid(size, size, matrix, centre, fields, hu.shape)
-        half = _grid(size // 2, size, matrix, centre, fields, hu.shape)
+        matrix, shift = self._random_affine(hu.shape, pixel_mm, size, rng)
+        fields = [_random_displacement(size, cell, reach, rng) for cell, reach in zip(CELLS, self.reach, strict=True)]
+        fine = _sampling_grid(size, size, matrix, shift, fields, hu.shape)
+        half = _sampling_grid(size // 2, size, matrix, shift, fields, hu.shape)
         image = torch.from_numpy(np.asarray(hu, np.float32) - AIR)[None, None]
-        bent = functional.grid_sample(image, fine, mode="bilinear", padding_mode="zeros", align_corners=False)
-        named = torch.from_numpy(np.array(labels, np.float32))[None, None]
-        read = functional.grid_sample(named, half, mode="nearest", padding_mode="zeros", align_corners=False)
-        return bent[0, 0].numpy() + AIR, read[0, 0].numpy().astype(np.uint8)
+        deformed = functional.grid_sample(image, fine, mode="bilinear", padding_mode="zeros", align_corners=False)
+        label_image = torch.from_numpy(np.array(labels, np.float32))[None, None]
+        sampled = functional.grid_sample(label_image, half, mode="nearest", padding_mode="zeros", align_corners=False)
+        return deformed[0, 0].numpy() + AIR, sampled[0, 0].numpy().astype(np.uint8)
 
-    def _affine(
+    def _random_affine(
         self, shape: tuple[int, ...], pixel_mm: tuple[float, float], size: int, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Pixels (x, y) from the middle of the result -> pixels (x, y) from the middle of the slice; and the shift."""
-        new = float(np.exp(rng.uniform(*np.log(self.field_mm)))) / size
+        """Draw the matrix and the shift from result to slice pixels, both (x, y) from the middle of their image."""
+        result_pixel_mm = float(np.exp(rng.uniform(*np.log(self.field_mm)))) / size
         angle = np.radians(rng.normal(0, self.turn))
         c, s = np.cos(angle), np.sin(angle)
-        bend = np.eye(2) + rng.normal(0, self.stretch, (2, 2)).clip(-2 * self.stretch, 2 * self.stretch)
-        matrix = np.array([[c, -s], [s, c]]) @ bend * new
+        scale_and_shear = np.eye(2) + rng.normal(0, self.stretch, (2, 2)).clip(-2 * self.stretch, 2 * self.stretch)
+        matrix = np.array([[c, -s], [s, c]]) @ scale_and_shear * result_pixel_mm
         if rng.random() < self.odd:
-            matrix = matrix @ _ODD[int(rng.integers(len(_ODD)))]
+            matrix = matrix @ _PATIENT_TURNS[int(rng.integers(len(_PATIENT_TURNS)))]
         matrix = matrix / np.array(pixel_mm[::-1])[:, None]
-        room = 0.12 * np.array(shape[::-1])
+        largest_shift = 0.12 * np.array(shape[::-1])
         return torch.from_numpy(matrix.astype(np.float32)), torch.from_numpy(
-            rng.uniform(-room, room).astype(np.float32)
+            rng.uniform(-largest_shift, largest_shift).astype(np.float32)
         )
 
 
-_ODD = tuple(np.array(turn, float) for turn in (((-1, 0), (0, -1)), ((0, -1), (1, 0)), ((0, 1), (-1, 0))))
+# Turns onto the belly and onto either side.
+_PATIENT_TURNS = tuple(np.array(turn, float) for turn in (((-1, 0), (0, -1)), ((0, -1), (1, 0)), ((0, 1), (-1, 0))))
 
 
-def _field(size: int, cell: float, reach: float, rng: np.random.Generator) -> Tensor:
-    """(1, 2, size, size) displacement in pixels of the result: random at control points, smooth between."""
+def _random_displacement(size: int, cell: float, reach: float, rng: np.random.Generator) -> Tensor:
+    """Draw a (1, 2, size, size) displacement in pixels of the result: random at control points, smooth in between."""
     count = round(1 / cell) + 3
     amount = reach * size * rng.random()
     edge = round(cell * size)
@@ -80,8 +91,10 @@ def _field(size: int, cell: float, reach: float, rng: np.random.Generator) -> Te
     return smooth[..., edge : edge + size, edge : edge + size]
 
 
-def _grid(count: int, size: int, matrix: Tensor, shift: Tensor, fields: list[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """(1, count, count, 2) places in the slice, as ``grid_sample`` counts them, of the centres of count x count."""
+def _sampling_grid(
+    count: int, size: int, matrix: Tensor, shift: Tensor, fields: list[Tensor], shape: tuple[int, ...]
+) -> Tensor:
+    """Return the positions in the slice of count x count pixel centres: (1, count, count, 2), for ``grid_sample``."""
     at = (torch.arange(count, dtype=torch.float32) + 0.5) * (size / count) - size / 2
     y, x = torch.meshgrid(at, at, indexing="ij")
     places = torch.stack([x, y])

@@ -1,4 +1,4 @@
-"""A denoiser whose network an engine runs."""
+"""A denoiser whose network runs on an engine."""
 
 from __future__ import annotations
 
@@ -14,60 +14,79 @@ from lowdose.infer.engines.graph import Shape
 from lowdose.networks.denoiser import Denoiser
 
 COMPILE_LOCK = Lock()
-"""Exporters keep what they are at in the process, not in the thread."""
+"""Held while a network is compiled: exporters keep global state, shared by all threads of the process."""
 
 MAX_COMPILED_SHAPES = 3
-"""Compiled at a time. A series with more sizes than that is a mixture of scans; each is compiled when it is met."""
+"""Number of image shapes kept compiled at a time.
+
+A series with more shapes than that is a mixture of scans; the shape used longest ago is then dropped and compiled again
+when it is next needed.
+"""
 
 
 class EngineDenoiser:
-    """The same face as ``Denoiser``: HU to HU, for images of any size; what is not compiled yet is when it is met.
+    """Denoiser with the interface of ``Denoiser`` (HU to HU, any image size) whose network runs on an engine.
 
-    exact: what serves instead where this one turns out not to be right; None = nothing that was found to be.
+    The network is compiled for each image shape when that shape first occurs.
+
+    Attributes
+    ----------
+    plain : Denoiser
+        The denoiser as PyTorch runs it.
+    engine : Engine
+        Engine that runs the network.
+    accuracy : str
+        ``"exact"`` or ``"fast"``.
+    exact : EngineDenoiser or None
+        Exact denoiser that replaces this one if it turns out to be inaccurate on a series; None if this one is exact
+        or no exact engine passed the accuracy check.
     """
 
-    def __init__(self, denoiser: Denoiser, engine: Engine, precision: str, exact: EngineDenoiser | None = None) -> None:
-        self.plain, self.engine, self.precision, self.exact = denoiser, engine, precision, exact
+    def __init__(self, denoiser: Denoiser, engine: Engine, accuracy: str, exact: EngineDenoiser | None = None) -> None:
+        self.plain, self.engine, self.accuracy, self.exact = denoiser, engine, accuracy, exact
         self._runs: OrderedDict[Shape, CompiledNetwork] = OrderedDict()
 
     @property
     def scale(self) -> Scale:
+        """Map from HU to network units."""
         return self.plain.scale
 
     @property
     def context(self) -> int:
+        """Number of neighbouring slices on either side that the network sees."""
         return self.plain.context
 
     @property
     def noise_free(self) -> bool:
+        """Whether the network estimates the noise-free image; see ``models.noise_retention``."""
         return self.plain.noise_free
 
     def copy_for_thread(self) -> EngineDenoiser:
-        """Another one of the same weights, for another thread: what is compiled serves one at a time."""
-        return EngineDenoiser(self.plain, self.engine, self.precision, self.exact)
+        """Return a denoiser with the same weights for another thread; a compiled network serves one thread only."""
+        return EngineDenoiser(self.plain, self.engine, self.accuracy, self.exact)
 
     def denoise(self, hu: Tensor) -> Tensor:
-        """(B, 2c+1, H, W) HU -> (B, 1, H, W); see ``Denoiser.denoise``."""
+        """Denoise (B, 2c+1, H, W) HU to (B, 1, H, W) HU; see ``Denoiser.denoise``."""
         return self.plain.denoise(hu, self._run)
 
     def _run(self, units: Tensor) -> Tensor:
         shape = (units.shape[0], units.shape[1], units.shape[2], units.shape[3])
         if shape not in self._runs:
             with COMPILE_LOCK:
-                self._runs[shape] = self.engine.compile(self._work(shape))
+                self._runs[shape] = self.engine.compile(self._compile_request(shape))
             while len(self._runs) > MAX_COMPILED_SHAPES:
                 self._runs.popitem(last=False)
         self._runs.move_to_end(shape)
         return self._runs[shape](units)
 
-    def _work(self, shape: Shape) -> CompileRequest:
+    def _compile_request(self, shape: Shape) -> CompileRequest:
         key = engine_cache.network_fingerprint(
             self.plain.network,
             engine=self.engine.name,
             version=self.engine.version,
-            precision=self.precision,
+            accuracy=self.accuracy,
             shape=shape,
             spec=repr(self.plain.spec),
         )
         sample = self.plain.scale.encode(accuracy_check.reference_slice(2 * self.context + 1))
-        return CompileRequest(self.plain.network, shape, self.precision, sample, engine_cache.entry_folder(key))
+        return CompileRequest(self.plain.network, shape, self.accuracy, sample, engine_cache.entry_folder(key))

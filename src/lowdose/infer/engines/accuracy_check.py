@@ -1,4 +1,7 @@
-"""Is an engine right, in HU? Asked before it is used, on a slice that comes with lowdose and on the user's own."""
+"""Accuracy of an engine in HU, checked before it is used, and the synthetic slice that it is checked on.
+
+Engines are checked on this slice, and fast ones on slices of the user's series as well (``series_accuracy``).
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,33 @@ from lowdose.image import HU
 from lowdose.infer.engines.base import EXACT
 
 SIDE = 256
-"""Pixels. What an engine gets wrong it gets wrong everywhere, and float64 on a whole slice takes long."""
+"""Side of the reference slice in pixels.
+
+An inaccurate engine is inaccurate everywhere in the image, and float64 takes long on a full-size slice.
+"""
 
 EXACT_HU = 0.01
+"""Largest difference from float64, HU, that an engine of exact accuracy may have at any pixel."""
+
 BIAS_HU, RMS_HU, P999_HU = 0.2, 1.0, 8.0
+"""Limits in HU for fast accuracy: absolute mean, root mean square and 99.9th percentile of the difference."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one result lies from another, HU: mean, root mean square, 99.9th percentile and maximum of the size."""
+    """Statistics of the difference between two images, in HU.
+
+    Attributes
+    ----------
+    bias : float
+        Mean of the signed difference, HU.
+    rms : float
+        Root mean square, HU.
+    p999 : float
+        99.9th percentile of the absolute difference, HU.
+    most : float
+        Maximum of the absolute difference, HU.
+    """
 
     bias: float
     rms: float
@@ -31,17 +52,20 @@ class Difference:
 
     @classmethod
     def between(cls, reference: HU | NDArray[np.float64], result: HU) -> Difference:
-        """Over all pixels, any shape. A result with NaN or infinity is infinitely far."""
-        apart = result.astype(np.float64) - reference
-        if not np.isfinite(apart).all():
-            return cls(*[float("inf")] * 4)
-        size = np.abs(apart)
-        numbers = apart.mean(), np.sqrt(np.square(apart).mean()), np.quantile(size, 0.999), size.max()
-        return cls(*(float(number) for number in numbers))
+        """Compare ``result`` with ``reference`` over all pixels; the arrays share one shape, which is arbitrary.
 
-    def fault(self, precision: str) -> str:
-        """What is wrong with it for this precision, in a few words; '' when it passes."""
-        if precision == EXACT:
+        All four statistics are infinite if the result holds NaN or infinity.
+        """
+        error = result.astype(np.float64) - reference
+        if not np.isfinite(error).all():
+            return cls(*[float("inf")] * 4)
+        size = np.abs(error)
+        statistics = error.mean(), np.sqrt(np.square(error).mean()), np.quantile(size, 0.999), size.max()
+        return cls(*(float(value) for value in statistics))
+
+    def fault(self, accuracy: str) -> str:
+        """Describe in a few words which limits of this accuracy are exceeded; '' if none is."""
+        if accuracy == EXACT:
             return "" if self.most <= EXACT_HU else f"off by {self.most:.3g} HU somewhere ({EXACT_HU} allowed)"
         faults = [
             f"{name} {size:.3g} HU ({limit:g} allowed)"
@@ -55,13 +79,15 @@ class Difference:
         return ", ".join(faults)
 
     def to_dict(self) -> dict[str, float]:
+        """Return the statistics by name, HU."""
         return asdict(self)
 
 
 def reference_slice(slices: int = 1) -> Tensor:
-    """(1, slices, SIDE, SIDE) HU float32, the same in every run: a trunk with lungs, spine, vessels and fat, and noise.
+    """Return a synthetic noisy CT slice, the same in every run: a trunk with lungs, spine, vessels and fat.
 
-    The noise has the spectrum of filtered back-projection at low frequency, none at zero, and an SD of 30 HU.
+    Shape (1, slices, SIDE, SIDE), float32, HU. The noise has an SD of 30 HU and, at low frequencies, the spectrum of
+    filtered back-projection, with no power at frequency zero.
     """
     y, x = (np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2) / (SIDE / 2)
     hu = np.full((SIDE, SIDE), -1000.0)

@@ -1,4 +1,4 @@
-"""What an engine is: something that runs a network for images of one shape, faster than PyTorch does or on its own."""
+"""Interface of an engine: a way to run a network on images of one shape, faster than PyTorch or without it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,62 @@ from torch import Tensor, nn
 from lowdose.infer.engines.graph import Shape
 
 CompiledNetwork = Callable[[Tensor], Tensor]
-"""(B, slices, H, W) float32 in network units -> (B, 1, H, W) float32."""
+"""Function that maps (B, slices, H, W) float32 in network units to (B, 1, H, W) float32 in network units."""
 
 EXACT, FAST = "exact", "fast"
-PRECISIONS = (EXACT, FAST)
+ACCURACIES = (EXACT, FAST)
+"""Exact agrees with float64 within 0.01 HU; fast may differ more. ``accuracy_check`` holds the limits."""
 
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """What is to be compiled. sample: (1, slices, h, w) network units of a CT, for engines that must see how large
-    values get. folder: of this work alone, to keep compiled files in; None = keep nothing.
+    """A network to compile for one input shape and accuracy.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        Network to compile.
+    shape : tuple of int
+        Input shape (B, slices, H, W).
+    accuracy : str
+        One of ``ACCURACIES``.
+    sample : torch.Tensor
+        CT slice (1, slices, h, w) in network units, for engines that calibrate the range of their values.
+    folder : pathlib.Path or None
+        Folder of this request alone for compiled files; None to keep none.
     """
 
     network: nn.Module
     shape: Shape
-    precision: str
+    accuracy: str
     sample: Tensor
     folder: Path | None = None
 
 
 class Engine(Protocol):
-    """One way to run networks. version: what its results and compiled files depend on besides the network."""
+    """One way to run networks.
+
+    Attributes
+    ----------
+    name : str
+        Name of the engine, as given to ``--engine``.
+    """
 
     name: str
 
     @property
-    def version(self) -> str: ...
-
-    def unavailable_reason(self) -> str:
-        """Why it cannot be used on this machine and what to do about it; '' when it can."""
+    def version(self) -> str:
+        """What results and compiled files depend on besides the network, such as library versions."""
         ...
 
-    def supports(self, precision: str) -> bool:
-        """Whether it has something faster to offer for this precision than for the exact one."""
+    def unavailable_reason(self) -> str:
+        """Explain why the engine cannot be used on this machine and what to do about it; '' if it can be used."""
+        ...
+
+    def supports(self, accuracy: str) -> bool:
+        """Return whether the engine offers this accuracy; fast only where it is faster than its exact accuracy."""
         ...
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
-        """Takes seconds at most. May raise anything: an engine that fails is passed over."""
+        """Compile a network, within seconds. May raise any exception: an engine that fails is skipped."""
         ...

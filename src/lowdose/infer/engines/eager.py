@@ -1,4 +1,4 @@
-"""PyTorch itself on a CPU: what is always there."""
+"""Engine that runs the network with PyTorch on the CPU; it is always available."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from lowdose.infer.engines.graph import export_graph
 
 
 class Eager:
-    """Channels last, transposed convolutions as convolutions. torch.compile gained a tenth on RED-CNN, after 40 s of
-    compiling that the series of a day do not pay back, and it needs a compiler; so it is left out.
+    """PyTorch in channels-last layout, with transposed convolutions replaced by convolutions.
+
+    torch.compile is not used: it gained a tenth on RED-CNN, after 40 s of compiling that the series of a day do not pay
+    back, and it needs a C++ compiler.
     """
 
     name = "torch"
     version = torch.__version__
 
     def unavailable_reason(self) -> str:
+        """Return '': PyTorch is always available."""
         return ""
 
-    def supports(self, precision: str) -> bool:
-        return precision == EXACT
+    def supports(self, accuracy: str) -> bool:
+        """Return whether ``accuracy`` is exact, the only one offered."""
+        return accuracy == EXACT
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
+        """Export the network as a graph of ATen operators in channels-last layout."""
         graph = export_graph(work.network, work.shape)
         for parameter in graph.parameters():
             if parameter.ndim == 4:

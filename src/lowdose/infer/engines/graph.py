@@ -1,4 +1,4 @@
-"""A network as a graph of plain operators, for inputs of one shape: what every engine starts from."""
+"""Export of a network as a graph of ATen operators for inputs of one shape, which every engine starts from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 Shape = tuple[int, int, int, int]
+"""Shape of an input: (B, slices, H, W)."""
+
 ATEN = torch.ops.aten
 
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Within the block converters keep to themselves which passes they run and what of PyTorch is deprecated."""
+    """Silence log messages up to WARNING and Python warnings, which model converters emit in great number."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -30,87 +32,93 @@ def suppress_warnings() -> Iterator[None]:
 
 
 def export_graph(network: nn.Module, shape: Shape) -> GraphModule:
-    """``network`` in eval mode as ATen operators on float32 inputs of ``shape``, on the CPU.
+    """Export ``network`` in eval mode as ATen operators on float32 inputs of ``shape``, on the CPU.
 
-    Transposed convolutions of stride 1 become convolutions with flipped filters, the same sums: CPUs have far better
-    code for those. Euclidean norms become roots of sums of squares: along an axis with steps PyTorch's own takes five
-    times as long, and adds one by one, which loses four digits over an image. The weights are shared with the network
-    where they stay as they are.
+    Two operators are replaced by equivalent ones. Transposed convolutions of stride 1 become convolutions with flipped
+    filters, which compute the same sums: CPUs have far better code for those. Euclidean norms become square roots of
+    sums of squares: along a strided axis PyTorch's own norm takes five times as long and adds one by one, which loses
+    four digits over an image. Weights that are not transformed are shared with the network.
     """
     with torch.no_grad(), suppress_warnings():
         graph = torch.export.export(network.eval(), (torch.zeros(shape),)).module()
     assert isinstance(graph, GraphModule)
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target == ATEN.conv_transpose2d.input:
-            _as_convolution(graph, node)
+            _replace_transposed_convolution(graph, node)
         elif node.op == "call_function" and node.target == ATEN.linalg_vector_norm.default:
-            _as_sum_of_squares(graph, node)
+            _replace_euclidean_norm(graph, node)
         elif node.op == "call_module" and str(node.target).startswith("_guards"):
-            graph.graph.erase_node(node)  # the caller keeps to the shape
+            graph.graph.erase_node(node)  # checks of the input shape, which the caller guarantees
     graph.graph.lint()
     graph.recompile()
     return graph
 
 
 def constant_weight(graph: GraphModule, node: Any) -> Tensor | None:
-    """The weight that an argument stands for; None for none. Raises TypeError when it is computed."""
+    """Return the weight that an argument refers to, None if it is None. Raises TypeError if it is computed."""
     if node is None:
         return None
     if not isinstance(node, Node) or node.op != "get_attr":
         raise TypeError(f"{node} is no weight")
-    found: Any = graph
+    attribute: Any = graph
     for name in str(node.target).split("."):
-        found = getattr(found, name)
-    assert isinstance(found, Tensor)
-    return found
+        attribute = getattr(attribute, name)
+    assert isinstance(attribute, Tensor)
+    return attribute
 
 
 def named_arguments(node: Node, names: str, **defaults: Any) -> dict[str, Any]:
-    """The arguments of an operator by name, however they were given."""
+    """Map the positional and keyword arguments of an operator to ``names`` (in order, separated by spaces)."""
     return {**defaults, **dict(zip(names.split(), node.args, strict=False)), **node.kwargs}
 
 
-def _as_convolution(graph: GraphModule, node: Node) -> None:
-    given = named_arguments(
+def _replace_transposed_convolution(graph: GraphModule, node: Node) -> None:
+    """Replace a transposed convolution of stride 1 by a convolution with flipped filters; leave others as they are."""
+    arguments = named_arguments(
         node, "input weight bias stride padding output_padding groups dilation",
         bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1,
     )  # fmt: skip
-    alone = all(_every(given[name], 1) for name in ("stride", "groups", "dilation"))
-    if not alone or not _every(given["output_padding"], 0):
+    is_plain = all(_all_equal(arguments[name], 1) for name in ("stride", "groups", "dilation"))
+    if not is_plain or not _all_equal(arguments["output_padding"], 0):
         return
-    weight = constant_weight(graph, given["weight"])
+    weight = constant_weight(graph, arguments["weight"])
     assert weight is not None
-    padding = _pair(given["padding"])
+    padding = _pair(arguments["padding"])
     name = f"{node.name}_flipped".replace(".", "_")
     graph.register_buffer(name, weight.detach().flip(2, 3).transpose(0, 1).contiguous())
-    grown = [side - 1 - pad for side, pad in zip(weight.shape[2:], padding, strict=True)]
-    if min(grown) < 0:
+    new_padding = [side - 1 - pad for side, pad in zip(weight.shape[2:], padding, strict=True)]
+    if min(new_padding) < 0:
         return
     with graph.graph.inserting_before(node):
         flipped = graph.graph.get_attr(name)
-        made = graph.graph.call_function(ATEN.conv2d.default, (given["input"], flipped, given["bias"], [1, 1], grown))
-    made.meta = dict(node.meta)
-    node.replace_all_uses_with(made)
+        replacement = graph.graph.call_function(
+            ATEN.conv2d.default, (arguments["input"], flipped, arguments["bias"], [1, 1], new_padding)
+        )
+    replacement.meta = dict(node.meta)
+    node.replace_all_uses_with(replacement)
     graph.graph.erase_node(node)
 
 
-def _as_sum_of_squares(graph: GraphModule, node: Node) -> None:
-    given = named_arguments(node, "input ord dim keepdim dtype", ord=2, dim=None, keepdim=False, dtype=None)
-    if given["ord"] != 2 or given["dim"] is None or given["dtype"] is not None:
+def _replace_euclidean_norm(graph: GraphModule, node: Node) -> None:
+    """Replace a Euclidean norm along axes by the square root of a sum of squares; leave other norms as they are."""
+    arguments = named_arguments(node, "input ord dim keepdim dtype", ord=2, dim=None, keepdim=False, dtype=None)
+    if arguments["ord"] != 2 or arguments["dim"] is None or arguments["dtype"] is not None:
         return
     with graph.graph.inserting_before(node):
-        squares = graph.graph.call_function(ATEN.mul.Tensor, (given["input"], given["input"]))
-        total = graph.graph.call_function(ATEN.sum.dim_IntList, (squares, given["dim"], given["keepdim"]))
-        made = graph.graph.call_function(ATEN.sqrt.default, (total,))
-    made.meta = dict(node.meta)
-    node.replace_all_uses_with(made)
+        squares = graph.graph.call_function(ATEN.mul.Tensor, (arguments["input"], arguments["input"]))
+        total = graph.graph.call_function(ATEN.sum.dim_IntList, (squares, arguments["dim"], arguments["keepdim"]))
+        replacement = graph.graph.call_function(ATEN.sqrt.default, (total,))
+    replacement.meta = dict(node.meta)
+    node.replace_all_uses_with(replacement)
     graph.graph.erase_node(node)
 
 
 def _pair(number: Any) -> tuple[int, int]:
-    found = [number] if isinstance(number, int) else list(number)
-    return (found * 2)[0], (found * 2)[1]
+    """Return the values for both axes; one value stands for both."""
+    values = [number] if isinstance(number, int) else list(number)
+    return (values * 2)[0], (values * 2)[1]
 
 
-def _every(number: Any, wanted: int) -> bool:
+def _all_equal(number: Any, wanted: int) -> bool:
+    """Return whether the values for both axes equal ``wanted``."""
     return _pair(number) == (wanted, wanted)

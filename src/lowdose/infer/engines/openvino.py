@@ -1,4 +1,4 @@
-"""OpenVINO, Intel's engine for CPUs, AMD's included."""
+"""OpenVINO engine, made by Intel for x86 CPUs, including those of AMD."""
 
 from __future__ import annotations
 
@@ -15,35 +15,42 @@ from lowdose.infer.engines.graph import export_graph, suppress_warnings
 
 
 class OpenVino:
-    """float32 when exact. Fast: bfloat16 inside, float32 in and out, on processors that multiply it natively."""
+    """OpenVINO on the CPU.
+
+    Exact: float32. Fast: bfloat16 with float32 input and output, on processors that multiply bfloat16 natively.
+    """
 
     name = "openvino"
 
     @property
     def version(self) -> str:
+        """Version of OpenVINO."""
         return version("openvino")
 
     def unavailable_reason(self) -> str:
+        """Explain how to install OpenVINO; '' if it is installed."""
         return "" if find_spec("openvino") else "it is not installed; pip install 'lowdose[engines]'"
 
-    def supports(self, precision: str) -> bool:
-        return precision != FAST or "BF16" in _capabilities()
+    def supports(self, accuracy: str) -> bool:
+        """Return whether the processor offers this accuracy: fast needs native bfloat16."""
+        return accuracy != FAST or "BF16" in _capabilities()
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
+        """Convert the network, or read the converted model from the folder of the request, and compile it."""
         import openvino
 
         model = work.folder and work.folder / "model.xml"
-        made = None if model and model.is_file() else self._convert(work, model)
+        converted = None if model and model.is_file() else self._convert(work, model)
         core = openvino.Core()
         if work.folder:
             core.set_property({"CACHE_DIR": str(work.folder)})
-        precise = "bf16" if work.precision == FAST else "f32"
+        accuracy = "bf16" if work.accuracy == FAST else "f32"
         settings = {
-            "INFERENCE_PRECISION_HINT": precise,
+            "INFERENCE_PRECISION_HINT": accuracy,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        request = core.compile_model(made or str(model), "CPU", settings).create_infer_request()
+        request = core.compile_model(converted or str(model), "CPU", settings).create_infer_request()
 
         def run(units: Tensor) -> Tensor:
             request.infer([units.contiguous().numpy()], share_inputs=True)
@@ -52,19 +59,20 @@ class OpenVino:
         return run
 
     def _convert(self, work: CompileRequest, model: Path | None) -> Any:
-        """The converted network; also saved where ``model`` says, so that the next process need not convert."""
+        """Convert the network; also save it as ``model``, if given, so that the next process need not convert."""
         import openvino
 
         graph = export_graph(work.network, work.shape)
         with suppress_warnings():
-            made = openvino.convert_model(torch.export.export(graph, (torch.zeros(work.shape),)))
+            converted = openvino.convert_model(torch.export.export(graph, (torch.zeros(work.shape),)))
         if model:
-            openvino.save_model(made, model, compress_to_fp16=False)
-        return made
+            openvino.save_model(converted, model, compress_to_fp16=False)
+        return converted
 
 
 def _capabilities() -> list[str]:
+    """Return the number formats and instructions that OpenVINO reports for the processor, such as 'BF16'."""
     import openvino
 
-    found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return found
+    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return capabilities

@@ -1,4 +1,4 @@
-"""Which engine a model runs on: the one that was asked for, or the fastest that is right, measured on this machine."""
+"""Choice of the engine for a model: a named one, or the fastest accurate one as measured on this machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import lowdose
 from lowdose.errors import InvalidSetting
 from lowdose.infer.engines import accuracy_check, engine_cache
 from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.engines.accuracy_check import Difference
-from lowdose.infer.engines.base import EXACT, PRECISIONS, Engine
+from lowdose.infer.engines.base import EXACT, ACCURACIES, Engine
 from lowdose.infer.engines.cuda import Cuda
 from lowdose.infer.engines.eager import Eager
 from lowdose.infer.engines.onnx import OnnxRuntime
@@ -24,61 +23,79 @@ from lowdose.infer.engines.openvino import OpenVino
 from lowdose.infer.engines.winograd.engine import Winograd
 from lowdose.models.load import LoadedModel
 from lowdose.networks.denoiser import Denoiser
+from lowdose.version import __version__
 
 AUTO = "auto"
 CPU: Mapping[str, Engine] = {each.name: each for each in (Winograd(), OpenVino(), OnnxRuntime(), Eager())}
 GPU: Mapping[str, Engine] = {each.name: each for each in (Cuda(),)}
 ROUNDS = 3
+"""Number of timed runs of each engine, of which the fastest counts."""
+
 Say = Callable[[str], None]
+"""Function that gets messages for the user."""
 
 
 @dataclass(frozen=True)
 class EngineTiming:
-    """One engine at one precision on the built-in slice. fault: why it cannot be used, '' for none."""
+    """Result of one engine at one accuracy on the reference slice.
+
+    Attributes
+    ----------
+    engine : str
+        Name of the engine.
+    accuracy : str
+        ``"exact"`` or ``"fast"``.
+    seconds : float
+        Shortest time to denoise the slice, s; infinite if the engine failed.
+    fault : str
+        Why the engine cannot be used; '' if it can.
+    """
 
     engine: str
-    precision: str
+    accuracy: str
     seconds: float
     fault: str
 
 
-def run_on_engine(model: LoadedModel, engine: str = AUTO, precision: str = EXACT, say: Say = print) -> LoadedModel:
-    """``model`` on an engine. ``say`` gets a sentence for all that is not as it was asked for, and for waiting.
+def run_on_engine(model: LoadedModel, engine: str = AUTO, accuracy: str = EXACT, say: Say = print) -> LoadedModel:
+    """Return ``model`` with its network on an engine; a classical filter is returned unchanged.
 
-    auto: the fastest of those that are there and pass the gate; exact engines count for fast too. Raises
-    InvalidSetting for an unknown name, an engine that is not there, and one that is of no use to a classical filter.
+    With ``"auto"`` the fastest engine is chosen among those that are available and pass the accuracy check; for fast
+    accuracy this includes the exact engines. ``say`` gets a message when the choice differs from the request, and
+    before a wait. Raises InvalidSetting for an unknown name, an engine that is not available, and an engine named for a
+    classical filter.
     """
-    there = _named(model, engine, precision)
+    candidates = _candidates(model, engine, accuracy)
     if not isinstance(model.denoiser, Denoiser):
         return model
-    found = _measured(model.denoiser, there, precision, say)
-    usable = [one for one in found if not one.fault]
+    timings = _timings(model.denoiser, candidates, accuracy, say)
+    usable = [timing for timing in timings if not timing.fault]
     if engine != AUTO:
-        for one in found:
-            if one.fault:
-                say(f"warning: {one.engine}, {one.precision}: {one.fault}; not used")
-    wanted = [one for one in usable if one.precision == precision and engine != AUTO] or usable
-    if not wanted:
+        for timing in timings:
+            if timing.fault:
+                say(f"warning: {timing.engine}, {timing.accuracy}: {timing.fault}; not used")
+    eligible = [timing for timing in usable if timing.accuracy == accuracy and engine != AUTO] or usable
+    if not eligible:
         say("warning: no engine passed; plain PyTorch is used")
         return model
-    best = min(wanted, key=lambda one: one.seconds)
-    exact = [one for one in usable if one.precision == EXACT]
-    sure = min(exact, key=lambda one: one.seconds) if exact and best.precision != EXACT else None
-    instead = EngineDenoiser(model.denoiser, there[sure.engine], EXACT) if sure else None
-    made = EngineDenoiser(model.denoiser, there[best.engine], best.precision, instead)
-    return replace(model, denoiser=made, engine=best.engine, precision=best.precision)
+    best = min(eligible, key=lambda timing: timing.seconds)
+    exact = [timing for timing in usable if timing.accuracy == EXACT]
+    best_exact = min(exact, key=lambda timing: timing.seconds) if exact and best.accuracy != EXACT else None
+    fallback = EngineDenoiser(model.denoiser, candidates[best_exact.engine], EXACT) if best_exact else None
+    denoiser = EngineDenoiser(model.denoiser, candidates[best.engine], best.accuracy, fallback)
+    return replace(model, denoiser=denoiser, engine=best.engine, accuracy=best.accuracy)
 
 
-def _named(model: LoadedModel, engine: str, precision: str) -> Mapping[str, Engine]:
-    """The engines to choose from."""
-    if precision not in PRECISIONS:
-        raise InvalidSetting(f"--precision {precision}: must be one of {', '.join(PRECISIONS)}")
+def _candidates(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, Engine]:
+    """Return the engines to choose from, by name."""
+    if accuracy not in ACCURACIES:
+        raise InvalidSetting(f"--accuracy {accuracy}: must be one of {', '.join(ACCURACIES)}")
     known = GPU if model.device.type == "cuda" else CPU
     if engine == AUTO:
-        there = {name: each for name, each in known.items() if not each.unavailable_reason()}
-        if len(there) > 2:  # it is slower than either of the others wherever these run, and slow to set up
-            there.pop(OnnxRuntime.name, None)
-        return there
+        available = {name: each for name, each in known.items() if not each.unavailable_reason()}
+        if len(available) > 2:  # ONNX Runtime is slow to set up, and slower than any other engine where those run
+            available.pop(OnnxRuntime.name, None)
+        return available
     if engine not in known:
         on = f" on {model.device}" if engine in {**CPU, **GPU} else ""
         raise InvalidSetting(f"--engine {engine}: not one of {', '.join([AUTO, *known])}{on}")
@@ -89,42 +106,44 @@ def _named(model: LoadedModel, engine: str, precision: str) -> Mapping[str, Engi
     return {engine: known[engine]}
 
 
-def _measured(denoiser: Denoiser, engines: Mapping[str, Engine], precision: str, say: Say) -> Sequence[EngineTiming]:
-    """Every engine that could serve, at this precision and at the exact one; from the record where it stands there."""
-    work = [(each, wanted) for each in engines.values() for wanted in dict.fromkeys((precision, EXACT))]
-    work = [(each, wanted) for each, wanted in work if each.supports(wanted)]
-    facts = {f"{each.name} {wanted}": each.version for each, wanted in work}
+def _timings(denoiser: Denoiser, engines: Mapping[str, Engine], accuracy: str, say: Say) -> Sequence[EngineTiming]:
+    """Return the timings of all engines at this accuracy and at the exact one, from the cache if they are there."""
+    runs = [(each, level) for each in engines.values() for level in dict.fromkeys((accuracy, EXACT))]
+    runs = [(each, level) for each, level in runs if each.supports(level)]
+    versions = {f"{each.name} {level}": each.version for each, level in runs}
     key = engine_cache.network_fingerprint(
-        denoiser.network, lowdose=lowdose.__version__, spec=repr(denoiser.spec), scale=repr(denoiser.scale), **facts
+        denoiser.network, lowdose=__version__, spec=repr(denoiser.spec), scale=repr(denoiser.scale), **versions
     )
-    noted = engine_cache.read_entry(key)
-    if noted is not None:
-        return [EngineTiming(**one) for one in noted["engines"]]
+    cached = engine_cache.read_entry(key)
+    if cached is not None:
+        return [EngineTiming(**fields) for fields in cached["engines"]]
     say("measuring engines on this machine, once for this model")
     slices = accuracy_check.reference_slice(2 * denoiser.context + 1)
-    right = _in_float64(denoiser, slices)
-    found = [_measure(denoiser, each, wanted, slices, right) for each, wanted in work]
-    engine_cache.write_entry(key, {"engines": [vars(one) for one in found]})
-    return found
+    reference = _in_float64(denoiser, slices)
+    timings = [_measure(denoiser, each, level, slices, reference) for each, level in runs]
+    engine_cache.write_entry(key, {"engines": [vars(timing) for timing in timings]})
+    return timings
 
 
 def _in_float64(denoiser: Denoiser, slices: torch.Tensor) -> NDArray[np.float64]:
+    """Denoise with PyTorch in float64 on the CPU: the reference for the accuracy of the engines."""
     precise = deepcopy(denoiser).to("cpu", torch.float64)
     return np.asarray(precise.denoise(slices.double()).numpy())
 
 
 def _measure(
-    denoiser: Denoiser, engine: Engine, precision: str, slices: torch.Tensor, right: NDArray[np.float64]
+    denoiser: Denoiser, engine: Engine, accuracy: str, slices: torch.Tensor, reference: NDArray[np.float64]
 ) -> EngineTiming:
+    """Compare one engine with ``reference``, HU, and time it; the first run, which compiles, is not timed."""
     device = next(denoiser.network.parameters()).device
-    model, hu, spent = EngineDenoiser(denoiser, engine, precision), slices.to(device), []
+    model, hu, spent = EngineDenoiser(denoiser, engine, accuracy), slices.to(device), []
     try:
-        apart = Difference.between(right, model.denoise(hu).cpu().numpy())
+        difference = Difference.between(reference, model.denoise(hu).cpu().numpy())
         for _ in range(ROUNDS):
             start = time.perf_counter()
             model.denoise(hu).cpu()
             spent.append(time.perf_counter() - start)
-    except Exception as error:  # an engine may fail in any way, and others are there
+    except Exception as error:  # an engine may raise anything, and there are others to choose from
         text = " ".join(str(error).split())[:200]
-        return EngineTiming(engine.name, precision, float("inf"), f"{type(error).__name__}: {text}")
-    return EngineTiming(engine.name, precision, min(spent), apart.fault(precision))
+        return EngineTiming(engine.name, accuracy, float("inf"), f"{type(error).__name__}: {text}")
+    return EngineTiming(engine.name, accuracy, min(spent), difference.fault(accuracy))

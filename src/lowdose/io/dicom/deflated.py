@@ -1,4 +1,4 @@
-"""The data set of a deflated DICOM file, inflated once for header and pixels, and never beyond reason."""
+"""Deflated DICOM files: the data set is inflated once for header and pixels, up to a limit of size."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from lowdose.io.dicom.fast_header import SYNTAX, NeedsFullParser, parse_element
 from lowdose.io.zip_files import CHUNK, UnpackBudget
 
 MAX_BYTES = 1 << 30
+"""Limit of the inflated size, in bytes."""
 WAY_OUT = "write it uncompressed first, for example with 'dcmconv +te'"
 
 
 def deflated_from(start: bytes) -> int | None:
-    """Where the deflated part of a file that starts like this begins; None when it is not deflated."""
+    """Return the byte at which the deflated part of a file begins, given the file's first bytes.
+
+    None when the file is not deflated.
+    """
     if start[128:132] != b"DICM":
         return None
     at, deflated = 132, False
@@ -33,15 +37,18 @@ def deflated_from(start: bytes) -> int | None:
 
 
 def inflate(path: Path, at: int) -> bytes:
-    """What is deflated from a byte of a file on. Raises CannotDecode, or UnsafeArchive when it is absurdly much."""
-    state = path.stat()
-    return _inflate(path, at, (state.st_mtime_ns, state.st_size))
+    """Return the inflated content of a file from byte ``at`` on.
+
+    Raises CannotDecode when it is damaged, and UnsafeZip when it inflates to an absurd size.
+    """
+    status = path.stat()
+    return _inflate(path, at, (status.st_mtime_ns, status.st_size))
 
 
-@lru_cache(maxsize=1)  # header, pixels and the header once more are asked for in turn
-def _inflate(path: Path, at: int, state: tuple[int, int]) -> bytes:
-    budget, plain, inflater = (
-        UnpackBudget(path, state[1], MAX_BYTES, WAY_OUT),
+@lru_cache(maxsize=1)  # a file's header, pixels and full header are read one after another
+def _inflate(path: Path, at: int, modified_and_size: tuple[int, int]) -> bytes:
+    budget, inflated, inflater = (
+        UnpackBudget(path, modified_and_size[1], MAX_BYTES, WAY_OUT),
         BytesIO(),
         zlib.decompressobj(-zlib.MAX_WBITS),
     )
@@ -49,19 +56,19 @@ def _inflate(path: Path, at: int, state: tuple[int, int]) -> bytes:
         with path.open("rb") as file:
             file.seek(at)
             while not inflater.eof and (packed := inflater.unconsumed_tail or file.read(CHUNK)):
-                part = inflater.decompress(packed, CHUNK)
-                budget.spend(len(part))
-                plain.write(part)
-            plain.write(inflater.flush())  # at most what one more step would have given
+                chunk = inflater.decompress(packed, CHUNK)
+                budget.spend(len(chunk))
+                inflated.write(chunk)
+            inflated.write(inflater.flush())  # bounded: at most what one further step would return
     except zlib.error as error:
         raise CannotDecode(f"{path}: its deflated data are damaged ({error}); copy or export it again") from error
     if not inflater.eof:
         raise CannotDecode(f"{path}: truncated inside its deflated data; copy or export this file again")
-    return plain.getvalue()
+    return inflated.getvalue()
 
 
 def plain_file(path: Path) -> BytesIO | None:
-    """A deflated file's data set as a file of its own; None when the file is not deflated."""
+    """Return a deflated file's data set as an in-memory file, or None when the file is not deflated."""
     with path.open("rb") as file:
         at = deflated_from(file.read(CHUNK))
     return None if at is None else BytesIO(inflate(path, at))

@@ -1,4 +1,4 @@
-"""The header of a derived image: what it was made from, by what, and nothing that is no longer true of it."""
+"""Header of a derived image: what it was made from and by what, without anything that no longer holds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from pydicom.uid import UID, CTImageStorage, generate_uid
 from lowdose.io.provenance import Code, Provenance
 
 SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
+"""Purpose of a reference to the source image."""
 PROCESSING_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
+"""Purpose of the entry for this software in the contributing equipment."""
 SERIES_NUMBER_STEP = 1000
+"""The series number of a derived series is the source's plus this."""
 HIGHEST_INTEGER = (1 << 31) - 1
+"""Largest number that DICOM's value representation IS holds."""
 STALE = (
     "IconImageSequence",
     "PixelDataProviderURL",
@@ -24,26 +28,43 @@ STALE = (
     "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries",
 )
-"""What a derived image must not carry over: it describes, locates or signs the source's pixels."""
+"""Attributes that a derived image must not keep: they describe, locate or sign the pixels of its source."""
 
 REQUIRED = """
 PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName
 Laterality Manufacturer PositionReferenceIndicator AcquisitionNumber InstanceNumber KVP
 """
-"""What a CT image must have, if only empty; added where an anonymiser removed even the class of the object."""
+"""Attributes that a CT image must have, if only empty.
+
+They are added where an anonymiser removed even the SOP class.
+"""
 
 
 def new_uid() -> str:
-    """A UID from a random UUID, which needs no registered root."""
+    """Return a UID made from a random UUID, which needs no registered root."""
     return str(generate_uid(prefix=None))
 
 
 @dataclass
 class Derivation:
-    """What the objects of one derived series share; ``objects`` counts them. An empty study gets a new UID."""
+    """What all objects of one derived series share.
+
+    Attributes
+    ----------
+    provenance : Provenance
+        Software, and what it did.
+    created : datetime
+        Time at which the derived series was created.
+    study : str
+        StudyInstanceUID of the source; an empty one is replaced by a new UID.
+    series, frame_of_reference : str
+        New SeriesInstanceUID, and the new FrameOfReferenceUID for a source that has none.
+    objects : int
+        Number of objects written so far.
+    """
 
     provenance: Provenance
-    made: datetime
+    created: datetime
     study: str
     series: str = field(default_factory=new_uid)
     frame_of_reference: str = field(default_factory=new_uid)
@@ -53,45 +74,48 @@ class Derivation:
         self.study = self.study or new_uid()
 
 
-def derive_header(header: Any, pedigree: Derivation) -> None:
-    """Turns the header of a single-frame CT image into that of its derived image, in place."""
-    reference = _reference(header)
-    _renew(header, pedigree)
+def derive_header(header: Any, derivation: Derivation) -> None:
+    """Turn the header of a single-frame CT image into that of its derived image, in place."""
+    reference = _source_reference(header)
+    _renew_identity(header, derivation)
     header.ImageType = derived_type(header.get("ImageType"))
-    header.DerivationDescription = pedigree.provenance.derivation
+    header.DerivationDescription = derivation.provenance.derivation
     header.DerivationCodeSequence = Sequence(
-        [*header.get("DerivationCodeSequence", []), code(pedigree.provenance.code)]
+        [*header.get("DerivationCodeSequence", []), code(derivation.provenance.code)]
     )
     if reference is not None:
         header.SourceImageSequence = Sequence([reference])
 
 
-def derive_multiframe_header(header: Any, pedigree: Derivation) -> None:
-    """The same for an enhanced multi-frame object, which keeps its pedigree in functional groups."""
-    reference = _reference(header)
+def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
+    """Turn the header of an enhanced multi-frame object into that of its derived object, in place.
+
+    Such an object states its derivation in functional groups.
+    """
+    reference = _source_reference(header)
     if reference is not None:
         earlier = list(header.get("SourceImageEvidenceSequence") or [])
-        header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence(header, reference)])
-    _renew(header, pedigree)
+        header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence_item(header, reference)])
+    _renew_identity(header, derivation)
     header.ImageType = derived_type(header.get("ImageType"))
     shared = list(header.get("SharedFunctionalGroupsSequence") or [Dataset()])
     header.SharedFunctionalGroupsSequence = Sequence(shared)
-    single = list(header.get("PerFrameFunctionalGroupsSequence") or [])
-    for group in [*shared, *single]:
+    per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
+    for group in [*shared, *per_frame]:
         for frame_type in group.get("CTImageFrameTypeSequence") or []:
             frame_type.FrameType = derived_type(frame_type.get("FrameType"))
     item = Dataset()
-    item.DerivationDescription = pedigree.provenance.derivation
-    item.DerivationCodeSequence = Sequence([code(pedigree.provenance.code)])
+    item.DerivationDescription = derivation.provenance.derivation
+    item.DerivationCodeSequence = Sequence([code(derivation.provenance.code)])
     item.SourceImageSequence = Sequence([reference] if reference is not None else [])
-    # a functional group is either shared or per frame, never both
-    per_frame = [group for group in single if "DerivationImageSequence" in group]
-    for group in single if per_frame else shared:
+    # DICOM allows a functional group to be either shared or per frame, never both
+    derived_frames = [group for group in per_frame if "DerivationImageSequence" in group]
+    for group in per_frame if derived_frames else shared:
         group.DerivationImageSequence = Sequence([*group.get("DerivationImageSequence", []), item])
 
 
-def _reference(header: Any) -> Dataset | None:
-    """A reference to the source image; None when it has no legal UID of its own."""
+def _source_reference(header: Any) -> Dataset | None:
+    """Return a reference to the source image, or None when it has no valid UID."""
     meta = header.file_meta
     instance = header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
     if not instance or not UID(instance).is_valid:
@@ -103,8 +127,8 @@ def _reference(header: Any) -> Dataset | None:
     return item
 
 
-def _evidence(header: Any, reference: Dataset) -> Dataset:
-    """Where in the source's study the referenced object is found."""
+def _evidence_item(header: Any, reference: Dataset) -> Dataset:
+    """Return the place of the referenced object within its study and series."""
     instance, series, study = Dataset(), Dataset(), Dataset()
     instance.ReferencedSOPClassUID = reference.ReferencedSOPClassUID
     instance.ReferencedSOPInstanceUID = reference.ReferencedSOPInstanceUID
@@ -115,8 +139,8 @@ def _evidence(header: Any, reference: Dataset) -> Dataset:
     return study
 
 
-def _renew(header: Any, pedigree: Derivation) -> None:
-    """New identity, time and equipment; everything stale removed."""
+def _renew_identity(header: Any, derivation: Derivation) -> None:
+    """Give the header a new identity, time and equipment, and remove everything stale."""
     for keyword in STALE:
         if keyword in header:
             delattr(header, keyword)
@@ -127,20 +151,23 @@ def _renew(header: Any, pedigree: Derivation) -> None:
             setattr(header, keyword, None)
     header.SOPClassUID = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage
     header.SOPInstanceUID = new_uid()
-    header.SeriesInstanceUID = pedigree.series
-    header.StudyInstanceUID = pedigree.study
-    header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or pedigree.frame_of_reference
+    header.SeriesInstanceUID = derivation.series
+    header.StudyInstanceUID = derivation.study
+    header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or derivation.frame_of_reference
     header.Modality = "CT"
     header.SeriesNumber = _series_number(header)
-    header.SeriesDescription = pedigree.provenance.series_description(str(header.get("SeriesDescription") or ""))
-    header.InstanceCreationDate = pedigree.made.strftime("%Y%m%d")
-    header.InstanceCreationTime = pedigree.made.strftime("%H%M%S")
+    header.SeriesDescription = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
+    header.InstanceCreationDate = derivation.created.strftime("%Y%m%d")
+    header.InstanceCreationTime = derivation.created.strftime("%H%M%S")
     equipment = list(header.get("ContributingEquipmentSequence") or [])
-    header.ContributingEquipmentSequence = Sequence([*equipment, _equipment(pedigree)])
+    header.ContributingEquipmentSequence = Sequence([*equipment, _equipment_item(derivation)])
 
 
 def _series_number(header: Any) -> int:
-    """The source's number and 1000, or the source's own where that is more than a header holds."""
+    """Return the source's series number plus 1000.
+
+    Where the sum does not fit the attribute, the source's number itself.
+    """
     try:
         number = int(header.get("SeriesNumber") or 0)
     except (TypeError, ValueError, OverflowError):
@@ -148,26 +175,26 @@ def _series_number(header: Any) -> int:
     return number + SERIES_NUMBER_STEP if number + SERIES_NUMBER_STEP <= HIGHEST_INTEGER else number
 
 
-def _equipment(pedigree: Derivation) -> Dataset:
-    provenance = pedigree.provenance
+def _equipment_item(derivation: Derivation) -> Dataset:
+    provenance = derivation.provenance
     item = Dataset()
     item.Manufacturer = "lowdose"
     item.ManufacturerModelName = provenance.software
     item.SoftwareVersions = provenance.versions
-    item.ContributionDateTime = pedigree.made.strftime("%Y%m%d%H%M%S")
+    item.ContributionDateTime = derivation.created.strftime("%Y%m%d%H%M%S")
     item.ContributionDescription = provenance.derivation
     item.PurposeOfReferenceCodeSequence = Sequence([code(PROCESSING_EQUIPMENT)])
     return item
 
 
-def derived_type(kept: Any) -> list[str]:
-    """An image or frame type whose first value is DERIVED, the others kept."""
-    values = [kept] if isinstance(kept, str) else list(kept or [])
+def derived_type(image_type: Any) -> list[str]:
+    """Return an image or frame type whose first value is DERIVED; the other values are kept."""
+    values = [image_type] if isinstance(image_type, str) else list(image_type or [])
     return ["DERIVED", *(str(value) for value in values[1:] or ["PRIMARY", "AXIAL"])]
 
 
 def code(term: Code) -> Dataset:
-    """An item of a code sequence."""
+    """Return an item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = term
     return item

@@ -1,4 +1,4 @@
-"""A derived DICOM series: one legal new object per source object, its header kept but for what is no longer true."""
+"""Writer of a derived DICOM series: one new, valid object per source object, its header kept where it still holds."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from lowdose.io.provenance import Provenance
 
 
 class DicomSink:
-    """Writes the slices of a DicomSource as a new series of the same study into a new folder.
+    """Writer of the slices of a DicomSource as a new series of the same study, in a new folder.
 
-    A pixel whose HU were not changed, or where nothing was reconstructed, keeps the stored value it had, bit for bit.
-    Raises OutputRefused: before any work when the place is taken, later when the disk is full or slices are missing.
+    A pixel whose HU did not change, or in which nothing was reconstructed, keeps its stored value bit for bit. Raises
+    OutputRefused: before any work when the output exists, later when the disk is full or slices are missing.
     """
 
     def __init__(self, source: DicomSource, output: Path, provenance: Provenance) -> None:
         self._source = source
         self._folder = AtomicFolder(output, source.path)
-        self._pedigree = Derivation(provenance, datetime.now(), str(source.uids["study"]))
+        self._derivation = Derivation(provenance, datetime.now(), str(source.uids["study"]))
         self._written = 0
-        self._open: dict[Path, FrameStore] = {}
+        self._frame_stores: dict[Path, FrameStore] = {}
 
     def __enter__(self) -> Self:
         self._folder.open()
@@ -62,7 +62,7 @@ class DicomSink:
         self._folder.commit()
 
     def write(self, original: Slice, hu: HU) -> None:
-        """Takes the result for one slice, (y, x) HU."""
+        """Write the result for one slice, (y, x) in HU."""
         origin = original.origin
         if not isinstance(origin, Origin):
             raise OutputRefused(f"{self._folder.output}: a slice that was not read from DICOM cannot become DICOM")
@@ -71,68 +71,68 @@ class DicomSink:
             if origin.image.pixels.frames == 1:
                 self._write_single(origin.image, stored)
             else:
-                self._collect(origin.image, stored)
+                self._collect_frame(origin.image, stored)
         self._written += 1
 
     def _write_single(self, image: SliceHeader, stored: StoredPixels) -> None:
         header = read_full_header(image.path)
-        nested = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
-        (derive_multiframe_header if nested else derive_header)(header, self._pedigree)
+        is_enhanced = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
+        (derive_multiframe_header if is_enhanced else derive_header)(header, self._derivation)
         refresh_extremes(header, stored)
         self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def attach(self, name: str, data: bytes) -> None:
-        """Puts one more file into the output folder."""
+        """Write one more file into the output folder."""
         with output_errors(self._folder.output):
             (self._folder.path / name).write_bytes(data)
 
-    def _collect(self, image: SliceHeader, stored: StoredPixels) -> None:
-        """Keeps one frame on disk; with the last one the object is written."""
-        if image.path not in self._open:
-            self._open[image.path] = FrameStore(self._folder.path, image)
-        frames = self._open[image.path]
+    def _collect_frame(self, image: SliceHeader, stored: StoredPixels) -> None:
+        """Keep one frame on disk; with the last one, write the object."""
+        if image.path not in self._frame_stores:
+            self._frame_stores[image.path] = FrameStore(self._folder.path, image)
+        frames = self._frame_stores[image.path]
         frames.put(image.frame, stored)
         if frames.complete:
             header = read_full_header(image.path)
-            derive_multiframe_header(header, self._pedigree)
+            derive_multiframe_header(header, self._derivation)
             with frames.reader() as file:
                 self._save(header, file)
             frames.close()
-            del self._open[image.path]
+            del self._frame_stores[image.path]
 
     def _save(self, header: Any, pixels: Any) -> None:
-        self._pedigree.objects += 1
-        save(header, pixels, self._folder.path / f"{self._pedigree.objects:05d}.dcm")
+        self._derivation.objects += 1
+        save(header, pixels, self._folder.path / f"{self._derivation.objects:05d}.dcm")
 
 
 @contextmanager
 def header_errors(path: Path) -> Iterator[None]:
-    """Turns what pydicom raises on a header it read but cannot write into CannotDecode naming the source file."""
+    """Turn what pydicom raises on a header that it read but cannot write into CannotDecode naming the source file."""
     try:
         yield
     except LowDoseError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and system_reason(error):  # the disk, not the header
+        if isinstance(error, OSError) and system_reason(error):  # an error of the disk, not of the header
             raise
         raise CannotDecode(f"{path}: its header is damaged and cannot be written again ({reason(error)})") from error
 
 
 def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
-    """A result as stored values of the source's type, clamped to what its pixels can hold."""
+    """Convert a result in HU to stored values of the source's type, clipped to what its pixels can hold."""
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
     stored = origin.stored.copy()
-    new = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
+    changed_values = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
     if image.padding is not None:
         exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
-        new = beside_padding(new, exact, image.padding, stored.dtype, form.limits)
-    stored[changed] = form.pack(new)
+        changed_values = beside_padding(changed_values, exact, image.padding, stored.dtype, form.limits)
+    stored[changed] = form.pack(changed_values)
     return stored
 
 
 def refresh_extremes(header: Any, stored: StoredPixels) -> None:
-    """States the new smallest and largest pixel values, where the source stated any."""
+    """Update the smallest and largest pixel value where the header states them."""
     for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
         if keyword in header:
             element = header[keyword]
@@ -141,7 +141,7 @@ def refresh_extremes(header: Any, stored: StoredPixels) -> None:
 
 
 def read_full_header(path: Path) -> Any:
-    """A source's whole header without its pixels. Raises CannotDecode when the file is gone."""
+    """Read a source's whole header without its pixels; raise CannotDecode when the file is gone."""
     try:
         with path.open("rb") as file:
             return read_data(path, file)[0]

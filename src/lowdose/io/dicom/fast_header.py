@@ -1,7 +1,7 @@
-"""The headers of ordinary DICOM files walked in place, at a fifth of what a general parser takes.
+"""Fast reading of the headers of ordinary DICOM files, in a fifth of the time of a general parser.
 
-A scan reads a thousand headers before the first slice, and with pydicom that takes as long as reading the pixels.
-Whatever is not ordinary (no preamble, big endian, deflated, nested frames, broken lengths) is left to pydicom.
+A thousand headers are read before the first slice, which with pydicom takes as long as reading the pixels. Files that
+are not ordinary (no preamble, big endian, deflated, nested frames, broken lengths) are left to pydicom.
 """
 
 from __future__ import annotations
@@ -14,24 +14,39 @@ from typing import BinaryIO
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+LONG_VRS = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+"""Value representations whose length takes four bytes in explicit VR (DICOM PS3.5, table 7.1-1)."""
+
 UNDEFINED = 0xFFFFFFFF
+"""Length that means: up to the delimiter."""
+
 SYNTAX, FUNCTIONAL_GROUPS, FLOAT_PIXELS, PIXELS = 0x00020010, 0x52009229, 0x7FE00008, 0x7FE00010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 EXPLICIT, WORD = Struct("<HH2sH").unpack_from, Struct("<I").unpack_from
 
-
-DEEPEST = 64
-"""Sequences within sequences that are followed; no image needs more than ten."""
+MAX_DEPTH = 64
+"""Depth of nested sequences that is followed; no image needs more than ten."""
 
 
 class NeedsFullParser(Exception):
-    """This file needs the general parser."""
+    """Signal that a file is not ordinary and must be read by pydicom. Never reaches the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastHeader:
-    """Raw values by keyword, the transfer syntax, and where the pixel element starts."""
+    """Wanted elements of a header, and where the pixels are.
+
+    Attributes
+    ----------
+    raw : dict of str to bytes
+        Raw value of each element, by keyword.
+    syntax : str
+        Transfer syntax UID.
+    implicit : bool
+        Whether elements are in implicit VR.
+    pixels_at : int
+        Byte at which the element of the pixel data starts.
+    """
 
     raw: dict[str, bytes]
     syntax: str
@@ -40,13 +55,13 @@ class FastHeader:
 
 
 def read_fast_header(file: BinaryIO, wanted: Mapping[int, str]) -> FastHeader:
-    """Reads the wanted elements up to the pixels. Raises Unusual."""
+    """Read the wanted elements up to the pixels; raise NeedsFullParser for a file that is not ordinary."""
     try:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[128:132] != b"DICM":
                 raise NeedsFullParser
             return _walk(data, wanted)
-    except (ValueError, OSError, IndexError) as error:  # an empty file cannot be mapped
+    except (ValueError, OSError, IndexError) as error:  # for example an empty file, which cannot be mapped
         raise NeedsFullParser from error
 
 
@@ -73,23 +88,29 @@ def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> FastHeader:
 
 
 def parse_element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int, int]:
-    """(tag, first byte of the value, stated length) of the element at a byte. Raises Unusual."""
+    """Return (tag, first byte of the value, stated length) of the element that starts at byte ``at``.
+
+    Raises NeedsFullParser when there is no valid element.
+    """
     if at + 12 > len(data):
         raise NeedsFullParser
-    group, number, vr, short = EXPLICIT(data, at)
+    group, number, vr, short_length = EXPLICIT(data, at)
     tag = group << 16 | number
     if implicit or group == 0xFFFE:
         return tag, at + 8, WORD(data, at + 4)[0]
-    if vr in LONG:
+    if vr in LONG_VRS:
         return tag, at + 12, WORD(data, at + 8)[0]
     if not vr.isalpha():
         raise NeedsFullParser
-    return tag, at + 8, short
+    return tag, at + 8, short_length
 
 
 def skip_sequence(data: mmap.mmap, at: int, implicit: bool, depth: int = 0) -> int:
-    """The byte behind a sequence or item of undefined length whose content starts at ``at``. Raises Unusual."""
-    if depth > DEEPEST:
+    """Return the byte after a sequence or item of undefined length whose content starts at byte ``at``.
+
+    Raises NeedsFullParser when it is nested too deeply or broken.
+    """
+    if depth > MAX_DEPTH:
         raise NeedsFullParser
     while True:
         tag, start, length = parse_element(data, at, implicit)

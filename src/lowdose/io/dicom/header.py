@@ -1,4 +1,4 @@
-"""One DICOM file's header, reduced to what reading its slices takes; pixels are located, not read."""
+"""Header of one DICOM file, reduced to what reading its slices takes; pixels are located, not read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,25 @@ from lowdose.io.dicom.values import Values, number, text
 
 @dataclass(frozen=True, slots=True)
 class DicomFile:
-    """One CT image file. A file with a ``fault`` belongs to its series, and is why that series cannot be read."""
+    """One CT image file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    series, study : str
+        SeriesInstanceUID and StudyInstanceUID.
+    shape : tuple of 2 int
+        Number of rows and columns.
+    acquisition : Acquisition
+        How the image was acquired.
+    patient_keys : frozenset of str
+        Hashes that identify the patient.
+    images : tuple of SliceHeader
+        The slices in the file.
+    fault : LowDoseError or None
+        Why the slices cannot be read. The file still belongs to its series, which cannot be read because of it.
+    """
 
     path: Path
     series: str
@@ -34,9 +52,10 @@ class DicomFile:
 
 
 def read_header(path: Path) -> DicomFile:
-    """The header of one file. Raises LeftOut when it is no CT slice; a CT slice that cannot be read has a fault.
+    """Read the header of one file; a CT slice that cannot be read has a ``fault``.
 
-    Raises CannotDecode when too little is there to tell: it may be a slice of any series.
+    Raises NotACtSlice when the file is no CT slice, and CannotDecode when too little is left of it to know: it may be a
+    slice of any series.
     """
     with path.open("rb", buffering=0) as raw:
         header, encoding, file = open_header(path, raw)
@@ -49,7 +68,7 @@ def read_header(path: Path) -> DicomFile:
             images = _images(path, header, _pixel_format(path, file, encoding, header))
         except LowDoseError as error:
             fault = error
-        except Exception as error:  # what nested headers that are broken raise is anyone's guess
+        except Exception as error:  # broken nested headers raise errors of many types
             fault = CannotDecode(f"{path}: its header is damaged ({error}); copy or export this file again")
     return DicomFile(
         path,
@@ -115,20 +134,23 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
 
 
 def _locate(path: Path, file: BinaryIO, form: PixelFormat, implicit: bool) -> PixelFormat:
-    """The format with the place of native pixels in the file. Raises CannotDecode when they are not all there."""
-    place = locate(file, implicit, form.little_endian)
-    if place is None:
+    """Return the pixel format with the byte at which native pixels begin.
+
+    Raises CannotDecode when the pixels are not complete.
+    """
+    location = locate(file, implicit, form.little_endian)
+    if location is None:
         raise CannotDecode(f"{path}: the file ends before its pixels; copy or export it again")
     if form.syntax.is_encapsulated:
         check_decodable(path, form.syntax, form.bits)
         check_encapsulated(path, file, form.frames)
         return form
-    check_native(path, form, form.frames, min(place[1], file.seek(0, SEEK_END) - place[0]))
-    return replace(form, offset=place[0])
+    check_native(path, form, form.frames, min(location[1], file.seek(0, SEEK_END) - location[0]))
+    return replace(form, offset=location[0])
 
 
 def _acquisition(header: Values) -> Acquisition:
-    """Kernel, thickness (mm), kVp and maker as the header states them."""
+    """Return kernel, thickness (mm), tube voltage (kV) and manufacturer as the header states them."""
     return Acquisition(
         text(header.get("ConvolutionKernel")) or None,
         number(header.get("SliceThickness")),

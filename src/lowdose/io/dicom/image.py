@@ -1,4 +1,4 @@
-"""One slice's header values: what turns its stored numbers into HU, where it lies, what is padding."""
+"""Header values of one slice: its conversion to HU, its location and its padding."""
 
 from __future__ import annotations
 
@@ -16,15 +16,41 @@ from lowdose.io.dicom.values import Values, number, numbers, text
 from lowdose.io.source import Plane
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
+"""Transfer syntaxes that may lose information."""
 HU_TYPES = {"", "HU", "HU_MOD"}
+"""Values of RescaleType that mean HU; the attribute is often absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceHeader:
-    """One slice: where its pixels are, how they become HU, and where it lies.
+    """Header values of one slice.
 
-    frame counts from 0 within its file. tilt in degrees, thickness in mm. numbers: acquisition, instance.
-    step_mm: what the header says lies between slices.
+    Attributes
+    ----------
+    path : Path
+        The file that holds the slice.
+    frame : int
+        Number of the frame in the file, from 0.
+    pixels : PixelFormat
+        How the pixels are stored.
+    plane : Plane
+        Where the slice lies.
+    slope, intercept : float
+        HU = stored * slope + intercept.
+    padding : tuple of 2 int or None
+        First and last stored value declared as padding.
+    lossy : bool
+        Whether the pixels were compressed with loss.
+    thickness_mm : float or None, mm
+        Slice thickness.
+    tilt : float, degrees
+        Gantry tilt.
+    numbers : tuple of 2 int
+        Acquisition number and instance number.
+    sop_uid : str
+        SOPInstanceUID.
+    step_mm : float or None, mm
+        Spacing between slices as the header states it.
     """
 
     path: Path
@@ -42,36 +68,39 @@ class SliceHeader:
     step_mm: float | None = None
 
 
-def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values, own: Values) -> SliceHeader:
-    """One slice from the file's header and the frame's ``own`` values. Raises NotCT when it is not in HU."""
-    slope, intercept = rescale_factors(path, own)
+def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values, frame_values: Values) -> SliceHeader:
+    """Return one slice from the file's ``header`` and the values that hold for its frame.
+
+    Both are the same in a file of a single frame. Raises NotCT when the slice is not in HU.
+    """
+    slope, intercept = rescale_factors(path, frame_values)
     padding = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
     return SliceHeader(
         path,
         frame,
         form,
-        read_plane(own, (form.rows, form.columns)),
+        read_plane(frame_values, (form.rows, form.columns)),
         slope,
         intercept,
         None if padding[0] is None else (padding[0], padding[0] if padding[1] is None else padding[1]),
         form.syntax in LOSSY or header.get("LossyImageCompression") == "01",
-        number(own.get("SliceThickness")),
+        number(frame_values.get("SliceThickness")),
         number(header.get("GantryDetectorTilt")) or 0.0,
-        (int(number(own.get("AcquisitionNumber")) or 0), int(number(own.get("InstanceNumber")) or 0)),
+        (int(number(frame_values.get("AcquisitionNumber")) or 0), int(number(frame_values.get("InstanceNumber")) or 0)),
         header["SOPInstanceUID"],
-        number(own.get("SpacingBetweenSlices")),
+        number(frame_values.get("SpacingBetweenSlices")),
     )
 
 
-def rescale_factors(path: Path, own: Values) -> tuple[float, float]:
-    """(slope, intercept) from stored numbers to HU. Raises NotCT naming what is missing or not HU."""
-    if own.get("ModalityLUTSequence"):
+def rescale_factors(path: Path, frame_values: Values) -> tuple[float, float]:
+    """Return (slope, intercept) from stored values to HU; raise NotCT naming what is missing or not HU."""
+    if frame_values.get("ModalityLUTSequence"):
         raise NotCT(f"{path}: stored through a modality look-up table, not as a linear scale of HU")
-    kind = text(own.get("RescaleType")).upper()
-    if kind not in HU_TYPES:
-        meaning = "unspecified units" if kind == "US" else "not HU"
-        raise NotCT(f"{path}: RescaleType is '{kind}' ({meaning}); only images in HU can be used")
-    slope, intercept = number(own.get("RescaleSlope")), number(own.get("RescaleIntercept"))
+    rescale_type = text(frame_values.get("RescaleType")).upper()
+    if rescale_type not in HU_TYPES:
+        meaning = "unspecified units" if rescale_type == "US" else "not HU"
+        raise NotCT(f"{path}: RescaleType is '{rescale_type}' ({meaning}); only images in HU can be used")
+    slope, intercept = number(frame_values.get("RescaleSlope")), number(frame_values.get("RescaleIntercept"))
     if slope is None or intercept is None:
         missing = " and ".join(n for n, v in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if v is None)
         raise NotCT(f"{path}: {missing} missing or not a number, so the pixels cannot be turned into HU")
@@ -80,31 +109,37 @@ def rescale_factors(path: Path, own: Values) -> tuple[float, float]:
     return slope, intercept
 
 
-def read_plane(own: Values, shape: tuple[int, int]) -> Plane:
-    """Where a slice lies (position along the normal is known only among its neighbours)."""
-    spacing, corner = numbers(own.get("PixelSpacing"), 2), numbers(own.get("ImagePositionPatient"), 3)
-    turn = numbers(own.get("ImageOrientationPatient"), 6)
-    right, down = (_unit(turn[:3]), _unit(turn[3:])) if turn else (None, None)
+def read_plane(frame_values: Values, shape: tuple[int, int]) -> Plane:
+    """Return where a slice lies.
+
+    Its position along the normal stays None: the normal is that of the whole series.
+    """
+    spacing, corner = numbers(frame_values.get("PixelSpacing"), 2), numbers(frame_values.get("ImagePositionPatient"), 3)
+    orientation = numbers(frame_values.get("ImageOrientationPatient"), 6)
+    right, down = (_unit_vector(orientation[:3]), _unit_vector(orientation[3:])) if orientation else (None, None)
     return Plane(
         shape,
         (spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
         (corner[0], corner[1], corner[2]) if corner else None,
         (down, right) if down and right else None,
-        mas=_mas(own),
+        mas=_mas(frame_values),
     )
 
 
-def _mas(own: Values) -> float | None:
-    """Effective mAs: current times time over pitch; else what the header calls exposure, which some makers misuse."""
-    stated = [number(own.get(keyword)) for keyword in ("XRayTubeCurrent", "ExposureTime")]
+def _mas(frame_values: Values) -> float | None:
+    """Return the effective mAs: tube current times exposure time divided by pitch.
+
+    Otherwise the exposure that the header states, which some manufacturers misuse.
+    """
+    stated = [number(frame_values.get(keyword)) for keyword in ("XRayTubeCurrent", "ExposureTime")]
     if all(value is not None and value > 0 for value in stated):
         milliampere, milliseconds = (value for value in stated if value is not None)
-        pitch = number(own.get("SpiralPitchFactor"))
+        pitch = number(frame_values.get("SpiralPitchFactor"))
         return milliampere * milliseconds / 1000 / (pitch if pitch and pitch > 0 else 1.0)
-    exposure = number(own.get("Exposure")) or number(own.get("ExposureInmAs"))
+    exposure = number(frame_values.get("Exposure")) or number(frame_values.get("ExposureInmAs"))
     return exposure if exposure and exposure > 0 else None
 
 
-def _unit(vector: Sequence[float]) -> Vector | None:
+def _unit_vector(vector: Sequence[float]) -> Vector | None:
     length = math.sqrt(sum(x * x for x in vector))
     return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 0 else None

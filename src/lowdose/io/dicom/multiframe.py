@@ -1,4 +1,4 @@
-"""Enhanced CT: each frame of one object is a slice, its header nested in functional groups."""
+"""Enhanced CT objects: every frame is a slice whose header is nested in functional groups."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ GROUPS = {
     "CTXRayDetailsSequence": ("KVP",),
     "CTExposureSequence": ("ExposureInmAs",),
 }
+"""Sequences of the functional groups, and the attributes that are read from each."""
 tags([*GROUPS, *(keyword for keywords in GROUPS.values() for keyword in keywords)])
 
 
 def frames(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, ...]:
-    """The slices of one enhanced object, whose header gains what the first frame alone states.
+    """Return the slices of one enhanced object; values that only the first frame states are added to ``header``.
 
     Raises NotCT when a frame is not in HU.
     """
-    single = header.get("PerFrameFunctionalGroupsSequence", [])
-    if len(single) not in (0, form.frames):
-        raise NotCT(f"{path}: {form.frames} frames, but headers of {len(single)}; the file is inconsistent")
+    per_frame = header.get("PerFrameFunctionalGroupsSequence", [])
+    if len(per_frame) not in (0, form.frames):
+        raise NotCT(f"{path}: {form.frames} frames, but headers of {len(per_frame)}; the file is inconsistent")
     shared = {**header, **flat(header.get("SharedFunctionalGroupsSequence", [])[:1])}
-    found = []
+    result = []
     for index in range(form.frames):
-        own = {**shared, **flat(single[index : index + 1]), "InstanceNumber": index + 1}
-        found.append(read_slice_header(path, index, form, header, own))
+        frame_values = {**shared, **flat(per_frame[index : index + 1]), "InstanceNumber": index + 1}
+        result.append(read_slice_header(path, index, form, header, frame_values))
         for keyword in ("ConvolutionKernel", "KVP", "SliceThickness"):
-            if keyword in own:
-                header.setdefault(keyword, own[keyword])
-    return tuple(found)
+            if keyword in frame_values:
+                header.setdefault(keyword, frame_values[keyword])
+    return tuple(result)
 
 
 def flat(groups: list[Dataset]) -> Values:
-    """The values of a functional group (at most one is given) by keyword, out of its nested sequences."""
-    found: Values = {}
+    """Return the values of a functional group (at most one is given) by keyword, without their nesting."""
+    result: Values = {}
     for group in groups:
         for sequence, items in values(group, GROUPS).items():
             for item in items[:1]:
-                found.update(values(item, GROUPS[sequence]))
-    return found
+                result.update(values(item, GROUPS[sequence]))
+    return result

@@ -1,4 +1,4 @@
-"""A Volume as a new CT series of its own: for phantoms and other images that no scanner made."""
+"""Writer of a volume as a new CT series, for phantoms and other images that no scanner made."""
 
 from __future__ import annotations
 
@@ -19,21 +19,29 @@ from lowdose.io.dicom.rescale import to_stored
 from lowdose.io.dicom.save import save
 
 INTERCEPT = -1024
+"""Rescale intercept in HU."""
 EMPTY = ("AccessionNumber", "ReferringPhysicianName", "PatientBirthDate", "PatientSex", "StudyID", "Laterality")
+"""Attributes that a CT image must have, if only empty."""
 LOWEST, HIGHEST = -32768, 32767
 
 
 class RegularVolume(Protocol):
-    """A stack on one grid: hu is (z, y, x) float32."""
+    """Stack of slices on one grid; ``hu`` is (z, y, x) float32 in HU."""
 
     @property
-    def hu(self) -> HU: ...
+    def hu(self) -> HU:
+        """Pixel values, (z, y, x) float32 in HU."""
+        ...
 
     @property
-    def geometry(self) -> Geometry: ...
+    def geometry(self) -> Geometry:
+        """Grid of the volume."""
+        ...
 
     @property
-    def acquisition(self) -> Acquisition: ...
+    def acquisition(self) -> Acquisition:
+        """Acquisition that the headers state."""
+        ...
 
 
 def write_new_series(
@@ -46,13 +54,14 @@ def write_new_series(
     study_uid: str | None = None,
     frame_uid: str | None = None,
 ) -> None:
-    """Writes one CT Image Storage object per slice: int16, slope 1, intercept -1024 HU; the folder appears whole.
+    """Write one CT Image Storage object per slice into a new folder, which appears complete or not at all.
 
-    Series that share ``study_uid`` and ``frame_uid`` lie in one study and space. Raises OutputRefused.
+    Pixels are int16 with slope 1 and intercept -1024 HU. Series with the same ``study_uid`` and ``frame_uid`` lie in
+    one study and one frame of reference. Raises OutputRefused.
     """
     if not np.isfinite(volume.hu).all():
         raise OutputRefused(f"{folder}: the volume holds NaN or infinity; nothing was written")
-    common = _common(volume, description, patient, datetime.now())
+    common = _common_header(volume, description, patient, datetime.now())
     common.SeriesNumber = series_number
     common.StudyInstanceUID, common.SeriesInstanceUID = study_uid or new_uid(), new_uid()
     common.FrameOfReferenceUID = frame_uid or new_uid()
@@ -60,7 +69,7 @@ def write_new_series(
     target.open()
     try:
         for index in range(len(volume.hu)):
-            header = _placed(common, volume, index)
+            header = _slice_header(common, volume, index)
             stored = to_stored(volume.hu[index], 1.0, INTERCEPT, LOWEST, HIGHEST).astype("<i2")
             with output_errors(folder), suppress_pydicom_warnings():
                 save(header, stored.tobytes(), target.path / f"{index + 1:05d}.dcm")
@@ -69,9 +78,9 @@ def write_new_series(
         target.discard()
 
 
-def _common(volume: RegularVolume, description: str, patient: str, now: datetime) -> Any:
-    """What all images of the series state."""
-    header, made = Dataset(), volume.acquisition
+def _common_header(volume: RegularVolume, description: str, patient: str, now: datetime) -> Any:
+    """Return the attributes that all images of the series share."""
+    header, acquisition = Dataset(), volume.acquisition
     header.SpecificCharacterSet = "ISO_IR 192"
     header.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
     header.SOPClassUID = CTImageStorage
@@ -81,10 +90,10 @@ def _common(volume: RegularVolume, description: str, patient: str, now: datetime
         setattr(header, f"{name}Time", now.strftime("%H%M%S.%f"))
     header.PatientName, header.PatientID = patient, patient
     header.SeriesDescription = description[:64]
-    header.Manufacturer = made.manufacturer or "lowdose"
-    header.ConvolutionKernel = made.kernel or "NONE"
-    header.SliceThickness = volume.geometry.spacing[0] if made.thickness_mm is None else made.thickness_mm
-    header.KVP = made.kvp
+    header.Manufacturer = acquisition.manufacturer or "lowdose"
+    header.ConvolutionKernel = acquisition.kernel or "NONE"
+    header.SliceThickness = volume.geometry.spacing[0] if acquisition.thickness_mm is None else acquisition.thickness_mm
+    header.KVP = acquisition.kvp
     for keyword in EMPTY:
         setattr(header, keyword, "")
     header.PatientPosition, header.PositionReferenceIndicator = "HFS", ""
@@ -97,8 +106,8 @@ def _common(volume: RegularVolume, description: str, patient: str, now: datetime
     return header
 
 
-def _placed(common: Any, volume: RegularVolume, index: int) -> Any:
-    """The header of one slice."""
+def _slice_header(common: Any, volume: RegularVolume, index: int) -> Any:
+    """Return the header of one slice."""
     geometry = volume.geometry
     step, down, right = (np.array(axis) for axis in geometry.direction)
     header = Dataset()
@@ -114,5 +123,5 @@ def _placed(common: Any, volume: RegularVolume, index: int) -> Any:
 
 
 def _decimal(value: float) -> str:
-    """A number as a decimal string of at most 16 characters."""
+    """Return a number as a decimal string of at most 16 characters."""
     return f"{value:.9g}"

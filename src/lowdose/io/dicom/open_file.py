@@ -1,4 +1,4 @@
-"""Opening one DICOM file, of whatever encoding, up to its pixels: the wanted values, and where the pixels are."""
+"""Opening of one DICOM file, in any encoding, up to its pixels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from lowdose.io.dicom.values import Values, plain, tags, text, values
 from lowdose.io.messages import system_reason
 
 CT = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
+"""SOP classes of CT images; empty where an anonymiser removed the class."""
 STARTS = (b"\x08\x00", b"\x00\x08", b"\x02\x00")  # first group of a data set without preamble, either byte order
 SLICE_ENDINGS = (".dcm", ".ima")
+"""Endings by which files are recognised as slices even when they are empty."""
 KEYWORDS = """
 SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID Modality ImageType PatientID
 StudyDate StudyTime Manufacturer KVP XRayTubeCurrent ExposureTime Exposure SpiralPitchFactor SliceThickness
@@ -36,7 +38,9 @@ SpacingBetweenSlices NumberOfFrames Rows Columns BitsAllocated BitsStored HighBi
 PixelPaddingRangeLimit RescaleSlope RescaleIntercept RescaleType ModalityLUTSequence LossyImageCompression
 SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 """
+"""Attributes that are read from every file."""
 META_KEYWORDS = ["TransferSyntaxUID", "MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID"]
+"""Attributes that are read from the file meta information."""
 WANTED = dict(zip(KEYWORDS.split(), tags(KEYWORDS.split()), strict=True))
 META = dict(zip(META_KEYWORDS, tags(META_KEYWORDS), strict=True))
 BY_TAG = {int(tag): keyword for keyword, tag in {**WANTED, **META}.items()}
@@ -44,7 +48,17 @@ BY_TAG = {int(tag): keyword for keyword, tag in {**WANTED, **META}.items()}
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a file spells its elements."""
+    """Encoding of the elements of a file.
+
+    Attributes
+    ----------
+    implicit : bool
+        Whether elements are in implicit VR.
+    little : bool
+        Whether numbers are little endian.
+    syntax : UID
+        Transfer syntax.
+    """
 
     implicit: bool
     little: bool
@@ -52,7 +66,10 @@ class Encoding:
 
 
 class NotACtSlice(Exception):
-    """Why a file is no slice of any CT series. dicom: it is DICOM, though."""
+    """Signal that a file is not a slice of any CT series; the message tells why.
+
+    ``dicom`` tells whether it is a DICOM file at all.
+    """
 
     def __init__(self, reason: str, dicom: bool = True) -> None:
         super().__init__(reason)
@@ -60,36 +77,44 @@ class NotACtSlice(Exception):
 
 
 def open_header(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryIO]:
-    """Everything wanted before the pixels, and the file (inflated if need be) where the pixel element starts."""
+    """Return the wanted values before the pixels, the encoding, and the file positioned where the pixel element starts.
+
+    The file is an inflated copy in memory if the original is deflated.
+    """
     try:
-        walked = read_fast_header(file, BY_TAG)
+        fast = read_fast_header(file, BY_TAG)
     except NeedsFullParser:
-        return _open_unusual(path, file)
-    file.seek(walked.pixels_at)
-    header = {keyword: value for keyword, raw in walked.raw.items() if (value := plain(keyword, raw)) not in ("", None)}
-    return header, Encoding(walked.implicit, True, UID(walked.syntax)), file
+        return _open_with_pydicom(path, file)
+    file.seek(fast.pixels_at)
+    header = {keyword: value for keyword, raw in fast.raw.items() if (value := plain(keyword, raw)) not in ("", None)}
+    return header, Encoding(fast.implicit, True, UID(fast.syntax)), file
 
 
-def _open_unusual(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryIO]:
-    """The same by pydicom. Raises LeftOut when it is not DICOM, CannotDecode when it is and cannot be read."""
+def _open_with_pydicom(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryIO]:
+    """Do the same with pydicom, for files that the fast parser does not read.
+
+    Raises NotACtSlice when the file is not DICOM, and CannotDecode when it is but cannot be read.
+    """
     start = file.read(132)
     file.seek(0)
-    marked = start[128:] == b"DICM"
+    has_preamble = start[128:] == b"DICM"
     if not start.strip(b"\0"):
-        _refuse_empty(path)
-    if not marked and start[:2] not in STARTS:
+        _raise_empty(path)
+    if not has_preamble and start[:2] not in STARTS:
         raise NotACtSlice("not a DICOM file", dicom=False)
     try:
         data, file = read_data(path, file, specific_tags=list(WANTED.values()))
-    except Exception as error:  # pydicom raises whatever it likes
+    except Exception as error:  # pydicom raises errors of many types
         if isinstance(error, LowDoseError) or (isinstance(error, OSError) and system_reason(error)):
             raise
-        if marked and _may_be_ct(path):
-            raise CannotDecode(f"{path}: its header is damaged ({_kind(error)}); copy or export it again") from error
-        raise NotACtSlice(f"not readable as DICOM ({_kind(error)})", dicom=marked) from error
+        if has_preamble and _may_be_ct(path):
+            raise CannotDecode(
+                f"{path}: its header is damaged ({_describe_error(error)}); copy or export it again"
+            ) from error
+        raise NotACtSlice(f"not readable as DICOM ({_describe_error(error)})", dicom=has_preamble) from error
     meta = values(data.file_meta, META)
     if not len(data) and not meta:
-        if marked:
+        if has_preamble:
             raise CannotDecode(f"{path}: its header ends early; copy or export it again")
         raise NotACtSlice("not a DICOM file", dicom=False)
     implicit, little = (bool(value) for value in data.original_encoding)
@@ -99,7 +124,7 @@ def _open_unusual(path: Path, file: BinaryIO) -> tuple[Values, Encoding, BinaryI
 
 
 def read_data(path: Path, file: BinaryIO, **options: Any) -> tuple[Any, BinaryIO]:
-    """A header by pydicom, and the file, inflated if need be, where its pixel element starts."""
+    """Return a data set read by pydicom, and the file (inflated if needed) where its pixel element starts."""
     plain = plain_file(path)
     data = dcmread(plain or file, stop_before_pixels=True, force=True, **options)
     if plain is not None:
@@ -108,24 +133,27 @@ def read_data(path: Path, file: BinaryIO, **options: Any) -> tuple[Any, BinaryIO
 
 
 def is_ct_class(uid: str) -> bool:
-    """Whether it is the class of a CT image or the beginning of one: a file may end inside it."""
+    """Return whether a UID is the SOP class of a CT image or the beginning of one.
+
+    A truncated file may end inside the UID.
+    """
     return any(name.startswith(uid) for name in CT)
 
 
 def _may_be_ct(path: Path) -> bool:
-    """Whether the file's meta information, all that can be read of it, leaves this open."""
+    """Return whether the file meta information, all that can be read of a damaged file, allows a CT image."""
     try:
         return is_ct_class(str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")))
-    except Exception:  # pydicom raises whatever it likes
+    except Exception:  # pydicom raises errors of many types
         return True
 
 
-def _kind(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return "sequences nested too deep" if isinstance(error, RecursionError) else type(error).__name__
 
 
-def _refuse_empty(path: Path) -> NoReturn:
-    """Raises CannotDecode when a file without content is named as a slice, else LeftOut."""
+def _raise_empty(path: Path) -> NoReturn:
+    """Raise CannotDecode when a file without content is named like a slice, else NotACtSlice."""
     if path.suffix.lower() in SLICE_ENDINGS and not path.name.startswith("."):
         raise CannotDecode(f"{path}: empty, a failed copy; copy or export it again, or move it away")
     raise NotACtSlice("empty file (a failed copy?)", dicom=False)

@@ -1,4 +1,4 @@
-"""Which series are of one patient, without ever keeping who it is: headers are reduced to hashes at once."""
+"""Recognition of series of one patient by hashes of header values; identities are never kept."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from lowdose.io.dicom.values import Values, text
 
 GENERIC = {"", "anonymous", "anonymized", "anonymised", "anon", "unknown", "none", "patient", "phantom", "test", "noid"}
+"""Patient IDs that anonymisers give to everyone."""
 
 
 def patient_keys(header: Values) -> frozenset[str]:
-    """SHA-256 of everything in a header that only images of one patient share.
+    """Return the SHA-256 of every header value that only images of one patient share.
 
-    The acquisition instant counts because simulated low-dose series get new UIDs and an anonymous name, but keep the
-    time of the scan. A time in whole seconds does not: anonymisers write it as a constant.
+    These are the study, the frame of reference, the patient ID and the acquisition time. The time counts because
+    simulated low-dose series get new UIDs and an anonymous name, but keep the time of the scan. A time in whole seconds
+    does not count, because anonymisers write it as a constant.
     """
     keys = [
         ("study", str(header.get("StudyInstanceUID") or "")),
@@ -30,13 +32,13 @@ def patient_keys(header: Values) -> frozenset[str]:
 
 
 def is_generic(patient: str) -> bool:
-    """Whether a patient ID is a placeholder that strangers share."""
+    """Return whether a patient ID is a placeholder that several patients may share."""
     letters = "".join(c for c in patient.lower() if c.isalnum()).strip("0")
     return letters in GENERIC or letters in {"1", "x", "xx", "xxx", "na"}
 
 
 def are_strangers(one: object, other: object) -> bool:
-    """Whether both say who they are of, by ``patient_keys``, and agree in nothing."""
+    """Return whether both series identify their patient (``patient_keys``) and have no key in common."""
     ours, theirs = _keys(one), _keys(other)
     return bool(ours and theirs) and ours.isdisjoint(theirs)
 
@@ -46,9 +48,9 @@ def _keys(source: object) -> frozenset[str]:
 
 
 def number_patients(sources: Sequence[object]) -> list[int]:
-    """A patient number per source, from 0 in order of appearance: sources that share a key share the patient.
+    """Return a patient number per source, from 0 in order of appearance.
 
-    A source without keys (NIfTI, NumPy) is a patient of its own.
+    Sources that share a key belong to one patient. A source without keys (NIfTI, NumPy) is a patient of its own.
     """
     parent = list(range(len(sources)))
 

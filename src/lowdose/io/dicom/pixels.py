@@ -1,4 +1,4 @@
-"""The pixels of one DICOM frame as stored numbers: straight from the file when native, else through a decoder."""
+"""Stored pixel values of one DICOM frame: read directly when uncompressed, else through a decoder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,34 @@ from lowdose.io.dicom.rescale import StoredPixels
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 MAX_PIXELS = 1 << 26
-"""8192 x 8192. No slice of a CT is larger; a header that says so can ask a decoder for any amount of memory."""
+"""Limit of the number of pixels of a slice, 8192 x 8192.
+
+No CT slice is larger, and a header with a larger size could make a decoder request any amount of memory.
+"""
 
 WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
+"""Advice for pixels that cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How one file stores its frames. offset: byte where native pixels begin; None = a decoder must read them.
+    """How one file stores its frames.
 
-    In a deflated file it counts from the start of what was deflated.
+    Attributes
+    ----------
+    frames, rows, columns : int
+        Number of frames and their size.
+    allocated, bits, high_bit : int
+        BitsAllocated, BitsStored and HighBit.
+    signed : bool
+        Whether stored values are signed.
+    syntax : UID
+        Transfer syntax.
+    little_endian : bool
+        Byte order.
+    offset : int or None
+        Byte at which native pixels begin, counted in a deflated file from the start of the inflated data. None when the
+        pixels are compressed and need a decoder.
     """
 
     frames: int
@@ -44,40 +62,44 @@ class PixelFormat:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """On-disk type, byte order included."""
+        """Type of a pixel in the file, with its byte order."""
         return np.dtype(f"{'<' if self.little_endian else '>'}{'i' if self.signed else 'u'}{self.allocated // 8}")
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest number a pixel can hold."""
+        """Smallest and largest number that a pixel can hold."""
         return (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if self.signed else (0, (1 << self.bits) - 1)
 
     @property
     def frame_bytes(self) -> int:
+        """Size of one uncompressed frame in bytes."""
         return self.rows * self.columns * self.allocated // 8
 
     def values(self, stored: StoredPixels) -> StoredPixels:
-        """The pixel numbers alone: drops bits above the high bit and extends the sign."""
-        up, down = self.allocated - 1 - self.high_bit, self.allocated - self.bits
-        return stored if not (up or down) else (stored << up) >> down
+        """Return the pixel values alone: drop the bits above the high bit and extend the sign."""
+        left_shift, right_shift = self.allocated - 1 - self.high_bit, self.allocated - self.bits
+        return stored if not (left_shift or right_shift) else (stored << left_shift) >> right_shift
 
     def pack(self, values: StoredPixels) -> StoredPixels:
-        """Numbers within ``limits`` -> as stored."""
+        """Convert values within ``limits`` to the form in which they are stored."""
         return (values << (self.high_bit + 1 - self.bits)).astype(self.dtype.newbyteorder("="))
 
 
 def locate(file: BinaryIO, implicit: bool, little: bool) -> tuple[int, int] | None:
-    """(first byte, stated length) of the pixel data whose element starts where ``file`` stands; None = no pixels."""
+    """Return (first byte, stated length) of the pixel data whose element starts at the position of ``file``.
+
+    None when there are no pixels.
+    """
     order = "<" if little else ">"
-    head = file.read(8 if implicit else 12)
+    tag_and_length = file.read(8 if implicit else 12)
     tag = PIXEL_DATA if little else b"\x7f\xe0\x00\x10"
-    if len(head) < (8 if implicit else 12) or head[:4] != tag:
+    if len(tag_and_length) < (8 if implicit else 12) or tag_and_length[:4] != tag:
         return None
-    return file.tell(), int(struct.unpack(order + "I", head[-4:])[0])
+    return file.tell(), int(struct.unpack(order + "I", tag_and_length[-4:])[0])
 
 
 def check_native(path: Path, form: PixelFormat, frames: int, present: int) -> None:
-    """Raises CannotDecode when fewer bytes are present than the frames need."""
+    """Raise CannotDecode when fewer bytes are present than the frames need."""
     needed = form.frame_bytes * frames
     if present < needed:
         raise CannotDecode(
@@ -86,17 +108,17 @@ def check_native(path: Path, form: PixelFormat, frames: int, present: int) -> No
 
 
 def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
-    """Walks the fragments of compressed pixel data.
+    """Check that the fragments of compressed pixel data are complete.
 
-    Raises CannotDecode when the file ends inside, or has fewer fragments than frames.
+    Raises CannotDecode when the file ends inside a fragment, or has fewer fragments than frames.
     """
-    end, fragments = path.stat().st_size, -1  # the first is a table of offsets
+    end, fragments = path.stat().st_size, -1  # the first item is the offset table
     while True:
-        head = file.read(8)
-        if len(head) == 8 and head[:4] == b"\xfe\xff\xdd\xe0":
+        tag_and_length = file.read(8)
+        if len(tag_and_length) == 8 and tag_and_length[:4] == b"\xfe\xff\xdd\xe0":
             break
-        length = struct.unpack("<I", head[4:])[0] if len(head) == 8 else 0
-        if len(head) < 8 or head[:4] != b"\xfe\xff\x00\xe0" or file.tell() + length > end:
+        length = struct.unpack("<I", tag_and_length[4:])[0] if len(tag_and_length) == 8 else 0
+        if len(tag_and_length) < 8 or tag_and_length[:4] != b"\xfe\xff\x00\xe0" or file.tell() + length > end:
             raise CannotDecode(f"{path}: truncated inside its compressed pixels; copy or export this file again")
         file.seek(length, 1)
         fragments += 1
@@ -105,21 +127,21 @@ def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
 
 
 def check_decodable(path: Path, syntax: UID, bits: int) -> None:
-    """Raises CannotDecode when no installed decoder reads this compression."""
+    """Raise CannotDecode when no installed decoder reads this compression."""
     try:
-        known = get_decoder(syntax).is_available
+        available = get_decoder(syntax).is_available
     except NotImplementedError:
-        known = False
-    if not known or (syntax == JPEGExtended12Bit and bits > 8):
+        available = False
+    if not available or (syntax == JPEGExtended12Bit and bits > 8):
         name = f"{bits}-bit {syntax.name}" if syntax == JPEGExtended12Bit else syntax.name
         raise CannotDecode(f"{path}: pixels are compressed as {name}, which cannot be decoded here; {WAY_OUT}")
 
 
 def read_stored(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
-    """One frame, (rows, columns), in the machine's byte order. Raises CannotDecode naming the file."""
+    """Read one frame, (rows, columns), in native byte order; raise CannotDecode naming the file."""
     try:
-        stored = _native(path, frame, form) if form.offset is not None else _decoded(path, frame, form)
-    except Exception as error:  # decoders raise whatever they like
+        stored = _read_native(path, frame, form) if form.offset is not None else _decode(path, frame, form)
+    except Exception as error:  # decoders raise errors of many types
         if isinstance(error, CannotDecode):
             raise
         name, reason = form.syntax.name, " ".join(str(error).split()) or type(error).__name__
@@ -129,18 +151,18 @@ def read_stored(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     return stored.astype(form.dtype.newbyteorder("="), copy=False)
 
 
-def _native(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
+def _read_native(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     assert form.offset is not None
     count, offset = form.rows * form.columns, form.offset + frame * form.frame_bytes
     if form.syntax == DeflatedExplicitVRLittleEndian:
-        plain = plain_file(path)
-        stored: StoredPixels = np.frombuffer(plain.getbuffer() if plain else b"", form.dtype, count, offset)
+        inflated = plain_file(path)
+        stored: StoredPixels = np.frombuffer(inflated.getbuffer() if inflated else b"", form.dtype, count, offset)
     else:
         stored = np.fromfile(path, form.dtype, count, offset=offset)
     check_native(path, form, 1, stored.nbytes)
     return stored.reshape(form.rows, form.columns)
 
 
-def _decoded(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
+def _decode(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     with suppress_pydicom_warnings():
         return pixel_array(path, index=frame, raw=True)

@@ -1,4 +1,4 @@
-"""pydicom without its chatter: what is wrong with a file is told to the user in our own words, or not at all."""
+"""Silencing of pydicom and gdcm: lowdose reports what is wrong with a file in its own messages."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ except ImportError:  # pragma: no cover - a platform without the wheel still rea
 
 
 _lock = threading.Lock()
-_inside: list[ExitStack] = []
+_active: list[ExitStack] = []
 _depth = 0
 
 
 @contextmanager
 def suppress_pydicom_warnings() -> Iterator[None]:
-    """Within the block: no warnings and no value validation by pydicom. gdcm's own messages stay off.
+    """Within the block, disable pydicom's warnings, logging and value validation; gdcm's messages stay off afterwards.
 
-    These are settings of the whole process. Threads that read and write at the same time share them: the first to come
-    makes them, the last to leave takes them back.
+    These are settings of the whole process. Threads that read and write at the same time share them: the first one to
+    enter changes them, the last one to leave restores them.
     """
     global _depth
     with _lock:
         _depth += 1
         if _depth == 1:
-            _inside.append(_hushed())
+            _active.append(_apply_settings())
     try:
         yield
     finally:
         with _lock:
             _depth -= 1
             if _depth == 0:
-                _inside.pop().close()
+                _active.pop().close()
 
 
-def _hushed() -> ExitStack:
-    """Makes the settings; closing it takes them back."""
+def _apply_settings() -> ExitStack:
+    """Change the settings and return a stack that restores them when it is closed."""
     stack, logger = ExitStack(), logging.getLogger("pydicom")
     stack.callback(setattr, logger, "disabled", logger.disabled)
     logger.disabled = True

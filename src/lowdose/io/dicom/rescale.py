@@ -1,4 +1,4 @@
-"""Stored numbers and HU: the affine rescale, and the way back that keeps every untouched pixel bit for bit."""
+"""Conversion between stored pixel values and HU, which keeps every unchanged pixel bit for bit."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from lowdose.errors import OutputRefused
 from lowdose.image import HU, Mask
 
 StoredPixels = NDArray[Any]
+"""Array of pixel values as a file stores them."""
 
 
 def to_hu(stored: StoredPixels, slope: float, intercept: float) -> HU:
-    """stored * slope + intercept, any shape, as float32 HU."""
+    """Return stored * slope + intercept as float32 HU, any shape."""
     if slope == 1.0:
         return np.add(stored, np.float32(intercept), dtype=np.float32, casting="unsafe")
     hu = np.multiply(stored, np.float32(slope), dtype=np.float32, casting="unsafe")
@@ -23,7 +24,7 @@ def to_hu(stored: StoredPixels, slope: float, intercept: float) -> HU:
 
 
 def changed_pixels(hu: HU, original: HU, valid: Mask) -> Mask:
-    """Where a result differs from what was read; never where nothing was reconstructed.
+    """Return the mask of valid pixels in which a result differs from what was read.
 
     Raises OutputRefused when the result has another shape or holds NaN or infinity.
     """
@@ -35,6 +36,6 @@ def changed_pixels(hu: HU, original: HU, valid: Mask) -> Mask:
 
 
 def to_stored(hu: HU, slope: float, intercept: float, low: int, high: int) -> NDArray[np.int64]:
-    """Nearest stored integer of each HU, clamped to [low, high]."""
+    """Return the nearest stored integer of each HU, clipped to [low, high]."""
     exact = (hu.astype(np.float64) - intercept) / slope
     return np.clip(np.rint(exact), low, high).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A data set to a Part 10 file, Explicit VR Little Endian, whatever encoding it was read from."""
+"""Writing of a data set to a DICOM file in Explicit VR Little Endian, whatever encoding it was read from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 PIXEL_DATA = Tag("PixelData")
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+"""Bytes per number of the value representations that hold arrays."""
 
 
 def save(header: Any, pixels: Any, path: Path) -> None:
-    """Writes a header with native pixels: little-endian bytes, or a file of them.
+    """Write a header with native pixels, given as little-endian bytes or as a file of them.
 
-    Raises OSError. The header's own file meta is replaced, so that a source without any is no trouble.
+    The file meta information is replaced, so the source need not have any. Raises OSError.
     """
     if not header.original_encoding[1] and header.original_encoding[1] is not None:
         swap_words(header)
@@ -35,7 +36,7 @@ def save(header: Any, pixels: Any, path: Path) -> None:
 
 
 def swap_words(items: Iterable[Any]) -> None:
-    """Turns big-endian word arrays (look-up tables, overlays) into little-endian ones, nested ones too."""
+    """Convert big-endian arrays (look-up tables, overlays) to little endian, nested ones included."""
     for element in items:
         if element.VR == "SQ":
             for item in element.value:

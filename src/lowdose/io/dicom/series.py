@@ -1,4 +1,4 @@
-"""A DICOM series as a Source: headers are read once and reduced, pixels are read slice by slice."""
+"""DICOM series as a Source: headers are read once and reduced, pixels are read slice by slice."""
 
 from __future__ import annotations
 
@@ -20,45 +20,53 @@ from lowdose.io.dicom.series_catalog import SeriesCatalog, choose_series, read_h
 from lowdose.io.source import Plane
 
 COARSE_STEP = 2.0
-"""HU between neighbouring stored values from which a user is warned."""
+"""Difference in HU between neighbouring stored values above which a warning is given."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the writer needs of a slice: its header, and its pixels exactly as stored, (rows, columns)."""
+    """What the writer needs to know of a slice.
+
+    Attributes
+    ----------
+    image : SliceHeader
+        Header values.
+    stored : (rows, columns) array
+        Pixels exactly as stored.
+    """
 
     image: SliceHeader
     stored: StoredPixels
 
 
 class DicomSource:
-    """One CT series from a folder (searched to its bottom) or one file.
+    """CT series from one file, or from a folder, which is searched recursively.
 
-    ``series`` chooses among several by SeriesInstanceUID or its unique ending. Raises NothingToRead, NotCT,
+    ``series`` chooses one of several by SeriesInstanceUID or its unique ending. Raises NothingToRead, NotCT,
     MixedSeries, InvalidSetting or CannotDecode.
     """
 
     def __init__(self, path: Path, series: str | None = None) -> None:
-        self._take(path, scan_path(path), series)
+        self._load(path, scan_path(path), series)
 
     @classmethod
     def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
-        """The series of this UID out of the files that lie directly in ``folders``, which lie below ``root``."""
-        found = cls.__new__(cls)
+        """Return the series with UID ``series`` from the files that lie directly in ``folders``, all below ``root``."""
+        source = cls.__new__(cls)
         files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.is_dir()]
-        found._take(root, read_headers(root, files), series)
-        return found
+        source._load(root, read_headers(root, files), series)
+        return source
 
-    def _take(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
+    def _load(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
         keep_memory()
         files, self.skipped = choose_series(catalog, series)
         self.path = path
-        self.images, told = sort_by_position([image for file in files for image in file.images])
+        self.images, order_messages = sort_by_position([image for file in files for image in file.images])
         if not self.images:
             raise NothingToRead(f"{path}: the series has no frames")
         self.planes: list[Plane] = [image.plane for image in self.images]
-        self.geometry, irregular = find_grid(self.images)
-        self.warnings = [*told, *irregular, *_coarse(self.images)]
+        self.geometry, grid_messages = find_grid(self.images)
+        self.warnings = [*order_messages, *grid_messages, *_coarse_warning(self.images)]
         self.acquisition = files[0].acquisition
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
         self.uids: dict[str, object] = {
@@ -71,27 +79,27 @@ class DicomSource:
         return len(self.images)
 
     def read(self, index: int) -> Slice:
-        """Decodes one slice. Raises CannotDecode naming the file."""
+        """Decode one slice; raise CannotDecode naming the file."""
         image = self.images[index]
-        form = image.pixels
-        stored = read_stored(image.path, image.frame, form)
-        values = form.values(stored)
+        pixel_format = image.pixels
+        stored = read_stored(image.path, image.frame, pixel_format)
+        values = pixel_format.values(stored)
         hu = to_hu(values, image.slope, image.intercept)
         scale = image.slope, image.intercept
-        padded = None if image.padding is None else declared(stored, values, image.padding, *scale)
-        valid = valid_mask(hu, padded, image.lossy)
+        padding = None if image.padding is None else declared(stored, values, image.padding, *scale)
+        valid = valid_mask(hu, padding, image.lossy)
         return Slice(hu, valid, image.plane.position, image.plane.pixel_mm, Origin(image, stored))
 
 
 def keep_memory() -> None:
-    """Lets the C library keep the memory of one slice for the next.
+    """Let the C library keep the memory of one slice for the next.
 
-    It hands freed blocks larger than any freed before back to the kernel, and getting them again, page by page, costs
-    more than decoding a slice. Freeing one large block that was never touched ends that.
+    By default it returns freed blocks that are larger than any freed before to the kernel, and getting them again, page
+    by page, takes longer than decoding a slice. Freeing one large block that was never touched raises that threshold.
     """
     np.empty(16 << 20, dtype=np.uint8)
 
 
-def _coarse(images: list[SliceHeader]) -> list[str]:
+def _coarse_warning(images: list[SliceHeader]) -> list[str]:
     step = max(abs(image.slope) for image in images)
     return [f"Stored values are {step:g} HU apart: this file is a coarse copy."] if step > COARSE_STEP else []

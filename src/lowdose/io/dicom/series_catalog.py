@@ -1,4 +1,4 @@
-"""What lies under a path: every CT slice found, grouped into series, and the one series that was asked for."""
+"""Catalogue of all CT slices below a path, grouped into series, and the choice of one of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import reason
 
 SHOWN = 3
-"""How many files an error names; the rest are counted."""
+"""Number of files that an error message names; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class SeriesCatalog:
-    """All CT slices under a path by series, and one line per file left out. dicom: any of those is DICOM."""
+    """All CT slices below a path.
+
+    Attributes
+    ----------
+    root : Path
+        The path.
+    series : dict of str to list of DicomFile
+        Files by SeriesInstanceUID.
+    skipped : list of str
+        One line for each file that was left out, with the reason.
+    dicom : bool
+        Whether any of the files left out is DICOM.
+    """
 
     root: Path
     series: dict[str, list[DicomFile]]
@@ -29,10 +41,10 @@ class SeriesCatalog:
 
 
 def scan_path(root: Path) -> SeriesCatalog:
-    """Reads every header under a folder, or of one file.
+    """Read every header below a folder, or that of one file.
 
-    Raises NothingToRead when there is nothing at all, CannotDecode when something cannot be opened or a file is cut
-    short before it says which series it is of: leaving out a slice of the body would be worse than stopping.
+    Raises NothingToRead when there is nothing at all, and CannotDecode when something cannot be opened or a file is cut
+    short before it names its series: leaving out a slice of the series would be worse than stopping.
     """
     if not root.exists():
         raise NothingToRead(f"{root}: no such file or folder")
@@ -43,21 +55,21 @@ def scan_path(root: Path) -> SeriesCatalog:
 
 
 def read_headers(root: Path, paths: Iterable[Path]) -> SeriesCatalog:
-    """The same of these files; ``root`` is for messages."""
+    """Read the headers of these files; ``root`` is named in messages."""
     series: dict[str, list[DicomFile]] = defaultdict(list)
     skipped: list[str] = []
     dicom = False
     with suppress_pydicom_warnings():
         for path in paths:
-            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            if path.exists() and not path.is_file():  # opening a pipe would block for ever
                 skipped.append(f"{path}: not a regular file")
                 continue
             try:
                 file = read_header(path)
                 series[file.series].append(file)
-            except NotACtSlice as left:
-                dicom |= left.dicom
-                skipped.append(f"{path}: {left}")
+            except NotACtSlice as rejection:
+                dicom |= rejection.dicom
+                skipped.append(f"{path}: {rejection}")
             except OSError as error:
                 why = reason(error)
                 raise CannotDecode(f"{path}: cannot be opened ({why}); make it readable or move it away") from error
@@ -65,16 +77,16 @@ def read_headers(root: Path, paths: Iterable[Path]) -> SeriesCatalog:
 
 
 def choose_series(catalog: SeriesCatalog, series: str | None) -> tuple[list[DicomFile], list[str]]:
-    """The files of one series, and one line per file left out.
+    """Return the files of one series, and one line per file left out.
 
-    Raises NotCT or NothingToRead when there is none, MixedSeries when there are several and none was named,
-    InvalidSetting when the named one is not there, and a file's own fault when the chosen series has a bad file.
+    Raises NotCT or NothingToRead when there is no series, MixedSeries when there are several and none was named,
+    InvalidSetting when the named one is not there, and the file's own fault when the series has a bad file.
     """
     if not catalog.series:
-        kind = NotCT if catalog.dicom else NothingToRead
-        raise kind(f"{catalog.root}: no CT image found. {abbreviate(catalog.skipped)}")
-    uid = _named(catalog, series) if series is not None else _only(catalog)
-    left = [
+        error_class = NotCT if catalog.dicom else NothingToRead
+        raise error_class(f"{catalog.root}: no CT image found. {abbreviate(catalog.skipped)}")
+    uid = _find_named_series(catalog, series) if series is not None else _find_only_series(catalog)
+    other_files = [
         f"{file.path}: of another series" for other, files in catalog.series.items() if other != uid for file in files
     ]
     files = catalog.series[uid]
@@ -82,11 +94,14 @@ def choose_series(catalog: SeriesCatalog, series: str | None) -> tuple[list[Dico
     if faults:
         more = f" (and {len(faults) - 1} more files of this series)" if len(faults) > 1 else ""
         raise type(faults[0])(f"{faults[0]}{more}")
-    return files, [*catalog.skipped, *left]
+    return files, [*catalog.skipped, *other_files]
 
 
-def _only(catalog: SeriesCatalog) -> str:
-    """The series, when one only is CT in HU: colour pictures and maps of other quantities are no rivals to it."""
+def _find_only_series(catalog: SeriesCatalog) -> str:
+    """Return the only series that is CT in HU.
+
+    Colour pictures and maps of other quantities do not count as alternatives.
+    """
     in_hu = [uid for uid, files in catalog.series.items() if not all(isinstance(file.fault, NotCT) for file in files)]
     if len(in_hu) > 1:
         raise MixedSeries(
@@ -96,33 +111,37 @@ def _only(catalog: SeriesCatalog) -> str:
     return (in_hu or list(catalog.series))[0]
 
 
-def _named(catalog: SeriesCatalog, series: str) -> str:
+def _find_named_series(catalog: SeriesCatalog, series: str) -> str:
+    """Return the UID of the series that was named in full or by its ending."""
     if series in catalog.series:
         return series
-    ending = [uid for uid in catalog.series if series and uid.endswith(series)]
-    if len(ending) != 1:
-        what = f"fits {len(ending)} series" if ending else "is not a series"
+    matches = [uid for uid in catalog.series if series and uid.endswith(series)]
+    if len(matches) != 1:
+        what = f"fits {len(matches)} series" if matches else "is not a series"
         raise InvalidSetting(
             f"series '{series}' {what} in {catalog.root}; there are:\n{listing(catalog, catalog.series)}"
         )
-    return ending[0]
+    return matches[0]
 
 
 def listing(catalog: SeriesCatalog, uids: Iterable[str]) -> str:
-    """One line per series: UID, number of images, kernel, thickness, matrix. Nothing that tells who the patient is."""
+    """Return one line per series: UID, number of images, kernel, thickness and matrix.
+
+    Nothing in it identifies the patient.
+    """
     lines = []
     for uid in uids:
         files = catalog.series[uid]
-        made = files[0].acquisition
+        acquisition = files[0].acquisition
         (rows, columns), _ = Counter(file.shape for file in files).most_common(1)[0]
-        thickness = "thickness unknown" if made.thickness_mm is None else f"{made.thickness_mm:g} mm"
+        thickness = "thickness unknown" if acquisition.thickness_mm is None else f"{acquisition.thickness_mm:g} mm"
         count = sum(max(1, len(file.images)) for file in files)
-        kernel = f"kernel {made.kernel or 'unknown'}"
+        kernel = f"kernel {acquisition.kernel or 'unknown'}"
         lines.append(f"  {uid or '(no UID)'}  {count} images  {kernel}  {thickness}  {columns}x{rows}")
     return "\n".join(lines)
 
 
 def abbreviate(lines: list[str]) -> str:
-    """The first lines, and how many more there are."""
+    """Return the first lines, and how many more there are."""
     more = f" ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "; ".join(lines[:SHOWN]) + more

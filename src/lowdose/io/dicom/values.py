@@ -1,4 +1,4 @@
-"""Header values as plain Python, whatever VR a file claims for them; a value that is nonsense counts as absent."""
+"""Header values as plain Python objects, whatever VR a file claims; invalid values count as absent."""
 
 from __future__ import annotations
 
@@ -22,36 +22,41 @@ WORDS = {
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 }
+"""Attributes that hold an unsigned 16-bit integer."""
 DOUBLES = {"SpiralPitchFactor", "ExposureInmAs"}
+"""Attributes that hold a double."""
 TAGS: dict[str, BaseTag] = {}
+"""Tags by keyword, filled by ``tags``."""
 Values = dict[str, Any]
+"""Values of attributes by keyword."""
 
 
 def tags(keywords: Iterable[str]) -> list[BaseTag]:
-    """The tags of DICOM keywords, looked up once."""
+    """Return the tags of DICOM keywords; each is looked up once."""
     for keyword in keywords:
         TAGS.setdefault(keyword, Tag(keyword))
     return [TAGS[keyword] for keyword in keywords]
 
 
 def values(data: Dataset, keywords: Iterable[str]) -> Values:
-    """keyword -> text, list of texts, unsigned integer (for words), double, or list of data sets; only what is there.
+    """Return the values that a data set holds, by keyword; absent and empty ones are left out.
 
-    Raw elements are read directly: pydicom's own conversion of some thirty of them takes longer than the pixels do,
-    and stops at the first value that breaks the rules of its VR.
+    A value is a text, a list of texts, an unsigned integer (WORDS), a double (DOUBLES) or a list of data sets. Raw
+    elements are decoded here: pydicom takes longer to convert some thirty of them than to read the pixels, and stops at
+    the first value that breaks the rules of its VR.
     """
-    found: Values = {}
+    result: Values = {}
     for keyword in keywords:
         if TAGS[keyword] not in data:
             continue
         value = _value(data, keyword)
         if value not in (None, "", []):
-            found[keyword] = value
-    return found
+            result[keyword] = value
+    return result
 
 
 def plain(keyword: str, raw: bytes, little: bool = True) -> Any:
-    """The bytes of an element as text, several texts, an unsigned integer, or a double."""
+    """Decode the bytes of an element to a text, a list of texts, an unsigned integer or a double."""
     if keyword in DOUBLES:
         return struct.unpack("<d" if little else ">d", raw[:8])[0] if len(raw) > 7 else None
     if keyword in WORDS:
@@ -66,27 +71,27 @@ def _value(data: Dataset, keyword: str) -> Any:
         if isinstance(element, RawDataElement) and not keyword.endswith("Sequence"):
             return plain(keyword, element.value or b"", element.is_little_endian)
         value = data[TAGS[keyword]].value
-    except Exception:  # pydicom raises whatever it likes
+    except Exception:  # pydicom raises errors of many types
         return None
     return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
 
 
 def number(value: Any) -> float | None:
-    """A finite number; None when there is none."""
+    """Return a finite number, or None when the value is not one."""
     try:
-        found = float(value)
+        result = float(value)
     except (TypeError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return result if math.isfinite(result) else None
 
 
 def numbers(value: Any, count: int) -> list[float] | None:
-    """``count`` finite numbers; None when there are not so many."""
-    found = [number(item) for item in value] if isinstance(value, list) else []
-    return [item for item in found if item is not None] if len(found) == count and None not in found else None
+    """Return ``count`` finite numbers, or None when the value does not hold exactly so many."""
+    finite = [number(item) for item in value] if isinstance(value, list) else []
+    return [item for item in finite if item is not None] if len(finite) == count and None not in finite else None
 
 
 def text(value: Any) -> str:
-    """The first of one or several texts; '' when there is none."""
+    """Return the first of one or several texts, or "" when there is none."""
     first = value[0] if isinstance(value, list) and value else value
     return "" if first is None else str(first).strip()

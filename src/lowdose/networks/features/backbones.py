@@ -1,6 +1,7 @@
-"""DINOv2, CLIP's image tower and ResNet as feature maps, through ``transformers`` (``hub``).
+"""Feature maps of DINOv2, of CLIP's image encoder and of ResNet, through the library ``transformers``.
 
-RAD-DINO is a DINOv2, PubMedCLIP a CLIP: their folders just work, with the normalisation they state themselves.
+Models of the same architectures work too, with the normalisation that their own folders state: RAD-DINO is a DINOv2,
+PubMedCLIP a CLIP.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ FAMILIES = {
 class Patches(FrozenFeatures):
     """Patch tokens of a vision transformer after chosen blocks, 'block1', 'block2', ... each (B, C, H/p, W/p).
 
-    The image keeps its pixels: it is padded with air at the far edges to multiples of the patch p (512 to 518 for
-    p = 14), so maps are ceil(H/p) x ceil(W/p), and the position embeddings are interpolated to as many patches. The
-    class token and registers are left out. DINOv2's tokens pass its last layer norm, as its authors' own maps do;
-    CLIP's are as they leave the block. With ``side`` the whole image is first resized to side x side.
+    The image is not resized: it is padded with air at its lower and right edges to multiples of the patch size p (512
+    to 518 for p = 14), so maps are ceil(H/p) x ceil(W/p), and the position embeddings are interpolated to that many
+    patches. The class token and registers are left out. DINOv2's tokens pass its last layer norm, as in its authors'
+    own feature maps; CLIP's tokens are the plain output of the block. With ``side``, the whole image is first resized
+    to side x side pixels.
     """
 
     def __init__(
-        self, name: str, loaded: hub.LoadedBackbone, layers: Sequence[str] | None, look: WindowedRGB, side: int | None
+        self,
+        name: str,
+        loaded: hub.LoadedBackbone,
+        layers: Sequence[str] | None,
+        input_transform: WindowedRGB,
+        side: int | None,
     ) -> None:
         super().__init__(name, loaded.network, int(loaded.config.patch_size))
         self.patch = self.smallest
@@ -54,14 +61,15 @@ class Patches(FrozenFeatures):
         known = [f"block{n}" for n in range(1, depth + 1)]
         quarters = [known[-(-depth * part // 4) - 1] for part in range(1, 5)]
         self.layers = choose_layers(name, known, layers, quarters)
-        # DINOv2 always interpolates, and takes no such argument.
+        # DINOv2 always interpolates its position embeddings, and takes no such argument.
         self.positions = {"interpolate_pos_encoding": True} if loaded.config.model_type.startswith("clip") else {}
-        self.look, self.side = look, side
+        self.input_transform, self.side = input_transform, side
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        padded = pad_far(_resized(image, self.side), self.patch)
+        """Return the patch tokens of the chosen blocks as maps, by name."""
+        padded = pad_far(_resize(image, self.side), self.patch)
         grid = [side // self.patch for side in padded.shape[-2:]]
-        hidden = self.network(self.look(padded), output_hidden_states=True, **self.positions).hidden_states
+        hidden = self.network(self.input_transform(padded), output_hidden_states=True, **self.positions).hidden_states
         last_norm = getattr(self.network, "layernorm", nn.Identity())
         return {
             layer: last_norm(hidden[int(layer.removeprefix("block"))])[:, -grid[0] * grid[1] :]
@@ -72,26 +80,33 @@ class Patches(FrozenFeatures):
 
 
 class Stages(FrozenFeatures):
-    """Maps of a residual network: 'stem' (B, C, H/4, W/4), 'stage1' the same size, 'stage2' half of it, ...
+    """Feature maps of a ResNet: 'stem' (B, C, H/4, W/4), 'stage1' of the same size, 'stage2' of half that size, ...
 
-    Any size from 32; sides are rounded up at every stride. With ``side`` the image is first resized to side x side.
+    Images may have any size from 32 pixels a side; sides are rounded up at every stride. With ``side``, the image is
+    first resized to side x side pixels.
     """
 
     def __init__(
-        self, name: str, loaded: hub.LoadedBackbone, layers: Sequence[str] | None, look: WindowedRGB, side: int | None
+        self,
+        name: str,
+        loaded: hub.LoadedBackbone,
+        layers: Sequence[str] | None,
+        input_transform: WindowedRGB,
+        side: int | None,
     ) -> None:
         super().__init__(name, loaded.network, 32)
         self.known = ["stem", *(f"stage{n}" for n in range(1, len(loaded.config.depths) + 1))]
         self.layers = choose_layers(name, self.known, layers, self.known[1:])
-        self.look, self.side = look, side
+        self.input_transform, self.side = input_transform, side
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        seen = self.look(_resized(image, self.side))
-        hidden = self.network(seen, output_hidden_states=True).hidden_states
+        """Return the maps of the chosen stages by name."""
+        rgb = self.input_transform(_resize(image, self.side))
+        hidden = self.network(rgb, output_hidden_states=True).hidden_states
         return {layer: hidden[self.known.index(layer)] for layer in self.layers}
 
 
-def _resized(image: Tensor, side: int | None) -> Tensor:
+def _resize(image: Tensor, side: int | None) -> Tensor:
     if side is None:
         return image
     return functional.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
@@ -105,14 +120,15 @@ def load_backbone_features(
     trained_size: bool = False,
     fetch: bool = False,
 ) -> FrozenFeatures:
-    """'dinov2', 'clip' or 'resnet' from a folder with config.json and model.safetensors, or by a name on the hub.
+    """Load 'dinov2', 'clip' or 'resnet' from a folder with config.json and model.safetensors, or by its hub name.
 
-    layers: None is after every quarter of the blocks, or every stage. trained_size: resize every image to the size
-    the network was trained at, for meaning rather than detail; else full slices keep their pixels. fetch: whether a
-    hub name may be downloaded. Raises the errors of ``hub.load_from_hub``, InvalidSetting for an unknown layer.
+    layers: names of layers; None takes the blocks at each quarter of the depth, or all stages. window: HU that are
+    mapped to the network's input range. trained_size: resize every image to the size the network was trained at, which
+    favours meaning over detail; otherwise slices are not resized. fetch: whether a hub name may be downloaded. Raises
+    the errors of ``hub.load_from_hub``, and InvalidSetting for an unknown layer.
     """
     loaded = hub.load_from_hub(FAMILIES[name], weights, fetch)
-    look, side = WindowedRGB(loaded.normal, window), loaded.side if trained_size else None
+    input_transform, side = WindowedRGB(loaded.normal, window), loaded.side if trained_size else None
     if name == "resnet":
-        return Stages(name, loaded, layers, look, side)
-    return Patches(name, loaded, layers, look, side)
+        return Stages(name, loaded, layers, input_transform, side)
+    return Patches(name, loaded, layers, input_transform, side)

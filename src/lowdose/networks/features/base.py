@@ -1,4 +1,4 @@
-"""What every feature network has in common: one small protocol, and weights that no training can move."""
+"""The interface of all feature networks, and their base class with weights that no training changes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Features(Protocol):
-    """An image as named feature maps. ``name`` says whose features they are, for logs and results."""
+    """Callable that turns an image into named feature maps.
+
+    Attributes
+    ----------
+    name : str
+        Name of the features, for logs and results.
+    """
 
     name: str
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE`` -> maps (B, C, h, w) by name, fine to coarse."""
+        """Return maps (B, C, h, w) by name, fine to coarse, of images (B, 1, H, W) in the unit of ``OBJECTIVE``."""
 
 
 class FrozenFeatures(nn.Module, ABC):
-    """A network that only looks: gradients reach the image, never the weights, and it stays in eval mode.
+    """Feature network with frozen weights: gradients reach the image, never the weights.
 
-    ``train()`` of a module that holds it changes nothing, so that running statistics and dropout stay as they were
-    loaded. A module that switches gradients on for all of its parameters must leave these out. Images may be of any
-    floating-point type and at least ``smallest`` pixels a side; they are computed in the type of the weights, or that
-    of autocast.
+    The network stays in eval mode. ``train()`` of a module that contains it changes nothing, so that running statistics
+    and dropout stay as they were loaded. A module that switches gradients on for all of its parameters must leave these
+    out. Images may have any floating-point type and at least ``smallest`` pixels a side; features are computed in the
+    type of the weights, or that of autocast.
     """
 
     def __init__(self, name: str, network: nn.Module, smallest: int) -> None:
@@ -41,11 +47,14 @@ class FrozenFeatures(nn.Module, ABC):
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in eval mode whatever ``mode`` is."""
+        """Keep the network in eval mode, whatever ``mode`` is."""
         return super().train(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 1, H, W) in the unit of ``OBJECTIVE`` -> maps (B, C, h, w) by name. ValueError for other shapes."""
+        """Return maps (B, C, h, w) by name of images (B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE``.
+
+        Raises ValueError for images of another shape, or with fewer than ``smallest`` pixels a side.
+        """
         if image.ndim != 4 or image.shape[1] != 1 or min(image.shape[-2:]) < self.smallest:
             raise ValueError(
                 f"{self.name} features of an image of shape {tuple(image.shape)}: needs (B, 1, H, W) with sides of at "
@@ -55,32 +64,36 @@ class FrozenFeatures(nn.Module, ABC):
 
     @abstractmethod
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        """Of an image whose shape and type are right."""
+        """Return the feature maps by name of an image whose shape and type have been checked."""
 
 
 def choose_layers(
     owner: str, known: Sequence[str], wanted: Sequence[str] | None, usual: Sequence[str]
 ) -> tuple[str, ...]:
-    """The layers ``wanted`` in the order of ``known``, or the usual ones. Raises InvalidSetting for others."""
-    asked = usual if wanted is None else wanted
-    strange = [layer for layer in asked if layer not in known]
-    if strange or not asked:
+    """Return the ``wanted`` layers in the order of ``known``, or the ``usual`` ones if None is wanted.
+
+    owner: name of the features, for the message. Raises InvalidSetting for unknown layers, and for none at all.
+    """
+    requested = usual if wanted is None else wanted
+    unknown = [layer for layer in requested if layer not in known]
+    if unknown or not requested:
         raise InvalidSetting(
-            f"layer '{strange[0] if strange else ''}' of {owner}: choose one or more of {', '.join(known)}"
+            f"layer '{unknown[0] if unknown else ''}' of {owner}: choose one or more of {', '.join(known)}"
         )
-    return tuple(layer for layer in known if layer in asked)
+    return tuple(layer for layer in known if layer in requested)
 
 
 def pad_far(image: Tensor, multiple: int) -> Tensor:
-    """(B, 1, H, W) with air (0 in the unit of ``OBJECTIVE``) below and right, up to multiples of ``multiple``."""
+    """Pad (B, 1, H, W) below and right to multiples of ``multiple``, with air (0 in the unit of ``OBJECTIVE``)."""
     down, right = (-side % multiple for side in image.shape[-2:])
     return functional.pad(image, (0, right, 0, down)) if down or right else image
 
 
 def seeded(make: Callable[[], M], seed: int) -> M:
-    """A network with random convolutions after He et al. 2015 (activations keep their size) and biases of 0.
+    """Make a network and draw the weights of its convolutions as He et al. 2015 do, with biases of 0.
 
-    The numbers depend on ``seed`` alone, and the global random state stays as it was.
+    This initialisation preserves the variance of activations. The weights depend on ``seed`` alone, and the global
+    random state is left unchanged.
     """
     with torch.random.fork_rng(devices=[]):
         network = make()

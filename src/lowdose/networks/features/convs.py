@@ -1,4 +1,7 @@
-"""VGG16, VGG19 (Simonyan & Zisserman 2015) and AlexNet (Krizhevsky 2014) up to the deepest layer that is asked for."""
+"""Feature maps of VGG16, VGG19 (Simonyan & Zisserman, ICLR 2015) and AlexNet (Krizhevsky 2014).
+
+Networks are built up to the deepest layer that is requested.
+"""
 
 from __future__ import annotations
 
@@ -56,42 +59,47 @@ USUAL = {
     "vgg19": ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
 }
-"""The last layer of every block: indices 3, 8, 17, 26, 35 of VGG19 are those of LEDA's perceptual loss, VGG16's and
-AlexNet's those of LPIPS. WGAN-VGG takes 'conv5_4' of VGG19, before its ReLU, alone."""
+"""Default layers, the last of every block.
+
+Those of VGG19, indices 3, 8, 17, 26 and 35, are the layers of LEDA's perceptual loss; those of VGG16 and AlexNet are
+the layers of LPIPS. WGAN-VGG uses a single layer, 'conv5_4' of VGG19, before its ReLU.
+"""
 
 
 def layers_of(name: str) -> dict[str, int]:
-    """Channels of 'conv1_1', 'relu1_1', ... 'pool5', in the order of the indices of torchvision's ``features``."""
-    found: dict[str, int] = {}
+    """Return the channels of 'conv1_1', 'relu1_1', ... 'pool5', in the order of torchvision's ``features``."""
+    channels_by_layer: dict[str, int] = {}
     channels = 3
     for label, step in PLANS[name]:
         channels = step.width if isinstance(step, _Conv) else channels
-        found |= {kind + label: channels for kind in (("conv", "relu") if isinstance(step, _Conv) else ("pool",))}
-    return found
+        channels_by_layer |= {
+            kind + label: channels for kind in (("conv", "relu") if isinstance(step, _Conv) else ("pool",))
+        }
+    return channels_by_layer
 
 
 class _Stack(nn.Module):
-    """Layers with the names of torchvision's state dict, 'features.<index>.weight'."""
+    """Layers of a network up to the deepest one requested, with torchvision's names, 'features.<index>.weight'."""
 
     def __init__(self, name: str, layers: Sequence[str]) -> None:
         super().__init__()
-        made: list[nn.Module] = []
+        modules: list[nn.Module] = []
         channels = 3
         for label, step in PLANS[name]:
             if isinstance(step, _Pool):
-                made.append(nn.MaxPool2d(step.kernel, step.stride))
+                modules.append(nn.MaxPool2d(step.kernel, step.stride))
                 continue
-            # A convolution's own output is kept only where it is asked for, which halves the memory.
+            # The output of a convolution before its ReLU is kept only on request, which halves the memory.
             relu = nn.ReLU(inplace=f"conv{label}" not in layers)
-            made += [nn.Conv2d(channels, step.width, step.kernel, step.stride, step.padding), relu]
+            modules += [nn.Conv2d(channels, step.width, step.kernel, step.stride, step.padding), relu]
             channels = step.width
         self.names = list(layers_of(name))
         self.deepest = max(self.names.index(layer) for layer in layers)
-        self.features = nn.Sequential(*made[: self.deepest + 1])
+        self.features = nn.Sequential(*modules[: self.deepest + 1])
 
 
 def _smallest(name: str, deepest: int) -> int:
-    """The side from which the layer at index ``deepest`` has a pixel."""
+    """Return the smallest side of an image, in pixels, for which the layer at index ``deepest`` has an output."""
     side, index = 1, len(layers_of(name))
     for _, step in reversed(PLANS[name]):
         index -= 1 if isinstance(step, _Pool) else 2
@@ -102,27 +110,28 @@ def _smallest(name: str, deepest: int) -> int:
 
 
 class ConvFeatures(FrozenFeatures):
-    """Maps of a plain convolutional network, at their own resolution: VGG's halve, rounded down, at every pool."""
+    """Feature maps of VGG or AlexNet at their own resolution: VGG halves sides, rounded down, at every pooling."""
 
     network: _Stack
 
-    def __init__(self, name: str, stack: _Stack, layers: Sequence[str], look: WindowedRGB) -> None:
+    def __init__(self, name: str, stack: _Stack, layers: Sequence[str], input_transform: WindowedRGB) -> None:
         super().__init__(name, stack, _smallest(name.removesuffix("-random"), stack.deepest))
         self.layers = tuple(layers)
-        self.look = look
+        self.input_transform = input_transform
 
     def maps(self, image: Tensor) -> dict[str, Tensor]:
-        h = self.look(image)
-        found = {}
+        """Return the chosen feature maps by name."""
+        h = self.input_transform(image)
+        chosen = {}
         for name, layer in zip(self.network.names, self.network.features, strict=False):
             h = layer(h)
             if name in self.layers:
-                found[name] = h
-        return found
+                chosen[name] = h
+        return chosen
 
 
 def weights_instructions(name: str) -> str:
-    """How to get a file of pretrained weights."""
+    """Return instructions for getting a file of pretrained weights, for error messages."""
     return (
         f"give a file of {name} weights, .safetensors or .pth, with the names of torchvision ('features.0.weight'); on "
         f'a connected machine with torchvision: python -c "import torch, torchvision; '
@@ -138,10 +147,11 @@ def load_conv_features(
     window: Window = WHOLE,
     normal: ChannelStatistics = IMAGENET,
 ) -> ConvFeatures:
-    """'vgg16', 'vgg19' or 'alexnet' with pretrained weights from a file in torchvision's names.
+    """Load 'vgg16', 'vgg19' or 'alexnet' with pretrained weights from a file with torchvision's names.
 
-    layers: of ``layers_of``; None is ``USUAL``. Raises IncompatibleCheckpoint when there is no such file or its
-    weights do not fit, InvalidSetting for an unknown layer.
+    layers: names of ``layers_of``; None takes ``USUAL``. window: HU that are mapped to [0, 1]; normal: normalisation
+    of these values. Raises IncompatibleCheckpoint when there is no such file or its weights do not fit, and
+    InvalidSetting for an unknown layer.
     """
     if path is None:
         raise IncompatibleCheckpoint(f"no weights for '{name}': they are not shipped; {weights_instructions(name)}")
@@ -159,7 +169,7 @@ def random_conv_features(
     normal: ChannelStatistics = IMAGENET,
     seed: int = 0,
 ) -> ConvFeatures:
-    """The same network with seeded random weights, called '<name>-random' so that no result hides it."""
+    """Return the network with seeded random weights, named '<name>-random' so that every result shows it."""
     chosen = choose_layers(name, list(layers_of(name)), layers, USUAL[name])
     stack = seeded(lambda: _Stack(name, chosen), seed)
     return ConvFeatures(f"{name}-random", stack, chosen, WindowedRGB(normal, window))

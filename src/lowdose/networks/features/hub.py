@@ -1,6 +1,6 @@
-"""Pretrained networks of the library ``transformers``: from a local folder, or by their name on its hub.
+"""Pretrained networks of the library ``transformers``, from a local folder or by their name on its hub.
 
-Nothing is fetched unless the caller allows it: without that a hub name is looked up in the local cache alone.
+Nothing is downloaded unless the caller allows it; otherwise a hub name is only searched for in the local cache.
 """
 
 from __future__ import annotations
@@ -23,13 +23,26 @@ from lowdose.networks.features import settings
 from lowdose.networks.features.input_transform import ChannelStatistics
 
 CONFIG, WEIGHTS, SEEN = "config.json", "model.safetensors", "preprocessor_config.json"
+"""Files of a model's folder: configuration, weights, and preprocessing of the images."""
+
 _FILES = (CONFIG, SEEN, WEIGHTS, "model.safetensors.index.json", "model-*.safetensors")
 
 
 class Family(NamedTuple):
-    """classes: ``model_type`` of a config.json -> class in transformers. usual: a name on the hub.
+    """Architecture of pretrained networks.
 
-    attention: stated, since a config.json may else name code on the hub for it.
+    Attributes
+    ----------
+    name : str
+        Name of the features, such as 'dinov2'.
+    classes : mapping of str to str
+        ``model_type`` of a config.json -> class in transformers.
+    usual : str
+        Hub name of the default model.
+    normal : ChannelStatistics
+        Normalisation of the inputs where the model's folder states none.
+    attention : str
+        Implementation of attention. It is always stated, since a config.json may otherwise name code on the hub.
     """
 
     name: str
@@ -40,7 +53,17 @@ class Family(NamedTuple):
 
 
 class LoadedBackbone(NamedTuple):
-    """normal, side: how its training images were normalised, and how large they were in pixels."""
+    """Network of transformers together with what it expects as input.
+
+    Attributes
+    ----------
+    network, config : Any
+        The network, and its configuration in transformers.
+    normal : ChannelStatistics
+        Normalisation of its training images.
+    side : pixels
+        Side of its training images.
+    """
 
     network: nn.Module
     config: Any
@@ -49,16 +72,16 @@ class LoadedBackbone(NamedTuple):
 
 
 def load_from_hub(family: Family, weights: str | Path | None, fetch: bool) -> LoadedBackbone:
-    """A network of the family from a folder or a hub name; None is the family's usual name.
+    """Load a network of the family from a folder or by a hub name; None takes the family's default model.
 
     Raises InvalidSetting without transformers; IncompatibleCheckpoint when there is no such folder, or files in it are
-    missing, of another architecture, incomplete or not finite; DownloadFailed when a fetch was allowed and failed.
+    missing, of another architecture, incomplete or not finite; DownloadFailed when a download was allowed and failed.
     """
     given = str(weights or family.usual)
-    _class("transformers", "PreTrainedModel", family)  # what is missing first is the package, not the folder
-    folder = Path(given) if Path(given).is_dir() else _from_hub(given, family, fetch)
-    cls = _class("transformers", family.classes[_kind(folder, given, family)], family)
-    network = _network(cls, family.attention, folder)
+    _import_class("transformers", "PreTrainedModel", family)  # report a missing package before a missing folder
+    folder = Path(given) if Path(given).is_dir() else _cached_folder(given, family, fetch)
+    cls = _import_class("transformers", family.classes[_checked_model_type(folder, given, family)], family)
+    network = _load_complete(cls, family.attention, folder)
     if network.config.num_channels != 3:
         raise IncompatibleCheckpoint(
             f"{folder / CONFIG}: takes images of {network.config.num_channels} channels; needs a network for 3"
@@ -68,7 +91,7 @@ def load_from_hub(family: Family, weights: str | Path | None, fetch: bool) -> Lo
 
 
 def weights_instructions(given: str, family: Family) -> str:
-    """How to get the files where there is no network."""
+    """Return instructions for getting the files on a machine without a network connection, for error messages."""
     name = given if re.fullmatch(r"\w[\w.-]*/[\w.-]+", given) else family.usual
     return (
         f"put {CONFIG}, {WEIGHTS} and, where there is one, {SEEN} into a folder and give its path; on a connected "
@@ -76,8 +99,8 @@ def weights_instructions(given: str, family: Family) -> str:
     )
 
 
-def _class(module: str, name: str, family: Family) -> Any:
-    """Something of a package that only these families need."""
+def _import_class(module: str, name: str, family: Family) -> Any:
+    """Import a class or function of a package that only these features need."""
     hide_broken_torchvision()
     try:
         return getattr(importlib.import_module(module), name)
@@ -89,24 +112,25 @@ def _class(module: str, name: str, family: Family) -> Any:
 
 
 def hide_broken_torchvision() -> None:
-    """Lets a torchvision that cannot be imported look absent, in this process.
+    """Mark torchvision as not installed, in this process, if it cannot be imported.
 
-    transformers asks whether it is installed, not whether it works, and falls with it; no network here needs it.
+    transformers tests whether torchvision is installed, not whether it works, and fails with it; none of the networks
+    here needs it.
     """
     if importlib.util.find_spec("torchvision") is None:
         return
     try:
         importlib.import_module("torchvision")
-    except Exception:  # built for another torch it raises RuntimeError, AttributeError, OSError
-        sys.modules["torchvision"] = None  # type: ignore[assignment]  # Python's own mark for 'not to be had'
+    except Exception:  # a build for another torch raises RuntimeError, AttributeError or OSError
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # Python's mark of a module not to be imported
 
 
-def _from_hub(given: str, family: Family, fetch: bool) -> Path:
-    """The folder of the local cache that holds a hub name, fetched before where that is allowed."""
-    download = _class("huggingface_hub", "snapshot_download", family)
+def _cached_folder(given: str, family: Family, fetch: bool) -> Path:
+    """Return the folder of a model in the local cache of the hub, after downloading it where that is allowed."""
+    download = _import_class("huggingface_hub", "snapshot_download", family)
     try:
         return Path(download(given, allow_patterns=list(_FILES), local_files_only=not fetch))
-    except Exception as error:  # of whichever client the hub's library uses
+    except Exception as error:  # its type depends on the client that the hub's library uses
         if fetch:
             raise DownloadFailed(
                 f"'{given}': no folder of that name, and cannot be fetched ({type(error).__name__}); "
@@ -118,27 +142,37 @@ def _from_hub(given: str, family: Family, fetch: bool) -> Path:
         ) from error
 
 
-def _kind(folder: Path, given: str, family: Family) -> str:
-    """The ``model_type`` of a folder that has what is needed and is of the family."""
+def _checked_model_type(folder: Path, given: str, family: Family) -> str:
+    """Return the ``model_type`` of a folder, after checking that it belongs to the family and no file is missing."""
     if not (folder / CONFIG).is_file():
         raise IncompatibleCheckpoint(f"{folder}: has no {CONFIG}; {weights_instructions(given, family)}")
-    kind = str(settings.read_settings(folder / CONFIG).get("model_type"))
-    if kind not in family.classes:
+    model_type = str(settings.read_settings(folder / CONFIG).get("model_type"))
+    if model_type not in family.classes:
         raise IncompatibleCheckpoint(
-            f"{folder / CONFIG}: its model_type is '{kind}', features '{family.name}' take "
+            f"{folder / CONFIG}: its model_type is '{model_type}', features '{family.name}' take "
             f"{' or '.join(family.classes)}; {weights_instructions(given, family)}"
         )
     if not (folder / WEIGHTS).is_file() and not (folder / f"{WEIGHTS}.index.json").is_file():
         raise IncompatibleCheckpoint(
             f"{folder}: has no {WEIGHTS} (pickled weights, pytorch_model.bin, are not read: "
-            f"{family.classes[kind]}.from_pretrained(folder).save_pretrained(folder) writes it); "
+            f"{family.classes[model_type]}.from_pretrained(folder).save_pretrained(folder) writes it); "
             f"{weights_instructions(given, family)}"
         )
-    return kind
+    return model_type
 
 
 class ReadNetwork(NamedTuple):
-    """missing, broken: names of weights that the folder does not hold, and of those that hold NaN or infinity."""
+    """Network as read from a folder, with a list of its faults.
+
+    Attributes
+    ----------
+    network : Any
+        The network of transformers.
+    missing : list of str
+        Names of the weights that the folder does not hold.
+    broken : list of str
+        Names of the weights with NaN or infinity.
+    """
 
     network: Any
     missing: list[str]
@@ -146,13 +180,14 @@ class ReadNetwork(NamedTuple):
 
 
 def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> ReadNetwork:
-    """A network of transformers as float32, from the folder alone. Raises IncompatibleCheckpoint if it cannot be read.
+    """Read a network of transformers as float32, from the folder alone.
 
-    attention: stated, since a config.json may else name code on the hub for it.
+    attention: implementation of attention, always stated, since a config.json may otherwise name code on the hub.
+    Raises IncompatibleCheckpoint when the folder cannot be read.
     """
     try:
-        with _quiet(importlib.import_module("transformers.utils.logging")):
-            network, told = cls.from_pretrained(
+        with _silenced(importlib.import_module("transformers.utils.logging")):
+            network, loading_info = cls.from_pretrained(
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
@@ -160,16 +195,16 @@ def from_folder(cls: Any, folder: Path, attention: str = "sdpa") -> ReadNetwork:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except Exception as error:  # a damaged folder can raise anything there
+    except Exception as error:  # a damaged folder can raise any exception
         raise IncompatibleCheckpoint(
             f"{folder}: cannot be loaded as {cls.__name__} ({_first_line(error)}); copy its files again"
         ) from error
     broken = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
-    return ReadNetwork(network, sorted(told["missing_keys"]), broken)
+    return ReadNetwork(network, sorted(loading_info["missing_keys"]), broken)
 
 
-def _network(cls: Any, attention: str, folder: Path) -> Any:
-    """The network with every weight from the file and finite."""
+def _load_complete(cls: Any, attention: str, folder: Path) -> Any:
+    """Load a network, all of whose weights are in the file and finite."""
     network, missing, broken = from_folder(cls, folder, attention)
     if missing:
         raise IncompatibleCheckpoint(
@@ -187,8 +222,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet(logging: ModuleType) -> Iterator[None]:
-    """Without its progress bars and its table of unused weights, such as those of CLIP's text tower."""
+def _silenced(logging: ModuleType) -> Iterator[None]:
+    """Switch off the progress bars of transformers and its table of unused weights, such as CLIP's text encoder."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

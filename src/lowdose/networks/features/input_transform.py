@@ -1,4 +1,4 @@
-"""How a network trained on photographs sees a slice: through a window, three times, normalised as it was trained."""
+"""Conversion of CT slices to the input of networks trained on photographs: window, three channels, normalisation."""
 
 from __future__ import annotations
 
@@ -10,31 +10,45 @@ from torch import Tensor, nn
 from lowdose.hounsfield import OBJECTIVE, Window
 
 WHOLE = Window(OBJECTIVE.low, OBJECTIVE.high)
-"""Everything an objective sees. A narrower window shows a natural-image network more of the soft tissue."""
+"""Whole HU range of training objectives. A narrower window gives natural-image networks more soft-tissue contrast."""
 
 
 class ChannelStatistics(NamedTuple):
-    """Mean and standard deviation per channel that a network's inputs in [0, 1] were normalised with."""
+    """Mean and standard deviation of each channel with which inputs in [0, 1] of a network are normalised.
+
+    Attributes
+    ----------
+    mean, std : three float
+        Of the channels red, green and blue.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
 IMAGENET = ChannelStatistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""torchvision's networks, ResNet and DINOv2. Also LPIPS: its shift (-.030, -.088, -.188) and scale (.458, .448, .450)
-on images in [-1, 1] are these numbers, since (2 x - 1 - shift) / scale = (x - (1 + shift) / 2) / (scale / 2)."""
+"""Statistics of ImageNet, for torchvision's networks, ResNet and DINOv2.
+
+Those of LPIPS are the same: its shift (-.030, -.088, -.188) and scale (.458, .448, .450) apply to images in [-1, 1],
+and (2 x - 1 - shift) / scale = (x - (1 + shift) / 2) / (scale / 2).
+"""
 
 MEANS_OF_255 = ChannelStatistics((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
-"""The image times 255 less the ImageNet means, without division: WGAN-VGG (Yang et al. 2018) and LEDA's perceptual
-loss. Its features are some 60 times larger than with ``IMAGENET``, and so must be the weight of a loss without it."""
+"""ImageNet means subtracted from the image times 255, without division by the standard deviation.
+
+WGAN-VGG (Yang et al. 2018) and LEDA's perceptual loss use it. Features are some 60 times larger than with ``IMAGENET``;
+a loss that uses ``IMAGENET`` instead needs a weight that is larger by the same factor.
+"""
 
 OPENAI_CLIP = ChannelStatistics((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+"""Statistics of OpenAI's CLIP models."""
 
 
 class WindowedRGB(nn.Module):
-    """(B, 1, H, W) in the unit of ``OBJECTIVE`` -> (B, 3, H, W): the window to [0, 1], clipped, then normalised.
+    """Conversion of images (B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE`` to normalised RGB (B, 3, H, W).
 
-    Being clipped, pixels outside the window have no gradient; those on its ends still have one.
+    The window is mapped to [0, 1] and clipped, so pixels outside it have no gradient; those exactly at its limits have
+    one. normal: statistics for the normalisation; window: range of HU.
     """
 
     mean: Tensor
@@ -45,10 +59,11 @@ class WindowedRGB(nn.Module):
         self.window = window
         self.low = (window.low - OBJECTIVE.zero) / (OBJECTIVE.one - OBJECTIVE.zero)
         self.width = window.width / (OBJECTIVE.one - OBJECTIVE.zero)
-        # Not persistent: they are settings of the family, no weights.
+        # Not persistent: these are settings of the features, not weights.
         self.register_buffer("mean", torch.tensor(normal.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(normal.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return normalised RGB images (B, 3, H, W)."""
         grey = ((image - self.low) / self.width).clamp(0.0, 1.0)
         return (grey - self.mean) / self.std

@@ -1,4 +1,4 @@
-"""Every feature network by name."""
+"""Registry of all feature networks by name."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ def load_features(
     window: Window | None = None,
     fetch: bool = False,
 ) -> FrozenFeatures:
-    """Frozen features by name: 'anatomy', which is shipped, or one of ``NAMES`` with weights the user has.
+    """Load frozen features by name: the shipped 'anatomy', or one of ``FEATURE_NETWORKS`` with the user's weights.
 
-    weights: for 'anatomy' a file of the recipe, or None; for VGG and AlexNet a .safetensors or .pth file; for
-    'dinov2', 'clip', 'resnet' a folder or a hub name. '<name>-random' is a seeded stand-in that must be asked for and
-    keeps its name in every result. layers: None is the usual choice of each. window: what natural-image networks are
-    shown, None is all of [-1000, 2000] HU; 'anatomy' has windows of its own. fetch: whether a hub name may be
-    downloaded. Raises InvalidSetting for an unknown name or layer, or an argument the name has no use for, and
-    IncompatibleCheckpoint or DownloadFailed, with what to put where, when there are no usable weights.
+    weights: for 'anatomy' a file that the recipe ``anatomy`` wrote, or None for the shipped one; for VGG and AlexNet a
+    .safetensors or .pth file; for 'dinov2', 'clip' and 'resnet' a folder or a hub name. '<name>-random' has seeded
+    random weights; it is never a fallback, and its name is in every result. layers: None takes the default layers of
+    the network. window: HU that are mapped to the input range of natural-image networks, None takes all of
+    [-1000, 2000] HU; 'anatomy' has windows of its own. fetch: whether a hub name may be downloaded.
+
+    Raises InvalidSetting for an unknown name or layer, or an argument that the named features do not take, and
+    IncompatibleCheckpoint or DownloadFailed, with instructions, when there are no usable weights.
     """
     if name not in FEATURE_NETWORKS:
         raise InvalidSetting(f"features '{name}' are not known; known are {', '.join(FEATURE_NETWORKS)}")

@@ -1,4 +1,4 @@
-"""The JSON files beside pretrained weights: what the network is, and how its training images were normalised."""
+"""The JSON files beside pretrained weights, which state the architecture and the normalisation of training images."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from lowdose.networks.features.input_transform import ChannelStatistics
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises IncompatibleCheckpoint for anything else."""
+    """Read a file with a JSON object. Raises IncompatibleCheckpoint for anything else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise IncompatibleCheckpoint(f"{path}: cannot be read as JSON ({error}); copy it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise IncompatibleCheckpoint(f"{path}: holds no settings by name; copy it again")
-    return found
+    return settings
 
 
 def input_statistics(path: Path, normal: ChannelStatistics, side: int) -> tuple[ChannelStatistics, int]:
-    """Normalisation of inputs in [0, 1] and side of the training images, as a preprocessor_config.json states them.
+    """Read the normalisation of inputs in [0, 1] and the side of training images from a preprocessor_config.json.
 
-    ``normal`` and ``side`` hold where there is no such file, or it does not say. Raises IncompatibleCheckpoint for
-    numbers that have no meaning.
+    ``normal`` and ``side`` are returned where there is no such file, or the file does not state them. Raises
+    IncompatibleCheckpoint for numbers without a meaning.
     """
     if not path.is_file():
         return normal, side
-    found = read_settings(path)
+    preprocessing = read_settings(path)
     try:
-        return _normal(found, normal), _side(found, side)
+        return _normalisation(preprocessing, normal), _side(preprocessing, side)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise IncompatibleCheckpoint(
             f"{path}: image_mean, image_std, rescale_factor or sizes have no meaning ({error}); copy it again, or "
@@ -40,23 +40,23 @@ def input_statistics(path: Path, normal: ChannelStatistics, side: int) -> tuple[
         ) from error
 
 
-def _normal(found: Mapping[str, Any], usual: ChannelStatistics) -> ChannelStatistics:
-    # Their images are 0 to 255, times the rescale factor; here 1 stands for 255.
-    factor = 255 * float(found.get("rescale_factor", 1 / 255)) if found.get("do_rescale", True) else 255.0
-    plain = not found.get("do_normalize", True)
-    mean = (0.0,) * 3 if plain else found.get("image_mean", usual.mean)
-    std = (1.0,) * 3 if plain else found.get("image_std", usual.std)
+def _normalisation(stated: Mapping[str, Any], default: ChannelStatistics) -> ChannelStatistics:
+    # The file refers to images from 0 to 255 times the rescale factor; here, images are from 0 to 1.
+    factor = 255 * float(stated.get("rescale_factor", 1 / 255)) if stated.get("do_rescale", True) else 255.0
+    plain = not stated.get("do_normalize", True)
+    mean = (0.0,) * 3 if plain else stated.get("image_mean", default.mean)
+    std = (1.0,) * 3 if plain else stated.get("image_std", default.std)
     means, stds = ([float(value) / factor for value in values] for values in (mean, std))
     if len(means) != 3 or len(stds) != 3 or not all(0 < value < float("inf") for value in stds):
         raise ValueError(f"mean {mean}, deviation {std}: needs three each, the deviations above 0")
     return ChannelStatistics((means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))
 
 
-def _side(found: Mapping[str, Any], usual: int) -> int:
-    cropped = found.get("do_center_crop", "crop_size" in found)
-    size = found.get("crop_size" if cropped else "size", usual)
+def _side(stated: Mapping[str, Any], default: int) -> int:
+    cropped = stated.get("do_center_crop", "crop_size" in stated)
+    size = stated.get("crop_size" if cropped else "size", default)
     if isinstance(size, Mapping):
-        size = size.get("height", size.get("shortest_edge", usual))
+        size = size.get("height", size.get("shortest_edge", default))
     if int(size) < 1:
         raise ValueError(f"size {size}: needs 1 or more")
     return int(size)

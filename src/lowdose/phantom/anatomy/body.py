@@ -1,4 +1,4 @@
-"""The outline of the body, its fat and muscular wall, the cavity inside, the arms, and the table below."""
+"""Outline of the body: skin, subcutaneous fat, muscular wall, the cavity inside, breasts and arms."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.plane import Points
-from lowdose.phantom.drawing.rasterise import FAT, LAYERS, MUSCLE, NOTHING
+from lowdose.phantom.drawing.rasterise import FAT, MUSCLE, MUSCLE_LAYERS, REGION_ONLY
 from lowdose.phantom.drawing.shapes import Loft, Shape
 
-# Outer face of the muscles and bones of the trunk, left half from the front to the back: (z, contour).
+# Outer surface of the muscles and bones of the trunk, left half from front to back: (z, contour of (x, y)), mm.
 CORE = (
     (415, ((0, -58), (30, -54), (48, -36), (56, -8), (55, 18), (46, 42), (25, 57), (0, 57))),
     (360, ((0, -62), (30, -58), (50, -38), (60, -8), (62, 20), (52, 44), (28, 60), (0, 60))),
@@ -43,7 +43,7 @@ _FAT = {  # mm of subcutaneous fat at eight points from front to back, by height
     -220: (22, 21, 18, 18, 28, 36, 30, 26), -290: (18, 16, 12, 14, 28, 32, 28, 28), -370: (12, 12, 12, 13, 22, 24,
         22, 20),
 }  # fmt: skip
-# Inner face of the wall: chest, abdomen and pelvis in one.
+# Inner surface of the wall of chest, abdomen and pelvis, in the same form.
 INNER = (
     (290, ((0, -42), (28, -46), (48, -42), (64, -26), (70, -4), (64, 18), (48, 36), (24, 38), (0, 24))),
     (272, ((0, -50), (30, -56), (58, -52), (80, -32), (88, -4), (84, 24), (66, 47), (36, 54), (0, 30))),
@@ -67,7 +67,19 @@ INNER = (
 
 @dataclass(frozen=True)
 class Trunk:
-    """The three surfaces of one patient: skin, outside and inside of the wall; lowest: the back's largest y, mm."""
+    """Surfaces of the trunk of one patient.
+
+    Attributes
+    ----------
+    skin : Loft
+        Skin.
+    core : Loft
+        Outer surface of the muscular wall.
+    inner : Loft
+        Inner surface of the wall.
+    lowest : mm
+        Largest y of the back, which rests on the couch.
+    """
 
     skin: Loft
     core: Loft
@@ -75,24 +87,24 @@ class Trunk:
     lowest: float
 
 
-def trunk(frame: BodyCoordinates) -> Trunk:
-    """The surfaces everything else is fitted to."""
-    core = frame.loft(CORE, half=True, cap=(200, 200))
-    fat = _fat(core, frame)
-    skin = Loft(core.levels, fat, core.cap)
-    inner = frame.loft(INNER, half=True, cap=(8, 12))
+def trunk(body: BodyCoordinates) -> Trunk:
+    """Build the surfaces of the trunk to which all else is fitted."""
+    core = body.loft(CORE, half=True, cap=(200, 200))
+    skin = Loft(core.levels, _skin_contours(core, body), core.cap)
+    inner = body.loft(INNER, half=True, cap=(8, 12))
     torso = skin.contours[(skin.levels < 300) & (skin.levels > -300)]
     return Trunk(skin, core, inner, float(torso[..., 1].max()))
 
 
-def _fat(core: Loft, frame: BodyCoordinates) -> Points:
+def _skin_contours(core: Loft, body: BodyCoordinates) -> Points:
+    """Return the contours of the skin: those of the core, moved outward by the thickness of the fat."""
     heights = sorted(_FAT)
     table = np.array([_FAT[z] for z in heights], float)
-    uneven = frame.rng("fat").normal(1.0, 0.10, 8)
-    reference = core.levels / frame.build.size[2]
-    thick = np.stack([np.interp(reference, heights, table[:, k] * uneven[k]) for k in range(8)], axis=1)
+    variation = body.rng("fat").normal(1.0, 0.10, 8)
+    reference = core.levels / body.build.size[2]
+    thick = np.stack([np.interp(reference, heights, table[:, k] * variation[k]) for k in range(8)], axis=1)
     thick = np.concatenate([thick, thick[:, -2:0:-1]], axis=1)
-    thick = 2.5 + thick * frame.build.fat
+    thick = 2.5 + thick * body.build.fat
     ahead, behind = np.roll(core.contours, -1, axis=1), np.roll(core.contours, 1, axis=1)
     along = ahead - behind
     outward = np.stack([along[..., 1], -along[..., 0]], axis=-1)
@@ -102,36 +114,36 @@ def _fat(core: Loft, frame: BodyCoordinates) -> Points:
     return np.asarray(core.contours + outward * thick[..., None], float)
 
 
-def outline(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
-    """Skin, subcutaneous fat, muscular wall and the fat of the cavity, from outside in."""
-    shapes: list[Shape] = [trunk.skin, *_breasts(frame), *_arms(frame, 0.0)]
-    muscle = _muscle(frame)
-    wall = Material(muscle.hu, 3.0, 4.0, 2.0, kind=LAYERS, share=muscle.share)
+def outline(body: BodyCoordinates, trunk: Trunk) -> list[Organ]:
+    """Return skin, subcutaneous fat, muscular wall and the fat of the cavity, from outside to inside."""
+    shapes: list[Shape] = [trunk.skin, *_breasts(body), *_arms(body, 0.0)]
+    muscle = _muscle(body)
+    wall = Material(muscle.hu, 3.0, 4.0, 2.0, kind=MUSCLE_LAYERS, share=muscle.share)
     return [
         Organ(LABELS["body"], shapes, Material(12, 4), keep="body"),
         Organ(
             LABELS["subcutaneous_fat"],
-            [*_shrunk(trunk, frame), *_breasts(frame, -2.0), *_arms(frame, -2.0)],
+            [*_inner_skin(trunk, body), *_breasts(body, -2.0), *_arms(body, -2.0)],
             Material(-106, 3, 4, 4, kind=FAT, share=0.028),
         ),
-        *_glands(frame),
-        Organ(LABELS["skeletal_muscle"], _arms(frame, -8 - 6 * frame.build.fat), muscle),
-        Organ(0, [trunk.inner], Material(0, kind=NOTHING), keep="inner"),
+        *_glands(body),
+        Organ(LABELS["skeletal_muscle"], _arms(body, -8 - 6 * body.build.fat), muscle),
+        Organ(0, [trunk.inner], Material(0, kind=REGION_ONLY), keep="inner"),
         Organ(LABELS["skeletal_muscle"], [trunk.core], wall, clip="inner"),
-        *_front(frame, trunk),
+        *_thin_wall(body, trunk),
         Organ(LABELS["torso_fat"], [trunk.inner], Material(-102, 3, 5, 5, kind=FAT, share=0.03), keep="inner"),
     ]
 
 
-def _front(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
-    """Where the wall is thin in front: the white line, and the outer edges of the two straight muscles."""
+def _thin_wall(body: BodyCoordinates, trunk: Trunk) -> list[Organ]:
+    """Return the fat where the wall is thin in front: the linea alba and the lateral edges of the rectus muscles."""
     wedges: list[Shape] = []
-    rng = frame.rng("front")
-    wide, deep, apart = rng.uniform(0.02, 0.08), rng.uniform(0.2, 0.6), rng.uniform(0.52, 0.62)
-    for at in (0.0, apart, -apart):
+    rng = body.rng("front")
+    wide, deep, lateral = rng.uniform(0.02, 0.08), rng.uniform(0.2, 0.6), rng.uniform(0.52, 0.62)
+    for at in (0.0, lateral, -lateral):
         contours, levels = [], []
         for z in (38.0, 0.0, -40.0, -80.0, -120.0, -160.0, -195.0):
-            z *= frame.build.size[2]
+            z *= body.build.size[2]
             outer, inner = trunk.core.section(z), trunk.inner.section(z)
             if outer is not None and inner is not None:
                 half = float(np.abs(outer[:, 0]).max())
@@ -145,19 +157,20 @@ def _front(frame: BodyCoordinates, trunk: Trunk) -> list[Organ]:
 
 
 def _front_y(ring: Points, x: float) -> float:
+    """Return the y of the front of a contour at x."""
     front = ring[ring[:, 1] < ring[:, 1].mean()]
     order = np.argsort(front[:, 0])
     return float(np.interp(x, front[order, 0], front[order, 1]))
 
 
-def _muscle(frame: BodyCoordinates) -> Material:
-    lean = 60 - 0.28 * max(frame.build.age - 50, 0)
-    return Material(lean, 3.0, 4.0, 2.0, kind=MUSCLE, share=0.0011 * (frame.build.age - 45))
+def _muscle(body: BodyCoordinates) -> Material:
+    muscle_hu = 60 - 0.28 * max(body.build.age - 50, 0)
+    return Material(muscle_hu, 3.0, 4.0, 2.0, kind=MUSCLE, share=0.0011 * (body.build.age - 45))
 
 
-def _shrunk(trunk: Trunk, frame: BodyCoordinates) -> list[Shape]:
-    """The skin's inner face, 1.5 to 2.5 mm below its surface."""
-    thickness = 1.2 + 0.7 * float(frame.rng("skin").random())
+def _inner_skin(trunk: Trunk, body: BodyCoordinates) -> list[Shape]:
+    """Return the inner surface of the skin, 1.2 to 1.9 mm below its outer one."""
+    thickness = 1.2 + 0.7 * float(body.rng("skin").random())
     contours = trunk.skin.contours
     middle = contours.mean(axis=1, keepdims=True)
     ray = contours - middle
@@ -165,31 +178,34 @@ def _shrunk(trunk: Trunk, frame: BodyCoordinates) -> list[Shape]:
     return [Loft(trunk.skin.levels, inner, trunk.skin.cap)]
 
 
-def _breasts(frame: BodyCoordinates, inset: float = 0.0) -> list[Shape]:
-    if frame.build.sex != "female":
+def _breasts(body: BodyCoordinates, margin: float = 0.0) -> list[Shape]:
+    """Return the shapes of the breasts, larger by ``margin`` mm on every side."""
+    if body.build.sex != "female":
         return []
-    f = frame.vary("breast", (0, -110, 150), 6, 0.15)
-    size = 0.75 + 0.3 * min(frame.build.fat, 2.0)
-    half = (52 * size + inset, 38 * size + inset, 52 * size + inset)
-    return [f.ball((72 + 4 * size, -104, 146), half, side=side, angles=(-18, 0, 0), blend=30.0) for side in (1, -1)]
+    local = body.vary("breast", (0, -110, 150), 6, 0.15)
+    size = 0.75 + 0.3 * min(body.build.fat, 2.0)
+    half = (52 * size + margin, 38 * size + margin, 52 * size + margin)
+    return [local.ball((72 + 4 * size, -104, 146), half, side=side, angles=(-18, 0, 0), blend=30.0) for side in (1, -1)]
 
 
-def _glands(frame: BodyCoordinates) -> list[Organ]:
-    if frame.build.sex != "female":
+def _glands(body: BodyCoordinates) -> list[Organ]:
+    if body.build.sex != "female":
         return []
-    f = frame.vary("breast", (0, -110, 150), 6, 0.15)
-    dense = float(np.clip(frame.rng("gland").normal(1.0 - 0.008 * (frame.build.age - 30), 0.2), 0.3, 1.1))
+    local = body.vary("breast", (0, -110, 150), 6, 0.15)
+    dense = float(np.clip(body.rng("gland").normal(1.0 - 0.008 * (body.build.age - 30), 0.2), 0.3, 1.1))
     shapes = [
-        f.ball((78, -118, 146), (32 * dense, 15 * dense, 32 * dense), side=side, angles=(-18, 0, 0)) for side in (1, -1)
+        local.ball((78, -118, 146), (32 * dense, 15 * dense, 32 * dense), side=side, angles=(-18, 0, 0))
+        for side in (1, -1)
     ]
     return [Organ(LABELS["body"], shapes, Material(15, 3, 18, 30), rough=4.0)]
 
 
-def _arms(frame: BodyCoordinates, inset: float) -> list[Shape]:
-    wide = 1.0 + 0.16 * frame.build.visceral
-    out = (10 * frame.build.fat) / frame.scale
+def _arms(body: BodyCoordinates, margin: float) -> list[Shape]:
+    """Return the shapes of the arms, larger by ``margin`` mm on every side."""
+    wide = 1.0 + 0.16 * body.build.visceral
+    out = (10 * body.build.fat) / body.scale
     nodes: list[tuple[float, float, float, float]]
-    if frame.build.arms == "raised":
+    if body.build.arms == "raised":
         nodes = [(165, -4, 306, 46), (172, -12, 345, 45), (165, -22, 420, 44), (160, -25, 520, 40)]
     else:
         nodes = [
@@ -202,5 +218,5 @@ def _arms(frame: BodyCoordinates, inset: float) -> list[Shape]:
             (182 * wide + out, -32, -230, 30),
             (178 * wide + out, -38, -330, 36),
         ]
-    fat = 5.0 * (frame.build.fat - 1)
-    return [frame.tube([(x, y, z, r + fat + inset) for x, y, z, r in nodes], side=side, blend=8.0) for side in (1, -1)]
+    fat = 5.0 * (body.build.fat - 1)
+    return [body.tube([(x, y, z, r + fat + margin) for x, y, z, r in nodes], side=side, blend=8.0) for side in (1, -1)]

@@ -1,4 +1,4 @@
-"""Stomach, duodenum, small bowel and colon with gas, fluid and faeces, and the mesentery round them."""
+"""Stomach, duodenum, small bowel and colon with gas, fluid and faeces, and the mesentery around them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lowdose.phantom.drawing.plane import Points
 from lowdose.phantom.drawing.rasterise import FAECES, FAR, FAT
 from lowdose.phantom.drawing.shapes import Tube, tube
 
+# Centre line of the colon from caecum to anus: (x, y, z, radius), mm.
 _COLON = (
     (-80, 0, -158, 19), (-88, 4, -140, 25), (-92, 12, -110, 25), (-94, 16, -75, 24), (-92, 8, -42, 23), (-80, -14,
      -26, 22),
@@ -28,9 +29,9 @@ _COLON = (
 )  # fmt: skip
 
 
-def mesentery(frame: BodyCoordinates) -> list[Organ]:
-    """The room the bowel lies in, for the vessels that feed it."""
-    room = frame.loft(
+def mesentery(body: BodyCoordinates) -> list[Organ]:
+    """Return the mesenteric fat, the region of the vessels of the bowel."""
+    room = body.loft(
         [
             (10, ((0, -50), (50, -48), (80, -30), (88, 0), (60, 8), (30, -4), (0, -10))),
             (-120, ((0, -40), (50, -34), (84, -16), (96, 8), (60, 12), (30, 0), (0, -4))),
@@ -44,30 +45,30 @@ def mesentery(frame: BodyCoordinates) -> list[Organ]:
     ]
 
 
-def stomach(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
-    """Stomach with food, fluid or gas, and the duodenum."""
-    f = breathing(frame).vary("stomach", (50, -20, 40), 4.0, 0.08)
-    rng = frame.rng("meal")
-    full = float(rng.uniform(0.72, 1.12))
-    bag = f.tube(
+def stomach(body: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
+    """Return the stomach with food, fluid or gas, and the duodenum."""
+    local = breathing(body).vary("stomach", (50, -20, 40), 4.0, 0.08)
+    rng = body.rng("meal")
+    fullness = float(rng.uniform(0.72, 1.12))
+    bag = local.tube(
         [
-            (66, 32, 84, 25 * full),
-            (68, 10, 80, 31 * full),
-            (66, -10, 64, 32 * full),
-            (53, -30, 40, 29 * full),
-            (38, -43, 16, 24 * full),
-            (18, -48, 0, 18 * full),
-            (-4, -42, -2, 15 * full),
+            (66, 32, 84, 25 * fullness),
+            (68, 10, 80, 31 * fullness),
+            (66, -10, 64, 32 * fullness),
+            (53, -30, 40, 29 * fullness),
+            (38, -43, 16, 24 * fullness),
+            (18, -48, 0, 18 * fullness),
+            (-4, -42, -2, 15 * fullness),
             (-20, -34, 2, 10),
         ],
         blend=6,
     )
-    level = float(f.place(np.array([50.0, rng.uniform(-62, -18), 40.0]))[1]) if rng.random() < 0.8 else -FAR
+    level = float(local.place(np.array([50.0, rng.uniform(-62, -18), 40.0]))[1]) if rng.random() < 0.8 else -FAR
     food = Material(
         float(rng.uniform(5, 45)), 4, 5, 8 * float(rng.random()), wall_mm=3.2, wall_hu=hu["gut_wall"], gas_y=level
     )
-    d = frame.vary("duodenum", (-20, 5, -40), 2.5, 0.06)
-    loop = d.tube(
+    duodenum_local = body.vary("duodenum", (-20, 5, -40), 2.5, 0.06)
+    loop = duodenum_local.tube(
         [
             (-20, -34, 2, 10),
             (-34, -26, 4, 13),
@@ -92,17 +93,17 @@ def stomach(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
     ]
 
 
-def small_bowel(frame: BodyCoordinates, trunk: Trunk, hu: dict[str, float]) -> list[Organ]:
-    """Loops that wind through the middle of the abdomen, collapsed or filled."""
-    rng = frame.rng("small bowel")
+def small_bowel(body: BodyCoordinates, trunk: Trunk, hu: dict[str, float]) -> list[Organ]:
+    """Return the loops of the small bowel in the middle of the abdomen, collapsed or filled."""
+    rng = body.rng("small bowel")
     path = _loops(rng)
     room = np.array([(13, 0, 0), (-13, 0, 0), (0, -12, 0), (0, 8, 0)])
-    path = path[np.all([trunk.inner.holds(frame.place(path + step)) for step in room], axis=0)]
+    path = path[np.all([trunk.inner.holds(body.place(path + step)) for step in room], axis=0)]
     organs = []
-    swell = rng.uniform(9.0, 12.5) * np.clip(rng.normal(1, 0.13, len(path)), 0.75, 1.3) * frame.scale
-    placed = np.concatenate([frame.place(path), swell[:, None]], axis=1)
+    swell = rng.uniform(9.0, 12.5) * np.clip(rng.normal(1, 0.13, len(path)), 0.75, 1.3) * body.scale
+    placed = np.concatenate([body.place(path), swell[:, None]], axis=1)
     gassy, fluid = rng.uniform(0.0, 0.25), float(rng.uniform(8, 40))
-    # Short pieces laid over each other: neighbouring loops keep their walls.
+    # Short pieces are painted over each other, so that neighbouring loops keep their walls.
     for k in range(0, len(path) - 2, 2):
         piece = placed[k : k + 3]
         collapsed, gas = rng.random() < 0.45, rng.random() < gassy
@@ -123,32 +124,32 @@ def small_bowel(frame: BodyCoordinates, trunk: Trunk, hu: dict[str, float]) -> l
 
 
 def _loops(rng: np.random.Generator) -> Points:
-    """A path through evenly spread points that always goes on to the nearest one left."""
+    """Return a path through evenly spread points that always continues to the nearest point left."""
     upper = scatter((0, -44, -90), (88, 26, 6), 44, rng)
     lower = scatter((-76, -42, -205), (78, 16, -75), 68, rng)
     deep = scatter((-50, -20, -235), (50, 40, -200), 10, rng)
-    left = list(np.concatenate([upper, lower, deep]))
-    path = [left.pop(0)]
-    while left:
-        gaps = [float(np.linalg.norm((point - path[-1]) * (1, 1, 1.5))) for point in left]
-        path.append(left.pop(int(np.argmin(gaps))))
+    remaining = list(np.concatenate([upper, lower, deep]))
+    path = [remaining.pop(0)]
+    while remaining:
+        gaps = [float(np.linalg.norm((point - path[-1]) * (1, 1, 1.5))) for point in remaining]
+        path.append(remaining.pop(int(np.argmin(gaps))))
     return np.array(path)
 
 
-def colon(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
-    """From caecum to anus: haustra, and contents that change along the way."""
-    f = frame.vary("colon", (0, 0, -80), 3.0, 0.03)
-    rng = frame.rng("faeces")
+def colon(body: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
+    """Return the colon from caecum to anus, with haustra and contents that change along the way."""
+    local = body.vary("colon", (0, 0, -80), 3.0, 0.03)
+    rng = body.rng("faeces")
     nodes = np.array(_COLON, float)
     nodes[1:-7, :3] += rng.normal(0, 4.0, (len(nodes) - 8, 3))
     sag = float(rng.uniform(-45, 15))
     nodes[7:11, 2] += sag * np.array([0.7, 1.0, 1.0, 0.5])
-    smooth = f.tube(nodes.tolist(), step=6)
-    bent = _haustra(smooth, rng)
-    cuts = [0, 24, 48, 72, 96, 120, 138, len(bent.rods)]
+    smooth = local.tube(nodes.tolist(), step=6)
+    haustrated = _haustra(smooth, rng)
+    limits = [0, 24, 48, 72, 96, 120, 138, len(haustrated.rods)]
     organs = []
-    for k, (a, b) in enumerate(itertools.pairwise(cuts)):
-        piece = Tube(bent.rods[a:b], blend=3.0)
+    for k, (a, b) in enumerate(itertools.pairwise(limits)):
+        piece = Tube(haustrated.rods[a:b], blend=3.0)
         gas = rng.random() < (0.35, 0.3, 0.6, 0.45, 0.25, 0.4, 0.5)[k]
         level = float(piece.rods[:, 1].mean()) + float(rng.uniform(-9, 9)) if gas else -FAR
         solid = rng.random() < 0.7
@@ -169,6 +170,7 @@ def colon(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
 
 
 def _haustra(path: Tube, rng: np.random.Generator) -> Tube:
+    """Modulate the radius along a tube as haustra do."""
     rods = path.rods.copy()
     lengths = np.linalg.norm(rods[:, 3:6] - rods[:, 0:3], axis=1)
     along = np.concatenate([[0.0], np.cumsum(lengths)])

@@ -1,4 +1,4 @@
-"""Muscles of back, loin, hip and buttock."""
+"""Muscles of the back, the loin, the hip and the buttock."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ _BACK = (
 )
 
 
-def muscles(frame: BodyCoordinates) -> list[Organ]:
-    """Muscles of the back, the loin and the buttock that have a label of their own, and some that have none."""
-    lean = 60 - 0.28 * max(frame.build.age - 50, 0)
-    fatty = 0.0016 * (frame.build.age - 45)
-    flesh = Material(lean, 3, 4, 3, wall_mm=0.6, wall_hu=-8, kind=MUSCLE, share=0.7 * fatty)
-    back = Material(lean - 4, 3, 5, 4, wall_mm=0.7, wall_hu=-15, kind=MUSCLE, share=fatty)
-    m = 0.5 + 0.5 * frame.build.muscle
+def muscles(body: BodyCoordinates) -> list[Organ]:
+    """Return the muscles of the back, the loin, the hip and the buttock, with or without a label of their own."""
+    muscle_hu = 60 - 0.28 * max(body.build.age - 50, 0)
+    fatty = 0.0016 * (body.build.age - 45)
+    muscle = Material(muscle_hu, 3, 4, 3, wall_mm=0.6, wall_hu=-8, kind=MUSCLE, share=0.7 * fatty)
+    back = Material(muscle_hu - 4, 3, 5, 4, wall_mm=0.7, wall_hu=-15, kind=MUSCLE, share=fatty)
+    bulk = 0.5 + 0.5 * body.build.muscle
     organs = []
     for side, name in ((1, "left"), (-1, "right")):
-        psoas = frame.tube(
+        psoas = body.tube(
             [
                 (27, 28, -6, 6),
                 (31, 28, -34, 12),
-                (37, 28, -70, 17 * m),
-                (43, 26, -110, 20 * m),
-                (52, 20, -145, 20 * m),
-                (66, 6, -185, 19 * m),
-                (80, -12, -225, 18 * m),
-                (92, -16, -262, 17 * m),
+                (37, 28, -70, 17 * bulk),
+                (43, 26, -110, 20 * bulk),
+                (52, 20, -145, 20 * bulk),
+                (66, 6, -185, 19 * bulk),
+                (80, -12, -225, 18 * bulk),
+                (92, -16, -262, 17 * bulk),
                 (96, 2, -300, 14),
                 (92, 24, -335, 9),
             ],
             side=side,
         )
-        iliacus = frame.loft(
+        iliacus = body.loft(
             [
                 (-140, ((116, 4), (108, 24), (94, 44), (86, 38), (96, 16), (108, 0))),
                 (-175, ((112, -10), (106, 14), (86, 42), (68, 36), (80, 8), (100, -16))),
@@ -78,7 +78,7 @@ def muscles(frame: BodyCoordinates) -> list[Organ]:
             side=side,
             cap=(16, 14),
         )
-        loin = frame.loft(
+        loin = body.loft(
             [
                 (-10, ((52, 70), (66, 76), (72, 84), (58, 86), (46, 80))),
                 (-60, ((52, 60), (70, 64), (80, 74), (64, 80), (48, 72))),
@@ -88,7 +88,7 @@ def muscles(frame: BodyCoordinates) -> list[Organ]:
             cap=(10, 10),
         )
         deep: list[Shape] = [
-            frame.loft(
+            body.loft(
                 [
                     (-225, ((64, 16), (70, 40), (70, 64), (62, 66), (58, 40))),
                     (-265, ((56, 6), (64, 30), (62, 62), (54, 62), (48, 30))),
@@ -97,26 +97,26 @@ def muscles(frame: BodyCoordinates) -> list[Organ]:
                 side=side,
                 cap=(14, 14),
             ),
-            frame.tube([(36, 96, -222, 9), (70, 84, -240, 11), (110, 60, -258, 8)], side=side),
-            frame.tube(
+            body.tube([(36, 96, -222, 9), (70, 84, -240, 11), (110, 60, -258, 8)], side=side),
+            body.tube(
                 [(92, -27, -222, 4), (104, -30, -262, 11), (106, -34, -320, 14), (106, -32, -380, 16)], side=side
             ),
-            frame.tube([(114, -10, -190, 4), (126, -10, -225, 7), (138, -8, -270, 9), (142, -8, -330, 8)], side=side),
-            frame.tube([(16, -12, -308, 10), (48, -6, -318, 16), (74, 8, -350, 20), (84, 20, -390, 20)], side=side),
-            frame.tube([(62, 66, -312, 8), (78, 66, -340, 18), (90, 58, -390, 24)], side=side),
+            body.tube([(114, -10, -190, 4), (126, -10, -225, 7), (138, -8, -270, 9), (142, -8, -330, 8)], side=side),
+            body.tube([(16, -12, -308, 10), (48, -6, -318, 16), (74, 8, -350, 20), (84, 20, -390, 20)], side=side),
+            body.tube([(62, 66, -312, 8), (78, 66, -340, 18), (90, 58, -390, 24)], side=side),
         ]
         organs += [
-            Organ(LABELS[f"autochthon_{name}"], [frame.loft(_BACK, side=side, cap=(30, 16))], back, rough=1.0),
-            Organ(LABELS["skeletal_muscle"], [loin, *deep], flesh, rough=1.0),
+            Organ(LABELS[f"autochthon_{name}"], [body.loft(_BACK, side=side, cap=(30, 16))], back, rough=1.0),
+            Organ(LABELS["skeletal_muscle"], [loin, *deep], muscle, rough=1.0),
             Organ(
-                LABELS[f"gluteus_maximus_{name}"], [frame.loft(_GLUTEUS_MAX, side=side, cap=(6, 40))], flesh, rough=1.5
+                LABELS[f"gluteus_maximus_{name}"], [body.loft(_GLUTEUS_MAX, side=side, cap=(6, 40))], muscle, rough=1.5
             ),
             Organ(
-                LABELS[f"gluteus_medius_{name}"], [frame.loft(_GLUTEUS_MED, side=side, cap=(12, 12))], flesh, rough=1.0
+                LABELS[f"gluteus_medius_{name}"], [body.loft(_GLUTEUS_MED, side=side, cap=(12, 12))], muscle, rough=1.0
             ),
             Organ(
-                LABELS[f"gluteus_minimus_{name}"], [frame.loft(_GLUTEUS_MIN, side=side, cap=(8, 12))], flesh, rough=1.0
+                LABELS[f"gluteus_minimus_{name}"], [body.loft(_GLUTEUS_MIN, side=side, cap=(8, 12))], muscle, rough=1.0
             ),
-            Organ(LABELS[f"iliopsoas_{name}"], [psoas, iliacus], flesh, rough=0.8),
+            Organ(LABELS[f"iliopsoas_{name}"], [psoas, iliacus], muscle, rough=0.8),
         ]
     return organs

@@ -1,4 +1,4 @@
-"""Muscles of the shoulder girdle and the chest wall, and the fat of the armpit between them."""
+"""Muscles of the shoulder girdle and the chest wall, and the axillary fat between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
 from lowdose.phantom.drawing.rasterise import FAT, MUSCLE
 
-_ARMPIT = (
+_AXILLA = (
     (295, ((85, -50), (130, -48), (165, -30), (160, 10), (120, 20), (92, 0))),
     (262, ((98, -58), (140, -50), (172, -20), (160, 15), (125, 25), (108, -5))),
     (230, ((114, -56), (140, -50), (165, -15), (160, 12), (138, 28), (125, -5))),
@@ -64,20 +64,20 @@ _MUSCLES = {
 }
 
 
-def muscles(frame: BodyCoordinates) -> list[Organ]:
-    """From the neck to the broad muscle of the back, both sides, fat of the armpit first."""
-    lean = 60 - 0.28 * max(frame.build.age - 50, 0)
-    flesh = Material(lean, 3, 4, 3, wall_mm=0.65, wall_hu=-20, kind=MUSCLE, share=0.0016 * (frame.build.age - 45))
+def muscles(body: BodyCoordinates) -> list[Organ]:
+    """Return the axillary fat, then the muscles of shoulder and chest wall, on both sides."""
+    muscle_hu = 60 - 0.28 * max(body.build.age - 50, 0)
+    muscle = Material(muscle_hu, 3, 4, 3, wall_mm=0.65, wall_hu=-20, kind=MUSCLE, share=0.0016 * (body.build.age - 45))
     fat = Material(-102, 3, 6, 6, kind=FAT, share=0.06)
     organs = []
     for side in (1, -1):
-        loose = [frame.loft(_ARMPIT, side=side, cap=(26, 8)), frame.loft(_ABOVE_CLAVICLE, side=side, cap=(14, 10))]
-        organs.append(Organ(LABELS["subcutaneous_fat"], loose, fat, clip="body", inset=3.0, rough=1.5))
+        fat_shapes = [body.loft(_AXILLA, side=side, cap=(26, 8)), body.loft(_ABOVE_CLAVICLE, side=side, cap=(14, 10))]
+        organs.append(Organ(LABELS["subcutaneous_fat"], fat_shapes, fat, clip="body", inset=3.0, rough=1.5))
         organs += [
             Organ(
                 LABELS["skeletal_muscle"],
-                [frame.loft(levels, side=side, cap=(18, 14))],
-                flesh,
+                [body.loft(levels, side=side, cap=(18, 14))],
+                muscle,
                 clip="body",
                 inset=4.0,
                 rough=0.9,

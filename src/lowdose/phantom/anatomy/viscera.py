@@ -8,9 +8,10 @@ from lowdose.anatomical_labels import LABELS
 from lowdose.phantom.anatomy.vessels import grow, scatter
 from lowdose.phantom.body_coordinates import BodyCoordinates
 from lowdose.phantom.drawing.compositing import Material, Organ
-from lowdose.phantom.drawing.rasterise import FAT, NOTHING
+from lowdose.phantom.drawing.rasterise import FAT, REGION_ONLY
 from lowdose.phantom.drawing.shapes import Loft, Shape, Tube
 
+# Contours of the liver: (z, contour of (x, y)), mm.
 _LIVER = (
     (110, ((-26, -14), (-32, -34), (-50, -45), (-70, -48), (-90, -38), (-101, -10), (-93, 20), (-70, 33),
      (-47, 29), (-34, 18), (-28, 10), (-26, 0))),
@@ -45,20 +46,20 @@ _DOME = (
 )
 
 
-def breathing(frame: BodyCoordinates) -> BodyCoordinates:
-    """What moves with the diaphragm."""
-    return frame.vary("breath", (0, 0, 40), 4.0, 0.03)
+def breathing(body: BodyCoordinates) -> BodyCoordinates:
+    """Return the coordinates of organs that move with the diaphragm."""
+    return body.vary("breath", (0, 0, 40), 4.0, 0.03)
 
 
-def diaphragm(frame: BodyCoordinates) -> list[Organ]:
-    """The room below the diaphragm, cut out of the lungs: a muscle sheet round fat."""
-    f = breathing(frame)
+def diaphragm(body: BodyCoordinates) -> list[Organ]:
+    """Return the domes of the diaphragm, a sheet of muscle around fat that is painted over the lungs."""
+    local = breathing(body)
     domes: list[Shape] = [
-        f.ball((-64, -6, 46), (60, 76, 76)),
-        f.ball((67, 4, 40), (59, 77, 70)),
-        f.loft(_DOME, half=True, cap=(6, 16)),
+        local.ball((-64, -6, 46), (60, 76, 76)),
+        local.ball((67, 4, 40), (59, 77, 70)),
+        local.loft(_DOME, half=True, cap=(6, 16)),
     ]
-    below = frame.loft(
+    below = body.loft(
         [
             (-10, ((0, -68), (60, -68), (120, -20), (126, 30), (110, 80), (60, 96), (0, 90))),
             (-400, ((0, -68), (60, -68), (120, -20), (126, 30), (110, 80), (60, 130), (0, 130))),
@@ -70,88 +71,98 @@ def diaphragm(frame: BodyCoordinates) -> list[Organ]:
     return [
         Organ(LABELS["skeletal_muscle"], [domes[2]], Material(52, 3, 4), clip="inner"),
         Organ(LABELS["torso_fat"], domes, sheet, clip="inner", rough=0.7),
-        Organ(0, [*domes, below], Material(0, kind=NOTHING), keep="abdomen"),
+        Organ(0, [*domes, below], Material(0, kind=REGION_ONLY), keep="abdomen"),
     ]
 
 
-def liver(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
-    """Parenchyma, gallbladder, and the portal and hepatic veins in it."""
-    f = breathing(frame).vary("liver", (-60, 0, 40), 2.5, 0.05)
-    fatty = float(np.clip(frame.rng("fatty").normal(0, 6) - 22 * max(frame.build.visceral - 0.55, 0), -35, 12))
-    shape = f.loft(_LIVER, cap=(16, 8))
-    flesh = Material(hu["liver"] + fatty, 2.5, 3.0, 2.0)
-    low, high = f.place(np.array([[-120.0, -75, -30], [40.0, 75, 108]]))
-    targets = scatter(low, high, 420, frame.rng("liver tree"))
+def liver(body: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
+    """Return the liver with its portal and hepatic veins, and the gallbladder."""
+    local = breathing(body).vary("liver", (-60, 0, 40), 2.5, 0.05)
+    fat_hu = float(np.clip(body.rng("fatty").normal(0, 6) - 22 * max(body.build.visceral - 0.55, 0), -35, 12))
+    shape = local.loft(_LIVER, cap=(16, 8))
+    parenchyma = Material(hu["liver"] + fat_hu, 2.5, 3.0, 2.0)
+    low, high = local.place(np.array([[-120.0, -75, -30], [40.0, 75, 108]]))
+    targets = scatter(low, high, 420, body.rng("liver tree"))
     targets = targets[shape.holds(targets)]
-    gate = f.place(np.array([(-14.0, 2, 2), (-26, -2, 16), (-38, -4, 28), (-48, -6, 38)]))
-    back = f.place(np.array([(-20.0, 22, 84), (-24, 16, 86), (-40, 8, 84)]))
+    portal_root = local.place(np.array([(-14.0, 2, 2), (-26, -2, 16), (-38, -4, 28), (-48, -6, 38)]))
+    hepatic_root = local.place(np.array([(-20.0, 22, 84), (-24, 16, 86), (-40, 8, 84)]))
     half = len(targets) // 2
-    portal, drain = grow(gate.tolist(), targets[:half], 1.0, 6.8), grow(back.tolist(), targets[half:], 1.1, 7.0)
-    g = f.vary("gallbladder", (-60, -22, 8), 5.0, 0.15)
-    bile = float(frame.rng("bile").uniform(0, 18))
-    cyst: list[Shape] = [
-        g.ball((-58, -24, 2), (13, 18, 25), angles=(20, 25, 0), blend=4),
-        g.tube([(-56, -14, 18, 7), (-48, -6, 28, 3)], step=1, blend=4),
+    portal_tree, hepatic_veins = (
+        grow(portal_root.tolist(), targets[:half], 1.0, 6.8),
+        grow(hepatic_root.tolist(), targets[half:], 1.1, 7.0),
+    )
+    gallbladder_local = local.vary("gallbladder", (-60, -22, 8), 5.0, 0.15)
+    bile_hu = float(body.rng("bile").uniform(0, 18))
+    gallbladder: list[Shape] = [
+        gallbladder_local.ball((-58, -24, 2), (13, 18, 25), angles=(20, 25, 0), blend=4),
+        gallbladder_local.tube([(-56, -14, 18, 7), (-48, -6, 28, 3)], step=1, blend=4),
     ]
     return [
         Organ(
             LABELS["liver"],
-            [shape, f.ball((-63, -6, 64), (58, 74, 56), blend=6)],
-            flesh,
+            [shape, local.ball((-63, -6, 64), (58, 74, 56), blend=6)],
+            parenchyma,
             clip="abdomen",
             keep="liver",
             rough=1.2,
         ),
-        Organ(0, [drain], Material(hu["hepatic_vein"] + 0.5 * fatty, 2), clip="liver"),
-        Organ(0, [portal], Material(hu["portal"], 2), clip="liver"),
+        Organ(0, [hepatic_veins], Material(hu["hepatic_vein"] + 0.5 * fat_hu, 2), clip="liver"),
+        Organ(0, [portal_tree], Material(hu["portal"], 2), clip="liver"),
         Organ(
             LABELS["gallbladder"],
-            cyst,
-            Material(bile, 2, 1, wall_mm=1.2, wall_hu=hu["gut_wall"] - 5),
+            gallbladder,
+            Material(bile_hu, 2, 1, wall_mm=1.2, wall_hu=hu["gut_wall"] - 5),
             clip="abdomen",
             rough=0.5,
         ),
-        Organ(LABELS["portal_vein_and_splenic_vein"], [_portal(f)], Material(hu["portal"], 2)),
+        Organ(LABELS["portal_vein_and_splenic_vein"], [_portal(local)], Material(hu["portal"], 2)),
     ]
 
 
-def _portal(f: BodyCoordinates) -> Tube:
-    return f.tube([(-6, 4, -6, 6.2), (-14, 2, 2, 6.5), (-26, -2, 16, 6.8), (-38, -4, 28, 6.8), (-48, -6, 38, 6.2)])
+def _portal(local: BodyCoordinates) -> Tube:
+    return local.tube([(-6, 4, -6, 6.2), (-14, 2, 2, 6.5), (-26, -2, 16, 6.8), (-38, -4, 28, 6.8), (-48, -6, 38, 6.2)])
 
 
-def left_upper(frame: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
-    """Spleen, pancreas, and the splenic and mesenteric veins."""
-    s = breathing(frame).vary("spleen", (90, 50, 60), 2.5, 0.10)
-    p = breathing(frame).vary("pancreas", (10, -6, 0), 3.0, 0.06)
-    aged = max(frame.build.age - 45, 0) / 45
-    tail = p.tube(
+def left_upper(body: BodyCoordinates, hu: dict[str, float]) -> list[Organ]:
+    """Return the spleen, the pancreas, and the splenic and superior mesenteric veins."""
+    spleen_local = breathing(body).vary("spleen", (90, 50, 60), 2.5, 0.10)
+    pancreas_local = breathing(body).vary("pancreas", (10, -6, 0), 3.0, 0.06)
+    ageing = max(body.build.age - 45, 0) / 45
+    pancreas = pancreas_local.tube(
         [
             (-30, 2, -44, 11),
-            (-30, -4, -28, 16 - 2 * aged),
-            (-20, -10, -14, 13 - 2 * aged),
-            (-4, -15, -4, 10.5 - 2 * aged),
-            (14, -15, 4, 11 - 2 * aged),
-            (36, -2, 14, 11.5 - 2 * aged),
-            (60, 18, 26, 12 - 2 * aged),
-            (80, 32, 36, 9 - aged),
+            (-30, -4, -28, 16 - 2 * ageing),
+            (-20, -10, -14, 13 - 2 * ageing),
+            (-4, -15, -4, 10.5 - 2 * ageing),
+            (14, -15, 4, 11 - 2 * ageing),
+            (36, -2, 14, 11.5 - 2 * ageing),
+            (60, 18, 26, 12 - 2 * ageing),
+            (80, 32, 36, 9 - ageing),
         ]
     )
-    vein = p.tube([(-6, 3, -6, 5.4), (14, 0, 6, 4.6), (36, 12, 18, 4.3), (60, 28, 30, 4.0), (84, 46, 44, 3.4)])
-    smv = p.tube([(-6, 3, -6, 5.6), (-8, -4, -30, 5.4), (-6, -10, -70, 5.0), (-2, -16, -100, 4.0)])
+    vein = pancreas_local.tube(
+        [(-6, 3, -6, 5.4), (14, 0, 6, 4.6), (36, 12, 18, 4.3), (60, 28, 30, 4.0), (84, 46, 44, 3.4)]
+    )
+    smv = pancreas_local.tube([(-6, 3, -6, 5.6), (-8, -4, -30, 5.4), (-6, -10, -70, 5.0), (-2, -16, -100, 4.0)])
     return [
         Organ(
             LABELS["spleen"],
-            [s.loft(_SPLEEN, cap=(14, 16))],
+            [spleen_local.loft(_SPLEEN, cap=(14, 16))],
             Material(hu["spleen"], 2.5, 2.5, 1.5),
             clip="abdomen",
             rough=1.0,
         ),
         Organ(LABELS["portal_vein_and_splenic_vein"], [vein], Material(hu["portal"], 2)),
         Organ(LABELS["body"], [smv], Material(hu["portal"] - 8, 2)),
-        Organ(LABELS["pancreas"], [tail], Material(hu["pancreas"] - 12 * aged, 4, 9 + 10 * aged, 4), rough=1.4 + aged),
+        Organ(
+            LABELS["pancreas"],
+            [pancreas],
+            Material(hu["pancreas"] - 12 * ageing, 4, 9 + 10 * ageing, 4),
+            rough=1.4 + ageing,
+        ),
     ]
 
 
-def liver_shape(frame: BodyCoordinates) -> Loft:
-    """The liver alone, for placing lesions in it."""
-    return breathing(frame).vary("liver", (-60, 0, 40), 2.5, 0.05).loft(_LIVER, cap=(16, 8))
+def liver_shape(body: BodyCoordinates) -> Loft:
+    """Return the shape of the liver, for placing lesions in it."""
+    return breathing(body).vary("liver", (-60, 0, 40), 2.5, 0.05).loft(_LIVER, cap=(16, 8))

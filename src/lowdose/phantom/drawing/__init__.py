@@ -1,0 +1,1 @@
+"""Rendering of organ shapes to the pixels of CT slices."""

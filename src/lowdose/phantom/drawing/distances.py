@@ -17,7 +17,11 @@ Box = tuple[int, int, int, int]
 
 @compiled()
 def sample(out: F32, x: F32, y: F32, z: float, tile: F32, cell: tuple[float, float, float], shift: float) -> None:
-    """``out`` (h, w) = the periodic field ``tile`` (n, n, n), n a power of two, at mm positions; cell: mm (x, y, z)."""
+    """Sample the periodic field ``tile`` (n, n, n), n a power of two, at positions in mm, into ``out`` (h, w).
+
+    ``cell`` is the size (x, y, z) in mm of one cell of the field. ``shift`` displaces the field, in cells along z
+    (1.7 and 2.3 times as far along x and y).
+    """
     n = tile.shape[0] - 1
     w = z / cell[2] + 1000.0 + shift
     k = int(w)
@@ -39,7 +43,8 @@ def sample(out: F32, x: F32, y: F32, z: float, tile: F32, cell: tuple[float, flo
 
 
 @compiled(fastmath=True)
-def _to_polygon(px: float, py: float, polygon: F32) -> float:
+def _distance_to_polygon(px: float, py: float, polygon: F32) -> float:
+    """Return the signed distance of a point from a closed polygon (n, 2)."""
     nearest = np.float32(1e9)
     inside = False
     n = polygon.shape[0]
@@ -58,8 +63,8 @@ def _to_polygon(px: float, py: float, polygon: F32) -> float:
 
 
 @compiled(fastmath=True)
-def _merge(a: float, b: float, blend: float) -> float:
-    """Minimum of two distances, rounded over ``blend`` mm (polynomial smooth minimum of Quilez)."""
+def _smooth_minimum(a: float, b: float, blend: float) -> float:
+    """Return the minimum of two distances, rounded over ``blend`` mm (polynomial smooth minimum of Quilez)."""
     if blend <= 0.0:
         return min(a, b)
     h = max(blend - abs(a - b), 0.0) / blend
@@ -68,9 +73,10 @@ def _merge(a: float, b: float, blend: float) -> float:
 
 @compiled(fastmath=True)
 def polygon_distance(d: F32, x: F32, y: F32, polygon: F32, box: Box, block: int, reach: float, blend: float) -> None:
-    """Joins the polygon (n, 2) in mm with what ``d`` holds.
+    """Join a polygon (n, 2) in mm to the distances ``d``, in place.
 
-    Exact where the edge is within ``reach`` mm; farther away interpolated between the corners of ``block`` pixels.
+    Distances are exact within ``reach`` mm of the edge, and interpolated between the corners of blocks of ``block``
+    pixels farther away. ``box`` limits the pixels that are visited, ``blend`` rounds the joint over so many mm.
     """
     rows = (box[1] - box[0] + block - 1) // block + 1
     columns = (box[3] - box[2] + block - 1) // block + 1
@@ -78,7 +84,7 @@ def polygon_distance(d: F32, x: F32, y: F32, polygon: F32, box: Box, block: int,
     for a in range(rows):
         for b in range(columns):
             i, j = min(box[0] + a * block, box[1] - 1), min(box[2] + b * block, box[3] - 1)
-            corners[a, b] = _to_polygon(x[i, j], y[i, j], polygon)
+            corners[a, b] = _distance_to_polygon(x[i, j], y[i, j], polygon)
     for a in range(rows - 1):
         for b in range(columns - 1):
             i0, j0 = box[0] + a * block, box[2] + b * block
@@ -95,13 +101,17 @@ def polygon_distance(d: F32, x: F32, y: F32, polygon: F32, box: Box, block: int,
                     if far:
                         here = left_d + (j - j0) * right * (right_d - left_d)
                     else:
-                        here = _to_polygon(x[i, j], y[i, j], polygon)
-                    d[i, j] = _merge(d[i, j], here, blend)
+                        here = _distance_to_polygon(x[i, j], y[i, j], polygon)
+                    d[i, j] = _smooth_minimum(d[i, j], here, blend)
 
 
 @compiled(fastmath=True)
 def tube_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np.int32], blend: float) -> None:
-    """Joins rods (n, 8): ends (x, y, z) twice, mm, and a radius at each. boxes (n, 4): where each may reach."""
+    """Join rods to the distances ``d``, in place.
+
+    ``rods`` (n, 8) holds the two ends (x, y, z) and the radius at each in mm, ``boxes`` (n, 4) the pixels that each rod
+    may touch.
+    """
     for k in range(rods.shape[0]):
         ax, ay, az, ra = rods[k, 0], rods[k, 1], rods[k, 2], rods[k, 6]
         ex, ey, ez = rods[k, 3] - ax, rods[k, 4] - ay, rods[k, 5] - az
@@ -114,12 +124,12 @@ def tube_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np
                 t = min(max((wx * ex + wy * ey + wz * ez) * inverse, 0.0), 1.0)
                 dx, dy, dz = wx - t * ex, wy - t * ey, wz - t * ez
                 here = math.sqrt(dx * dx + dy * dy + dz * dz) - (ra + t * (rb - ra))
-                d[i, j] = _merge(d[i, j], here, blend)
+                d[i, j] = _smooth_minimum(d[i, j], here, blend)
 
 
 @compiled(fastmath=True)
 def ribbon_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[np.int32], flat: float) -> None:
-    """As tubes, but ``flat`` times thinner across than up and down: ribs, clavicles."""
+    """Join rods as ``tube_distance`` does, but ``flat`` times thinner across than up and down, as ribs are."""
     for k in range(rods.shape[0]):
         ax, ay, az, ra = rods[k, 0], rods[k, 1], rods[k, 2], rods[k, 6]
         ex, ey, ez = rods[k, 3] - ax, rods[k, 4] - ay, rods[k, 5] - az
@@ -137,7 +147,7 @@ def ribbon_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[
                 other = math.sqrt(max(dx * dx + dy * dy + dz * dz - side * side, 0.0))
                 radius = ra + t * (rb - ra)
                 ratio = math.sqrt((side * flat) ** 2 + other * other) / radius
-                # Between the two radii the gradient of the ratio is that of an ellipse.
+                # First-order distance: the excess of the ratio over 1, divided by its gradient.
                 slope = math.sqrt((side * flat * flat) ** 2 + other * other) / (ratio * radius * radius + 1e-6)
                 here = (ratio - 1.0) / max(slope, 1.0 / radius)
                 d[i, j] = min(d[i, j], here)
@@ -145,7 +155,10 @@ def ribbon_distance(d: F32, x: F32, y: F32, z: float, rods: F32, boxes: NDArray[
 
 @compiled(fastmath=True)
 def ball_distance(d: F32, x: F32, y: F32, z: float, centre: F32, turn: F32, half: F32, box: Box, blend: float) -> None:
-    """Joins an ellipsoid: ``turn`` (3, 3) takes mm around the centre to its axes, ``half`` their halves in mm."""
+    """Join an ellipsoid to the distances ``d``, in place.
+
+    ``turn`` (3, 3) rotates positions relative to the centre to its axes, ``half`` are its half axes in mm.
+    """
     for i in range(box[0], box[1]):
         for j in range(box[2], box[3]):
             wx, wy, wz = x[i, j] - centre[0], y[i, j] - centre[1], z - centre[2]
@@ -156,11 +169,11 @@ def ball_distance(d: F32, x: F32, y: F32, z: float, centre: F32, turn: F32, half
                 k1 += (u / half[a]) ** 2
             k0, k1 = math.sqrt(k0), math.sqrt(k1)
             here = k0 * (k0 - 1.0) / (k1 + 1e-6)
-            d[i, j] = _merge(d[i, j], here, blend)
+            d[i, j] = _smooth_minimum(d[i, j], here, blend)
 
 
 def smooth_noise(seed: int, side: int = 64) -> F32:
-    """A periodic random field (side, side, side) of mean 0 and SD 1, smooth over two of its cells."""
+    """Generate a periodic random field (side, side, side) of mean 0 and SD 1, smooth over about two cells."""
     rng = np.random.default_rng((seed, 7919))
     f: Any = np.fft.fftfreq(side)
     r2 = f[:, None, None] ** 2 + f[None, :, None] ** 2 + np.fft.rfftfreq(side)[None, None, :] ** 2

@@ -1,4 +1,4 @@
-"""Shapes an organ is joined from, in mm of the patient (x to the left, y to the back, z to the head)."""
+"""Shapes that make up an organ, in mm of the patient (x to the left, y to the back, z to the head)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lowdose.phantom.drawing.distances import F32, Box
 from lowdose.phantom.drawing.plane import Plane, Points
 
 ARC = 5
-"""Vertices drawn for each control point of a contour."""
+"""Vertices per control point of a contour."""
 
 
 @lru_cache
-def _spline(count: int) -> Points:
-    """(ARC * count, count) weights of a closed Catmull-Rom curve through ``count`` control points."""
+def _spline_weights(count: int) -> Points:
+    """Return the weights (ARC * count, count) of a closed Catmull-Rom curve through ``count`` control points."""
     weights = np.zeros((count, ARC, count))
     for k in range(count):
         for a in range(ARC):
@@ -36,9 +36,20 @@ def _spline(count: int) -> Points:
 
 @dataclass(frozen=True)
 class Loft:
-    """A closed smooth contour that changes along z: levels (n,), contours (n, points, 2) of (x, y), all mm.
+    """A smooth closed contour that changes along z.
 
-    Beyond its first and last level it closes like a dome over ``cap`` mm (below, above).
+    Attributes
+    ----------
+    levels : (n,), mm
+        Heights at which contours are given.
+    contours : (n, points, 2), mm
+        Control points (x, y) of the contours.
+    cap : (below, above), mm
+        Length over which the shape closes like a dome beyond its first and its last level.
+    blend : mm
+        Width over which the joint with the organ's other shapes is rounded.
+    reach : mm
+        Distance from the contour within which distances are exact.
     """
 
     levels: Points
@@ -56,10 +67,11 @@ class Loft:
 
     @property
     def extent(self) -> tuple[float, float]:
+        """Lowest and highest z in mm."""
         return float(self.levels[0] - self.cap[0]), float(self.levels[-1] + self.cap[1])
 
     def section(self, z: float) -> Points | None:
-        """The contour (n, 2) at height z in mm, None where the shape has ended."""
+        """Return the contour (n, 2) at height z in mm, or None beyond the ends of the shape."""
         low, high = float(self.levels[0]), float(self.levels[-1])
         beyond = (low - z) / self.cap[0] if z < low else (z - high) / self.cap[1] if z > high else 0.0
         if beyond >= 1.0:
@@ -68,10 +80,10 @@ class Loft:
         if beyond > 0.0:
             centre = points.mean(axis=0)
             points = centre + (points - centre) * np.sqrt(1.0 - beyond**2)
-        return _spline(len(points)) @ points
+        return _spline_weights(len(points)) @ points
 
     def draw(self, d: F32, plane: Plane) -> Box:
-        """Joins the shape with the distances ``d``; gives the pixels it touched."""
+        """Join the shape to the distances ``d`` in place and return the pixels that it may have changed."""
         outline = self.section(plane.z)
         if outline is None:
             return (0, 0, 0, 0)
@@ -81,30 +93,40 @@ class Loft:
         return box
 
     def holds(self, points: Points) -> NDArray[np.bool_]:
-        """Which of the points (n, 3), (x, y, z) mm, lie inside; heights are taken to 2 mm."""
+        """Return which of the points (n, 3), (x, y, z) in mm, lie inside; heights are rounded to 2 mm."""
         heights = 2.0 * np.round(points[:, 2] / 2.0)
-        held = np.zeros(len(points), bool)
+        inside = np.zeros(len(points), bool)
         for z in np.unique(heights):
             outline = self.section(float(z))
             if outline is not None:
                 here = heights == z
-                held[here] = _inside(points[here], outline)
-        return held
+                inside[here] = _inside(points[here], outline)
+        return inside
 
 
 def _inside(points: Points, outline: Points) -> NDArray[np.bool_]:
-    """Even-odd rule for points (n, 2 or more) against a closed outline (m, 2)."""
+    """Return which points (n, 2 or more) lie inside a closed outline (m, 2), by the even-odd rule."""
     a, b = np.roll(outline, 1, axis=0), outline
     x, y = points[:, :1], points[:, 1:2]
     crosses = (a[:, 1] > y) != (b[:, 1] > y)
     rise = np.where(crosses, b[:, 1] - a[:, 1], 1.0)
-    at = a[:, 0] + (b[:, 0] - a[:, 0]) * (y - a[:, 1]) / rise
-    return np.asarray((crosses & (x < at)).sum(axis=1) % 2 == 1)
+    crossing_x = a[:, 0] + (b[:, 0] - a[:, 0]) * (y - a[:, 1]) / rise
+    return np.asarray((crosses & (x < crossing_x)).sum(axis=1) % 2 == 1)
 
 
 @dataclass(frozen=True)
 class Tube:
-    """Rods with round ends: rods (n, 8) = two ends (x, y, z) and a radius at each, mm. flat > 1: a ribbon on edge."""
+    """A chain or tree of rods with round ends.
+
+    Attributes
+    ----------
+    rods : (n, 8), mm
+        The two ends (x, y, z) of each rod and the radius at each.
+    blend : mm
+        Width over which joints are rounded.
+    flat : relative
+        Ratio of height to width; more than 1 makes a ribbon on edge.
+    """
 
     rods: F32
     blend: float = 0.0
@@ -112,6 +134,7 @@ class Tube:
 
     @cached_property
     def extent(self) -> tuple[float, float]:
+        """Lowest and highest z in mm."""
         low, high = self._z_range
         return float(low.min()), float(high.max())
 
@@ -121,7 +144,7 @@ class Tube:
         return z.min(axis=1) - r, z.max(axis=1) + r
 
     def draw(self, d: F32, plane: Plane) -> Box:
-        """Joins the shape with the distances ``d``; gives the pixels it touched."""
+        """Join the shape to the distances ``d`` in place and return the pixels that it may have changed."""
         low, high = self._z_range
         rods = self.rods[(low <= plane.z) & (high >= plane.z)]
         if len(rods) == 0:
@@ -139,10 +162,10 @@ class Tube:
 
 
 def tube(nodes: Sequence[Sequence[float]] | Points, *, blend: float = 0.0, flat: float = 1.0, step: int = 4) -> Tube:
-    """A smooth tube through nodes (x, y, z, radius), mm; ``step`` rods between two nodes."""
+    """Build a smooth tube through nodes (x, y, z, radius) in mm, with ``step`` rods between two nodes."""
     path = np.asarray(nodes, float)
     if len(path) > 2 and step > 1:
-        # Chord-length parameter: no overshoot where nodes lie unevenly.
+        # Parametrise by chord length, which avoids overshoot between unevenly spaced nodes.
         t = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path[:, :3], axis=0), axis=1))])
         fine = np.concatenate([np.linspace(a, b, step, endpoint=False) for a, b in itertools.pairwise(t)])
         path = PchipInterpolator(t, path, axis=0)(np.append(fine, t[-1]))
@@ -155,7 +178,19 @@ def _rods(path: Points) -> F32:
 
 @dataclass(frozen=True)
 class Ball:
-    """An ellipsoid: centre and half axes (x, y, z) mm; angles in degrees turn it about z, then x, then y."""
+    """An ellipsoid.
+
+    Attributes
+    ----------
+    centre : (x, y, z), mm
+        Centre.
+    half : (x, y, z), mm
+        Half axes.
+    angles : degrees
+        Rotation about z, then x, then y.
+    blend : mm
+        Width over which the joint with the organ's other shapes is rounded.
+    """
 
     centre: tuple[float, float, float]
     half: tuple[float, float, float]
@@ -164,31 +199,32 @@ class Ball:
 
     @property
     def extent(self) -> tuple[float, float]:
-        r = self._reach()[2]
+        """Lowest and highest z in mm."""
+        r = self._half_extent()[2]
         return self.centre[2] - r, self.centre[2] + r
 
-    def _turn(self) -> Points:
+    def _rotation(self) -> Points:
         a, b, c = np.radians(self.angles)
         about_z = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
         about_x = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
         about_y = np.array([[np.cos(c), 0, -np.sin(c)], [0, 1, 0], [np.sin(c), 0, np.cos(c)]])
         return np.asarray(about_y @ about_x @ about_z, float)
 
-    def _reach(self) -> Points:
-        turned = self._turn() * np.asarray(self.half)[:, None]
+    def _half_extent(self) -> Points:
+        turned = self._rotation() * np.asarray(self.half)[:, None]
         return np.asarray(np.sqrt((turned**2).sum(axis=0)) + self.blend + 1.0, float)
 
     def draw(self, d: F32, plane: Plane) -> Box:
-        """Joins the shape with the distances ``d``; gives the pixels it touched."""
+        """Join the shape to the distances ``d`` in place and return the pixels that it may have changed."""
         low, high = self.extent
         if not low <= plane.z <= high:
             return (0, 0, 0, 0)
-        r = self._reach()
+        r = self._half_extent()
         box = plane.box(
             [c - a for c, a in zip(self.centre, r, strict=False)][:2],
             [c + a for c, a in zip(self.centre, r, strict=False)][:2],
         )
-        centre, turn, half = (np.asarray(a, np.float32) for a in (self.centre, self._turn(), self.half))
+        centre, turn, half = (np.asarray(a, np.float32) for a in (self.centre, self._rotation(), self.half))
         distances.ball_distance(d, plane.x, plane.y, plane.z, centre, turn, half, box, self.blend)
         return box
 

@@ -1,4 +1,4 @@
-"""What LEDA's autoencoder is fed with: crops of real and digital patients, and the words that fit each."""
+"""Training data of LEDA's autoencoder: crops of real and digital patients with the candidate words of each."""
 
 from __future__ import annotations
 
@@ -30,23 +30,28 @@ Pixel = tuple[float, float] | None
 def real_slices(
     folder: Path, items: Sequence[NormalDoseSlice], network: Anatomy, sha256: str, fabric: Fabric, say: Say
 ) -> SegmentationCache | None:
-    """``items`` with their classes by the anatomy network, whose file has that hash; None if there are none."""
+    """Segment ``items`` with the anatomy network, and keep the classes in ``folder``; None if there are no items.
+
+    sha256: hash of the file that the network was read from. Each process segments its share.
+    """
     if not items:
         return None
     real = SegmentationCache(folder, items, sha256)
-    share = (fabric.global_rank, fabric.world_size)
-    real.build(lambda hu, pixel: segment_slice(network, hu, pixel), _teller(say, "slices segmented"), share)
+    process = (fabric.global_rank, fabric.world_size)
+    real.build(
+        lambda hu, pixel: segment_slice(network, hu, pixel), _progress_messages(say, "slices segmented"), process
+    )
     return real
 
 
 def digital_slices(
     bank: Path, hyperparameters: AutoencoderHyperparameters, fabric: Fabric, say: Say
 ) -> PhantomDataset | None:
-    """The patients in ``bank``; None if the numbers ask for none."""
+    """Build the digital patients that are missing in ``bank``; None if the hyperparameters need none."""
     if not (hyperparameters.digital_share and hyperparameters.patients):
         return None
     digital = PhantomDataset(bank, hyperparameters.patients)
-    digital.build(_teller(say, "digital patients"), (fabric.global_rank, fabric.world_size))
+    digital.build(_progress_messages(say, "digital patients"), (fabric.global_rank, fabric.world_size))
     return digital
 
 
@@ -56,43 +61,48 @@ def training_crops(
     hyperparameters: AutoencoderHyperparameters,
     choose: Choose,
 ) -> CandidateTokenCrops:
-    """Of data that every process has finished making."""
+    """Return the crops to train on; every process must have finished building ``real`` and ``digital``."""
     if digital is not None:
-        _ = digital.occurring  # once, before loader processes would each read every label
+        _ = digital.occurring  # computed here once, or each loader process would read every label
     return CandidateTokenCrops(
         real, digital, hyperparameters.digital_share, hyperparameters.side, choose, hyperparameters.seed
     )
 
 
 def candidate_chooser(judge: AnatomyRelevance | ClipRelevance, layers: int) -> Choose:
-    """Candidate words of each layer by ``evaluate_organs``; picklable, since loader processes may not be forked."""
+    """Return a function that chooses the candidate words of each layer for an image, by the relevance of ``judge``.
+
+    It can be pickled, because loader processes may be spawned instead of forked.
+    """
     thresholds = relevance.THRESHOLDS if layers == len(relevance.THRESHOLDS) else evenly_spaced_thresholds(layers)
     if isinstance(judge, ClipRelevance):
-        return partial(_by_image, judge, thresholds)
-    return partial(_by_classes, judge, thresholds)
+        return partial(_candidates_from_image, judge, thresholds)
+    return partial(_candidates_from_classes, judge, thresholds)
 
 
-def _by_image(
+def _candidates_from_image(
     judge: ClipRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
 ) -> Pools:
     return relevance.candidate_pools(judge.scores(hu, pixel), thresholds)
 
 
-def _by_classes(
+def _candidates_from_classes(
     judge: AnatomyRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
 ) -> Pools:
     return relevance.candidate_pools(judge.scores_of(classes, pixel), thresholds)
 
 
 def evenly_spaced_thresholds(layers: int) -> list[float]:
-    """Thresholds of another number of layers than the paper's three: evenly from its first to its last."""
+    """Return the relevance threshold of each layer, coarsest first: evenly spaced between those of the paper."""
     first, last = relevance.THRESHOLDS[0], relevance.THRESHOLDS[-1]
     return [last + (first - last) * (layers - 1 - layer) / max(1, layers - 1) for layer in range(layers)]
 
 
-def _teller(say: Say, what: str) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
+def _progress_messages(say: Say, what: str) -> Callable[[int, int], None]:
+    """Return a callback (done, total) that reports every 50th item and the last."""
+
+    def report(done: int, total: int) -> None:
         if done % 50 == 0 or done == total:
             say(f"{what}: {done}/{total}")
 
-    return tell
+    return report

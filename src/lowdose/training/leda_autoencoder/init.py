@@ -1,4 +1,4 @@
-"""What a training of LEDA's autoencoder begins from: its scans, its first weights, and whether they fit together."""
+"""Preparation of a training of LEDA's autoencoder: patient split, initial weights, and checks of image sizes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lowdose.training.leda_autoencoder.recipe import AutoencoderHyperparameters,
 def split_patients(
     items: Sequence[NormalDoseSlice], held_out: int
 ) -> tuple[list[NormalDoseSlice], list[NormalDoseSlice]]:
-    """As ``split_by_patient``; digital patients can stand alone, so there may be none to split."""
+    """Split as ``split_by_patient`` does, or return two empty lists when only digital patients are trained on."""
     return split_by_patient(items, held_out) if items else ([], [])
 
 
 def new_autoencoder(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder:
-    """Untrained, with the words or, if the numbers say so, with a codebook to be learned in their place."""
+    """Build an untrained autoencoder, with the words as codebook or, for ``learned_tokens`` > 0, with a learned one."""
     hyperparameters = recipe.hyperparameters
     codebook = autoencoder_file.scaled_codebook(words, hyperparameters.word_length)
     if hyperparameters.learned_tokens:
@@ -40,31 +40,32 @@ def new_autoencoder(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder
 
 
 def continue_from(made: Autoencoder, start: Path) -> str:
-    """Takes over weights; returns their SHA-256. Raises InvalidSetting when they are of another autoencoder.
+    """Load the weights of the file ``start`` into ``made`` and return the SHA-256 of the file.
 
-    Words are no weights, so that those of another vocabulary would fit in without a word.
+    Raises InvalidSetting when they belong to another autoencoder. Words are compared as well: they are not among the
+    weights, so weights for another vocabulary would load without an error.
     """
-    found = autoencoder_file.load_autoencoder(start)
-    old: dict[str, Tensor] = found.autoencoder.state_dict()
-    fits = {name: value.shape for name, value in old.items()} == {n: v.shape for n, v in made.state_dict().items()}
-    same = made.quantiser.learned or (fits and _same_words(found.autoencoder, made))
-    if not fits or not same:
+    loaded = autoencoder_file.load_autoencoder(start)
+    weights: dict[str, Tensor] = loaded.autoencoder.state_dict()
+    fits = {name: value.shape for name, value in weights.items()} == {n: v.shape for n, v in made.state_dict().items()}
+    same_words = made.quantiser.learned or (fits and _same_words(loaded.autoencoder, made))
+    if not fits or not same_words:
         raise InvalidSetting(
-            f"{start}: is an autoencoder of size '{found.autoencoder.size}' with "
+            f"{start}: is an autoencoder of size '{loaded.autoencoder.size}' with "
             f"{'other words' if fits else 'other weights'}; start from one of the same recipe"
         )
-    if made.quantiser.learned and found.autoencoder.sharpness != made.sharpness:
+    if made.quantiser.learned and loaded.autoencoder.sharpness != made.sharpness:
         raise InvalidSetting(
-            f"{start}: its codebook was learned with sharpness={found.autoencoder.sharpness:g}, now it is "
+            f"{start}: its codebook was learned with sharpness={loaded.autoencoder.sharpness:g}, now it is "
             f"{made.sharpness:g}; set the same"
         )
-    made.load_state_dict(old)
-    return found.sha256
+    made.load_state_dict(weights)
+    return loaded.sha256
 
 
 def _same_words(one: Autoencoder, other: Autoencoder) -> bool:
-    mine, theirs = one.codebook, other.codebook
-    return mine.shape == theirs.shape and torch.allclose(mine, theirs, rtol=1e-5, atol=1e-6 * float(mine.abs().max()))
+    a, b = one.codebook, other.codebook
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6 * float(a.abs().max()))
 
 
 def check_sizes(
@@ -74,9 +75,9 @@ def check_sizes(
     learn: Sequence[NormalDoseSlice],
     check: Sequence[NormalDoseSlice],
 ) -> None:
-    """Raises InvalidSetting unless there is something to train on, and all of it of a size that ``made`` can take.
+    """Raise InvalidSetting if there is nothing to train on, or if images have a size that ``made`` cannot process.
 
-    least: pixels a side that the losses need.
+    least: smallest height and width, in pixels, that the losses accept.
     """
     if not learn and not (hyperparameters.digital_share and hyperparameters.patients):
         raise InvalidSetting(
@@ -88,32 +89,32 @@ def check_sizes(
     if hyperparameters.side and (hyperparameters.side % stride or hyperparameters.side < least):
         raise InvalidSetting(f"side={hyperparameters.side}: must be a multiple of {stride}, at least {least}, or 0")
     if not hyperparameters.side:
-        _check_whole(hyperparameters, stride, least, learn)
+        _check_whole_slices(hyperparameters, stride, least, learn)
     for item in check:
         if min(item.shape) < made.smallest:
             raise InvalidSetting(
-                f"{item.series}: slices of {_by(item.shape)} pixels cannot be judged on, the autoencoder needs "
+                f"{item.series}: slices of {_size(item.shape)} pixels cannot be judged on, the autoencoder needs "
                 f"{made.smallest} a side; leave that patient out, or --set validation_patients=0"
             )
 
 
-def _check_whole(
+def _check_whole_slices(
     hyperparameters: AutoencoderHyperparameters, stride: int, least: int, learn: Sequence[NormalDoseSlice]
 ) -> None:
-    """Slices that are trained on as they are."""
+    """Raise InvalidSetting unless whole slices can be trained on as they are."""
     shapes = sorted({item.shape for item in learn})
     for shape in shapes:
         if min(shape) < least or any(length % stride for length in shape):
             raise InvalidSetting(
-                f"side=0 (whole slices): a slice has {_by(shape)} pixels; sides must be multiples of {stride}, at "
+                f"side=0 (whole slices): a slice has {_size(shape)} pixels; sides must be multiples of {stride}, at "
                 f"least {least}; leave it out, or set a side"
             )
     if len(shapes) > 1 and hyperparameters.batch > 1:
         raise InvalidSetting(
-            f"side=0 (whole slices): there are slices of {_by(shapes[0])} and of {_by(shapes[-1])} pixels, which make "
-            "no batch; set batch=1, or a side"
+            f"side=0 (whole slices): there are slices of {_size(shapes[0])} and of {_size(shapes[-1])} pixels, which "
+            "make no batch; set batch=1, or a side"
         )
 
 
-def _by(shape: tuple[int, int]) -> str:
+def _size(shape: tuple[int, int]) -> str:
     return f"{shape[0]} x {shape[1]}"

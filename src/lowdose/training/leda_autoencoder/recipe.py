@@ -1,4 +1,4 @@
-"""Everything the training of LEDA's autoencoder needs: structure is code, numbers can be set from outside."""
+"""Recipe and hyperparameters of the training of LEDA's autoencoder."""
 
 from __future__ import annotations
 
@@ -13,16 +13,35 @@ from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limi
 
 @dataclass(frozen=True)
 class AutoencoderHyperparameters(Hyperparameters):
-    """The numbers of an autoencoder's training.
+    """Hyperparameters of an autoencoder's training.
 
-    side: of the crops it sees, in pixels; 0 = whole slices. digital_share: of the crops that come from digital
-    patients, of which there are ``patients``. validation_patients: real ones to be held out, the last by number.
-    layers: of the pyramid. word_length: root mean square length that words are given, 0 = as they are; the weights of
-    Eq. 2 are for CLIP's table, which is drawn with an SD of 0.02 in 512 channels. sharpness: of
-    ``networks.autoencoder``. learned_tokens: entries of a codebook that is trained instead of the words, as in a plain
-    VQGAN; 0 = the words. The weights are alpha, beta, gamma, eta of Eq. 2; adversarial_start: the step from which the
-    adversary plays; soft_steps: those before the first word (``methods.autoencoder.Weights``); discriminator_width: of
-    its first layer.
+    Attributes
+    ----------
+    side : int
+        Height and width of the training crops, in pixels; 0 = whole slices.
+    digital_share : float
+        Share of the crops that come from digital patients.
+    patients : int
+        Number of digital patients.
+    validation_patients : int
+        Real patients that are held out, the last ones by number.
+    layers : int
+        Layers of the token pyramid.
+    word_length : float
+        Root mean square length that the words' embeddings are scaled to; 0 = unscaled. The weights of Eq. 2 are for
+        the embedding table of CLIP, which is drawn with a standard deviation of 0.02 in 512 channels.
+    sharpness : float
+        Factor on the squared distances in the softmax of Eq. 1, see ``networks.autoencoder``.
+    learned_tokens : int
+        Entries of a codebook that is trained instead of using the words, as in a plain VQGAN; 0 = the words.
+    semantic_weight, commitment_weight, adversarial_weight, perceptual_weight : float
+        alpha, beta, gamma and eta of Eq. 2, see ``methods.autoencoder.Weights``.
+    adversarial_start : int
+        Step from which the discriminator is used.
+    soft_steps : int
+        Steps without quantisation at the beginning.
+    discriminator_width : int
+        Channels of the discriminator's first layer.
     """
 
     side: int = 256
@@ -57,6 +76,7 @@ class AutoencoderHyperparameters(Hyperparameters):
 
     @property
     def weights(self) -> Weights:
+        """Weights of Eq. 2 and the steps at which its parts begin."""
         return Weights(
             self.semantic_weight,
             self.commitment_weight,
@@ -69,7 +89,19 @@ class AutoencoderHyperparameters(Hyperparameters):
 
 @dataclass(frozen=True)
 class AutoencoderRecipe:
-    """How an autoencoder is trained. size: of ``vqgan.SIZES``; features: of ``networks.features``, for perception."""
+    """How an autoencoder is trained. Raises InvalidSetting for an unknown size.
+
+    Attributes
+    ----------
+    paper : str
+        The publication that the recipe follows.
+    size : str
+        A size of ``networks.vqgan.SIZES``.
+    features : str
+        Feature network of the perceptual loss, by its name in ``networks.features.registry``.
+    hyperparameters : AutoencoderHyperparameters
+        Default hyperparameters, which the command line can change.
+    """
 
     paper: str
     size: str = "small"

@@ -1,4 +1,4 @@
-"""The training of LEDA's autoencoder from scans of normal dose and digital patients to weights."""
+"""Training run of LEDA's autoencoder on normal-dose scans and digital patients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-import lowdose
 from lowdose.batch import CandidateTokenBatch
 from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, candidate_token_batches
 from lowdose.data.normal_dose import NormalDoseSlice
@@ -30,6 +29,7 @@ from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, n
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.validation import validate_reconstruction
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.version import __version__
 
 BANK, SEGMENTED = "digital-patients", "segmented"
 
@@ -47,20 +47,24 @@ def train_autoencoder(
     start: Path | None = None,
     clip: str | None = None,
 ) -> bool:
-    """Train in the folder ``run`` on ``items`` and on digital patients, kept in ``bank``.
+    """Train in the folder ``run`` on ``items`` and on digital patients; True when complete, False when stopped early.
 
-    words: another vocabulary than the shipped one. clip: a model's folder or hub name, to say which words fit an image
-    as the paper has it, instead of the anatomy network. start: an autoencoder to go on from. See ``run_training`` for what
-    it returns and raises; InvalidSetting besides when no patient would be left to train on.
+    say: receives messages. progress: receives step, loss and seconds left. words: another vocabulary than the shipped
+    one. bank: folder of the digital patients, by default in ``run``. start: autoencoder file with initial weights.
+    clip: folder or hub name of a CLIP model, which then chooses the words that fit an image, as in the paper, instead
+    of the anatomy network. Raises what ``run_training`` raises, and InvalidSetting when no patient would be left to
+    train on.
     """
     return run_training(
-        lambda: _Reading(name, recipe, items, words or vocabulary.load_vocabulary(), bank or run / BANK, start, clip),
+        lambda: _AutoencoderJob(
+            name, recipe, items, words or vocabulary.load_vocabulary(), bank or run / BANK, start, clip
+        ),
         recipe.hyperparameters, run, options, say, progress,
     )  # fmt: skip
 
 
-class _Reading:
-    """The job of training an autoencoder to read."""
+class _AutoencoderJob:
+    """The job of training LEDA's autoencoder; see ``runner.TrainingJob``."""
 
     def __init__(
         self, name: str, recipe: AutoencoderRecipe, items: Sequence[NormalDoseSlice], words: Vocabulary, bank: Path,
@@ -68,15 +72,17 @@ class _Reading:
     ) -> None:  # fmt: skip
         hyperparameters = recipe.hyperparameters
         self._recipe, self._bank, self._words = recipe, bank, words
-        self._learn, self._check = split_patients(items, hyperparameters.validation_patients)
-        self._autoencoder, begun = new_autoencoder(recipe, words), None
+        self._training, self._validation = split_patients(items, hyperparameters.validation_patients)
+        self._autoencoder, start_sha256 = new_autoencoder(recipe, words), None
         perceptual = Perceptual(load_features(recipe.features), recipe.features)
-        check_sizes(hyperparameters, self._autoencoder, max(perceptual.smallest, SMALLEST), self._learn, self._check)
-        self._network, self._sha256 = anatomy.read_anatomy()
+        check_sizes(
+            hyperparameters, self._autoencoder, max(perceptual.smallest, SMALLEST), self._training, self._validation
+        )
+        self._anatomy, self._anatomy_sha256 = anatomy.read_anatomy()
         self._clip = None if clip is None else load_clip(clip)
-        self._judge = AnatomyRelevance(self._network, words) if clip is None else None
+        self._anatomy_relevance = AnatomyRelevance(self._anatomy, words) if clip is None else None
         if start is not None:
-            begun = continue_from(self._autoencoder, start)
+            start_sha256 = continue_from(self._autoencoder, start)
         channels_last(self._autoencoder)
         discriminator = patch_gan(hyperparameters.discriminator_width)
         self.method = GuidedAutoencoder(self._autoencoder, discriminator, perceptual, hyperparameters.weights)
@@ -86,48 +92,51 @@ class _Reading:
             "features": recipe.features,
             "vocabulary": words.sha256,
             "clip_model": None if self._clip is None else self._clip.fingerprint(),
-            "data": fingerprint(self._learn, self._check),
-            "start": begun,
+            "data": fingerprint(self._training, self._validation),
+            "start": start_sha256,
             **asdict(hyperparameters),
         }
         self.description: dict[str, object] = {
             "paper": recipe.paper,
             "words": words.provenance,
-            "training": {"slices": len(self._learn), "patients": len({i.patient for i in self._learn})},
-            "validation": {"slices": len(self._check), "patients": len({i.patient for i in self._check})},
+            "training": {"slices": len(self._training), "patients": len({i.patient for i in self._training})},
+            "validation": {"slices": len(self._validation), "patients": len({i.patient for i in self._validation})},
         }
 
     def stage(self, run: Path, fabric: Fabric, say: Say) -> TrainingStage:
-        hyperparameters, made, words = self._recipe.hyperparameters, self._autoencoder, self._words
-        made_of = self._crops(run, fabric, say)
+        """Segment the real slices, build the digital patients, and return the callbacks of the training loop."""
+        hyperparameters, autoencoder, words = self._recipe.hyperparameters, self._autoencoder, self._words
+        crops = self._crops(run, fabric, say)
 
-        def feed(first: int, last: int) -> Iterator[CandidateTokenBatch]:
+        def batches(first: int, last: int) -> Iterator[CandidateTokenBatch]:
             workers = loader_workers(fabric.device.type == "cuda")
             return candidate_token_batches(
-                made_of, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
+                crops, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
             )
 
-        judged = self._check if fabric.is_global_zero else []
-        facts = {
+        held_out = self._validation if fabric.is_global_zero else []
+        metadata = {
             **self.settings,
             "paper": self._recipe.paper,
-            "lowdose": lowdose.__version__,
-            "slices": len(self._learn),
+            "lowdose": __version__,
+            "slices": len(self._training),
             "processes": fabric.world_size,
         }
 
         def export(path: Path, step: int) -> None:
-            own = None if hyperparameters.learned_tokens else words
+            vocabulary_in_file = None if hyperparameters.learned_tokens else words
             replace_file(
                 path,
-                autoencoder_file.serialise_autoencoder(made, own, hyperparameters.word_length, {**facts, "step": step}),
+                autoencoder_file.serialise_autoencoder(
+                    autoencoder, vocabulary_in_file, hyperparameters.word_length, {**metadata, "step": step}
+                ),
             )
 
-        return TrainingStage(feed, lambda: validate_reconstruction(made, judged), export)
+        return TrainingStage(batches, lambda: validate_reconstruction(autoencoder, held_out), export)
 
     def _crops(self, run: Path, fabric: Fabric, say: Say) -> CandidateTokenCrops:
         hyperparameters = self._recipe.hyperparameters
-        real = real_slices(run / SEGMENTED, self._learn, self._network, self._sha256, fabric, say)
+        real = real_slices(run / SEGMENTED, self._training, self._anatomy, self._anatomy_sha256, fabric, say)
         digital = digital_slices(self._bank, hyperparameters, fabric, say)
         fabric.barrier()
         return training_crops(
@@ -135,8 +144,8 @@ class _Reading:
         )
 
     def _relevance(self) -> AnatomyRelevance | ClipRelevance:
-        """Made late with CLIP: embedding its prompts can take minutes."""
+        """Return the relevance of words; that of CLIP is built late, because embedding its prompts can take minutes."""
         if self._clip is not None:
             return ClipRelevance(self._words, self._clip)
-        assert self._judge is not None
-        return self._judge
+        assert self._anatomy_relevance is not None
+        return self._anatomy_relevance

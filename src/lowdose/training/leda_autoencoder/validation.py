@@ -1,4 +1,4 @@
-"""How well an autoencoder gives slices back, and how many words it takes for that."""
+"""Validation of an autoencoder: how well it reconstructs slices, and how many tokens it uses."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from lowdose.networks.autoencoder import Autoencoder, reconstruct
 from lowdose.training.validation import evenly_spaced
 
 MOST = 12
-"""Slices judged, evenly spread over those there are."""
+"""Most slices to validate on, evenly spaced over those of the held-out patients."""
 
 
 @torch.no_grad()
 def validate_reconstruction(autoencoder: Autoencoder, items: Sequence[NormalDoseSlice]) -> Mapping[str, float]:
-    """Mean PSNR in dB on [-1000, 2000] HU of whole slices, and how many tokens each layer used on all of them."""
+    """Return the mean PSNR in dB on [-1000, 2000] HU of whole slices, and how many tokens each layer used on all."""
     chosen = evenly_spaced(items, MOST)
     if not chosen:
         return {}
     device = next(autoencoder.parameters()).device
-    found: list[float] = []
+    psnrs: list[float] = []
     used: list[set[int]] = [set() for _ in autoencoder.quantiser.parts]
     for item in chosen:
         hu = torch.from_numpy(np.nan_to_num(item.read(), nan=-1000.0))[None, None].to(device)
         image = OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
-        made, read = reconstruct(autoencoder, image)
-        error = (made - image).square().mean()
-        found.append(float(-10.0 * torch.log10(error)))
-        for layer, index in zip(used, read.indices, strict=True):
-            layer.update(index.flatten().tolist())
-    hyperparameters = {f"validation/tokens_{layer}": float(len(tokens)) for layer, tokens in enumerate(used, start=1)}
-    return {"validation/psnr": float(np.mean(found)), **hyperparameters}
+        reconstruction, quantised = reconstruct(autoencoder, image)
+        error = (reconstruction - image).square().mean()
+        psnrs.append(float(-10.0 * torch.log10(error)))
+        for tokens, index in zip(used, quantised.indices, strict=True):
+            tokens.update(index.flatten().tolist())
+    token_counts = {f"validation/tokens_{layer}": float(len(tokens)) for layer, tokens in enumerate(used, start=1)}
+    return {"validation/psnr": float(np.mean(psnrs)), **token_counts}

@@ -1,4 +1,4 @@
-// For AVX2.
+// Build for AVX2: vectors of 256 bits.
 #define LANES 8
 #include "winograd.h"
 

@@ -1,4 +1,4 @@
-// For AVX-512.
+// Build for AVX-512: vectors of 512 bits.
 #define LANES 16
 #include "winograd.h"
 

@@ -1,6 +1,7 @@
-// A convolution by tiles, in float32: transform ROWS tiles, multiply point by point, transform back, add, activate.
+// Convolution by tiles in float32: transform ROWS tiles, multiply point by point, transform back, add, activate.
 //
-// Only as many tiles are under way as the second-level cache holds, so main memory sees each image once in and once out.
+// Each thread processes only as many tiles at a time as fit the second-level cache, so that each image is read from and
+// written to main memory only once.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -14,8 +15,9 @@
 
 namespace lowdose {
 
-// Images lie pixel by pixel, all channels of a pixel together. out = activate(activate(conv + bias, before) + added,
-// after), where activate(x, slope) = max(x, slope x): 0 is ReLU, 1 nothing. bias and added may be null.
+// One convolution of a batch of `count` images in channels-last layout: all channels of a pixel lie together.
+// out = activate(activate(conv + bias, before) + added, after), where activate(x, slope) = max(x, slope x): a slope of
+// 0 is a ReLU, 1 no activation. bias and added may be null.
 struct Job {
     const float *image, *weights, *bias, *added;
     float* out;
@@ -34,21 +36,25 @@ template <int M, int R> class Convolution {
     static constexpr int N = T::N, POINTS = N * N;
 
     const Job& job;
-    const int in_row, out_row, down, across;
-    const long tiles;
+    const int in_row, out_row, down, across;  // channels in whole vectors; tiles of an image along y and x
+    const long tiles;                         // tiles of all images
 
-    // Where points lie apart: a cache line more than the rows, or the lines of all points would fall on one another.
+    // Distance in memory between the matrices of two points: one vector more than a matrix takes. Without it the
+    // addresses of all points would map to the same lines of the cache and evict one another.
     size_t entered_stride() const { return size_t(ROWS) * in_row + LANES; }
     size_t product_stride() const { return size_t(ROWS) * out_row + LANES; }
 
+    // Image of a tile, and its first output pixel.
     struct Place { long image; int y, x; };
     Place place(long tile) const {
         return {tile / (down * across), int(tile / across % down) * M, int(tile % across) * M};
     }
 
+    // Inputs of a tile in memory, with the distances of its rows and columns.
     struct View { const float* at; size_t row, column; };
 
-    // The N x N inputs of a tile: where they lie, or where they hang over the edge a copy with zeros.
+    // The N x N inputs of a tile: in place, or, if they extend past the edge or have channels that do not fill whole
+    // vectors, as a copy padded with zeros.
     View inputs_of(Place p, float* copy) const {
         const int top = p.y - job.padding, left = p.x - job.padding, c = job.inputs;
         const float* image = job.image + size_t(p.image) * job.height * job.width * c;
@@ -61,6 +67,7 @@ template <int M, int R> class Convolution {
         return {copy, size_t(N) * in_row, size_t(in_row)};
     }
 
+    // Transforms the inputs of a tile along both axes; every point is stored in a matrix of its own.
     void enter(const View& view, float* entered) const {
         for (int c = 0; c < in_row; c += LANES) {
             vec half[N][N], line[N];
@@ -76,6 +83,7 @@ template <int M, int R> class Convolution {
         }
     }
 
+    // Transforms the products of a tile back along both axes and writes the outputs that lie inside the image.
     void leave(const float* product, Place p) const {
         const int rows = std::min(M, job.out_height - p.y), columns = std::min(M, job.out_width - p.x);
         for (int c = 0; c < out_row; c += LANES) {
@@ -96,6 +104,7 @@ template <int M, int R> class Convolution {
         }
     }
 
+    // Applies activation, sum and activation to one pixel and stores it.
     inline void finish(vec value, size_t at, int channels) const {
         if (job.before != 1) value = activate(value, job.before);
         if (job.added) {
@@ -109,6 +118,7 @@ template <int M, int R> class Convolution {
         else std::memcpy(job.out + at, &value, channels * sizeof(float));
     }
 
+    // Processes up to ROWS tiles from the tile `first`, with the work memory of one thread.
     void block(long first, float* entered, float* product, float* copy) const {
         const int count = int(std::min<long>(ROWS, tiles - first));
         for (int i = 0; i < count; i++) enter(inputs_of(place(first + i), copy), entered + size_t(i) * in_row);
@@ -124,7 +134,7 @@ template <int M, int R> class Convolution {
           down((given.out_height + M - 1) / M), across((given.out_width + M - 1) / M),
           tiles(long(given.count) * down * across) {}
 
-    // False when there is not enough memory.
+    // Computes the convolution; returns false if there is not enough memory.
     bool run() const {
         const long blocks = (tiles + ROWS - 1) / ROWS;
         const int threads = int(std::max<long>(1, std::min<long>(job.threads, blocks)));
@@ -134,7 +144,7 @@ template <int M, int R> class Convolution {
             product.push_back(buffer(POINTS * product_stride()));
             copy.push_back(buffer(size_t(POINTS) * in_row));
             if (!entered[i] || !product[i] || !copy[i]) return false;
-            std::fill_n(entered[i].get(), POINTS * entered_stride(), 0.f);  // rows past the last tile are multiplied too
+            std::fill_n(entered[i].get(), POINTS * entered_stride(), 0.f);  // the last block multiplies unused rows too
         }
         std::atomic<long> next{0};
         auto work = [&](int i) {
@@ -144,13 +154,14 @@ template <int M, int R> class Convolution {
         try {
             for (int i = 1; i < threads; i++) others.emplace_back(work, i);
         } catch (const std::system_error&) {
-        }  // the system gives no more threads: those that are there do the work
+        }  // the system refuses more threads: the threads that were started do the work
         work(0);
         for (auto& other : others) other.join();
         return true;
     }
 
-    // filters (outputs, inputs, R, R) -> weights (POINTS, inputs x whole outputs), packed; transformed in double.
+    // Transforms filters (outputs, inputs, R, R), in double precision, and packs them as weights
+    // (POINTS, inputs x outputs), with the outputs rounded up to whole vectors.
     static void pack(const float* filters, int outputs, int inputs, float* weights) {
         double rows[N][R], half[N][R];
         T::filter_rows(rows);

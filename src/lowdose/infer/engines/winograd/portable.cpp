@@ -1,4 +1,4 @@
-// For 128-bit vectors, which every processor of today has.
+// Build for vectors of 128 bits, which every current processor has.
 #define LANES 4
 #include "winograd.h"
 

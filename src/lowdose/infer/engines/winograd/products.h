@@ -1,19 +1,20 @@
-// Many small matrix products: rows x inputs times inputs x outputs, the sums held in registers.
+// Products of small matrices, (rows x inputs) times (inputs x outputs), with the sums held in registers.
 #pragma once
 #include "lanes.h"
 
 namespace lowdose {
 
-// Rows are worked on in groups of 6, 8 or 12: whatever divides this divides evenly.
+// Number of rows of a product. It is a multiple of 6, 8 and 12, the numbers of rows that are processed together.
 constexpr int ROWS = 24;
 
-// How many vectors of outputs are summed side by side. With their rows they must fit the registers: 32 of 64 bytes
-// (AVX-512) or of 16 (NEON), 16 of 32 (AVX2).
+// Number of output vectors summed side by side, for a row of `vectors` output vectors. Times the rows processed
+// together they must fit the registers: 32 of 64 bytes (AVX-512) or of 16 bytes (NEON), 16 of 32 bytes (AVX2).
 constexpr int panel(int vectors) {
     if (LANES == 8) return vectors % 2 == 0 ? 2 : 1;
     return vectors % 3 == 0 ? 3 : vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
 }
 
+// GROUP rows of `left` times PANEL output vectors of `right`. `row` and `out_row` are the lengths of a row in memory.
 template <int GROUP, int PANEL>
 inline void multiply_group(const float* left, int row, const float* right, float* out, int out_row, int inputs) {
     vec sums[GROUP][PANEL] = {};
@@ -32,6 +33,7 @@ inline void multiply_group(const float* left, int row, const float* right, float
         for (int j = 0; j < PANEL; j++) *reinterpret_cast<vec*>(out + i * out_row + j * LANES) = sums[i][j];
 }
 
+// All ROWS rows times all outputs, panel by panel.
 template <int GROUP, int PANEL>
 void multiply_panels(const float* left, int row, const float* right, float* out, int out_row, int inputs) {
     for (int at = 0; at < out_row; at += PANEL * LANES, right += inputs * PANEL * LANES)
@@ -39,7 +41,8 @@ void multiply_panels(const float* left, int row, const float* right, float* out,
             multiply_group<GROUP, PANEL>(left + i * row, row, right, out + i * out_row + at, out_row, inputs);
 }
 
-// (ROWS, row) x packed (inputs, out_row) -> (ROWS, out_row); `row` >= inputs.
+// (ROWS, row) times packed (inputs, out_row) -> (ROWS, out_row). Rows of `left` may be longer than needed:
+// `row` >= inputs.
 inline void multiply(const float* left, int row, const float* right, float* out, int out_row, int inputs) {
     switch (panel(out_row / LANES)) {
         case 4: return multiply_panels<6, 4>(left, row, right, out, out_row, inputs);
@@ -49,7 +52,7 @@ inline void multiply(const float* left, int row, const float* right, float* out,
     }
 }
 
-// Where the weight from `input` to `output` lies in a packed matrix.
+// Offset of the weight from `input` to `output` in a packed matrix.
 inline size_t packed_at(int input, int output, int inputs, int outputs) {
     const int width = panel(whole_lanes(outputs) / LANES) * LANES;
     return (size_t(output / width) * inputs + input) * width + output % width;

@@ -1,4 +1,4 @@
-"""Finds the convolutions of a graph that have a fast algorithm, and what can be done before their result is stored."""
+"""Replacement of convolutions in a graph by Winograd convolutions, fused with the sum and activations that follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,21 @@ LEAKY = {ATEN.leaky_relu.default, ATEN.leaky_relu_.default}
 
 @dataclass
 class FusedConvolution:
-    """A convolution and what follows it alone: activation, sum, activation, each of them or none."""
+    """A convolution and the operators fused with it: activation, sum, activation, each of them optional.
+
+    An operator is fused if it alone uses the result before it.
+
+    Attributes
+    ----------
+    convolution : torch.fx.Node
+        The convolution.
+    last : torch.fx.Node
+        Last fused operator, whose result replaces that of all.
+    before, after : float
+        Slope for negative values of the activation before and after the sum; 0 is a ReLU, 1 no activation.
+    added : torch.fx.Node or None
+        Image that is added.
+    """
 
     convolution: Node
     last: Node
@@ -28,77 +42,87 @@ class FusedConvolution:
 
 
 def replace_convolutions(graph: GraphModule, tiles: Mapping[int, int]) -> int:
-    """Puts fast convolutions into ``graph``; returns how many. tiles: size of the output tile by size of kernel."""
-    done = 0
+    """Replace the convolutions of ``graph`` that have a fast algorithm, in place, and return their number.
+
+    ``tiles`` maps the kernel size to the size of the output tile.
+    """
+    replaced = 0
     for node in list(graph.graph.nodes):
         if node.op != "call_function" or node.target != ATEN.conv2d.default:
             continue
-        fast = _filters(graph, node, tiles)
-        if fast is None:
+        packed = _pack(graph, node, tiles)
+        if packed is None:
             continue
-        found = _followed(node)
-        graph.add_module(f"fast_{done}", _Call(fast))
-        with graph.graph.inserting_after(found.last):
-            made = graph.graph.call_module(f"fast_{done}", (node.args[0], found.added, found.before, found.after))
-        made.meta = dict(found.last.meta)
-        found.last.replace_all_uses_with(made)
-        done += 1
+        fused = _fuse(node)
+        graph.add_module(f"fast_{replaced}", _FusedConvolutionModule(packed))
+        with graph.graph.inserting_after(fused.last):
+            call = graph.graph.call_module(f"fast_{replaced}", (node.args[0], fused.added, fused.before, fused.after))
+        call.meta = dict(fused.last.meta)
+        fused.last.replace_all_uses_with(call)
+        replaced += 1
     graph.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     graph.graph.lint()
     graph.recompile()
-    return done
+    return replaced
 
 
-class _Call(torch.nn.Module):
-    def __init__(self, filters: PackedConvolution) -> None:
+class _FusedConvolutionModule(torch.nn.Module):
+    """Module through which a graph calls a packed convolution."""
+
+    def __init__(self, convolution: PackedConvolution) -> None:
         super().__init__()
-        self._filters = filters
+        self._convolution = convolution
 
-    def forward(self, *given: Any) -> torch.Tensor:
-        return self._filters(*given)
+    def forward(self, *arguments: Any) -> torch.Tensor:
+        """Call the convolution."""
+        return self._convolution(*arguments)
 
 
-def _filters(graph: GraphModule, node: Node, tiles: Mapping[int, int]) -> PackedConvolution | None:
-    given = named_arguments(
+def _pack(graph: GraphModule, node: Node, tiles: Mapping[int, int]) -> PackedConvolution | None:
+    """Pack the weights of a convolution; None if there is no fast algorithm for it."""
+    arguments = named_arguments(
         node, "input weight bias stride padding dilation groups", bias=None, stride=1, padding=0, dilation=1, groups=1
     )
     try:
-        weight, bias = constant_weight(graph, given["weight"]), constant_weight(graph, given["bias"])
+        weight, bias = constant_weight(graph, arguments["weight"]), constant_weight(graph, arguments["bias"])
     except TypeError:
         return None
-    sides, ones = _numbers(given["padding"]), _numbers(given["stride"]) | _numbers(given["dilation"])
-    if weight is None or weight.dtype != torch.float32 or ones | {given["groups"]} != {1} or len(sides) != 1:
+    paddings, must_be_one = _values(arguments["padding"]), _values(arguments["stride"]) | _values(arguments["dilation"])
+    must_be_one.add(arguments["groups"])
+    if weight is None or weight.dtype != torch.float32 or must_be_one != {1} or len(paddings) != 1:
         return None
-    kernel, padding = int(weight.shape[2]), sides.pop()
+    kernel, padding = int(weight.shape[2]), paddings.pop()
     if weight.shape[2] != weight.shape[3] or kernel not in TILES or padding >= kernel:
         return None
     return PackedConvolution(weight, bias, tiles[kernel], padding)
 
 
-def _numbers(given: Any) -> set[int]:
-    return {given} if isinstance(given, int) else set(given)
+def _values(number: Any) -> set[int]:
+    """Return the different values of a setting that is given once or for each axis."""
+    return {number} if isinstance(number, int) else set(number)
 
 
-def _followed(convolution: Node) -> FusedConvolution:
-    found = FusedConvolution(convolution, convolution)
-    while len(found.last.users) == 1:
-        (user,) = found.last.users
+def _fuse(convolution: Node) -> FusedConvolution:
+    """Follow the results of a convolution and collect the operators that can be fused with it."""
+    fused = FusedConvolution(convolution, convolution)
+    while len(fused.last.users) == 1:
+        (user,) = fused.last.users
         slope = _slope(user)
-        if slope is not None and found.after == 1.0 and (found.added is not None or found.before == 1.0):
-            if found.added is None:
-                found.before = slope
+        if slope is not None and fused.after == 1.0 and (fused.added is not None or fused.before == 1.0):
+            if fused.added is None:
+                fused.before = slope
             else:
-                found.after = slope
-        elif found.added is None and (other := _summand(user, found.last)) is not None:
-            found.added = other
+                fused.after = slope
+        elif fused.added is None and (other := _summand(user, fused.last)) is not None:
+            fused.added = other
         else:
             break
-        found.last = user
-    return found
+        fused.last = user
+    return fused
 
 
 def _slope(node: Node) -> float | None:
-    """Of max(x, slope x); None for what is no such activation."""
+    """Return the slope of an activation max(x, slope x); None if the node is no such activation."""
     if node.op != "call_function":
         return None
     if node.target in RELU:
@@ -110,7 +134,7 @@ def _slope(node: Node) -> float | None:
 
 
 def _summand(node: Node, one: Node) -> Node | None:
-    """What ``node`` adds to ``one``, an image of the same shape; None when it does something else."""
+    """Return the image of the same shape that ``node`` adds to ``one``; None if it does something else."""
     if node.op != "call_function" or node.target not in (ATEN.add.Tensor, ATEN.add_.Tensor) or node.kwargs:
         return None
     others = [other for other in node.args if other is not one]

@@ -1,14 +1,15 @@
 // Minimal filtering F(M x M, R x R) (Winograd 1980; Lavin & Gray, CVPR 2016): the transforms of one tile.
 //
-// N = M + R - 1 points: 0, K pairs +-q, and infinity. A tile of N x N inputs gives M x M outputs with N^2 products
-// instead of M^2 R^2. Points in pairs halve the work: what a point and its opposite need are the same sums of even
-// and of odd terms. The points were chosen for the smallest rounding error on random data in float32; rows are scaled
-// by powers of two, so that no table entry is far from 1.
+// Polynomials are evaluated at N = M + R - 1 points: 0, K pairs +-q, and infinity. A tile of N x N inputs gives M x M
+// outputs with N^2 products instead of M^2 R^2. Points in pairs halve the work: a point and its opposite need the same
+// sums of even and of odd terms. The points were chosen for the smallest rounding error on random data in float32; rows
+// of the transforms are scaled by powers of two, so that no table entry is far from 1.
 #pragma once
 #include "lanes.h"
 
 namespace lowdose {
 
+// The points q of the pairs +-q.
 template <int K> struct Pairs;
 template <> struct Pairs<2> { static constexpr double q[] = {2. / 3, 3. / 2}; };
 template <> struct Pairs<3> { static constexpr double q[] = {1. / 2, 1, 2}; };
@@ -22,6 +23,7 @@ constexpr double power(double x, int exponent) {
     return result;
 }
 
+// The power of two nearest to x on a logarithmic scale.
 constexpr double power_of_two_near(double x) {
     double result = 1;
     while (result * 1.41421356 < x) result *= 2;
@@ -29,7 +31,8 @@ constexpr double power_of_two_near(double x) {
     return result;
 }
 
-// Coefficients of the product of (z - q^2) over all pairs but `left_out`; one is monic, lowest power first.
+// Coefficients, lowest power first, of the monic polynomial that is the product of (z - q^2) over all pairs except
+// `left_out` (-1: none is left out).
 template <int K> constexpr void product(double (&coefficients)[K + 1], int left_out) {
     for (int i = 0; i <= K; i++) coefficients[i] = i == 0;
     int degree = 0;
@@ -40,15 +43,16 @@ template <int K> constexpr void product(double (&coefficients)[K + 1], int left_
     }
 }
 
+// Transforms of a tile of M x M outputs for filters of R x R.
 template <int M, int R> struct Tile {
     static constexpr int N = M + R - 1, K = (N - 2) / 2;
     static_assert(N == 2 * K + 2, "points come in pairs");
 
     struct Tables {
-        float whole[K + 1];              // of even inputs for the point 0, of odd ones for infinity
-        float even[K][K], odd[K][K];     // of inputs 2, 4, ... and 1, 3, ... for each pair
-        float powers[M][K];              // q^i: what a point's product adds to output i
-        double whole_scale, scale[K];    // by which rows were multiplied; the filter's are divided by it
+        float whole[K + 1];              // factors of the even inputs for point 0, of the odd ones for infinity
+        float even[K][K], odd[K][K];     // factors of inputs 2, 4, ... and 1, 3, ... for each pair
+        float powers[M][K];              // q^i: factor of a point's product in output i
+        double whole_scale, scale[K];    // factors of the input rows; filter rows are divided by them
     };
 
     static constexpr Tables make() {
@@ -74,7 +78,7 @@ template <int M, int R> struct Tile {
     }
     static constexpr Tables tables = make();
 
-    // Rows for the filter, in double: point j's powers over the product of its distances to the others.
+    // Filter transform in double precision; row j: powers of point j, over the product of its distances to the others.
     static void filter_rows(double (&rows)[N][R]) {
         double points[N - 1] = {0};
         for (int pair = 0; pair < K; pair++) {
@@ -90,7 +94,7 @@ template <int M, int R> struct Tile {
         for (int k = 0; k < R; k++) rows[N - 1][k] = k == R - 1 ? 1 / tables.whole_scale : 0;
     }
 
-    // N inputs along one axis -> N values, `stride` apart: point 0, +q, -q, ..., infinity.
+    // Input transform along one axis: N inputs -> N values, `stride` apart, at the points 0, +q, -q, ..., infinity.
     static inline void enter(const vec* x, vec* out, int stride) {
         vec zero = x[0] * tables.whole[0], infinity = x[1] * tables.whole[0];
 #pragma GCC unroll 8
@@ -113,7 +117,7 @@ template <int M, int R> struct Tile {
         }
     }
 
-    // N products along one axis -> M outputs, `stride` apart.
+    // Output transform along one axis: N products -> M outputs, `stride` apart.
     static inline void leave(const vec* x, vec* out, int stride) {
         vec sum[K], difference[K];
 #pragma GCC unroll 8

@@ -1,0 +1,251 @@
+"""Denoise one series: the function behind ``lowdose denoise`` and the archive workers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lowdose.api.html import picture
+from lowdose.api.messages import Progress, log, log_lines, no_progress
+from lowdose.api.reading import Input, Spacing, open_input, resolve_model
+from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory
+from lowdose.api.words_of_series import MAX_SLICES, WordsOfSeries, reader_of
+from lowdose.errors import OutputRefused
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.image import HU, Slice
+from lowdose.infer import pipeline
+from lowdose.infer.engines.base import EXACT
+from lowdose.infer.engines.select_engine import AUTO
+from lowdose.infer.pipeline import SeriesResult
+from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_series
+from lowdose.io.open_series import open_sink
+from lowdose.io.source import Sink, Source
+from lowdose.models.load import LoadedModel
+from lowdose.report import figures
+from lowdose.volume import Volume, VolumeSource, read_volume
+
+
+@dataclass(frozen=True)
+class DenoisedSeries:
+    """A denoised series, in memory or already written.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    slices : int
+        Number of slices.
+    warnings : tuple of str
+        All that a user must know of this series and this model on it.
+    path : Path or None
+        Where it was written; None while it is in memory only.
+    manifest : mapping
+        What was done, with what, and how long it took; what ``--manifest`` writes.
+    """
+
+    model: str
+    slices: int
+    warnings: tuple[str, ...]
+    path: Path | None
+    manifest: Mapping[str, Any]
+    _middle: tuple[Slice, HU] | None = field(default=None, repr=False)
+    _series: SeriesInMemory | None = field(default=None, repr=False)
+    _word_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def volume(self) -> Volume:
+        """The denoised volume; read from ``path`` when the series was written there.
+
+        Raises GeometryMismatch when the slices do not form one regular grid: save the result instead.
+        """
+        if self._series is not None:
+            return self._series.volume()
+        assert self.path is not None
+        with open_input(self.path) as source:
+            return read_volume(source)
+
+    def save(self, out: str | PathLike[str], *, preview: bool = False, manifest: bool = False) -> Path:
+        """Write the series as ``lowdose denoise`` does, to the same bytes but for new UIDs and the time.
+
+        Parameters
+        ----------
+        out : str or Path
+            New folder for DICOM, else a new file of the kind that was read; of an array also any of .nii, .nii.gz,
+            .npy, .npz, or a folder.
+        preview, manifest : bool
+            Also write a PNG of the middle slice before and after, and the manifest as JSON.
+
+        Returns
+        -------
+        Path
+            ``out``.
+
+        Raises
+        ------
+        OutputRefused
+            When the path is taken or cannot be written, and for a series that ``denoise`` wrote already.
+        """
+        if self._series is None:
+            raise OutputRefused(f"{out}: this series was written to {self.path} while it was denoised; copy it there")
+        return self._series.save(Path(out), self.files(preview=preview, manifest=manifest))
+
+    def files(self, *, preview: bool, manifest: bool) -> dict[str, bytes]:
+        """Return the files that go with the series by name: preview, words and manifest, where they are wanted."""
+        wanted: dict[str, bytes] = {}
+        if preview and self._middle is not None:
+            wanted["preview.png"] = self._preview()
+        wanted |= self._word_files
+        if manifest:
+            wanted["manifest.json"] = json.dumps(self.manifest, indent=2).encode()
+        return wanted
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest as plain Python."""
+        return dict(self.manifest)
+
+    def _preview(self) -> bytes:
+        assert self._middle is not None
+        before, after = self._middle
+        return figures.preview(before.hu, after, SOFT_TISSUE, before.aspect, self.model)
+
+    def _repr_html_(self) -> str:
+        """Show the middle slice before and after, for notebooks."""
+        where = f", written to {self.path.name}" if self.path else ""
+        caption = f"{self.slices} slices denoised by {self.model}{where}"
+        if self._middle is None:
+            return f"<p>{caption}</p>"
+        return f"<figure>{picture(self._preview(), caption)}<figcaption>{caption}</figcaption></figure>"
+
+
+def denoise(
+    source: Input,
+    out: str | PathLike[str] | None = None,
+    *,
+    model: str | PathLike[str] | LoadedModel | None = None,
+    strength: float = 1.0,
+    device: str = "auto",
+    engine: str = AUTO,
+    accuracy: str = EXACT,
+    jobs: int = 1,
+    series: str | None = None,
+    spacing: Spacing | None = None,
+    preview: bool = False,
+    manifest: bool = False,
+    explain: bool = False,
+    autoencoder: str | PathLike[str] | None = None,
+    explain_slices: int = MAX_SLICES,
+    progress: Progress = no_progress,
+) -> DenoisedSeries:
+    """Denoise one CT series.
+
+    Parameters
+    ----------
+    source : str, Path, Volume or numpy.ndarray
+        A DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz file, a volume, or an array of HU.
+    out : str or Path, optional
+        Where to write the result: a new folder for DICOM, else a new file. Slices are then written as they are
+        denoised, so that memory does not grow with the series. Left out, the result stays in memory.
+    model : str, Path or LoadedModel, optional
+        Name of a model, a .safetensors file, or what `load_model` gives; the shipped default if left out.
+    strength : float
+        Blend: 0 is the input bit for bit, 1 the model's full output.
+    device, engine, accuracy
+        See `load_model`; of no effect for a model that is loaded already.
+    jobs : int
+        Slices at a time, each by its share of the processor's cores.
+    series : str, optional
+        SeriesInstanceUID, or its end, where a folder holds several series.
+    spacing : tuple of float, optional
+        (z, y, x) in mm, for arrays only, where it is required.
+    preview, manifest : bool
+        With ``out``: also write a PNG of the middle slice, and a manifest of the run as JSON.
+    explain : bool
+        Also read the words of some slices before and after, and where they drifted apart.
+    autoencoder : str or Path, optional
+        For ``explain``: a shipped autoencoder or a .safetensors file.
+    explain_slices : int
+        For ``explain``: slices to read, evenly spread; 0 = all.
+    progress : callable
+        Called with (slices done, slices).
+
+    Returns
+    -------
+    DenoisedSeries
+        Has the ``volume``, can be saved, shown in a notebook, and turned into a dict (the manifest).
+
+    Raises
+    ------
+    LowDoseError
+        Any of `lowdose.errors`: input that is no CT in HU, a model that does not exist, an output that exists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lowdose
+    >>> noisy = 40 + 20 * np.random.default_rng(0).standard_normal((2, 64, 64))
+    >>> result = lowdose.denoise(noisy, spacing=(3.0, 0.7, 0.7), model="gaussian")
+    >>> result.volume.hu.std() < noisy.std()
+    True
+    """
+    started = time.perf_counter()
+    pipeline.check_strength(strength)
+    loaded = resolve_model(model, device, engine, accuracy)
+    words = reader_of(explain, autoencoder, explain_slices, loaded)
+    name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
+    log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
+    with open_input(source, series, spacing) as opened:
+        log_lines(logging.INFO, opened.skipped, "skipped: ")
+        setup = set_up_series(opened, loaded, strength)
+        log_lines(logging.WARNING, setup.warnings)
+        if setup.model.noise_kept is not None:
+            log.info(
+                "%.0f%% of the noise stays at strength 1: that of a scan at usual dose", 100 * setup.model.noise_kept
+            )
+        target = None if out is None else Path(out)
+        streams = target is not None and not isinstance(opened, VolumeSource)
+        sink = open_sink(opened, target, setup.provenance) if streams and target else MemorySink(opened)
+        with sink:
+            result = _run(opened, sink, setup, words, jobs, progress)
+            kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
+            done = _describe(opened, setup, result, words, started, target if streams else None, kept)
+            if streams:
+                for file, data in done.files(preview=preview, manifest=manifest).items():
+                    sink.attach(file, data)
+    if target is not None and kept is not None:
+        kept.save(target, done.files(preview=preview, manifest=manifest))
+    return done
+
+
+def _run(
+    source: Source, sink: Sink, setup: SeriesSetup, words: WordsOfSeries | None, jobs: int, progress: Progress
+) -> SeriesResult:
+    count = len(source)
+    through = words.watch(sink, count) if words else sink
+    return pipeline.denoise_series(
+        source, through, setup.model, setup.strength, lambda done: progress(done, count), jobs
+    )
+
+
+def _describe(
+    source: Source,
+    setup: SeriesSetup,
+    result: SeriesResult,
+    words: WordsOfSeries | None,
+    started: float,
+    path: Path | None,
+    kept: SeriesInMemory | None,
+) -> DenoisedSeries:
+    warnings = list(setup.warnings)
+    if words:
+        warnings += words.warnings
+        log_lines(logging.WARNING, words.warnings)
+    record = build_manifest(source, setup, result, warnings, time.perf_counter() - started)
+    middle = (result.before, result.after) if result.before is not None and result.after is not None else None
+    files: SeriesFiles = words.files(source.uids) if words else {}
+    return DenoisedSeries(setup.model.name, result.slices, tuple(warnings), path, record, middle, kept, files)

@@ -1,0 +1,331 @@
+"""Measure low dose and models against full dose: the function behind ``lowdose evaluate``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lowdose.api import html
+from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
+from lowdose.api.messages import Progress, log, no_progress
+from lowdose.api.reading import Input, Spacing
+from lowdose.api.words_of_series import load_word_autoencoder
+from lowdose.device import choose_device
+from lowdose.errors import InvalidSetting
+from lowdose.evaluation import images, organs, segmenters, total_segmentator
+from lowdose.evaluation.images import ImageEvaluation
+from lowdose.evaluation.organs import OrganEvaluation
+from lowdose.evaluation.words import SliceLocation, WordReading, read_words
+from lowdose.hounsfield import Window
+from lowdose.infer import pipeline
+from lowdose.io.atomic import new_folder
+from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.metrics.profiles import PROFILES, Profile
+from lowdose.models.checkpoint import DEFAULT_MODEL
+from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.report import organs as organs_report
+from lowdose.report import page as images_report
+from lowdose.report import words as words_report
+
+TASKS = ("images", "organs")
+ModelInput = str | PathLike[str] | LoadedModel
+Inputs = Input | Sequence[Input] | None
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Measurements of low dose and of each model against full dose.
+
+    Attributes
+    ----------
+    task : {"images", "organs"}
+        What was measured.
+    result : ImageEvaluation or OrganEvaluation
+        Every number, with methods that summarise them.
+    slices, series : int
+        How much was measured.
+    files : mapping
+        Name -> content of what ``save`` writes.
+    """
+
+    task: str
+    result: ImageEvaluation | OrganEvaluation
+    slices: int
+    series: int
+    files: dict[str, str] = field(repr=False)
+    _readings: Sequence[WordReading] = field(default=(), repr=False)
+
+    def save(self, out: str | PathLike[str]) -> Path:
+        """Write table.csv, summary.json, index.html and, with words, words.json into a new folder.
+
+        Raises OutputRefused when the folder exists or cannot be written.
+        """
+        with new_folder(Path(out)) as folder:
+            self._write(folder)
+        return Path(out)
+
+    def _write(self, folder: Path) -> None:
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of summary.json: definitions, checksums, means with intervals."""
+        content: dict[str, Any] = json.loads(self.files["summary.json"])
+        return content
+
+    @property
+    def readings(self) -> Sequence[WordReading]:
+        """Words of the slices shown, where they were asked for."""
+        return self._readings
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row an image with the means of its metrics, for a data frame."""
+        if isinstance(self.result, ImageEvaluation):
+            return _image_rows(self.result)
+        return _organ_rows(self.result)
+
+    def _repr_html_(self) -> str:
+        """Show the table of means, for notebooks."""
+        rows = self.table()
+        header = list(dict.fromkeys(key for row in rows for key in row))
+        cells = [[_cell(row.get(key)) for key in header] for row in rows]
+        return html.table(header, cells) + f"<p>{self.slices} slices, {self.series} series</p>"
+
+
+def evaluate(
+    low: Inputs = None,
+    full: Inputs = None,
+    *,
+    out: str | PathLike[str] | None = None,
+    data: str | PathLike[str] | None = None,
+    task: str = "images",
+    model: ModelInput | Sequence[ModelInput] | None = None,
+    profile: str | None = None,
+    window: tuple[float, float] | None = None,
+    segmenter: str | None = None,
+    labels: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    words: bool = False,
+    autoencoder: str | PathLike[str] | None = None,
+    strength: float = 1.0,
+    device: str = "auto",
+    spacing: Spacing | None = None,
+    progress: Progress = no_progress,
+) -> EvaluationReport:
+    """Measure low dose and models against full dose.
+
+    Parameters
+    ----------
+    low, full : str, Path, Volume, numpy.ndarray, or a sequence of them
+        Low-dose series, and the full-dose series of each.
+    out : str or Path, optional
+        New folder for table.csv, summary.json and index.html; ``save`` of the result writes the same.
+    data : str or Path, optional
+        Instead of low and full: a folder in which pairs of folders are looked for.
+    task : {"images", "organs"}
+        "images": RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. "organs": what a segmenter finds of every
+        organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``.
+    model : str, Path, LoadedModel, or a sequence of them
+        Models to measure; the shipped default if left out.
+    profile : str, optional
+        For images: a key of `lowdose.metrics.PROFILES`, which defines the metrics.
+    window : tuple of float, optional
+        For images: another window than that of the profile, (low, high) in HU.
+    segmenter : str, optional
+        For organs: "anatomy", "total_segmentator" or a file of ``lowdose train anatomy``.
+    labels : str, Path, or a sequence of them
+        For organs: NIfTI label maps as the truth, one for each of ``full``.
+    words : bool
+        For images: also read the words of the slices shown, and where they drifted apart.
+    autoencoder : str or Path, optional
+        For words: a shipped autoencoder or a .safetensors file.
+    strength : float
+        Blend of every model with the input, 0 to 1.
+    device : {"auto", "cpu", "cuda"}
+        Where the networks run.
+    spacing : tuple of float, optional
+        (z, y, x) in mm, where low and full are arrays.
+    progress : callable
+        Called with (images done, images).
+
+    Returns
+    -------
+    EvaluationReport
+        Can be saved, shown in a notebook, and turned into a dict or a table.
+
+    Raises
+    ------
+    LowDoseError
+        Any of `lowdose.errors`: GeometryMismatch for series that lie on different grids, InvalidSetting for options
+        that do not fit the task.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lowdose
+    >>> body = np.full((1, 96, 96), 40.0)
+    >>> noise = np.random.default_rng(0).standard_normal(body.shape)
+    >>> report = lowdose.evaluate(body + 40 * noise, body, spacing=(3.0, 0.7, 0.7), model="gaussian")
+    >>> [row["image"] for row in report.table()]
+    ['low dose', 'gaussian']
+    """
+    pipeline.check_strength(strength)
+    given = _Given(_listed(low), _listed(full), data, spacing, _listed(model), strength, device, progress)
+    if task == "images":
+        _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
+        guided = _word_reader(words, autoencoder, device)
+        return _evaluate_images(given, out, _profile(profile or "default", window), guided)
+    if task == "organs":
+        images_only = {"--profile": profile, "--window": window, "--words": words, "--autoencoder": autoencoder}
+        _refuse(task, "images", images_only)
+        return _evaluate_organs(given, out, segmenter, _listed(labels))
+    raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What both tasks are given."""
+
+    low: list[Any]
+    full: list[Any]
+    data: str | PathLike[str] | None
+    spacing: Spacing | None
+    models: list[Any]
+    strength: float
+    device: str
+    progress: Progress
+
+    def load_models(self) -> list[LoadedModel]:
+        """Load each model once; the shipped default where none is named."""
+        where = choose_device(self.device)
+        named = dict.fromkeys(model if isinstance(model, LoadedModel) else str(model) for model in self.models)
+        return [
+            model if isinstance(model, LoadedModel) else load_by_name(model, where)
+            for model in named or {DEFAULT_MODEL: None}
+        ]
+
+
+def _evaluate_images(
+    given: _Given, out: str | PathLike[str] | None, profile: Profile, guided: LanguageGuidedAutoencoder | None
+) -> EvaluationReport:
+    loaded = given.load_models()
+    with ExitStack() as stack:
+        folder = _new_folder(stack, out)
+        cases = open_cases(stack, given.low, given.full, given.data, given.spacing)
+        count = sum(len(case.pairs) for case in cases)
+        result = images.evaluate_images(
+            cases, loaded, profile, given.strength, lambda done: given.progress(done, count)
+        )
+        readings = _read_words(guided, result) if guided else []
+        drifted = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
+        result.warnings = log_warnings(cases, [*result.warnings, *drifted])
+        files = {
+            "table.csv": images_report.table_csv(result),
+            "summary.json": images_report.as_json(result, uids_of(cases)),
+            "index.html": images_report.page(result, readings),
+        }
+        if guided:
+            entries = [words_report.word_entry(reading) for reading in readings]
+            files["words.json"] = words_report.words_json(guided, entries, drifted)
+        return _written(EvaluationReport("images", result, count, len(cases), files, readings), folder)
+
+
+def _evaluate_organs(
+    given: _Given, out: str | PathLike[str] | None, segmenter: str | None, labels: list[Any]
+) -> EvaluationReport:
+    alone = bool(labels and given.full) and not (given.low or given.data)
+    if alone and given.models:
+        raise InvalidSetting("--model without --low: models are measured on low-dose series; give one for each --full")
+    chosen = segmenters.load_segmenter(segmenter or segmenters.ANATOMY, choose_device(given.device))
+    if segmenter == segmenters.TOTAL_SEGMENTATOR:
+        log.info("note: %s", total_segmentator.USAGE_STATISTICS_NOTE)
+    loaded = [] if alone else given.load_models()
+    with ExitStack() as stack:
+        folder = _new_folder(stack, out)
+        if alone:
+            cases = open_full_only(stack, given.full, given.spacing)
+        else:
+            cases = open_cases(stack, given.low, given.full, given.data, given.spacing)
+        maps = open_label_maps(stack, labels, len(cases), given.data)
+        count = sum(len(case.pairs) for case in cases)
+        total = count * (1 if alone else 2 + len(loaded))
+        result = organs.evaluate_organs(
+            cases, loaded, chosen, given.strength, lambda done: given.progress(done, total), maps
+        )
+        result.warnings = log_warnings(cases, result.warnings)
+        files = {
+            "table.csv": organs_report.table_csv(result),
+            "summary.json": organs_report.as_json(result, uids_of(cases)),
+            "index.html": organs_report.page(result),
+        }
+        return _written(EvaluationReport("organs", result, count, len(cases), files), folder)
+
+
+def _new_folder(stack: ExitStack, out: str | PathLike[str] | None) -> Path | None:
+    """Refuse a folder that cannot be made before any work is done; it appears when ``stack`` closes without error."""
+    return None if out is None else stack.enter_context(new_folder(Path(out)))
+
+
+def _written(report: EvaluationReport, folder: Path | None) -> EvaluationReport:
+    if folder is not None:
+        report._write(folder)
+    return report
+
+
+def _listed(given: Any) -> list[Any]:
+    """Return one thing or a sequence of them as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _refuse(task: str, other: str, options: Mapping[str, object]) -> None:
+    """Raise InvalidSetting for options that belong to the other task."""
+    names = [name for name, value in options.items() if value is not None and value is not False and value != []]
+    if names:
+        raise InvalidSetting(f"{', '.join(names)}: of no use to --task {task}; leave it out, or take --task {other}")
+
+
+def _word_reader(words: bool, autoencoder: str | PathLike[str] | None, device: str) -> LanguageGuidedAutoencoder | None:
+    if autoencoder is not None and not words:
+        raise InvalidSetting(f"--autoencoder {autoencoder}: of use with --words only; add it, or leave this out")
+    return load_word_autoencoder(autoencoder, choose_device(device)) if words else None
+
+
+def _profile(name: str, window: tuple[float, float] | None) -> Profile:
+    if name not in PROFILES:
+        raise InvalidSetting(f"--profile {name}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name] if window is None else PROFILES[name].with_window(Window(*window))
+
+
+def _read_words(guided: LanguageGuidedAutoencoder, result: ImageEvaluation) -> list[WordReading]:
+    """Read the slice shown of each series in every version."""
+    made = result.images[1:-1]
+    return [read_words(guided, sample.images, SliceLocation.of(sample), made) for sample in result.samples]
+
+
+def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
+    rows = []
+    for image in result.images[:-1]:
+        means = {metric: result.summary(metric, image) for metric in images_report.FIDELITY}
+        rows.append({"image": image, **{metric: mean.mean for metric, mean in means.items() if mean is not None}})
+    return rows
+
+
+def _organ_rows(result: OrganEvaluation) -> list[dict[str, Any]]:
+    rows = []
+    for image in result.images:
+        dice = result.dice(image, None)
+        if dice is not None:
+            organ_means = {organ: result.dice(image, organ) for organ in result.organs_compared()}
+            means = {organ: mean.mean for organ, mean in organ_means.items() if mean is not None}
+            rows.append({"image": image, "dice": dice.mean, **means})
+    return rows
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,232 @@
+"""Simulate low dose from normal dose, and scans of phantoms: the functions behind ``lowdose simulate``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lowdose.api.messages import Progress, log, log_lines, no_progress
+from lowdose.api.reading import Input, Spacing, open_input
+from lowdose.api.saving import MemorySink, SeriesInMemory
+from lowdose.device import choose_device
+from lowdose.errors import InvalidSetting
+from lowdose.io.open_series import open_sink
+from lowdose.io.provenance import simulation_provenance
+from lowdose.physics.kernels import parse_kernel
+from lowdose.physics.photon_counts import check_dose
+from lowdose.physics.scanner import FITTED, Scanner
+from lowdose.simulation.calibration import calibrate, describe_scan
+from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
+from lowdose.simulation.series import neighbour_weights, simulate_series
+from lowdose.version import __version__
+from lowdose.volume import Volume, VolumeSource, read_volume
+
+PHANTOM_MAS = 200.0
+
+
+@dataclass(frozen=True)
+class SimulatedSeries:
+    """A series at a fraction of its dose, in memory or already written.
+
+    Attributes
+    ----------
+    slices : int
+        Number of slices.
+    settings : mapping
+        Dose fraction, seed, correlation along z, and the scanner that was assumed.
+    warnings : tuple of str
+        What a user must know of this series.
+    path : Path or None
+        Where it was written; None while it is in memory only.
+    """
+
+    slices: int
+    settings: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    path: Path | None
+    _series: SeriesInMemory | None = field(default=None, repr=False)
+
+    @property
+    def volume(self) -> Volume:
+        """The simulated volume; read from ``path`` when the series was written there."""
+        if self._series is not None:
+            return self._series.volume()
+        assert self.path is not None
+        with open_input(self.path) as source:
+            return read_volume(source)
+
+    def save(self, out: str | PathLike[str]) -> Path:
+        """Write the series as ``lowdose simulate`` does. Raises OutputRefused when the path is taken."""
+        if self._series is None:
+            return self.volume.save(out)
+        return self._series.save(Path(out), {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings, the number of slices and the warnings as plain Python."""
+        return {**self.settings, "slices": self.slices, "warnings": list(self.warnings)}
+
+    def _repr_html_(self) -> str:
+        """Show the middle slice, for notebooks."""
+        dose = 100 * float(self.settings["dose"])
+        return f"<p>{self.slices} slices at {dose:.3g}% of the dose</p>{self.volume._repr_html_()}"
+
+
+def simulate_dose(
+    source: Input,
+    out: str | PathLike[str] | None = None,
+    *,
+    dose: float,
+    seed: int = 0,
+    kernel: str = "auto",
+    mas: float | None = None,
+    z_correlation: float = 0.0,
+    series: str | None = None,
+    spacing: Spacing | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+) -> SimulatedSeries:
+    """Make the scan that a fraction of the dose would have given.
+
+    Parameters
+    ----------
+    source : str, Path, Volume or numpy.ndarray
+        A series of normal dose, see `read`.
+    out : str or Path, optional
+        Where to write the result; left out, it stays in memory.
+    dose : float
+        Fraction of the input's dose, above 0, at most 1.
+    seed : int
+        Another seed is other noise.
+    kernel : str
+        "auto", "b30" (soft), "d45" (sharp), "hann=CUTOFF" (1/mm), "shepp-logan" or "ramp".
+    mas : float, optional
+        Effective mAs of the input, if not the header's.
+    z_correlation : float
+        Correlation of the noise of neighbouring slices, 0 to 0.7.
+    series, spacing
+        See `read`.
+    device : {"auto", "cpu", "cuda"}
+        Where projections are computed.
+    progress : callable
+        Called with (slices done, slices).
+
+    Returns
+    -------
+    SimulatedSeries
+        Has the ``volume``, can be saved, shown in a notebook, and turned into a dict.
+
+    Raises
+    ------
+    InvalidSetting
+        For numbers out of range.
+    NotCT
+        When too little is stated and the noise of the input cannot be measured.
+    LowDoseError
+        Any other of `lowdose.errors`.
+
+    References
+    ----------
+    Yu et al., J. Comput. Assist. Tomogr. 36:477, 2012.
+
+    Examples
+    --------
+    >>> import lowdose
+    >>> lowdose.simulate_dose("SERIES", dose=0.25, seed=7).save("QUARTER")  # doctest: +SKIP
+    """
+    check_dose(dose)
+    _check_seed(seed)
+    neighbour_weights(z_correlation)
+    chosen = None if kernel == "auto" else parse_kernel(kernel)
+    where = str(choose_device(device))
+    with open_input(source, series, spacing) as opened:
+        calibration = calibrate(describe_scan(opened), chosen, mas, where)
+        warnings = (*opened.warnings, *calibration.warnings)
+        log_lines(logging.INFO, opened.skipped, "skipped: ")
+        log_lines(logging.WARNING, warnings)
+        log.info("%s", calibration.how)
+        how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
+        provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
+        target, count = None if out is None else Path(out), len(opened)
+        streams = target is not None and not isinstance(opened, VolumeSource)
+        sink = open_sink(opened, target, provenance) if streams and target else MemorySink(opened)
+        with sink:
+            simulate_series(
+                opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
+                progress=lambda done: progress(done, count),
+            )  # fmt: skip
+            kept = sink.series(source, series, provenance) if isinstance(sink, MemorySink) else None
+    if kept is not None and target is not None:
+        kept.save(target, {})
+    settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": calibration.how}
+    return SimulatedSeries(count, settings, warnings, target, kept)
+
+
+def simulate_phantom(
+    phantom: str,
+    out: str | PathLike[str],
+    *,
+    dose: float,
+    seed: int = 0,
+    kernel: str = "auto",
+    mas: float | None = None,
+    slices: int = 8,
+    device: str = "auto",
+    scanner: Scanner | None = None,
+    progress: Progress = no_progress,
+) -> Path:
+    """Scan a phantom at full dose and at a fraction of it into DICOM, beside its truth.
+
+    Parameters
+    ----------
+    phantom : str
+        "abdomen", "chest", "pelvis", "neck", "trunk" (a digital patient), "water", "contrast", "low_contrast",
+        "line_pairs" or "acr_1" to "acr_4".
+    out : str or Path
+        New folder for full/, low/, truth/, truth.json and, of a digital patient, labels.nii.gz.
+    dose, seed, kernel, device, progress
+        See `simulate_dose`; another seed is another person.
+    mas : float, optional
+        Effective mAs of the full dose, 200 if left out.
+    slices : int
+        Slices of the phantom.
+    scanner : Scanner, optional
+        Another scanner than the one fitted to soft kernels.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    InvalidSetting
+        For an unknown phantom and numbers out of range.
+    OutputRefused
+        When the folder exists or cannot be written.
+
+    Examples
+    --------
+    >>> import lowdose
+    >>> lowdose.simulate_phantom("abdomen", "PHANTOM", dose=0.25)  # doctest: +SKIP
+    """
+    check_dose(dose)
+    _check_seed(seed)
+    if phantom not in PHANTOMS:
+        raise InvalidSetting(f"phantom '{phantom}': must be one of {', '.join(PHANTOMS)}")
+    soft, fitted = FITTED["B30"]
+    chosen = soft if kernel == "auto" else parse_kernel(kernel)
+    settings = ScanSettings(
+        scanner or fitted, chosen, PHANTOM_MAS if mas is None else mas, dose, seed, str(choose_device(device))
+    )
+    scan_phantom(phantom, Path(out), slices, settings, lambda done: progress(done, slices))
+    log.info("phantom %s at %g mAs and at %.3g%% of it -> %s", phantom, settings.mas, 100 * dose, out)
+    return Path(out)
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InvalidSetting(f"seed {seed}: must not be negative")

@@ -1,0 +1,215 @@
+"""Train a network by a recipe: the function behind ``lowdose train``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lowdose import recipes
+from lowdose.api import html
+from lowdose.api.messages import log
+from lowdose.api.reading import load_model
+from lowdose.api.training_data import TrainingInput, training_folders
+from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
+from lowdose.errors import InvalidSetting
+from lowdose.models.load import LoadedModel
+from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
+from lowdose.training.recipe import AnatomyRecipe
+from lowdose.training.runner import MODEL_FILE, RunOptions
+
+LOG_FILE, DESCRIPTION_FILE = "log.csv", "run.json"
+Settings = Mapping[str, float | str] | Sequence[str]
+TrainingProgress = Callable[[int, int, float, float], None]
+"""Called with (step, steps, loss, seconds left)."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run folder and how far it is.
+
+    Attributes
+    ----------
+    path : Path
+        The run folder.
+    complete : bool
+        False when a signal stopped it early: ``train(..., resume=True)`` goes on.
+    """
+
+    path: Path
+    complete: bool
+
+    @property
+    def weights(self) -> Path:
+        """The weights file, for ``model=`` and ``lowdose models add``."""
+        return self.path / MODEL_FILE
+
+    def load(self, **options: Any) -> LoadedModel:
+        """Load the trained denoiser; options as in `load_model`."""
+        return load_model(self.weights, **options)
+
+    def log(self) -> list[dict[str, float | str]]:
+        """Return the rows of log.csv: step, name and value."""
+        with (self.path / LOG_FILE).open(newline="") as file:
+            return [
+                {"step": int(row["step"]), "name": row["name"], "value": float(row["value"])}
+                for row in csv.DictReader(file)
+            ]
+
+    def save(self, out: str | PathLike[str]) -> Path:
+        """Copy the weights to a new .safetensors file. Raises OutputRefused when it exists."""
+        from lowdose.errors import OutputRefused
+        from lowdose.io.atomic_replace import replace_file
+
+        target = Path(out)
+        if target.exists():
+            raise OutputRefused(f"{target}: exists; choose another name or remove it")
+        replace_file(target, self.weights.read_bytes())
+        return target
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return run.json, and whether the run is complete."""
+        content: dict[str, Any] = json.loads((self.path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        return {**content, "complete": self.complete}
+
+    def _repr_html_(self) -> str:
+        """Show the last value of everything that was logged, for notebooks."""
+        last = {str(row["name"]): row for row in self.log()}
+        rows = [[name, row["step"], f"{row['value']:.4g}"] for name, row in sorted(last.items())]
+        return html.table(["", "step", "value"], rows) + f"<p>{'complete' if self.complete else 'stopped early'}</p>"
+
+
+def list_recipes() -> list[str]:
+    """Return the names of all recipes.
+
+    Examples
+    --------
+    >>> import lowdose
+    >>> "leda" in lowdose.list_recipes()
+    True
+    """
+    return recipes.recipe_names()
+
+
+def train(
+    recipe: str,
+    out: str | PathLike[str],
+    *,
+    data: TrainingInput | Sequence[TrainingInput] | None = None,
+    set: Settings = (),  # noqa: A002 - as the option of the command line is called
+    split: str | None = None,
+    pairing: str | None = None,
+    bank: str | PathLike[str] | None = None,
+    start: str | PathLike[str] | None = None,
+    network: str | None = None,
+    autoencoder: str | PathLike[str] | None = None,
+    features: str | None = None,
+    size: str | None = None,
+    vocabulary: str | PathLike[str] | None = None,
+    clip: str | PathLike[str] | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    resume: bool = False,
+    progress: TrainingProgress | None = None,
+) -> TrainingRun:
+    """Train a network by a recipe.
+
+    Parameters
+    ----------
+    recipe : str
+        One of `list_recipes`.
+    out : str or Path
+        Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json.
+    data : path, Volume, pair of them, or a sequence of these
+        Folders in which pairs (or normal-dose scans, see ``pairing``) lie, or packs; for the anatomy network folders
+        with a CT and its labels. Or volumes: pairs (low, full), or with pairing="simulated" volumes of normal dose.
+    set : mapping or sequence of str
+        Hyperparameters by name, ``{"steps": 2000}`` or ``["steps=2000"]``.
+    split : str, optional
+        Published split whose training cases to use.
+    pairing : {"folders", "simulated"}, optional
+        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose.
+    bank : str or Path, optional
+        Folder for simulated noise, or for digital patients, to be used again.
+    start : str or Path, optional
+        Weights of the same network to go on from.
+    network : str, optional
+        For recipes that are a loss: the denoiser to train, "NAME" or "NAME:setting=number,...".
+    autoencoder, features, size, vocabulary, clip
+        Frozen networks and sizes of single recipes; refused where they mean nothing.
+    device, devices, nodes, precision
+        Where it runs: "auto", "cpu" or "cuda"; processes on each node; nodes; "auto", "32-true" or "bf16-mixed".
+    resume : bool
+        Continue the run in ``out`` exactly.
+    progress : callable, optional
+        Called with (step, steps, loss, seconds left).
+
+    Returns
+    -------
+    TrainingRun
+        Can load the trained model, be shown in a notebook, and turned into a dict.
+
+    Raises
+    ------
+    InvalidSetting
+        For an unknown recipe or hyperparameter, and for options that mean nothing to the recipe.
+    OutputRefused
+        When ``out`` holds a run already and ``resume`` is False.
+    LowDoseError
+        Any other of `lowdose.errors`.
+
+    Examples
+    --------
+    >>> import lowdose
+    >>> run = lowdose.train("unet", "RUN", data="PAIRS", set={"steps": 20_000})  # doctest: +SKIP
+    >>> lowdose.denoise("SERIES", "OUT", model=run.weights)  # doctest: +SKIP
+    """
+    chosen = recipes.get_recipe(recipe)
+    with ExitStack() as stack:
+        request = Request(
+            recipe, Path(out), training_folders(stack, data, pairing), _as_text(set),
+            RunOptions(device, devices, nodes, precision, resume), progress or _log_progress,
+            split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
+            autoencoder=_text(autoencoder), features=features, size=size, vocabulary=_text(vocabulary),
+            clip=_text(clip),
+        )  # fmt: skip
+        if isinstance(chosen, AnatomyRecipe):
+            complete = train_anatomy_recipe(request, chosen)
+        elif isinstance(chosen, AutoencoderRecipe):
+            complete = train_autoencoder_recipe(request, chosen)
+        else:
+            complete = train_denoiser_recipe(request, chosen)
+    return TrainingRun(Path(out), complete)
+
+
+def _log_progress(step: int, steps: int, loss: float, seconds_left: float) -> None:
+    minutes, seconds = divmod(int(seconds_left), 60)
+    log.info("step %d/%d  loss %.4g  %d min %02d s left", step, steps, loss, minutes, seconds)
+
+
+def _as_text(settings: Settings) -> dict[str, str]:
+    """Return hyperparameters by name as text. Raises InvalidSetting for what is no NAME=VALUE."""
+    if isinstance(settings, Mapping):
+        return {name: str(value) for name, value in settings.items()}
+    values = {}
+    for text in settings:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise InvalidSetting(f"--set {text}: write NAME=VALUE, for example --set steps=2000")
+        values[name] = value
+    return values
+
+
+def _path(value: str | PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _text(value: str | PathLike[str] | None) -> str | None:
+    return None if value is None else str(value)

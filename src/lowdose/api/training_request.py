@@ -1,0 +1,154 @@
+"""One training as it was asked for, and how each kind of recipe is run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lowdose.api.messages import log, log_engine_message, log_lines
+from lowdose.data.labelled.scans import labelled_slices
+from lowdose.data.normal_dose import normal_dose_slices
+from lowdose.data.training_set import open_training_set
+from lowdose.device import choose_device
+from lowdose.errors import InvalidSetting
+from lowdose.language.vocabulary import load_vocabulary
+from lowdose.simulation.calibration import calibrate_slices
+from lowdose.training.anatomy_run import train_anatomy
+from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
+from lowdose.training.leda_autoencoder.run import train_autoencoder
+from lowdose.training.pairing import SimulatedPairing
+from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
+from lowdose.training.runner import RunOptions
+
+CALIBRATION = "fit to the kernel, else own noise: 1"
+"""By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""
+
+OPTIONAL = (
+    "split", "pairing", "bank", "start", "network", "autoencoder", "features", "size", "vocabulary", "clip"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of ``train``; the options of OPTIONAL are None where they were left out."""
+
+    recipe: str
+    out: Path
+    data: list[Path]
+    hyperparameters: dict[str, str]
+    options: RunOptions
+    progress: Callable[[int, int, float, float], None]
+    split: str | None = None
+    pairing: str | None = None
+    bank: Path | None = None
+    start: Path | None = None
+    network: str | None = None
+    autoencoder: str | None = None
+    features: str | None = None
+    size: str | None = None
+    vocabulary: str | None = None
+    clip: str | None = None
+
+    def accept_only(self, *names: str) -> None:
+        """Raise InvalidSetting for the first optional one that was given and means nothing for this recipe."""
+        for option in OPTIONAL:
+            value = getattr(self, option)
+            if value is not None and option not in names:
+                raise InvalidSetting(f"--{option} {value}: means nothing for the recipe {self.recipe}; leave it out")
+
+    def report(self, steps: int) -> Callable[[int, float, float], None]:
+        """Return the callback of a run of so many steps."""
+        return lambda step, loss, seconds_left: self.progress(step, steps, loss, seconds_left)
+
+
+def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
+    """Train a denoiser on pairs, or on scans of normal dose. True when complete, False when stopped by a signal."""
+    recipe, pairing = _with_choices(recipe, request), request.pairing or "folders"
+    if not request.data:
+        raise InvalidSetting(f"recipe {request.recipe}: give the folder to train on with --data")
+    _check_pairing(request.hyperparameters, pairing)
+    recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters))
+    if request.bank is not None and pairing != "simulated":
+        raise InvalidSetting("--bank: is for --pairing simulated")
+    with ExitStack() as stack:
+        training_set = open_training_set(stack, request.data, request.split, pairing)
+        log_lines(logging.WARNING, training_set.warnings)
+        items, hyperparameters = training_set.items, recipe.hyperparameters
+        held_out = training_set.validation_patients
+        if held_out is not None and hyperparameters.validation_patients < 0:
+            recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
+        kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
+        log.info("%d %s, %d patient(s)", len(items), kind, len({item.patient for item in items}))
+        source = FROM_FOLDERS if pairing == "folders" else _simulated(request)
+        return train_denoiser(
+            request.recipe, recipe, items, request.out, request.options, log_engine_message,
+            request.report(recipe.hyperparameters.steps), source, request.start,
+        )  # fmt: skip
+
+
+def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
+    """Put in the network and the frozen network that were asked for, where the recipe leaves them open."""
+    names = ["split", "pairing", "bank", "start"]
+    names += ["network"] if recipe.accepts_any_network else []
+    names += [recipe.teacher.option] if recipe.teacher else []
+    request.accept_only(*names)
+    if request.network is not None:
+        choice = parse_denoiser(request.network)
+        recipe = replace(recipe, network=choice.network, scale=choice.scale)
+    teacher = recipe.teacher and getattr(request, recipe.teacher.option)
+    if recipe.teacher and teacher is not None:
+        recipe = replace(recipe, teacher=recipe.teacher._replace(name=teacher))
+    return recipe
+
+
+def _check_pairing(values: dict[str, str], pairing: str) -> None:
+    """Raise InvalidSetting for a hyperparameter that belongs to the other pairing."""
+    for name, value in values.items():
+        if PAIRING_OF.get(name, pairing) != pairing:
+            raise InvalidSetting(f"--set {name}={value}: is for --pairing {PAIRING_OF[name]}")
+
+
+def _simulated(request: Request) -> SimulatedPairing:
+    device = str(choose_device(request.options.device))
+    return SimulatedPairing(partial(calibrate_slices, device=device), CALIBRATION, request.bank)
+
+
+def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
+    """Train the anatomy network. True when complete, False when stopped by a signal."""
+    request.accept_only("bank", "start")
+    recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters))
+    real, warnings = labelled_slices(request.data) if request.data else ([], [])
+    log_lines(logging.WARNING, warnings)
+    scans = len({item.patient for item in real})
+    log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
+    return train_anatomy(
+        request.recipe, recipe, real, request.out, request.options, log_engine_message,
+        request.report(recipe.hyperparameters.steps), request.bank, request.start,
+    )  # fmt: skip
+
+
+def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
+    """Train LEDA's autoencoder. True when complete, False when stopped by a signal."""
+    request.accept_only("bank", "start", "features", "size", "vocabulary", "clip")
+    recipe = replace(
+        recipe,
+        hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters),
+        size=request.size or recipe.size,
+        features=request.features or recipe.features,
+    )
+    words = load_vocabulary(request.vocabulary)
+    with ExitStack() as stack:
+        items, warnings = normal_dose_slices(stack, request.data) if request.data else ([], [])
+        log_lines(logging.WARNING, warnings)
+        patients = len({item.patient for item in items})
+        log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
+        return train_autoencoder(
+            request.recipe, recipe, items, request.out, request.options, log_engine_message,
+            request.report(recipe.hyperparameters.steps), words, request.bank, request.start, request.clip,
+        )  # fmt: skip
