@@ -16,28 +16,28 @@ all: test
 	@touch $@
 
 lint: .venv/.ready
-	$(BIN)/ruff format --check --quiet src tests benchmarks
-	$(BIN)/ruff check --quiet src tests benchmarks
+	$(BIN)/ruff format --check --quiet src tests benchmarks experiments
+	$(BIN)/ruff check --quiet src tests benchmarks experiments
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # For every change: all tests but those that are slow, need a GPU, or read scans from outside the repository.
 check: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not gpu and not data"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not gpu and not data"
 
 # Before a release: every test, and the modules of which they reach least. COVERAGE_CORE=ctrace is the fastest way to
 # count lines in Python 3.11.
 test: lint
-	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov=lowdose --cov-report=
-	@$(BIN)/coverage report --sort=cover | sed -n '1,17p;$$p'
+	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=lowdose --cov-report=
+	@$(BIN)/coverage report --sort=cover | sed -n '1,17p;/^TOTAL/p'
 
 demo: .venv/.ready
 	rm -rf demo-out
-	$(BIN)/lowdose demo demo-out
+	$(BIN)/lowdose demo --out demo-out
 
-# The speed of everything, side by side; about 40 minutes. Figures and how to read them: docs/performance.md.
+# The speed of everything, side by side; about 40 minutes.
 bench: .venv/.ready
-	PYTHON=$(BIN)/python benchmarks/performance/bench.sh bench-out
+	PYTHON=$(BIN)/python benchmarks/performance/run_all.sh bench-out
 
 clean:
 	rm -rf .venv demo-out bench-out build .mypy_cache .ruff_cache .import_linter_cache

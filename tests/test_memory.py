@@ -30,6 +30,7 @@ def run(how: str) -> tuple[bool, int]:
     return kept == "True", int(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for the GNU C library")
 def test_memory_that_was_freed_is_not_asked_for_again() -> None:
     kept, faults = run("keep")
@@ -40,6 +41,6 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
     assert faults < usual / 5
 
 
-def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_platforms_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.sys, "platform", "plan9")
     assert not memory.keep_for_reuse()

@@ -1,10 +1,11 @@
-"""An archive of 200 series of which one in twenty is broken, by two workers; and two workers against one.
+"""Measure how fast an archive is denoised by one worker and by two, and that broken series do no harm.
 
-    python benchmarks/archive/throughput.py OUT [--series 200] [--slices 4] [--rounds 3]
+    python -m benchmarks.archive.throughput OUT [--series 200] [--slices 4] [--rounds 3]
 
-Says whether exactly the good series are done (exit code 1 if not). Then the same good series of 512 x 512 slices go
-through one worker and through two, of one thread each, by turns, with the default model; the first slices of a run,
-before every worker has its model, do not count. Writes OUT/archive.json.
+First an archive in which one series of twenty is broken is denoised by two workers: exactly the sound series must be
+done, else the exit code is 1. Then sound series of 512 x 512 pixels go through one worker and through two in turns, of
+one thread each, with the default model; the slices of the first series of each worker, while it loads the model, do not
+count. Writes OUT/archive.json.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from lowdose.volume import Volume
 BROKEN_EVERY = 20
 
 
-def write(folder: Path, seed: int, slices: int, side: int) -> str:
-    """One series; returns its UID."""
+def write_series(folder: Path, seed: int, slices: int, side: int) -> str:
+    """Write one series of square slices and return its SeriesInstanceUID."""
     image = np.tile(accuracy_check.reference_slice()[0, 0].numpy(), (2, 2))[:side, :side]
     noise = np.random.default_rng(seed).normal(0, 5, (slices, side, side))
     volume = Volume((image + noise).astype(np.float32), Geometry((3.0, 0.75, 0.75)))
@@ -42,20 +43,24 @@ def write(folder: Path, seed: int, slices: int, side: int) -> str:
 
 
 def cut_short(file: Path) -> None:
+    """Remove the end of the pixel data."""
     file.write_bytes(file.read_bytes()[:-5000])
 
 
 def without_slope(file: Path) -> None:
+    """Remove RescaleSlope, without which pixels are not HU."""
     header = dcmread(file)
     del header.RescaleSlope
     header.save_as(file)
 
 
 def torn_header(file: Path) -> None:
+    """Keep the first 300 bytes only."""
     file.write_bytes(file.read_bytes()[:300])
 
 
 def not_hu(file: Path) -> None:
+    """State another unit than HU."""
     header = dcmread(file)
     header.RescaleType = "US"
     header.save_as(file)
@@ -64,33 +69,34 @@ def not_hu(file: Path) -> None:
 FAULTS: tuple[Callable[[Path], None], ...] = (cut_short, without_slope, torn_header, not_hu)
 
 
-def build(root: Path, count: int, slices: int) -> tuple[set[str], set[str]]:
-    """UIDs of the good series and of the broken ones."""
-    good, bad = set[str](), set[str]()
+def build_archive(root: Path, count: int, slices: int) -> tuple[set[str], set[str]]:
+    """Write an archive of which one series in twenty is broken; return the UIDs of the sound and the broken ones."""
+    sound, broken = set[str](), set[str]()
     for place in range(count):
         folder = root / f"{place % 10}" / f"{place}"
-        uid = write(folder, place, slices, 128)
+        uid = write_series(folder, place, slices, 128)
         if place % BROKEN_EVERY == BROKEN_EVERY // 2:
             FAULTS[place // BROKEN_EVERY % len(FAULTS)](folder / "00002.dcm")
-            bad.add(uid)
+            broken.add(uid)
         else:
-            good.add(uid)
-    return good, bad
+            sound.add(uid)
+    return sound, broken
 
 
-def exactly_the_good(scratch: Path, count: int, slices: int) -> tuple[bool, ArchiveSummary]:
-    good, bad = build(scratch / "in", count, slices)
+def check_broken_archive(scratch: Path, count: int, slices: int) -> tuple[bool, ArchiveSummary]:
+    """Denoise an archive with broken series; return whether exactly the sound ones are done, and the summary."""
+    sound, broken = build_archive(scratch / "in", count, slices)
     summary = denoise_archive(scratch / "in", scratch / "out", ArchiveSettings(), "local", 2, False, print)
     ledger = Ledger(scratch / "out")
     done = {entry.series: entry.key for entry in ledger.all() if entry.state == DONE}
     whole = all(ledger.complete(key, uid) == slices for uid, key in done.items())
     alone = sorted(path.name for path in ledger.series.glob("*/*")) == sorted(done.values())
-    print(f"{len(good)} good and {len(bad)} broken series: {len(done)} done, {summary.quarantined} in quarantine")
-    return set(done) == good and whole and alone, summary
+    print(f"{len(sound)} sound and {len(broken)} broken series: {len(done)} done, {summary.quarantined} in quarantine")
+    return set(done) == sound and whole and alone, summary
 
 
-def pace(root: Path, out: Path, workers: int) -> float:
-    """Slices a second, from the first series that is done to the last."""
+def slices_per_second(root: Path, out: Path, workers: int) -> float:
+    """Denoise an archive and return its slices per second, from the first finished series to the last."""
     times: list[float] = []
 
     def listen(_: str) -> None:
@@ -103,33 +109,35 @@ def pace(root: Path, out: Path, workers: int) -> float:
     return slices / (stamps[-1] - stamps[workers - 1])
 
 
-def two_against_one(scratch: Path, rounds: int, series: int = 12, slices: int = 8) -> dict[str, list[float]]:
+def compare_workers(scratch: Path, rounds: int, series: int = 12, slices: int = 8) -> dict[str, list[float]]:
+    """Return slices per second by the number of workers, one value a round; workers take turns."""
     for place in range(series):
-        write(scratch / "whole" / f"{place}", place, slices, 512)
+        write_series(scratch / "whole" / f"{place}", place, slices, 512)
     found: dict[str, list[float]] = {"1": [], "2": []}
     for turn in range(rounds):
         for workers in (1, 2):
-            found[str(workers)].append(pace(scratch / "whole", scratch / f"out-{turn}-{workers}", workers))
+            found[str(workers)].append(slices_per_second(scratch / "whole", scratch / f"out-{turn}-{workers}", workers))
             print(f"{workers} workers of one thread: {found[str(workers)][-1]:.2f} slices/s", flush=True)
     return found
 
 
 def main() -> int:
+    """Run both parts; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--series", type=int, default=200)
     parser.add_argument("--slices", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        right, summary = exactly_the_good(Path(name) / "many", asked.series, asked.slices)
-        print("exactly the good ones are done" if right else "NOT exactly the good ones are done")
-        paces = two_against_one(Path(name) / "pace", asked.rounds)
+        right, summary = check_broken_archive(Path(name) / "many", arguments.series, arguments.slices)
+        print("exactly the sound ones are done" if right else "NOT exactly the sound ones are done")
+        paces = compare_workers(Path(name) / "pace", arguments.rounds)
     ratios = [two / one for one, two in zip(paces["1"], paces["2"], strict=True)]
     print(f"two workers against one: {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) times")
     result = {"right": right, "summary": vars(summary), "slices_per_second": paces, "ratios": ratios}
-    (asked.out / "archive.json").write_text(json.dumps(result, indent=2))
+    (arguments.out / "archive.json").write_text(json.dumps(result, indent=2))
     return 0 if right else 1
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the measurements."""
+"""Figures of the performance benchmarks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 
 
-def engines(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], path: Path) -> None:
-    """A panel a network: GFLOP/s of the direct form, beside what products of matrices reach here."""
+def plot_engines(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], path: Path) -> None:
+    """Draw a panel for each network: GFLOP/s of direct convolution, with the peak of matrix products as lines."""
     names = list(dict.fromkeys(row["network"] for row in rows))
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.2), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=True):
@@ -32,17 +32,17 @@ def engines(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], path:
     plt.close(figure)
 
 
-def series(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Seconds and peak memory of the whole command over the number of slices."""
+def plot_series(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw seconds and peak memory of the whole command over the number of slices."""
     counts = [row["slices"] for row in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    price, start = np.polyfit(counts, [row["seconds"] for row in rows], 1)
+    per_slice, start = np.polyfit(counts, [row["seconds"] for row in rows], 1)
     left.plot(counts, [row["seconds"] for row in rows], "o")
     left.plot(
         [0, max(counts)],
-        [start, start + price * max(counts)],
+        [start, start + per_slice * max(counts)],
         "k:",
-        label=f"{start:.1f} s + {1000 * price:.0f} ms a slice",
+        label=f"{start:.1f} s + {1000 * per_slice:.0f} ms a slice",
     )
     left.set(xlabel="slices", ylabel="s", title="The whole command, model fast", xlim=(0, None), ylim=(0, None))
     left.legend()

@@ -1,6 +1,8 @@
-"""How many simulated patches of 64 x 64 a second the data loader gives, from a noise bank that a run has built.
+"""Measure how many simulated patches of 64 x 64 pixels the data loader gives per second.
 
-python benchmarks/physics/patch_rate.py RUN/noise-bank
+    python -m benchmarks.physics.patch_rate RUN/noise-bank
+
+The noise bank is one that a training run with simulated low dose has built.
 """
 
 import argparse
@@ -17,15 +19,17 @@ from lowdose.data.simulated import DoseDistribution, SimulatedSlice, SimulatedSl
 COUNT, BATCH = 8000, 16
 
 
-def rate(patches: Patches, workers: int) -> float:
+def patches_per_second(patches: Patches, workers: int) -> float:
+    """Return patches per second, not counting the start of the workers."""
     found = batches(patches, BATCH, 0, COUNT // BATCH, workers=workers)
-    next(found)  # the workers have started
+    next(found)  # wait until the workers have started
     started = time.perf_counter()
     rest = sum(len(batch.low) for batch in found)
     return rest / (time.perf_counter() - started)
 
 
 def main() -> None:
+    """Print a table without workers and with two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bank", type=Path)
     bank = NoiseBank(parser.parse_args().bank)
@@ -38,7 +42,7 @@ def main() -> None:
         ("and half of them at another kernel, half on other pixels", Augmentation(gain_low=1.0, gain_high=1.0)),
     ):
         patches = Patches(slices, 64, augmentation, 0)
-        print(f"| {name} | {rate(patches, 0):.0f} | {rate(patches, 2):.0f} |")
+        print(f"| {name} | {patches_per_second(patches, 0):.0f} | {patches_per_second(patches, 2):.0f} |")
 
 
 if __name__ == "__main__":

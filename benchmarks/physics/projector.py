@@ -1,9 +1,9 @@
-"""How long projection, back-projection and a simulated slice take, and how right a projected disc is.
+"""Measure the time of projection, back-projection and a simulated slice, and the accuracy of a projected disc.
 
-    python benchmarks/physics/projector.py [--repeats 7] [--threads N]
+    python -m benchmarks.physics.projector [--repeats 7] [--threads N]
 
-Compiled loops beside the PyTorch path on the same CPU, and on CUDA where there is one; the scan and the matrix of the
-default scanner (1152 views, 711 rays, 512 x 512 pixels of 0.74 mm). Prints tables in Markdown.
+The compiled loops are compared with the PyTorch path on the same CPU, and on CUDA where there is one, for the geometry
+of the default scanner (1152 views, 711 rays) and its image matrix (512 x 512 pixels of 0.74 mm). Prints Markdown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ GRID = Grid((512, 512), (0.74, 0.74))
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Median of ``repeats`` runs after a first one, which compiles and fills tables; 0 repeats: the first one."""
+    """Return the median seconds of ``repeats`` runs after a first one, which compiles code and fills tables.
+
+    With 0 repeats the first run counts.
+    """
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -45,8 +48,8 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(times[1:] or times)
 
 
-def covered(grid: Grid, radius_mm: float) -> torch.Tensor:
-    """The share of each pixel that a disc covers."""
+def disc_coverage(grid: Grid, radius_mm: float) -> torch.Tensor:
+    """Return the share of each pixel that a centred disc covers."""
     (dy, dx), (y, x) = grid.pixel_mm, np.meshgrid(*grid.axes(), indexing="ij")
     share = np.zeros(grid.shape)
     for part in (np.arange(64) + 0.5) / 64 - 0.5:
@@ -55,7 +58,8 @@ def covered(grid: Grid, radius_mm: float) -> torch.Tensor:
     return torch.from_numpy(share)
 
 
-def speed(repeats: int) -> None:
+def print_projector_times(repeats: int) -> None:
+    """Print the times of both projectors and their adjoints."""
     rays = Scanner().rays
     table, shadows = ray_table(rays, GRID), shadow_table(rays, GRID, 4)
     image = torch.rand(1, *GRID.shape)
@@ -81,8 +85,9 @@ def speed(repeats: int) -> None:
         print(f"| {name} | {ours:.3f} | " + " | ".join(f"{value:.3f}" for value in theirs) + " |")
 
 
-def simulated(repeats: int) -> None:
-    hu = (1040 * covered(GRID, 170.0).numpy() - 1000).astype(np.float32)
+def print_simulated_slice(repeats: int) -> None:
+    """Print the time of simulating one quarter-dose slice."""
+    hu = (1040 * disc_coverage(GRID, 170.0).numpy() - 1000).astype(np.float32)
     simulator = DoseSimulator(Scanner(), D45)
     once = seconds(
         lambda: simulator.simulate(hu, (0.74, 0.74), exposure=100.0, dose=0.25, seed=0, key="slice"), repeats
@@ -90,27 +95,29 @@ def simulated(repeats: int) -> None:
     print(f"\nA quarter-dose slice of 512 x 512 pixels: {once:.2f} s (asked: 1.0 s on 2 cores).\n")
 
 
-def accuracy() -> None:
+def print_accuracy() -> None:
+    """Print the relative error of projected discs against their exact chord lengths."""
     print("| disc, mm | pixel, mm | rms | 99 % of rays | worst | (of the length, rays within 0.9 R; asked 0.1 %)")
     print("|---|---|---|---|---|---|")
     for radius, pixel in ((100.3, 0.5), (150.3, 0.74), (180.0, 0.74)):
         grid = Grid((512, 512), (pixel, pixel))
         beam = ParallelBeam(720, int(1.8 * radius / 0.31 / pixel), 0.31 * pixel)
         truth = 2 * torch.from_numpy(np.sqrt(radius**2 - beam.positions() ** 2))
-        error = (Projector(beam, grid).forward(covered(grid, radius)) / truth - 1).abs().flatten().numpy()
+        error = (Projector(beam, grid).forward(disc_coverage(grid, radius)) / truth - 1).abs().flatten().numpy()
         figures = np.sqrt(np.mean(error**2)), np.quantile(error, 0.99), error.max()
         print(f"| {radius} | {pixel} | " + " | ".join(f"{100 * figure:.3f} %" for figure in figures) + " | |")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    speed(arguments.repeats)
-    simulated(arguments.repeats)
-    accuracy()
+    print_projector_times(arguments.repeats)
+    print_simulated_slice(arguments.repeats)
+    print_accuracy()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""The pyramid quantiser beside its direct formulation: time, memory and results of forward and backward.
+"""Compare time, memory and results of the pyramid quantiser with those of its direct formulation.
 
-    python benchmarks/quantiser/compare.py [--device cuda] [--repeats 5] [--threads N] [--processor] [--scale 0.02]
+    python -m benchmarks.quantiser.compare [--device cuda] [--repeats 5] [--threads N] [--processor] [--scale 0.02]
 
-The direct formulation is the recurrence as it is written: every position at every layer, ``cdist`` to all tokens, the
-matrices of distances kept for autograd. One latent of 512 x 32 x 32, 49,408 random tokens (CLIP's have about 0.4 of
-length, scale 0.02 a channel), pools of 50, 500 and 5000 tokens. Runs of the two are interleaved, since other work on
-the machine slows both; peak memory is what one run adds to a process (one process each; CUDA: PyTorch's own count). The
-project's aims: with semantic loss at least 6 times faster (CUDA 3) and 1/20 of the memory, the same indices, gradients
-within 1e-5. Prints a table in Markdown.
+The direct formulation is the recurrence as it is written: every position at every layer, ``cdist`` to all tokens, and
+all distance matrices kept for autograd. The problem is one latent of 512 x 32 x 32 with 49,408 random tokens (CLIP's
+have a length of about 0.4, hence the scale 0.02 of a channel) and candidate pools of 50, 500 and 5000 tokens. Runs of
+the two take turns, since other work on the machine slows both. Peak memory is what one run adds to a fresh process (on
+CUDA: PyTorch's own count). Aims with semantic loss: at least 6 times faster (3 on CUDA), 1/20 of the memory, the same
+indices, and gradients within 1e-5. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ POOLS = (50, 500, 5000)
 
 
 class Result(NamedTuple):
+    """Indices of each layer, the losses, and the gradient with respect to the latents."""
+
     indices: list[Tensor]
     losses: Tensor
     gradient: Tensor
@@ -46,21 +48,24 @@ class Case(NamedTuple):
     probe: Tensor
 
     def on(self, device: str) -> Case:
+        """Return the problem on another device."""
         pools = None if self.pools is None else [pool.to(device) for pool in self.pools]
         return Case(self.latents.to(device), self.module.to(device), pools, self.probe.to(device))
 
 
-def made(scale: float, semantic: bool, words: int = 49408, width: int = 512, side: int = 32) -> Case:
+def make_case(scale: float, semantic: bool, words: int = 49408, width: int = 512, side: int = 32) -> Case:
+    """Make the random problem, with or without candidate pools."""
     random = torch.Generator().manual_seed(0)
     module = PyramidQuantiser(torch.ones(1, width), LAYERS)
-    # Put in place rather than handed over: the copy made on the way would count in the peak of this process.
+    # Assigned afterwards: the copy that the constructor makes would count in the peak memory of this process.
     module.codebook = torch.randn(words, width, generator=random).mul_(scale)
     latents = torch.randn(1, width, side, side, generator=random).mul_(scale)
     pools = [torch.randint(words, (size,), generator=random).unique() for size in POOLS] if semantic else None
     return Case(latents, module, pools, torch.randn(latents.shape, generator=random))
 
 
-def direct(case: Case) -> Result:
+def run_direct(case: Case) -> Result:
+    """Run the direct formulation forward and backward."""
     table, latents = case.module.codebook, case.latents.clone().requires_grad_()
     height, width = latents.shape[2:]
     flat = latents[0].flatten(1).t()
@@ -87,7 +92,8 @@ def direct(case: Case) -> Result:
     return Result(indices, losses.detach(), latents.grad)
 
 
-def ours(case: Case) -> Result:
+def run_ours(case: Case) -> Result:
+    """Run the library's quantiser forward and backward."""
     latents = case.latents.clone().requires_grad_()
     out = case.module(latents, None if case.pools is None else [case.pools])
     losses = out.commitment if out.semantic is None else torch.cat([out.commitment, out.semantic[None]])
@@ -95,10 +101,11 @@ def ours(case: Case) -> Result:
     return Result([index[0] for index in out.indices], losses.detach(), latents.grad)
 
 
-FORMS = {"direct": direct, "ours": ours}
+FORMS = {"direct": run_direct, "ours": run_ours}
 
 
 def seconds(form: str, case: Case, clock: Callable[[], float]) -> float:
+    """Return the seconds of one run."""
     if case.latents.is_cuda:
         torch.cuda.synchronize()
     start = clock()
@@ -109,8 +116,11 @@ def seconds(form: str, case: Case, clock: Callable[[], float]) -> float:
 
 
 def added_megabytes(form: str, case: Case) -> float:
-    """Peak of this process over what it held before, after a tiny run that loads what PyTorch loads late."""
-    FORMS[form](made(0.02, True, words=64, side=8).on(case.latents.device.type))
+    """Return how far one run raises the peak memory of this process, MB.
+
+    A tiny run goes first, so that what PyTorch loads late does not count.
+    """
+    FORMS[form](make_case(0.02, True, words=64, side=8).on(case.latents.device.type))
     if case.latents.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -122,20 +132,28 @@ def added_megabytes(form: str, case: Case) -> float:
 
 
 def kilobytes(name: str) -> int:
-    """A line of this process's memory. (``ru_maxrss`` would not do: a child starts with the peak of its parent.)"""
+    """Return a line of /proc/self/status; ``ru_maxrss`` would start with the peak of the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def in_a_process_of_its_own(form: str, arguments: argparse.Namespace, semantic: bool) -> float:
-    command = [sys.executable, __file__, "--alone", form, *(["--semantic"] if semantic else [])]
+def added_megabytes_in_new_process(form: str, arguments: argparse.Namespace, semantic: bool) -> float:
+    """Return `added_megabytes` of a fresh process."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.quantiser.compare",
+        "--alone",
+        form,
+        *(["--semantic"] if semantic else []),
+    ]
     for name in ("scale", "device", "threads"):
         command += [f"--{name}", str(getattr(arguments, name))]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def agreement(case: Case) -> str:
-    """How many indices differ; how far losses and gradients are apart, relative to each loss and the largest slope."""
+    """Return table cells: differing indices, and the largest relative difference of a loss and of the gradient."""
     a, b = (form(case) for form in FORMS.values())
     others = sum(int((first != second).sum()) for first, second in zip(a.indices, b.indices, strict=True))
     losses = ((a.losses - b.losses) / a.losses).abs().max()
@@ -144,23 +162,25 @@ def agreement(case: Case) -> str:
 
 
 def compare(arguments: argparse.Namespace) -> None:
+    """Print the table."""
     where = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(f"{where}; medians of {arguments.repeats} interleaved runs, scale {arguments.scale}\n")
     print("| | direct s | ours s | times faster (least, most) | direct MB | ours MB | of its memory 1/ ", end="")
     print("| other indices | loss apart | gradient apart |\n" + "|---" * 10 + "|")
     for name, semantic in (("with semantic loss", True), ("look-up alone", False)):
-        case = made(arguments.scale, semantic).on(arguments.device)
+        case = make_case(arguments.scale, semantic).on(arguments.device)
         same = agreement(case)
         clock = time.process_time if arguments.processor else time.perf_counter
         times = [(seconds("direct", case, clock), seconds("ours", case, clock)) for _ in range(arguments.repeats)]
         ratios = [slow / fast for slow, fast in times]
         slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
-        much, little = (in_a_process_of_its_own(form, arguments, semantic) for form in FORMS)
+        much, little = (added_megabytes_in_new_process(form, arguments, semantic) for form in FORMS)
         print(f"| {name} | {slow:.3f} | {fast:.3f} | {statistics.median(ratios):.1f} ", end="")
         print(f"({min(ratios):.1f}, {max(ratios):.1f}) | {much:.0f} | {little:.0f} | {much / little:.0f} | {same} |")
 
 
 def main() -> None:
+    """Compare both forms, or with --alone measure the memory of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--repeats", type=int, default=5)
@@ -172,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.alone:
-        print(added_megabytes(arguments.alone, made(arguments.scale, arguments.semantic).on(arguments.device)))
+        print(added_megabytes(arguments.alone, make_case(arguments.scale, arguments.semantic).on(arguments.device)))
     else:
         compare(arguments)
 

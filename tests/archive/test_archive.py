@@ -7,11 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import small_archive
 import torch
-from small_archive import Archive
 
-from lowdose.archive import worker as worker_module
 from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry, key_of
 from lowdose.archive.run import _todo
@@ -19,6 +16,8 @@ from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, ArchiveSettings, Worker
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
+from support import small_archive
+from support.small_archive import Archive
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_good_series_are_done_and_bad_ones_quarantined_with_their_reason(
     assert not list(ledger.series.glob("*/.*"))
 
 
-def test_what_is_done_is_not_done_again_and_quarantine_is_tried_on_request(
+def test_finished_series_are_skipped_and_quarantined_ones_retried_on_request(
     archive: Archive, model: Path, tmp_path: Path
 ) -> None:
     ledger, found = ledger_at(tmp_path / "out"), found_in(archive.root)
@@ -119,7 +118,7 @@ def test_what_is_done_is_not_done_again_and_quarantine_is_tried_on_request(
     assert [row["series"] for row in _todo(found, ledger, False, said.append)] == [gone]
 
 
-def test_a_fault_that_goes_away_is_waited_for_twice_as_long_each_time(
+def test_temporary_errors_are_retried_with_doubling_delays(
     archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, slept, failures = (
@@ -135,7 +134,7 @@ def test_a_fault_that_goes_away_is_waited_for_twice_as_long_each_time(
             raise failures.pop()
         return whole(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+    monkeypatch.setattr(pipeline, "denoise_series", failing)
     (row,) = rows_of(found_in(archive.root), {next(iter(archive.good))})
     entry = work(row)
     assert (entry["state"], entry["attempts"], entry["reason"]) == (DONE, 4, "")
@@ -143,7 +142,7 @@ def test_a_fault_that_goes_away_is_waited_for_twice_as_long_each_time(
     assert len(list(ledger.series.glob("*/*"))) == 1
 
 
-def test_a_fault_that_stays_ends_in_quarantine(
+def test_persistent_errors_end_in_quarantine(
     archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, slept = ledger_at(tmp_path / "out"), list[float]()
@@ -152,7 +151,7 @@ def test_a_fault_that_stays_ends_in_quarantine(
     def failing(*_: object) -> object:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+    monkeypatch.setattr(pipeline, "denoise_series", failing)
     (row,) = rows_of(found_in(archive.root), {next(iter(archive.good))})
     entry = work(row)
     assert (entry["state"], entry["attempts"]) == (QUARANTINED, ATTEMPTS)
@@ -160,7 +159,7 @@ def test_a_fault_that_stays_ends_in_quarantine(
     assert not list(ledger.series.glob("*/*"))
 
 
-def test_faults_of_the_data_and_our_own_are_not_tried_again(
+def test_bad_data_and_bugs_are_not_retried(
     archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger_at(tmp_path / "out")
@@ -172,7 +171,7 @@ def test_faults_of_the_data_and_our_own_are_not_tried_again(
         def failing(*_: object, error: Exception = error) -> object:
             raise error
 
-        monkeypatch.setattr(worker_module.pipeline, "denoise_series", failing)
+        monkeypatch.setattr(pipeline, "denoise_series", failing)
         entry = work(row)
         assert (entry["state"], entry["attempts"]) == (QUARANTINED, 1)
         assert str(error) in entry["reason"]
@@ -220,7 +219,7 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path) -> None:
         Ledger(tmp_path / "out").open({"model": "tiny"})
 
 
-def test_torn_notes_count_as_none(tmp_path: Path) -> None:
+def test_incomplete_ledger_entries_count_as_missing(tmp_path: Path) -> None:
     ledger = ledger_at(tmp_path / "out")
     ledger.write(LedgerEntry("0" * 16, "1.2", ("a",), DONE, 1))
     assert [entry.key for entry in ledger.all()] == ["0" * 16]

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import tiny_guided
-from bodies import scan
 from lowdose.hounsfield import Scale
 from lowdose.io.dicom import new_series
 from lowdose.io.dicom.derivation import new_uid
@@ -14,6 +12,8 @@ from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
+from support import tiny_word_autoencoder
+from support.scanned_patients import scan
 
 
 @pytest.fixture(scope="session")
@@ -42,4 +42,4 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny one, untrained, in a file with words of its own."""
-    return tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
+    return tiny_word_autoencoder.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")

@@ -37,7 +37,7 @@ def test_denoise_writes_series_preview_and_manifest(
     pairs: Path, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source, out = pairs / "p1" / "quarter", tmp_path / "out"
-    assert run("denoise", source, out, "--model", model, "--preview", "--json") == 0
+    assert run("denoise", source, "--out", out, "--model", model, "--preview", "--manifest") == 0
     files = everything_in(out)
     assert {"preview.png", "manifest.json"} < set(files)
     assert len(files) == 5
@@ -60,7 +60,7 @@ def test_no_patient_data_leaves_the_images(
 ) -> None:
     out, report, named = tmp_path / "out", tmp_path / "report", tmp_path / "data" / "NAME^OF^PATIENT"
     shutil.copytree(pairs / "p1", named)
-    assert run("denoise", pairs / "p1" / "quarter", out, "--model", model, "--preview", "--json") == 0
+    assert run("denoise", pairs / "p1" / "quarter", "--out", out, "--model", model, "--preview", "--manifest") == 0
     assert run("evaluate", "--data", named.parent, "--model", model, "--out", report) == 0
     said = capfd.readouterr()
     study = pydicom.dcmread(next(out.glob("*.dcm"))).StudyInstanceUID
@@ -78,7 +78,7 @@ def test_no_patient_data_leaves_the_images(
 
 
 @pytest.mark.parametrize("kind", ["zip", "nii.gz", "npz"])
-def test_other_inputs(kind: str, pairs: Path, model: Path, tmp_path: Path) -> None:
+def test_denoise_takes_zip_nifti_and_numpy(kind: str, pairs: Path, model: Path, tmp_path: Path) -> None:
     source = tmp_path / f"input.{kind}"
     hu = np.random.default_rng(0).normal(0, 40, (2, 40, 40)).astype(np.float32)
     hu[:, :10] = -1000
@@ -93,14 +93,14 @@ def test_other_inputs(kind: str, pairs: Path, model: Path, tmp_path: Path) -> No
 
         nibabel.save(nibabel.Nifti1Image(np.rint(hu.T).astype(np.int16), np.eye(4)), source)
     out = tmp_path / ("out" if kind == "zip" else f"out.{kind}")
-    assert run("denoise", source, out, "--model", model, "--preview", "--json") == 0
+    assert run("denoise", source, "--out", out, "--model", model, "--preview", "--manifest") == 0
     assert out.exists()
     assert len([name for name in everything_in(tmp_path) if name.endswith(".json")]) == 1
 
 
 def test_strength_zero_is_the_input_bit_for_bit(pairs: Path, model: Path, tmp_path: Path) -> None:
     source = pairs / "p2" / "quarter"
-    assert run("denoise", source, tmp_path / "out", "--model", model, "--strength", 0) == 0
+    assert run("denoise", source, "--out", tmp_path / "out", "--model", model, "--strength", 0) == 0
     before, after = (
         {d.SliceLocation if "SliceLocation" in d else d.ImagePositionPatient[2]: d.pixel_array for d in found}
         for found in (
@@ -130,13 +130,14 @@ def test_evaluate_writes_table_summary_and_page(pairs: Path, model: Path, tmp_pa
     assert page.count("data:image/png;base64") == 6
 
 
+@pytest.mark.slow
 def test_train_then_use_the_model(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     numbers = ["steps=2", "batch=1", "patch=32", "warmup=1"]
     assert run("train", "unet", "--data", pairs, "--out", out, *(x for n in numbers for x in ("--set", n))) == 0
     described = json.loads((out / "run.json").read_text())
     assert (described["training"]["patients"], described["validation"]["patients"]) == (1, 1)
-    assert run("denoise", pairs / "p1" / "full", tmp_path / "clean", "--model", out / "model.safetensors") == 0
+    assert run("denoise", pairs / "p1" / "full", "--out", tmp_path / "clean", "--model", out / "model.safetensors") == 0
 
 
 def bad_inputs(tmp_path: Path, pairs: Path) -> dict[str, tuple[list[object], str]]:
@@ -184,14 +185,14 @@ def test_bad_input_ends_with_code_2_a_reason_and_no_output(
     for name, (arguments, reason) in bad_inputs(tmp_path, pairs).items():
         before = everything_in(tmp_path) + everything_in(pairs)
         extra = [] if "--model" in arguments else ["--model", model]
-        assert run("denoise", *arguments, *extra) == 2, name
+        assert run("denoise", arguments[0], "--out", *arguments[1:], *extra) == 2, name
         said = capfd.readouterr().err
         assert reason in said, name
         assert "Traceback" not in said, name
         assert everything_in(tmp_path) + everything_in(pairs) == before, name
 
 
-def test_our_own_fault_and_an_interrupt_leave_nothing(
+def test_internal_errors_and_interrupts_leave_no_output(
     pairs: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for error, code, words in ((ZeroDivisionError("x"), 1, "our fault"), (KeyboardInterrupt(), 130, "interrupted")):
@@ -200,7 +201,7 @@ def test_our_own_fault_and_an_interrupt_leave_nothing(
             raise error
 
         monkeypatch.setattr(pipeline, "denoise_slices", fail)
-        assert run("denoise", pairs / "p1" / "quarter", tmp_path / "out", "--model", model) == code
+        assert run("denoise", pairs / "p1" / "quarter", "--out", tmp_path / "out", "--model", model) == code
         said = capfd.readouterr().err
         assert words in said
         assert "Traceback" not in said
@@ -222,7 +223,7 @@ def test_two_files_of_one_name_are_two_models(pairs: Path, model: Path, tmp_path
     assert summary["strength"] == 0.5
 
 
-def test_an_odd_slice_is_left_out_and_named(
+def test_evaluate_leaves_out_slices_that_cannot_be_measured_and_names_them(
     pairs: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
@@ -248,13 +249,14 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_to_the_real_command_leaves_nothing(number: signal.Signals, pairs: Path, tmp_path: Path) -> None:
+def test_a_signal_to_denoise_leaves_no_output(number: signal.Signals, pairs: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for index, file in enumerate(sorted((pairs / "p1" / "quarter").iterdir()) * 40):
         (source / f"{index}.dcm").write_bytes(file.read_bytes())
-    command = [*MAIN, "denoise", str(source), str(tmp_path / "out"), "--model", "nlm"]
+    command = [*MAIN, "denoise", str(source), "--out", str(tmp_path / "out"), "--model", "nlm"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     wait_for(lambda: bool(list(tmp_path.glob(".out.partial-*"))))
     process.send_signal(number)
@@ -264,6 +266,7 @@ def test_a_signal_to_the_real_command_leaves_nothing(number: signal.Signals, pai
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_130(pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     numbers = ["steps=100000", "batch=1", "patch=32", "checkpoint_every=1"]
@@ -305,13 +308,14 @@ def test_installed_command_says_its_version_and_starts_without_torch() -> None:
     assert " torch" not in result.stderr
 
 
-def test_demo_goes_the_whole_way(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("demo", tmp_path / "demo", "--slices", 1) == 0
+@pytest.mark.slow
+def test_demo_writes_its_report(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("demo", "--out", tmp_path / "demo", "--slices", 1) == 0
     said = capfd.readouterr().err
     assert "warning" not in said
     page = tmp_path / "demo" / "report" / "index.html"
     assert str(page) in said
     assert page.stat().st_size > 100_000
-    assert run("demo", tmp_path / "demo") == 2
-    assert run("demo", tmp_path / "other", "--seed", "-1") == 2
+    assert run("demo", "--out", tmp_path / "demo") == 2
+    assert run("demo", "--out", tmp_path / "other", "--seed", "-1") == 2
     assert not (tmp_path / "other").exists()

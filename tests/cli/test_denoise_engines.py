@@ -22,7 +22,7 @@ def test_engines_write_the_same_images(
     if engine in CPU and CPU[engine].unavailable_reason():
         pytest.skip(CPU[engine].unavailable_reason())
     source = str(pairs / "p1" / "quarter")
-    plain = ["denoise", source, str(tmp_path / "plain"), "--model", str(model), "--engine", "torch"]
+    plain = ["denoise", source, "--out", str(tmp_path / "plain"), "--model", str(model), "--engine", "torch"]
     assert cli.run(plain) == 0
     command = [
         "denoise",
@@ -32,7 +32,7 @@ def test_engines_write_the_same_images(
         str(model),
         "--engine",
         engine,
-        "--json",
+        "--manifest",
         "--jobs",
         "2",
     ]
@@ -46,28 +46,39 @@ def test_engines_write_the_same_images(
     assert f"({manifest['engine']}, exact)" in capsys.readouterr().err
 
 
-def test_fast_precision_stands_in_the_derived_images(model: Path, pairs: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_fast_arithmetic_is_stated_in_the_derived_images(model: Path, pairs: Path, tmp_path: Path) -> None:
     source, out = str(pairs / "p1" / "quarter"), tmp_path / "out"
-    assert cli.run(["denoise", source, str(out), "--model", str(model), "--precision", "fast", "--json"]) == 0
-    precision = json.loads((out / "manifest.json").read_text())["precision"]
+    assert (
+        cli.run(["denoise", source, "--out", str(out), "--model", str(model), "--accuracy", "fast", "--manifest"]) == 0
+    )
+    accuracy = json.loads((out / "manifest.json").read_text())["precision"]
     told = str(dcmread(out / "00001.dcm").DerivationDescription)
-    assert ("Run with fast arithmetic" in told) == (precision == "fast")
+    assert ("Run with fast arithmetic" in told) == (accuracy == "fast")
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--engine", "abacus"], "--engine abacus: not one of auto"),
-        (["--precision", "half"], "--precision half"),
+        (["--accuracy", "half"], "--accuracy half"),
         (["--jobs", "-1"], "--jobs -1"),
         (["--ray", "--series", "1.2"], "--series: is for a single series"),
         (["--ray", "--explain"], "--explain: is for a single series"),
     ],
 )
-def test_what_has_no_meaning_is_refused(
+def test_option_combinations_without_meaning_are_refused(
     options: list[str], told: str, model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["denoise", str(pairs / "p1" / "quarter"), str(tmp_path / "out"), "--model", str(model), *options]
+    command = [
+        "denoise",
+        str(pairs / "p1" / "quarter"),
+        "--out",
+        str(tmp_path / "out"),
+        "--model",
+        str(model),
+        *options,
+    ]
     assert cli.run(command) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -86,6 +97,7 @@ def test_ray_alone_means_this_machine(given: list[str], meant: list[str]) -> Non
     assert cli.with_values(given) == meant
 
 
+@pytest.mark.slow
 def test_an_archive_goes_through_the_command(
     model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

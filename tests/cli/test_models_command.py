@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lowdose
 from lowdose import cli
-from lowdose.cli.evaluate_command import ready_models
 from lowdose.models.classical import CLASSICAL
 from lowdose.weights import files
 
@@ -102,7 +102,7 @@ def test_show_of_a_shipped_model(capfd: pytest.CaptureFixture[str]) -> None:
         ("nlm", "Strength 0.95"),
     ],
 )
-def test_show_of_what_is_no_denoiser(name: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_show_of_models_that_are_no_denoisers(name: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("models", "show", name) == 0
     assert said in capfd.readouterr().out
 
@@ -121,6 +121,7 @@ def test_show_of_a_file_and_of_a_card_that_steers_a_terminal(model: Path, capfd:
     assert capfd.readouterr().out.startswith("# mine ?[31mred    end\n\nkind  ")
 
 
+@pytest.mark.slow
 def test_an_added_model_denoises_and_is_removed(
     model: Path, tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,18 +131,18 @@ def test_an_added_model_denoises_and_is_removed(
     assert run("models", "add", model, "--name", "mine") == 0
     assert "--model mine" in capfd.readouterr().err
     for name, out in (("mine", "a.npz"), (model, "b.npz")):
-        assert run("denoise", tmp_path / "in.npz", tmp_path / out, "--model", name) == 0
+        assert run("denoise", tmp_path / "in.npz", "--out", tmp_path / out, "--model", name) == 0
     assert np.array_equal(np.load(tmp_path / "a.npz")["hu"], np.load(tmp_path / "b.npz")["hu"])
     assert "model mine on cpu" in capfd.readouterr().err
     assert run("models", "remove", "mine") == 0
     assert [path.name for path in folder.iterdir()] == ["index.json"]
-    assert run("denoise", tmp_path / "in.npz", tmp_path / "c.npz", "--model", "mine") == 2
+    assert run("denoise", tmp_path / "in.npz", "--out", tmp_path / "c.npz", "--model", "mine") == 2
     assert "no model 'mine'" in capfd.readouterr().err
 
 
 def test_evaluate_takes_an_added_model(model: Path) -> None:
     assert run("models", "add", model, "--name", "mine") == 0
-    (ready,) = ready_models(["mine"], "cpu")
+    ready = lowdose.load_model("mine", device="cpu")
     assert (ready.name, ready.sha256) == ("mine", files.read_weights(model).sha256)
 
 

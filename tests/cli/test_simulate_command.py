@@ -26,11 +26,17 @@ def read(folder: Path) -> np.ndarray:
 
 def test_a_series_at_a_quarter_of_its_dose(pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     full = pairs / "p1" / "full"
-    assert run("simulate", full, tmp_path / "a", "--dose", 0.25, "--seed", 7, "--kernel", "b30", "--mas", 100) == 0
+    assert (
+        run("simulate", full, "--out", tmp_path / "a", "--dose", 0.25, "--seed", 7, "--kernel", "b30", "--mas", 100)
+        == 0
+    )
     said = capfd.readouterr().err
     assert "Kernel B30 (Hann 0.775/mm)" in said
     assert "3 slices at 25% of the dose" in said
-    assert run("simulate", full, tmp_path / "b", "--dose", 0.25, "--seed", 7, "--kernel", "b30", "--mas", 100) == 0
+    assert (
+        run("simulate", full, "--out", tmp_path / "b", "--dose", 0.25, "--seed", 7, "--kernel", "b30", "--mas", 100)
+        == 0
+    )
     np.testing.assert_array_equal(read(tmp_path / "a"), read(tmp_path / "b"))
     added = read(tmp_path / "a") - read(full)
     assert 2 < added[:, 50:80, 40:90].std() < 60
@@ -42,7 +48,7 @@ def test_nifti_in_nifti_out(tmp_path: Path) -> None:
     hu[16:48, 16:48] = 40
     nib.save(nib.Nifti1Image(hu, np.diag([3.0, 3.0, 3.0, 1.0])), tmp_path / "in.nii.gz")
     arguments = ["--dose", "0.1", "--kernel", "hann=0.9", "--mas", "50"]
-    assert run("simulate", tmp_path / "in.nii.gz", tmp_path / "out.nii.gz", *arguments) == 0
+    assert run("simulate", tmp_path / "in.nii.gz", "--out", tmp_path / "out.nii.gz", *arguments) == 0
     made = nib.load(tmp_path / "out.nii.gz").get_fdata()
     assert made.shape == hu.shape
     assert (made[20:40, 20:40] != hu[20:40, 20:40]).mean() > 0.5
@@ -51,7 +57,7 @@ def test_nifti_in_nifti_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["abdomen", "water"])
 def test_a_phantom_beside_its_truth(name: str, tmp_path: Path) -> None:
     out = tmp_path / "phantom"
-    assert run("simulate", "--phantom", name, out, "--dose", 0.25, "--slices", 1, "--seed", 3) == 0
+    assert run("simulate", "--phantom", name, "--out", out, "--dose", 0.25, "--slices", 1, "--seed", 3) == 0
     truth, full, low = (read(out / part) for part in ("truth", "full", "low"))
     flat = maximum_filter(truth, (1, 9, 9)) - minimum_filter(truth, (1, 9, 9)) < 60
     inside = flat & (truth > -200)
@@ -84,7 +90,7 @@ def test_a_phantom_beside_its_truth(name: str, tmp_path: Path) -> None:
         (["missing", "out", "--dose", "0.5"], "missing: no such file"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_left(
+def test_wrong_arguments_are_named_and_leave_no_output(
     arguments: list[str],
     told: str,
     pairs: Path,
@@ -102,5 +108,5 @@ def test_what_is_wrong_is_said_and_nothing_is_left(
 def test_arrays_that_are_not_hu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "unit.npy", np.random.default_rng(0).uniform(0, 1, (2, 64, 64)).astype(np.float32))
     arguments = ["--dose", "0.5", "--kernel", "b30", "--mas", "100"]
-    assert run("simulate", tmp_path / "unit.npy", tmp_path / "out.npy", *arguments) == 2
+    assert run("simulate", tmp_path / "unit.npy", "--out", tmp_path / "out.npy", *arguments) == 2
     assert not (tmp_path / "out.npy").exists()

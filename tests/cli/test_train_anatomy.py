@@ -18,7 +18,7 @@ from lowdose.network_spec import NetworkSpec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training import runner
-from toy_people import SIZE, instead_of_digital_patients
+from support.toy_patients import SIZE, instead_of_digital_patients
 
 people = pytest.fixture(autouse=True, name="people")(instead_of_digital_patients)
 TINY = ("steps=1", "batch=1", "size=64", "patients=1", "validation_patients=0", "real_share=1", "warmup=1")
@@ -71,7 +71,7 @@ def test_stopped_early_it_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Now:
-        asked = True
+        requested = True
 
         def __enter__(self) -> Now:
             return self
@@ -83,7 +83,9 @@ def test_stopped_early_it_says_how_to_go_on(
     assert "continue with --resume" in capfd.readouterr().err
 
 
-def test_what_means_nothing_here_is_refused(labelled: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_options_without_meaning_for_the_recipe_are_refused(
+    labelled: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     unet = tmp_path / "unet.safetensors"
     checkpoint.save_denoiser(

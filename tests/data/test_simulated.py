@@ -13,9 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
-from bodies import scan
 from lowdose import cli, recipes
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
@@ -39,6 +37,8 @@ from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE
+from support.scanned_patients import scan
+from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
 EXACT = RunOptions(device="cpu", precision="32-true")
@@ -118,7 +118,7 @@ def test_fewer_photons_are_noise_of_full_dose_too(bank: NoiseBank) -> None:
 
 
 @pytest.mark.parametrize(("dose", "flux", "told"), [(0.25, 0.5, 0.25), (0.25, 1.0, 0.25), (0.25, 3.0, 0.5)])
-def test_the_dose_told_is_the_one_by_which_noise_grows(bank: NoiseBank, dose: float, flux: float, told: float) -> None:
+def test_the_stated_dose_explains_the_noise_level(bank: NoiseBank, dose: float, flux: float, told: float) -> None:
     """Three times the photons that full dose's own noise shows: a quarter of them adds as much as a half would."""
     slices = SimulatedSlices(bank, items(), DoseDistribution(dose, dose, 0.0, flux, flux))
     assert slices[0].crop((slice(30, 66), slice(30, 66)), np.random.default_rng(0)).dose == pytest.approx(told)
@@ -192,7 +192,7 @@ def people() -> list[NormalDoseSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
-def test_a_run_that_needs_the_dose(tmp_path: Path) -> None:
+def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path) -> None:
     recipe = recipes.get_recipe("noise_free")
     tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1}
     recipe = replace(
@@ -215,7 +215,7 @@ def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch:
     assert said[-1].startswith("noise bank: slice 4/4  0 min 00 s left")
 
     class Early:
-        asked = True
+        requested = True
 
         def __enter__(self) -> Early:
             return self
@@ -288,7 +288,8 @@ def test_impossible_numbers(wrong: dict[str, str]) -> None:
         DenoiserHyperparameters().with_values(wrong)
 
 
-def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for patient in (1, 2):
         folder = tmp_path / "in" / f"p{patient}" / "full"
         new_series.write_new_series(
@@ -304,7 +305,7 @@ def test_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     said = capfd.readouterr().err
     assert "2 slices of normal dose, 2 patient(s)" in said
     assert "noise bank: slice 1/1" in said
-    assert cli.run(["data", "pack", str(tmp_path / "in"), str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
+    assert cli.run(["data", "pack", str(tmp_path / "in"), "--out", str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
     with ExitStack() as stack:
         folder, packed = (
             open_training_set(stack, [tmp_path / n], pairing="simulated").items for n in ("in", "in.pack")

@@ -11,7 +11,6 @@ import pytest
 import torch
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from bodies import body, scan
 from lowdose.device import choose_device
 from lowdose.errors import CannotDecode, IncompatibleCheckpoint, InvalidSetting, OutputRefused
 from lowdose.hounsfield import Scale
@@ -25,6 +24,7 @@ from lowdose.models.load import LoadedModel
 from lowdose.models.training_domain import SeriesMeasurements
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import MARGIN, Denoiser, keep_local_means, pad_to
+from support.scanned_patients import body, scan
 
 
 def a_model() -> LoadedModel:
@@ -211,7 +211,7 @@ def test_a_model_with_context_gets_the_neighbours_in_order() -> None:
     assert seen(numbered([0, 3, 6, 9]), 1, strength=0.5) == [56.5, 62.5, 118.5, 174]
 
 
-def test_a_slice_given_alone_stands_in_for_its_neighbours() -> None:
+def test_a_single_slice_replaces_its_missing_neighbours() -> None:
     item = numbered([0, 3]).slices[0]
     model = LoadedModel("positions", "", Positions(1), None, torch.device("cpu"))
     assert np.all(pipeline.denoise_slice(model, item, 1.0) == 111)

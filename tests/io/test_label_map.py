@@ -13,16 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from synthetic_series import SHARED
 
-import stored_labels
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.image import Geometry
 from lowdose.io.arrays import planes
 from lowdose.io.label_map import affine, check_on_grid, labels_of_slice, open_labels, write_labels
 from lowdose.io.open_series import open_source
+from support import nifti_labels
+from support.shared_scans import SHARED_CT
 
-EXAMPLE = SHARED / "normal-dose/totalsegmentator-abdomen-siemens"
+EXAMPLE = SHARED_CT / "normal-dose/totalsegmentator-abdomen-siemens"
 SHAPE = (4, 6, 5)
 GEOMETRY = Geometry((3.0, 0.8, 0.7), (-20.0, 35.0, -101.5))
 TURNED = Geometry(GEOMETRY.spacing, GEOMETRY.origin, ((0, 0, 1), (0.6, 0.8, 0), (0.8, -0.6, 0)))
@@ -36,7 +36,7 @@ def series(geometry: Geometry | None = GEOMETRY, shape: tuple[int, int, int] = S
 
 def save(path: Path, values: np.ndarray = VALUES, matrix: np.ndarray | None = None, order=(0, 1, 2), flips=(1, 1, 1)):
     """(z, y, x) labels in the space of ``matrix``, or of ``GEOMETRY``."""
-    return stored_labels.save(path, values, affine(GEOMETRY) if matrix is None else matrix, order, flips)
+    return nifti_labels.save(path, values, affine(GEOMETRY) if matrix is None else matrix, order, flips)
 
 
 def read(path: Path, source, scratch: Path) -> np.ndarray:
@@ -44,6 +44,7 @@ def read(path: Path, source, scratch: Path) -> np.ndarray:
     return np.stack([labels_of_slice(labels, source, index) for index in range(len(source.planes))])
 
 
+@pytest.mark.data
 @pytest.mark.skipif(not EXAMPLE.is_dir(), reason="needs the real scan")
 def test_the_example_lies_on_its_series_as_documented(tmp_path: Path) -> None:
     path = EXAMPLE / "labels.nii.gz"
@@ -166,7 +167,7 @@ def test_an_image_and_an_empty_map_are_no_labels(tmp_path: Path) -> None:
             open_labels(save(tmp_path / "a.nii", values), tmp_path)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_unreadable_label_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NothingToRead, match="nowhere"):
         open_labels(tmp_path / "nowhere.nii", tmp_path)
     (tmp_path / "text.nii").write_text("hello")

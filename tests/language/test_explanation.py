@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-import tiny_guided
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file, explanation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import explain_slice
+from support import tiny_word_autoencoder
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageGuidedAutoencoder:
     """Stride 16, two layers: regions of 4 x 4 cells, then cells."""
     return autoencoder_file.load_autoencoder(
-        tiny_guided.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
+        tiny_word_autoencoder.write(tmp_path_factory.mktemp("autoencoder") / "words.safetensors")
     )
 
 
@@ -74,7 +74,7 @@ def test_relevance_is_looked_up(tiny: LanguageGuidedAutoencoder) -> None:
     class Ranks:
         def scores(self, hu: np.ndarray, pixel_mm: tuple[float, float] | None) -> np.ndarray:
             assert pixel_mm == (0.5, 0.7)
-            return np.arange(tiny_guided.WORDS, dtype=np.float32) / 39
+            return np.arange(tiny_word_autoencoder.WORDS, dtype=np.float32) / 39
 
     layer = explain_slice(tiny, image(64, 64), (0.5, 0.7), Ranks()).layers[1]
     assert np.allclose(layer.relevance, layer.tokens / 39)

@@ -21,7 +21,7 @@ def test_whole_words(tokens: list[str], words: list[str | None]) -> None:
 
 
 @pytest.mark.parametrize("token", ["liver</w>", "##liver", "Ġliver", "▁liver", "liver"])
-def test_bare(token: str) -> None:
+def test_bare_spelling_of_a_token(token: str) -> None:
     assert bare(token) == "liver"
 
 
@@ -31,5 +31,5 @@ def test_a_mark_alone_marks_nothing() -> None:
 
 
 @pytest.mark.parametrize(("word", "read"), [("ct", True), ("of", False), ("rib", True), (None, False), ("x", False)])
-def test_readable(word: str | None, read: bool) -> None:
+def test_readable_spelling_of_a_token(word: str | None, read: bool) -> None:
     assert readable(word) is read

@@ -75,7 +75,7 @@ def test_two_tokens_with_one_embedding(zero: float) -> None:
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16])
 @pytest.mark.parametrize("beside", [True, False])
-def test_bring_your_own(tmp_path: Path, beside: bool, kind: torch.dtype) -> None:
+def test_vocabulary_from_a_users_file(tmp_path: Path, beside: bool, kind: torch.dtype) -> None:
     path, rows = tmp_path / "mine.safetensors", table().to(kind)
     save_file({"embeddings": rows}, path, {} if beside else {"tokens": json.dumps(TOKENS)})
     if beside:

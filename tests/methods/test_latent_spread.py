@@ -33,7 +33,7 @@ def test_moments_of_all_batches_together() -> None:
     assert torch.equal(spread.moments()[1], covariance)
 
 
-def test_processes_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moments_of_several_processes_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(distributed, "all_reduce", lambda part: part.mul_(2))
     two, alone = LatentMoments(CHANNELS), LatentMoments(CHANNELS)

@@ -26,7 +26,7 @@ def pair(body: Array) -> tuple[Array, Array]:
     return reference + noise, reference
 
 
-def test_the_names() -> None:
+def test_names_of_the_profiles() -> None:
     assert {"default", "leda", "red_cnn", "core_diff", "ldct_bench"} <= set(PROFILES)
     assert all(profile.name == name for name, profile in PROFILES.items())
 
@@ -117,6 +117,12 @@ def test_labels_say_window_range_and_flavour() -> None:
     assert "swapped" in PROFILES["ldct_bench"].label("vif")
     assert "signed HU" in PROFILES["red_cnn"].label("ssim")
     assert "window as 1" in PROFILES["leda"].label("rmse")
+
+
+def test_the_heading_of_rmse_says_its_unit() -> None:
+    assert PROFILES["default"].heading("rmse") == "RMSE (HU)"
+    assert PROFILES["leda"].heading("rmse") == "RMSE (of window)"
+    assert PROFILES["leda"].heading("ssim") == "SSIM"
 
 
 def test_no_two_profiles_measure_ssim_alike_under_one_label() -> None:

@@ -13,7 +13,7 @@ from lowdose.metrics.rois import corners_within, cut_squares
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.25, 0.5, 0.9, 1.0]))
-def test_all_that_fit_and_no_others(seed: int, size: int, step: int, share: float) -> None:
+def test_every_square_that_fits_is_found(seed: int, size: int, step: int, share: float) -> None:
     region = np.random.default_rng(seed).random((17, 23)) < 0.9
     expected = [
         (y, x)
@@ -32,13 +32,13 @@ def test_squares_are_copies_of_what_lies_there() -> None:
     assert image.min() == 0.0
 
 
-def test_nothing_fits() -> None:
+def test_no_square_fits() -> None:
     assert corners_within(np.ones((5, 9), bool), 6, 2).shape == (0, 2)
     assert corners_within(np.zeros((9, 9), bool), 4, 2, 0.1).shape == (0, 2)
     assert cut_squares(np.zeros((9, 9)), np.empty((0, 2), np.intp), 4).shape == (0, 4, 4)
 
 
-def test_what_has_no_meaning() -> None:
+def test_impossible_squares_are_refused() -> None:
     with pytest.raises(GeometryMismatch, match="plane"):
         corners_within(np.ones((2, 9, 9), bool), 4, 2)
     for size, step, share in ((0, 1, 1.0), (4, 0, 1.0), (4, 1, 0.0), (4, 1, 1.1), (4, 1, float("nan"))):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lowdose.errors import InvalidSetting
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import positions
-from slow_pyramid import slow_pyramid, squared
+from support.reference_pyramid import slow_pyramid, squared
 
 WORDS, CHANNELS = 60, 5
 POOLS = [[3], [3, 17, 40], [0, 3, 17, 40, 59]]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lowdose.errors import InvalidSetting
 from lowdose.networks import pyramid_quantiser
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, positions
-from slow_pyramid import places, slow_pyramid
+from support.reference_pyramid import places, slow_pyramid
 
 POOLS = [[3], [3, 17, 40], [0, 3, 17, 40, 59]]
 
@@ -223,7 +223,7 @@ def test_a_learned_pyramid_moves_every_token_that_was_averaged() -> None:
     torch.testing.assert_close(quantiser.codebook.grad, slow.grad)
 
 
-def test_the_images_of_a_batch_do_not_meet() -> None:
+def test_images_of_a_batch_do_not_influence_each_other() -> None:
     quantiser, latents = PyramidQuantiser(drawn(20, 200, 6)), drawn(21, 3, 6, 9, 10)
     together = quantiser(latents)
     for image in range(3):
@@ -309,6 +309,7 @@ def test_codebooks_that_are_none_are_refused() -> None:
         PyramidQuantiser(torch.zeros(3, 3), layers=1).half()(torch.zeros(1, 3, 1, 1))
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_the_same() -> None:
     table, latents = 0.02 * drawn(29, 5003, 64), 0.02 * drawn(30, 2, 64, 32, 32)
@@ -324,7 +325,7 @@ def test_cuda_gives_the_same() -> None:
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * float(gradients[0].abs().max()))
 
 
-def test_as_released() -> None:
+def test_compatibility_with_the_released_code() -> None:
     """Same words and same last average; earlier averages by the final count, commitment over the whole grid."""
     table, z = drawn(0, 60, 8), drawn(1, 2, 8, 16, 16).requires_grad_(True)
     paper, released = PyramidQuantiser(table)(z), PyramidQuantiser(table, compat="released")(z)

@@ -15,7 +15,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.networks.nearest_token import squared_lengths
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser
 from lowdose.networks.semantic_loss import pool_moments
-from slow_pyramid import slow_pyramid
+from support.reference_pyramid import slow_pyramid
 
 POOLS = [[3], [3, 17, 40], [0, 3, 17, 40, 59]]
 

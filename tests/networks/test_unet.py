@@ -48,7 +48,7 @@ def test_every_slice_counts_but_the_residual_is_of_the_middle_one() -> None:
     torch.testing.assert_close(network(x), alone(x[:, 1:2]))
 
 
-def test_parameters() -> None:
+def test_parameter_count_with_and_without_context() -> None:
     def count(slices: int) -> int:
         return sum(p.numel() for p in NetworkSpec("unet", {"slices": slices}).build().parameters())
 

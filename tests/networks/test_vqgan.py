@@ -13,9 +13,9 @@ from lowdose.networks.pyramid_quantiser import positions
 from lowdose.networks.vqgan import (
     SIZES,
     AttentionBlock,
-    Halving,
+    Downsample,
     PixelNorm,
-    Placing,
+    PositionEmbedding,
     ResNetBlock,
     Size,
     decoder,
@@ -84,7 +84,7 @@ def test_pixel_norm_written_out() -> None:
 
 
 def test_placing_tells_how_many_layers_have_a_token_at_a_position() -> None:
-    placing = Placing(4, 3)
+    placing = PositionEmbedding(4, 3)
     assert torch.equal(placing(torch.ones(1, 4, 32, 32)), torch.ones(1, 4, 32, 32))  # nothing before it has learned
     placing.vectors.data = torch.tensor([[100.0], [10.0], [1.0]]).expand(3, 4).clone()
     x = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -118,7 +118,7 @@ def test_attention_written_out() -> None:
 
 
 def test_a_halving_starts_at_the_first_pixel_and_needs_no_odd_side() -> None:
-    halving = Halving(1)
+    halving = Downsample(1)
     halving.conv.weight.data = torch.zeros(1, 1, 3, 3)
     halving.conv.weight.data[..., 0, 0] = 1.0
     halving.conv.bias.data.zero_()
@@ -129,7 +129,7 @@ def test_a_halving_starts_at_the_first_pixel_and_needs_no_odd_side() -> None:
 def local(size: Size) -> nn.Sequential:
     """The encoder up to its middle blocks, in which every position sees every other."""
     whole = list(encoder(size, 3))
-    return nn.Sequential(*whole[: next(n for n, part in enumerate(whole) if isinstance(part, Placing))])
+    return nn.Sequential(*whole[: next(n for n, part in enumerate(whole) if isinstance(part, PositionEmbedding))])
 
 
 def test_a_crop_has_the_features_of_the_slice_away_from_its_border() -> None:

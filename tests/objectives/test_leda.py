@@ -19,7 +19,7 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
 from lowdose.training.denoisers import DENOISERS
-from tiny_guided import CHANNELS, WORDS, Tiny, hash_of
+from support.tiny_word_autoencoder import CHANNELS, WORDS, Tiny, hash_of
 
 
 def images(*shape: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

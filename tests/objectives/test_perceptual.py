@@ -10,7 +10,7 @@ from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
-from tiny_guided import hash_of
+from support.tiny_word_autoencoder import hash_of
 
 
 class Two(FrozenFeatures):

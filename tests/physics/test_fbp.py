@@ -142,7 +142,9 @@ def test_water_is_0_hu(
     [FanBeam(360, 368, 2.5716), FanBeam(360, 368, 2.5716, offset=-0.25), ParallelBeam(360, 368, 1.4, 0.25)],
     ids=["fan", "fan, other offset", "parallel"],
 )
-def test_things_are_where_they_were(beam: Beam, upsampling: int, chords: Callable[..., torch.Tensor]) -> None:
+def test_a_disc_is_reconstructed_where_it_lies(
+    beam: Beam, upsampling: int, chords: Callable[..., torch.Tensor]
+) -> None:
     sinogram = chords(beam, 8.0, (31.0, -74.0))
     y, x = 20.0, -90.0
     image = FBP(beam, Grid((90, 80), (0.6, 0.9), (y, x)), B30, upsampling)(sinogram).numpy()
@@ -218,6 +220,7 @@ def test_what_does_not_fit_is_refused() -> None:
         FBP(FanBeam(), Grid((3, 3), (595.0, 595.0)), RAMP)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @BOTH
 def test_cuda_gives_the_numbers_of_the_cpu(scan: tuple[Beam, Grid, int]) -> None:

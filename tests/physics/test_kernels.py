@@ -25,7 +25,7 @@ LCD_CT_SAMPLE = 1.0 * 595 / 1085.6
 """mm between rays at the axis of FDA LCD_CT's scanner."""
 
 
-def test_windows() -> None:
+def test_windows_match_their_formulas() -> None:
     f = torch.tensor([0.0, 0.2, 0.4, 0.5, 0.9], dtype=torch.float64)
     assert RAMP.response(f, 1.0).tolist() == [1] * 5
     assert SHEPP_LOGAN.response(f, 1.0)[3].item() == pytest.approx(2 / np.pi)
@@ -68,7 +68,7 @@ def test_noise_sharper_than_any_window_leaves_is_the_ramp_s() -> None:
     assert kernel_matching_f_av(0.66, 0.5, 0.5) == RAMP
 
 
-def test_names() -> None:
+def test_kernels_by_name() -> None:
     for name, kernel in KERNELS.items():
         assert parse_kernel(name) == parse_kernel(name.upper()) == kernel
     assert parse_kernel("hann=0.8") == Kernel("hann", 0.8)

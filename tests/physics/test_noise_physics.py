@@ -10,7 +10,8 @@ import torch
 from scipy.stats import ks_2samp
 
 from lowdose.errors import InvalidSetting
-from lowdose.metrics.noise_power import f_av, f_av_2d, nps, radial_average
+from lowdose.metrics.noise_frequency import f_av, f_av_2d, radial_average
+from lowdose.metrics.noise_power import nps
 from lowdose.physics.fbp import FBP
 from lowdose.physics.geometry import Beam, FanBeam, Grid, ParallelBeam
 from lowdose.physics.kernels import B30, D45, RAMP, SHEPP_LOGAN, Kernel

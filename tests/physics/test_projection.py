@@ -266,6 +266,7 @@ def test_what_does_not_fit_is_refused() -> None:
         Projector(FanBeam(), Grid((512, 512), (2.0, 2.0)))
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @BOTH
 def test_cuda_gives_the_numbers_of_the_cpu(scan: tuple[Beam, Grid]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-import tiny_guided
 from lowdose.evaluation import words
 from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.words import WordReading
@@ -19,12 +18,13 @@ from lowdose.language import autoencoder_file, drift
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.report import overlay, words_page
 from lowdose.report import words as report
+from support import tiny_word_autoencoder
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageGuidedAutoencoder:
     return autoencoder_file.load_autoencoder(
-        tiny_guided.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors")
+        tiny_word_autoencoder.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors")
     )
 
 
@@ -47,7 +47,7 @@ def reading(tiny: LanguageGuidedAutoencoder, no_floor: None) -> WordReading:
     return words.read_words(tiny, images, words.SliceLocation("case <1>", 3, 5.0, None), made=["<same>", "liar"])
 
 
-def test_only_the_liar_is_flagged_where_it_lies(reading: WordReading) -> None:
+def test_only_the_altered_image_is_flagged_and_at_the_altered_place(reading: WordReading) -> None:
     assert not reading.drifts["<same>"].flagged.any()
     found = reading.drifts["liar"]
     assert found.flagged.any()

@@ -4,7 +4,8 @@ Everything here is exported by `lowdose` itself. The command line and the archiv
 """
 
 from lowdose.api.denoising import DenoisedSeries, denoise
-from lowdose.api.evaluation import EvaluationReport, evaluate
+from lowdose.api.evaluation import evaluate
+from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.explanation import ExplainedSeries, explain
 from lowdose.api.reading import load_model, read
 from lowdose.api.simulation import SimulatedSeries, simulate_dose, simulate_phantom

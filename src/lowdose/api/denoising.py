@@ -190,7 +190,7 @@ def denoise(
     >>> import lowdose
     >>> noisy = 40 + 20 * np.random.default_rng(0).standard_normal((2, 64, 64))
     >>> result = lowdose.denoise(noisy, spacing=(3.0, 0.7, 0.7), model="gaussian")
-    >>> result.volume.hu.std() < noisy.std()
+    >>> bool(result.volume.hu.std() < noisy.std())
     True
     """
     started = time.perf_counter()
@@ -226,7 +226,7 @@ def _run(
     source: Source, sink: Sink, setup: SeriesSetup, words: WordsOfSeries | None, jobs: int, progress: Progress
 ) -> SeriesResult:
     count = len(source)
-    through = words.watch(sink, count) if words else sink
+    through = words.read_along(sink, count) if words else sink
     return pipeline.denoise_series(
         source, through, setup.model, setup.strength, lambda done: progress(done, count), jobs
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api import html
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
+from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.messages import Progress, log, no_progress
 from lowdose.api.reading import Input, Spacing
 from lowdose.api.words_of_series import load_word_autoencoder
@@ -19,7 +18,6 @@ from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images, organs, segmenters, total_segmentator
 from lowdose.evaluation.images import ImageEvaluation
-from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.evaluation.words import SliceLocation, WordReading, read_words
 from lowdose.hounsfield import Window
 from lowdose.infer import pipeline
@@ -35,66 +33,6 @@ from lowdose.report import words as words_report
 TASKS = ("images", "organs")
 ModelInput = str | PathLike[str] | LoadedModel
 Inputs = Input | Sequence[Input] | None
-
-
-@dataclass(frozen=True)
-class EvaluationReport:
-    """Measurements of low dose and of each model against full dose.
-
-    Attributes
-    ----------
-    task : {"images", "organs"}
-        What was measured.
-    result : ImageEvaluation or OrganEvaluation
-        Every number, with methods that summarise them.
-    slices, series : int
-        How much was measured.
-    files : mapping
-        Name -> content of what ``save`` writes.
-    """
-
-    task: str
-    result: ImageEvaluation | OrganEvaluation
-    slices: int
-    series: int
-    files: dict[str, str] = field(repr=False)
-    _readings: Sequence[WordReading] = field(default=(), repr=False)
-
-    def save(self, out: str | PathLike[str]) -> Path:
-        """Write table.csv, summary.json, index.html and, with words, words.json into a new folder.
-
-        Raises OutputRefused when the folder exists or cannot be written.
-        """
-        with new_folder(Path(out)) as folder:
-            self._write(folder)
-        return Path(out)
-
-    def _write(self, folder: Path) -> None:
-        for name, text in self.files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of summary.json: definitions, checksums, means with intervals."""
-        content: dict[str, Any] = json.loads(self.files["summary.json"])
-        return content
-
-    @property
-    def readings(self) -> Sequence[WordReading]:
-        """Words of the slices shown, where they were asked for."""
-        return self._readings
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return one row an image with the means of its metrics, for a data frame."""
-        if isinstance(self.result, ImageEvaluation):
-            return _image_rows(self.result)
-        return _organ_rows(self.result)
-
-    def _repr_html_(self) -> str:
-        """Show the table of means, for notebooks."""
-        rows = self.table()
-        header = list(dict.fromkeys(key for row in rows for key in row))
-        cells = [[_cell(row.get(key)) for key in header] for row in rows]
-        return html.table(header, cells) + f"<p>{self.slices} slices, {self.series} series</p>"
 
 
 def evaluate(
@@ -272,7 +210,7 @@ def _new_folder(stack: ExitStack, out: str | PathLike[str] | None) -> Path | Non
 
 def _written(report: EvaluationReport, folder: Path | None) -> EvaluationReport:
     if folder is not None:
-        report._write(folder)
+        report.write_files(folder)
     return report
 
 
@@ -306,26 +244,3 @@ def _read_words(guided: LanguageGuidedAutoencoder, result: ImageEvaluation) -> l
     """Read the slice shown of each series in every version."""
     made = result.images[1:-1]
     return [read_words(guided, sample.images, SliceLocation.of(sample), made) for sample in result.samples]
-
-
-def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
-    rows = []
-    for image in result.images[:-1]:
-        means = {metric: result.summary(metric, image) for metric in images_report.FIDELITY}
-        rows.append({"image": image, **{metric: mean.mean for metric, mean in means.items() if mean is not None}})
-    return rows
-
-
-def _organ_rows(result: OrganEvaluation) -> list[dict[str, Any]]:
-    rows = []
-    for image in result.images:
-        dice = result.dice(image, None)
-        if dice is not None:
-            organ_means = {organ: result.dice(image, organ) for organ in result.organs_compared()}
-            means = {organ: mean.mean for organ, mean in organ_means.items() if mean is not None}
-            rows.append({"image": image, "dice": dice.mean, **means})
-    return rows
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

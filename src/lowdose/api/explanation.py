@@ -102,7 +102,7 @@ def explain(
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> ExplainedSeries:
-    """Say in words what slices show: a few for each quarter and region.
+    """Explain slices in words: a few for each quarter and region.
 
     Parameters
     ----------

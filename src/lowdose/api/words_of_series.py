@@ -65,7 +65,7 @@ class WordsOfSeries:
     entries: list[dict[str, Any]] = field(default_factory=list)
     shown: WordReading | None = None
 
-    def watch(self, sink: Sink, count: int) -> Sink:
+    def read_along(self, sink: Sink, count: int) -> Sink:
         """Return ``sink`` for a series of ``count`` slices, with some of them read on the way."""
         chosen = evenly_spread(count, self.slices)
         return _WatchedSink(sink, self, frozenset(chosen), chosen[len(chosen) // 2])

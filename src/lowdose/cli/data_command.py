@@ -141,7 +141,7 @@ def _number(value: float | None) -> str:
 
 
 @data_app.command()
-def splits(name: Annotated[str | None, typer.Argument(help="Show the cases of this one.")] = None) -> None:
+def splits(name: Annotated[str | None, typer.Argument(help="Split whose cases to list.")] = None) -> None:
     """List the published splits, or the cases of one."""
     from lowdose.data.splits.published import find_split
     from lowdose.data.splits.published import splits as known
@@ -173,9 +173,9 @@ def _count(cases: frozenset[str] | None, name: str) -> str:
 @data_app.command()
 def leakage(
     one: Annotated[str | None, typer.Argument(help="A split.")] = None,
-    other: Annotated[str | None, typer.Argument(help="Another; without it, all others.")] = None,
+    other: Annotated[str | None, typer.Argument(help="Another split; all others if left out.")] = None,
 ) -> None:
-    """Tell which cases one published split trains or validates on and another tests on; without names, all of them."""
+    """List the cases that one split trains or validates on and another tests on; without names, of all splits."""
     from itertools import combinations
 
     from lowdose.data.splits.published import find_split, leaks
@@ -201,16 +201,16 @@ def download(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder for the patients; what is there already is not fetched again. Required."
+            "--out", "-o", help="Folder for the patients; what is there already is not downloaded again. Required."
         ),
     ] = None,
     patients: Annotated[
         list[str] | None,
         typer.Option("--patients", metavar="ID", help="Only this patient; may be given several times."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and its size.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and its size.")] = False,
 ) -> None:
-    """Fetch the CT images of a public collection from the Imaging Data Commons (needs the extra 'download')."""
+    """Download the CT images of a public collection from the Imaging Data Commons (needs the extra 'download')."""
     from lowdose.data.download import fetch as downloading
     from lowdose.data.download import imaging_data_commons
 

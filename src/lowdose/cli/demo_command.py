@@ -20,9 +20,9 @@ def demo(
         typer.Option("--out", "-o", help="New folder for the patient, the denoised series and the page. Required."),
     ] = None,
     slices: Annotated[int, typer.Option(help="Slices of the digital patient.")] = 6,
-    seed: Annotated[int, typer.Option(help="Another seed is another patient.")] = 7,
+    seed: Annotated[int, typer.Option(help="Random seed of the digital patient.")] = 7,
 ) -> None:
-    """Scan a digital patient at full and quarter dose into DICOM; denoise it; measure; show page and words."""
+    """Scan a digital patient at full and quarter dose, denoise it, measure it, and write a page."""
     from lowdose import api
     from lowdose.language import autoencoder_file
     from lowdose.physics.scanner import FITTED

@@ -25,11 +25,16 @@ def denoise(
     model: Annotated[
         str | None, typer.Option(help="Model by name ('lowdose models'), safetensors file, or nlm, tv, gaussian.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="0 = the input bit for bit, 1 = the model's full output.")] = 1.0,
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="Fraction of the model's output in the result: 0 is the input bit for bit, 1 the full output."
+        ),
+    ] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[
         str,
-        typer.Option(help="What runs the network: auto (the fastest here), winograd, openvino, onnxruntime, torch."),
+        typer.Option(help="Inference engine: auto (the fastest one here), winograd, openvino, onnxruntime, torch."),
     ] = "auto",
     accuracy: Annotated[
         str | None,
@@ -38,7 +43,8 @@ def denoise(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Slices at a time, each by its share of the cores; with --ray, workers.")
+        int | None,
+        typer.Option(help="Slices denoised at a time, which share the cores; with --ray, the number of workers."),
     ] = None,
     ray: Annotated[
         str | None,
@@ -46,12 +52,12 @@ def denoise(
             metavar="[ADDRESS]", help="INPUT is an archive: every series in it, by Ray, here or on a cluster."
         ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="With --ray: try what is in quarantine once more.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="With --ray: try the series in quarantine once more.")] = False,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Write the words of input and output, and where they drifted apart.")
+        bool, typer.Option("--explain", help="Write the words of input and output, and the regions where they differ.")
     ] = False,
     autoencoder: Annotated[
         str | None, typer.Option(help="For --explain: shipped autoencoder, or a safetensors file.")

@@ -20,7 +20,7 @@ def evaluate(
     low: Annotated[list[Path] | None, typer.Option(help="Low-dose series; may be given several times.")] = None,
     full: Annotated[list[Path] | None, typer.Option(help="Full-dose series, one for each --low.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Instead: a folder in which pairs of folders are looked for.")
+        Path | None, typer.Option(help="Instead of --low and --full: a folder that is searched for pairs of folders.")
     ] = None,
     task: Annotated[str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of every organ.")] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
@@ -29,7 +29,7 @@ def evaluate(
         typer.Option(help="For images: metric definitions default, leda, red_cnn, core_diff, ldct_bench."),
     ] = None,
     window: Annotated[
-        tuple[float, float] | None, typer.Option(help="For images: other window than the profile's, in HU.")
+        tuple[float, float] | None, typer.Option(help="For images: window in HU, instead of the profile's.")
     ] = None,
     segmenter: Annotated[
         str | None, typer.Option(help="For organs: anatomy, total_segmentator, or a file of 'train anatomy'.")
@@ -39,7 +39,8 @@ def evaluate(
         typer.Option(help="For organs: NIfTI of TotalSegmentator's numbers as the truth, one for each --full."),
     ] = None,
     words: Annotated[
-        bool, typer.Option("--words", help="For images: the words of the slices shown, and where they drifted apart.")
+        bool,
+        typer.Option("--words", help="For images: the words of the slices shown, and the regions where they differ."),
     ] = False,
     autoencoder: Annotated[
         str | None, typer.Option(help="For --words: shipped autoencoder, or a safetensors file.")

@@ -19,11 +19,11 @@ def explain(
     ],
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
     slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
-    layers: Annotated[int, typer.Option(help="Layers to list: 2 are regions; 3 adds a word for every cell.")] = 2,
+    layers: Annotated[int, typer.Option(help="Token layers to list: 2 for regions; 3 adds a word for every cell.")] = 2,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Say in words what slices show: a few for each quarter and region, with where they stand and how far they are."""
+    """Explain slices in words: a few for each quarter and region, with their position and distance."""
     from lowdose import api
 
     with progress("reading words") as advance:

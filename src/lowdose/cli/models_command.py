@@ -30,7 +30,7 @@ models_app = typer.Typer(help="List models, show one, add or remove your own.")
 def models(
     context: typer.Context,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the list as JSON, with all that the files say.")
+        bool, typer.Option("--json", help="Print the list as JSON, with the metadata of the files.")
     ] = False,
 ) -> None:
     """List every model usable by name: shipped ones, those you added, classical filters."""
@@ -56,7 +56,7 @@ def models(
 
 @models_app.command()
 def show(name: Annotated[str, typer.Argument(help="A model by name, or a safetensors file.")]) -> None:
-    """Show the card of a model, and what its file says of itself."""
+    """Show the card of a model and the metadata of its file."""
     from lowdose.io.messages import printable
     from lowdose.models import catalogue
 
@@ -69,7 +69,7 @@ def show(name: Annotated[str, typer.Argument(help="A model by name, or a safeten
 def add(
     file: Annotated[Path, typer.Argument(help="A denoiser: model.safetensors of 'lowdose train'.")],
     name: Annotated[
-        str | None, typer.Option(help="How to call it; else the name of the file or of the run folder.")
+        str | None, typer.Option(help="Name of the model; if left out, that of the file or of the run folder.")
     ] = None,
 ) -> None:
     """Check a denoiser and copy it, with a card beside it, so that --model NAME finds it from then on."""

@@ -16,15 +16,19 @@ USAGE = "simulate INPUT --dose 0.25 --out OUTPUT, or simulate --phantom abdomen 
 def simulate(
     dose: Annotated[float, typer.Option(help="Fraction of the input's dose, above 0, at most 1.")],
     places: Annotated[
-        list[Path] | None, typer.Argument(metavar="[INPUT]", help="A series; left out with --phantom.")
+        list[Path] | None, typer.Argument(metavar="[INPUT]", help="The series; none with --phantom.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder or file. Required.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed is other noise, and another person.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the noise and, with --phantom, of the patient.")] = 0,
     kernel: Annotated[
         str, typer.Option(help="auto, b30 (soft), d45 (sharp), hann=CUTOFF (1/mm), shepp-logan or ramp.")
     ] = "auto",
-    mas: Annotated[float | None, typer.Option(help="Effective mAs of the full dose, if not the header's.")] = None,
-    z_correlation: Annotated[float, typer.Option(help="Of the noise of neighbouring slices, 0 to 0.7.")] = 0.0,
+    mas: Annotated[
+        float | None, typer.Option(help="Effective mAs of the input; if left out, as the header says.")
+    ] = None,
+    z_correlation: Annotated[
+        float, typer.Option(help="Correlation of the noise between neighbouring slices, 0 to 0.7.")
+    ] = 0.0,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
     phantom: Annotated[
         str | None,
@@ -36,7 +40,7 @@ def simulate(
     slices: Annotated[int, typer.Option(help="Slices of the phantom.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Make the scan that a fraction of the dose would have given. The input is never touched."""
+    """Simulate the scan at a fraction of its dose. The input is never touched."""
     from lowdose import api
     from lowdose.physics.photon_counts import check_dose
 

@@ -69,7 +69,7 @@ def train(
             "to be used again. Else a folder in the run folder."
         ),
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights to go on from, of the same network.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights of the same network to start from.")] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -84,7 +84,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME[:WEIGHTS]",
-            help="For perceptual and leda_autoencoder: whose features to compare; else 'anatomy'.",
+            help="For perceptual and leda_autoencoder: the network whose features are compared; 'anatomy' if left out.",
         ),
     ] = None,
     size: Annotated[
@@ -93,13 +93,14 @@ def train(
     vocabulary: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH", help="For leda_autoencoder: its words; else the shipped ones. Or a model's folder."
+            metavar="NAME|PATH",
+            help="For leda_autoencoder: a vocabulary by name or a model's folder; the shipped one if left out.",
         ),
     ] = None,
     clip: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="For leda_autoencoder: a CLIP model's folder, to say which words fit an image."
+            metavar="PATH", help="For leda_autoencoder: folder of a CLIP model that rates which words fit an image."
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -110,7 +110,7 @@ def clip_input(unit: Tensor, model: ClipModel) -> Tensor:
     image = functional.interpolate(unit, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0.0, 1.0)
     top, left = (size[0] - model.side) // 2, (size[1] - model.side) // 2
     square = image[..., top : top + model.side, left : left + model.side]
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in model.normal)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in model.statistics)
     return (square - mean) / std
 
 

@@ -20,10 +20,10 @@ from lowdose.networks.features.input_transform import OPENAI_CLIP, ChannelStatis
 _TOKENIZER = "tokenizer.json (or vocab.json and merges.txt)"
 FILES = (
     f"{hub.CONFIG}, {hub.WEIGHTS} and {_TOKENIZER} of a CLIP model, for LEDA those of PubMedCLIP (ViT-B/32)",
-    f"where there is one, its {hub.SEEN}",
+    f"where there is one, its {hub.PREPROCESSING}",
 )
 PATTERNS = (
-    hub.CONFIG, hub.WEIGHTS, hub.SEEN, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    hub.CONFIG, hub.WEIGHTS, hub.PREPROCESSING, "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
     "special_tokens_map.json",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ class ClipModel:
         Image and text encoder.
     tokenizer : Any
         Tokenizer of the text encoder.
-    normal : ChannelStatistics
+    statistics : ChannelStatistics
         Normalisation of the images.
     side : pixels
         Side of the images.
@@ -46,7 +46,7 @@ class ClipModel:
 
     network: Any
     tokenizer: Any
-    normal: ChannelStatistics
+    statistics: ChannelStatistics
     side: int
 
     @property
@@ -106,9 +106,9 @@ def load_clip(model: str | Path, device: torch.device | str = "cpu", fetch: bool
             "copy the whole file again"
         )
     vision = network.config.vision_config
-    normal, _ = settings.input_statistics(folder / hub.SEEN, OPENAI_CLIP, vision.image_size)
+    statistics, _ = settings.input_statistics(folder / hub.PREPROCESSING, OPENAI_CLIP, vision.image_size)
     network = network.to(device).eval().requires_grad_(False)
-    return ClipModel(network, tokenizer, normal, int(vision.image_size))
+    return ClipModel(network, tokenizer, statistics, int(vision.image_size))
 
 
 def _import_transformers() -> Any:

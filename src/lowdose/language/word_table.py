@@ -43,7 +43,7 @@ def shipped_word_table() -> WordTable:
     if missing:
         raise IncompatibleCheckpoint(
             f"the shipped table '{vocabulary.DEFAULT}' has no embedding of {', '.join(missing)}: reinstall, or build "
-            "it anew with benchmarks/language/build.py"
+            "it anew with python -m experiments.word_table.build_word_table"
         )
     rows = [table_terms.index(term) for term in TERMS]
     terms = vocabulary.read_embeddings(shipped, vocabulary.DEFAULT, "terms")[rows]

@@ -66,17 +66,8 @@ if TYPE_CHECKING:
     from lowdose.metrics.label_overlap import Overlap, dice
     from lowdose.metrics.local_noise import noise_map, noise_map_correlation
     from lowdose.metrics.noise_estimate import NoiseLevel, noise_level
-    from lowdose.metrics.noise_power import (
-        Spectrum,
-        difference_nps,
-        ensemble_nps,
-        f_av,
-        f_av_2d,
-        f_peak,
-        nps,
-        nps_radial,
-        radial_average,
-    )
+    from lowdose.metrics.noise_frequency import Spectrum, f_av, f_av_2d, f_peak, radial_average
+    from lowdose.metrics.noise_power import difference_nps, ensemble_nps, nps, nps_radial
     from lowdose.metrics.profiles import PROFILES, Profile, measure_fidelity
     from lowdose.metrics.statistics import Summary, paired_difference, summarise
     from lowdose.metrics.structural_similarity import ssim, ssim_map
@@ -92,10 +83,8 @@ else:
         "label_overlap": ("Overlap", "dice"),
         "local_noise": ("noise_map", "noise_map_correlation"),
         "noise_estimate": ("NoiseLevel", "noise_level"),
-        "noise_power": (
-            *("Spectrum", "difference_nps", "ensemble_nps", "f_av", "f_av_2d", "f_peak"),
-            *("nps", "nps_radial", "radial_average"),
-        ),
+        "noise_frequency": ("Spectrum", "f_av", "f_av_2d", "f_peak", "radial_average"),
+        "noise_power": ("difference_nps", "ensemble_nps", "nps", "nps_radial"),
         "profiles": ("PROFILES", "Profile", "measure_fidelity"),
         "statistics": ("Summary", "paired_difference", "summarise"),
         "structural_similarity": ("ssim", "ssim_map"),

@@ -13,7 +13,8 @@ from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minim
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
 from lowdose.metrics.fidelity import Image64
-from lowdose.metrics.noise_power import MIN_ROI, detrend, f_av, nps, radial_average
+from lowdose.metrics.noise_frequency import f_av, radial_average
+from lowdose.metrics.noise_power import MIN_ROI, detrend, nps
 from lowdose.metrics.rois import corners_within, cut_squares
 
 SOFT_TISSUE_HU = (-150.0, 250.0)

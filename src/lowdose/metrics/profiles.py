@@ -90,6 +90,11 @@ class Profile:
         """Data range L of PSNR and SSIM in HU; None if it depends on each reference image."""
         return self.window.width if self.psnr == "window" else None
 
+    def heading(self, metric: str) -> str:
+        """Return the short name of a metric with its unit, for the heading of a column."""
+        unit = {"rmse": "HU" if self.rmse_unit == "HU" else "of window", "psnr": "dB"}.get(metric)
+        return f"{metric.upper()} ({unit})" if unit else metric.upper()
+
     def label(self, metric: str) -> str:
         """Return the name of a metric with all settings that determine its value.
 

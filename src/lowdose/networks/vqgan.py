@@ -42,7 +42,7 @@ class Size:
         Groups of GroupNorm; 0 normalises every pixel by itself (``PixelNorm``).
     placed : bool
         Whether the encoder has a learned embedding of the positions at which the coarse layers of the token pyramid
-        have tokens (``Placing``).
+        have tokens (``PositionEmbedding``).
     """
 
     widths: tuple[int, ...]
@@ -95,7 +95,7 @@ class PixelNorm(nn.Module):
         return x * (mean_square + EPSILON).rsqrt().to(x.dtype) * self.weight.to(x.dtype)
 
 
-class Placing(nn.Module):
+class PositionEmbedding(nn.Module):
     """Embedding of the latent positions by the layers of the token pyramid that have a token there.
 
     A learned vector for each layer is added at all positions of that layer.
@@ -160,7 +160,7 @@ class AttentionBlock(nn.Module):
         return result
 
 
-class Halving(nn.Module):
+class Downsample(nn.Module):
     """Downsampling by 2 with a strided 3x3 convolution: (B, C, H, W) -> (B, C, H/2, W/2).
 
     The image is padded at the lower and right edges only, so that an even side is halved exactly.
@@ -195,15 +195,15 @@ def _level_blocks(in_channels: int, width: int, count: int, groups: int) -> list
 def encoder(size: Size, layers: int) -> nn.Sequential:
     """Build the encoder: (B, 1, H, W) -> (B, size.middle, H / stride, W / stride).
 
-    H and W are multiples of ``size.stride``. layers: layers of the token pyramid, for ``Placing``.
+    H and W are multiples of ``size.stride``. layers: layers of the token pyramid, for ``PositionEmbedding``.
     """
     width = size.widths[0]
     parts: list[nn.Module] = [nn.PixelUnshuffle(size.fold), _conv(size.fold**2, width)]
     for level, level_width in enumerate(size.widths):
         parts += _level_blocks(width, level_width, size.blocks[0], size.groups)
-        parts += [Halving(level_width)] * size.halved(level)
+        parts += [Downsample(level_width)] * size.halved(level)
         width = level_width
-    parts += [Placing(width, layers)] * size.placed
+    parts += [PositionEmbedding(width, layers)] * size.placed
     parts += [*_latent_blocks(width, size), _norm(size.middle, size.groups), nn.SiLU(), _conv(size.middle, size.middle)]
     return nn.Sequential(*parts)
 

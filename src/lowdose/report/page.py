@@ -117,6 +117,7 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
     return environment.get_template("page.html").render(
         version=__version__,
         profile=f"Profile {evaluation.profile.name}: {evaluation.profile.note}",
+        headings={metric: evaluation.profile.heading(metric) for metric in FIDELITY},
         definitions={metric: define(evaluation, metric) for metric in FIDELITY if metric in evaluation.metrics()},
         tables=[_table(evaluation, case) for case in _table_cases(evaluation)],
         noise=_noise(evaluation),

@@ -55,7 +55,7 @@ class ThroughputMeter:
         """Return the metrics since the last call, for the log, and start again from zero.
 
         patches_per_second and slices_per_second refer to the time spent on training, with 512 x 512 pixels as one
-        slice. data_wait_percent: share of the time spent on training. apart_percent: share of all time that was
+        slice. data_wait_percent: share of the time spent on training. validation_percent: share of all time that was
         excluded.
         """
         elapsed_s = max(time.perf_counter() - self._start, 1e-9)
@@ -64,7 +64,7 @@ class ThroughputMeter:
             "throughput/patches_per_second": self._patches / training_s,
             "throughput/slices_per_second": self._pixels / SLICE_PIXELS / training_s,
             "throughput/data_wait_percent": 100 * self._waiting_s / training_s,
-            "throughput/apart_percent": 100 * self._excluded_s / elapsed_s,
+            "throughput/validation_percent": 100 * self._excluded_s / elapsed_s,
         }
         self._reset()
         return metrics

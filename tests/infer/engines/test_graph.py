@@ -91,7 +91,7 @@ class Odd(nn.Module):
 
 
 @needs_build
-def test_what_does_not_fit_is_left_alone() -> None:
+def test_unsuitable_convolutions_are_left_alone() -> None:
     network, x = lively(Odd()), torch.randn(2, 1, 32, 40)
     graph = export_graph(network, (2, 1, 32, 40))
     assert replace_convolutions(graph, TILES) == 5  # plain, twice, padded and both of last

@@ -127,7 +127,7 @@ class PhantomDataset:
         return int(rng.choice(np.flatnonzero(self.occurring[:, organ])))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """Return HU and labels (``anatomical_labels.FEATURE_NETWORKS``) of a slice, (y, x) each, as file views."""
+        """Return HU and labels (``anatomical_labels.NAMES``) of a slice, (y, x) each, as file views."""
         number, place = divmod(index, SLICES)
         hu, labels = (np.load(file, mmap_mode="r") for file in self._files(number))
         return hu[place], labels[place]

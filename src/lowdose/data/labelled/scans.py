@@ -39,7 +39,7 @@ def labelled_slices(roots: Sequence[Path]) -> tuple[list[LabelledSlice], list[st
     """Read all slices of all labelled scans below the given folders.
 
     Returns (slices, warnings about what was left out and why). Each scan counts as a patient. A scan is a folder that
-    holds ``labels.nii.gz`` (numbers of ``anatomical_labels.FEATURE_NETWORKS``) or ``segmentations/NAME.nii.gz``
+    holds ``labels.nii.gz`` (numbers of ``anatomical_labels.NAMES``) or ``segmentations/NAME.nii.gz``
     (masks), and the CT: ``ct.nii.gz`` or the folder ``dicom``. A class is annotated when it occurs in the labels, or
     when there is a mask of one of its members. Raises NothingToRead when there is no labelled scan.
     """

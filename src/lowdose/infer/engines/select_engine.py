@@ -15,7 +15,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.infer.engines import accuracy_check, engine_cache
 from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.engines.accuracy_check import Difference
-from lowdose.infer.engines.base import EXACT, ACCURACIES, Engine
+from lowdose.infer.engines.base import ACCURACIES, EXACT, Engine
 from lowdose.infer.engines.cuda import Cuda
 from lowdose.infer.engines.eager import Eager
 from lowdose.infer.engines.onnx import OnnxRuntime

@@ -128,7 +128,7 @@ def load_backbone_features(
     the errors of ``hub.load_from_hub``, and InvalidSetting for an unknown layer.
     """
     loaded = hub.load_from_hub(FAMILIES[name], weights, fetch)
-    input_transform, side = WindowedRGB(loaded.normal, window), loaded.side if trained_size else None
+    input_transform, side = WindowedRGB(loaded.statistics, window), loaded.side if trained_size else None
     if name == "resnet":
         return Stages(name, loaded, layers, input_transform, side)
     return Patches(name, loaded, layers, input_transform, side)

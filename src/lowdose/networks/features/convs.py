@@ -145,13 +145,13 @@ def load_conv_features(
     path: Path | None,
     layers: Sequence[str] | None = None,
     window: Window = WHOLE,
-    normal: ChannelStatistics = IMAGENET,
+    statistics: ChannelStatistics = IMAGENET,
 ) -> ConvFeatures:
     """Load 'vgg16', 'vgg19' or 'alexnet' with pretrained weights from a file with torchvision's names.
 
-    layers: names of ``layers_of``; None takes ``USUAL``. window: HU that are mapped to [0, 1]; normal: normalisation
-    of these values. Raises IncompatibleCheckpoint when there is no such file or its weights do not fit, and
-    InvalidSetting for an unknown layer.
+    layers: names of ``layers_of``; None takes ``USUAL``. window: HU that are mapped to [0, 1]; statistics: for the
+    normalisation of these values. Raises IncompatibleCheckpoint when there is no such file or its weights do not fit,
+    and InvalidSetting for an unknown layer.
     """
     if path is None:
         raise IncompatibleCheckpoint(f"no weights for '{name}': they are not shipped; {weights_instructions(name)}")
@@ -159,17 +159,17 @@ def load_conv_features(
     with torch.device("meta"):
         stack = _Stack(name, chosen)
     files.load_state_dict(stack, path, weights_instructions(name))
-    return ConvFeatures(name, stack, chosen, WindowedRGB(normal, window))
+    return ConvFeatures(name, stack, chosen, WindowedRGB(statistics, window))
 
 
 def random_conv_features(
     name: str,
     layers: Sequence[str] | None = None,
     window: Window = WHOLE,
-    normal: ChannelStatistics = IMAGENET,
+    statistics: ChannelStatistics = IMAGENET,
     seed: int = 0,
 ) -> ConvFeatures:
     """Return the network with seeded random weights, named '<name>-random' so that every result shows it."""
     chosen = choose_layers(name, list(layers_of(name)), layers, USUAL[name])
     stack = seeded(lambda: _Stack(name, chosen), seed)
-    return ConvFeatures(f"{name}-random", stack, chosen, WindowedRGB(normal, window))
+    return ConvFeatures(f"{name}-random", stack, chosen, WindowedRGB(statistics, window))

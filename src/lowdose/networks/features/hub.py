@@ -22,10 +22,10 @@ from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, InvalidSettin
 from lowdose.networks.features import settings
 from lowdose.networks.features.input_transform import ChannelStatistics
 
-CONFIG, WEIGHTS, SEEN = "config.json", "model.safetensors", "preprocessor_config.json"
+CONFIG, WEIGHTS, PREPROCESSING = "config.json", "model.safetensors", "preprocessor_config.json"
 """Files of a model's folder: configuration, weights, and preprocessing of the images."""
 
-_FILES = (CONFIG, SEEN, WEIGHTS, "model.safetensors.index.json", "model-*.safetensors")
+_FILES = (CONFIG, PREPROCESSING, WEIGHTS, "model.safetensors.index.json", "model-*.safetensors")
 
 
 class Family(NamedTuple):
@@ -37,9 +37,9 @@ class Family(NamedTuple):
         Name of the features, such as 'dinov2'.
     classes : mapping of str to str
         ``model_type`` of a config.json -> class in transformers.
-    usual : str
-        Hub name of the default model.
-    normal : ChannelStatistics
+    default_model : str
+        Name of the default model on the hub.
+    statistics : ChannelStatistics
         Normalisation of the inputs where the model's folder states none.
     attention : str
         Implementation of attention. It is always stated, since a config.json may otherwise name code on the hub.
@@ -47,8 +47,8 @@ class Family(NamedTuple):
 
     name: str
     classes: Mapping[str, str]
-    usual: str
-    normal: ChannelStatistics
+    default_model: str
+    statistics: ChannelStatistics
     attention: str = "sdpa"
 
 
@@ -59,7 +59,7 @@ class LoadedBackbone(NamedTuple):
     ----------
     network, config : Any
         The network, and its configuration in transformers.
-    normal : ChannelStatistics
+    statistics : ChannelStatistics
         Normalisation of its training images.
     side : pixels
         Side of its training images.
@@ -67,7 +67,7 @@ class LoadedBackbone(NamedTuple):
 
     network: nn.Module
     config: Any
-    normal: ChannelStatistics
+    statistics: ChannelStatistics
     side: int
 
 
@@ -77,7 +77,7 @@ def load_from_hub(family: Family, weights: str | Path | None, fetch: bool) -> Lo
     Raises InvalidSetting without transformers; IncompatibleCheckpoint when there is no such folder, or files in it are
     missing, of another architecture, incomplete or not finite; DownloadFailed when a download was allowed and failed.
     """
-    given = str(weights or family.usual)
+    given = str(weights or family.default_model)
     _import_class("transformers", "PreTrainedModel", family)  # report a missing package before a missing folder
     folder = Path(given) if Path(given).is_dir() else _cached_folder(given, family, fetch)
     cls = _import_class("transformers", family.classes[_checked_model_type(folder, given, family)], family)
@@ -87,15 +87,17 @@ def load_from_hub(family: Family, weights: str | Path | None, fetch: bool) -> Lo
             f"{folder / CONFIG}: takes images of {network.config.num_channels} channels; needs a network for 3"
         )
     default = getattr(network.config, "image_size", 224)
-    return LoadedBackbone(network, network.config, *settings.input_statistics(folder / SEEN, family.normal, default))
+    return LoadedBackbone(
+        network, network.config, *settings.input_statistics(folder / PREPROCESSING, family.statistics, default)
+    )
 
 
 def weights_instructions(given: str, family: Family) -> str:
     """Return instructions for getting the files on a machine without a network connection, for error messages."""
-    name = given if re.fullmatch(r"\w[\w.-]*/[\w.-]+", given) else family.usual
+    name = given if re.fullmatch(r"\w[\w.-]*/[\w.-]+", given) else family.default_model
     return (
-        f"put {CONFIG}, {WEIGHTS} and, where there is one, {SEEN} into a folder and give its path; on a connected "
-        f"machine: hf download {name} {CONFIG} {WEIGHTS} {SEEN} --local-dir {family.name}"
+        f"put {CONFIG}, {WEIGHTS} and, where there is one, {PREPROCESSING} into a folder and give its path; on a "
+        f"connected machine: hf download {name} {CONFIG} {WEIGHTS} {PREPROCESSING} --local-dir {family.name}"
     )
 
 

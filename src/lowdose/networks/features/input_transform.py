@@ -48,20 +48,20 @@ class WindowedRGB(nn.Module):
     """Conversion of images (B, 1, H, W) in the unit of ``hounsfield.OBJECTIVE`` to normalised RGB (B, 3, H, W).
 
     The window is mapped to [0, 1] and clipped, so pixels outside it have no gradient; those exactly at its limits have
-    one. normal: statistics for the normalisation; window: range of HU.
+    one. statistics: mean and SD of each channel for the normalisation; window: range of HU.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, normal: ChannelStatistics, window: Window = WHOLE) -> None:
+    def __init__(self, statistics: ChannelStatistics, window: Window = WHOLE) -> None:
         super().__init__()
         self.window = window
         self.low = (window.low - OBJECTIVE.zero) / (OBJECTIVE.one - OBJECTIVE.zero)
         self.width = window.width / (OBJECTIVE.one - OBJECTIVE.zero)
         # Not persistent: these are settings of the features, not weights.
-        self.register_buffer("mean", torch.tensor(normal.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(normal.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(statistics.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(statistics.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return normalised RGB images (B, 3, H, W)."""

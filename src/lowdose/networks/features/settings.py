@@ -22,17 +22,17 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def input_statistics(path: Path, normal: ChannelStatistics, side: int) -> tuple[ChannelStatistics, int]:
+def input_statistics(path: Path, statistics: ChannelStatistics, side: int) -> tuple[ChannelStatistics, int]:
     """Read the normalisation of inputs in [0, 1] and the side of training images from a preprocessor_config.json.
 
-    ``normal`` and ``side`` are returned where there is no such file, or the file does not state them. Raises
+    ``statistics`` and ``side`` are returned where there is no such file, or the file does not state them. Raises
     IncompatibleCheckpoint for numbers without a meaning.
     """
     if not path.is_file():
-        return normal, side
+        return statistics, side
     preprocessing = read_settings(path)
     try:
-        return _normalisation(preprocessing, normal), _side(preprocessing, side)
+        return _normalisation(preprocessing, statistics), _side(preprocessing, side)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise IncompatibleCheckpoint(
             f"{path}: image_mean, image_std, rescale_factor or sizes have no meaning ({error}); copy it again, or "

@@ -1,0 +1,1 @@
+"""Throughput of denoising a whole archive."""

@@ -1,0 +1,1 @@
+"""Cost of a training step with the LEDA loss."""

@@ -1,0 +1,1 @@
+"""Speed of the inference engines and of the whole ``denoise`` command."""

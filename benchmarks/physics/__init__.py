@@ -1,0 +1,1 @@
+"""Speed of projection, of the dose simulator and of simulated training patches."""

@@ -1,0 +1,1 @@
+"""Speed of training in one process and in two."""

@@ -1,0 +1,1 @@
+"""Training and accuracy of the anatomy network."""

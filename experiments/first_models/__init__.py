@@ -1,0 +1,1 @@
+"""The first trained denoisers and the classical filters."""

@@ -1,0 +1,1 @@
+"""LEDA: its denoisers, its autoencoder, and what the autoencoder's words and drift score are worth."""

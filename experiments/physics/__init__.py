@@ -1,0 +1,1 @@
+"""Accuracy of the simulated low-dose noise."""

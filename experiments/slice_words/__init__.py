@@ -1,0 +1,1 @@
+"""Whether the words given to a slice are right."""

@@ -1,0 +1,1 @@
+"""Choice and construction of the shipped table of words."""

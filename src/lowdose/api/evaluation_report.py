@@ -1,0 +1,112 @@
+"""What an evaluation returns: tables, the page, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lowdose.api import html
+from lowdose.evaluation.images import ImageEvaluation
+from lowdose.evaluation.organs import OrganEvaluation
+from lowdose.evaluation.words import WordReading
+from lowdose.io.atomic import new_folder
+from lowdose.report import page as images_report
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Measurements of low dose and of each model against full dose.
+
+    Attributes
+    ----------
+    task : {"images", "organs"}
+        What was measured.
+    result : ImageEvaluation or OrganEvaluation
+        Every number, with methods that summarise them.
+    slices, series : int
+        How much was measured.
+    files : mapping
+        Name -> content of what ``save`` writes.
+    """
+
+    task: str
+    result: ImageEvaluation | OrganEvaluation
+    slices: int
+    series: int
+    files: dict[str, str] = field(repr=False)
+    _readings: Sequence[WordReading] = field(default=(), repr=False)
+
+    def save(self, out: str | PathLike[str]) -> Path:
+        """Write table.csv, summary.json, index.html and, with words, words.json into a new folder.
+
+        Raises OutputRefused when the folder exists or cannot be written.
+        """
+        with new_folder(Path(out)) as folder:
+            self.write_files(folder)
+        return Path(out)
+
+    def write_files(self, folder: Path) -> None:
+        """Write what ``save`` writes into a folder that exists."""
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of summary.json: definitions, checksums, means with intervals."""
+        content: dict[str, Any] = json.loads(self.files["summary.json"])
+        return content
+
+    @property
+    def readings(self) -> Sequence[WordReading]:
+        """Words of the slices shown, where they were asked for."""
+        return self._readings
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row an image with the means of its metrics, for a data frame."""
+        if isinstance(self.result, ImageEvaluation):
+            return _image_rows(self.result)
+        return _organ_rows(self.result)
+
+    def _repr_html_(self) -> str:
+        """Show the table of means, for notebooks."""
+        rows = self.table()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        header = [self._heading(column) for column in columns]
+        return html.table(header, cells) + f"<p>Means of {self.slices} slices, {self.series} series. {self._note()}</p>"
+
+    def _heading(self, column: str) -> str:
+        if isinstance(self.result, ImageEvaluation) and column in images_report.FIDELITY:
+            return self.result.profile.heading(column)
+        return column
+
+    def _note(self) -> str:
+        if isinstance(self.result, ImageEvaluation):
+            return f"Profile {self.result.profile.name}, {self.result.profile.window}."
+        return "Dice of each organ and their mean."
+
+
+def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
+    rows = []
+    for image in result.images[:-1]:
+        means = {metric: result.summary(metric, image) for metric in images_report.FIDELITY}
+        rows.append({"image": image, **{metric: mean.mean for metric, mean in means.items() if mean is not None}})
+    return rows
+
+
+def _organ_rows(result: OrganEvaluation) -> list[dict[str, Any]]:
+    rows = []
+    for image in result.images:
+        dice = result.dice(image, None)
+        if dice is not None:
+            organ_means = {organ: result.dice(image, organ) for organ in result.organs_compared()}
+            means = {organ: mean.mean for organ, mean in organ_means.items() if mean is not None}
+            rows.append({"image": image, "dice": dice.mean, **means})
+    return rows
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,88 @@
+"""``lowdose.evaluate``: folders, volumes and arrays measured alike; results that can be kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lowdose
+from lowdose import cli
+from support.ct_pair import CTPair
+
+SPACING = (3.0, 0.7, 0.7)
+
+
+def numbers(report: lowdose.EvaluationReport) -> list[dict[str, object]]:
+    return [{key: value for key, value in row.items() if key != "image"} for row in report.table()]
+
+
+@pytest.mark.slow
+def test_paths_volumes_and_arrays_give_the_same_numbers(ct_pair: CTPair) -> None:
+    low, full = lowdose.read(ct_pair.quarter), lowdose.read(ct_pair.full)
+    by_path = lowdose.evaluate(ct_pair.quarter, ct_pair.full, model="gaussian")
+    by_volume = lowdose.evaluate(low, full, model="gaussian")
+    by_array = lowdose.evaluate(low.hu, full.hu, model="gaussian", spacing=low.geometry.spacing)
+    assert [row["image"] for row in by_path.table()] == ["low dose", "gaussian"]
+    assert numbers(by_path) == numbers(by_volume)
+    for one, other in zip(numbers(by_path), numbers(by_array), strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
+    assert (by_path.slices, by_path.series) == (6, 1)
+
+
+@pytest.mark.slow
+def test_the_saved_report_is_that_of_the_command(ct_pair: CTPair, tmp_path: Path) -> None:
+    pair = ["--low", str(ct_pair.quarter), "--full", str(ct_pair.full)]
+    assert cli.run(["evaluate", *pair, "--model", "gaussian", "--out", str(tmp_path / "command")]) == 0
+    report = lowdose.evaluate(ct_pair.quarter, ct_pair.full, model=["gaussian"])
+    report.save(tmp_path / "function")
+    files = {path.name for path in (tmp_path / "function").iterdir()}
+    assert files == {path.name for path in (tmp_path / "command").iterdir()}
+    assert (tmp_path / "function" / "table.csv").read_text() == (tmp_path / "command" / "table.csv").read_text()
+    one, other = (json.loads((tmp_path / n / "summary.json").read_text()) for n in ("function", "command"))
+    assert one["summaries"] == other["summaries"]
+    assert report.to_dict()["summaries"] == one["summaries"]
+    assert "gaussian" in report._repr_html_()
+
+
+def test_several_pairs_and_a_loaded_model(ct_pair: CTPair) -> None:
+    model = lowdose.load_model("gaussian")
+    report = lowdose.evaluate([ct_pair.quarter] * 2, [ct_pair.full] * 2, model=model)
+    assert (report.slices, report.series) == (12, 2)
+
+
+@pytest.mark.slow
+def test_organs_of_a_volume(ct_pair: CTPair) -> None:
+    report = lowdose.evaluate(
+        lowdose.read(ct_pair.quarter), lowdose.read(ct_pair.full), task="organs", model="gaussian"
+    )
+    rows = {row["image"]: row for row in report.table()}
+    assert {"low dose", "gaussian"} <= set(rows)
+    assert 0.5 < float(rows["low dose"]["liver"]) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"task": "lesions"}, "--task lesions: choose one of images, organs"),
+        ({"profile": "mine"}, "--profile mine: choose one of default"),
+        ({"segmenter": "anatomy"}, "--segmenter: of no use to --task images"),
+        ({"task": "organs", "profile": "leda"}, "--profile: of no use to --task organs"),
+        ({"window": (100.0, -100.0)}, "the second number must be the larger"),
+        ({"autoencoder": "x"}, "--words only"),
+        ({"full": None}, "1 --low and 0 --full"),
+        ({"strength": -1.0}, "between 0"),
+    ],
+)
+def test_bad_arguments_name_the_value_and_the_way_out(
+    options: dict[str, object], words: str, ct_pair: CTPair, tmp_path: Path
+) -> None:
+    arguments = {"low": ct_pair.quarter, "full": ct_pair.full, "model": "gaussian", "out": tmp_path / "out", **options}
+    with pytest.raises(lowdose.errors.InvalidSetting, match=words):
+        lowdose.evaluate(**arguments)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_series_on_other_grids_are_refused() -> None:
+    with pytest.raises(lowdose.errors.GeometryMismatch, match="matrix"):
+        lowdose.evaluate(np.zeros((1, 64, 64)), np.zeros((1, 64, 96)), spacing=SPACING, model="gaussian")

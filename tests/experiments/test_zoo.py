@@ -1,0 +1,199 @@
+"""Tests of experiments/zoo on synthetic images with known answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from experiments.common import markdown
+from experiments.zoo import (
+    blend,
+    contact_sheet,
+    contact_sheet_figure,
+    full_dose,
+    lesion_slices,
+    lesion_spots,
+    lesions,
+    scans,
+    tables,
+)
+from scipy.ndimage import gaussian_filter
+
+from lowdose.image import Geometry
+from lowdose.phantom.lesions import KINDS
+from lowdose.volume import Volume
+
+
+def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> np.ndarray:
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - y, columns - x) <= radius
+
+
+@pytest.mark.parametrize("diameter", [5.0, 10.0])
+def test_a_disc_of_its_size_responds_with_its_contrast(diameter: float) -> None:
+    image = np.full((96, 96), 60.0)
+    image[disc(image.shape, 40, 50, diameter / 2 / 0.5)] -= 30.0
+    found = lesion_spots.disc_response(image, diameter, 0.5)[30:66, 30:66]
+    assert found.min() == pytest.approx(-30.0)
+    assert np.unravel_index(found.argmin(), found.shape) == (10, 20)
+
+
+def test_an_even_or_sloping_organ_has_no_response() -> None:
+    image = 60.0 + 0.7 * np.arange(96)[:, None] - 0.3 * np.arange(96)
+    assert np.abs(lesion_spots.disc_response(image, 10.0, 0.8)[20:-20, 20:-20]).max() < 1e-9
+
+
+def test_disc_and_ring_of_a_searched_place_lie_in_the_organ() -> None:
+    organ = disc((96, 96), 48, 48, 30)
+    where = lesion_spots.search_area(organ, 10.0, 0.8)
+    assert where.any()
+    image = np.where(organ, 0.0, 1e6)
+    assert np.abs(lesion_spots.disc_response(image, 10.0, 0.8)[where]).max() < 1e-6
+
+
+def test_kept_is_the_share_of_the_core() -> None:
+    kind = lesion_spots.LesionKind("liver", "metastasis", 10.0, -20.0, "-20 HU")
+    spot = lesion_spots.Spot(kind, 30, 34, 0)
+    core = lesion_spots.core(spot, (64, 64), 0.5)
+    assert np.array_equal(core, disc((64, 64), 30, 34, 6.0))
+    true = np.where(disc((64, 64), 30, 34, 10), -20.0 - np.arange(64), 0.0)
+    assert lesion_spots.contrast_kept(0.7 * true + np.where(core, 0, 99), true, core) == pytest.approx(0.7)
+    tiny = lesion_spots.core(spot._replace(kind=kind._replace(diameter_mm=1.0)), (64, 64), 1.0)
+    assert tiny.sum() == 5
+
+
+def test_noise_around_is_that_of_the_ring_in_the_organ() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(60, 12, (128, 128)).astype(np.float32)
+    organ = disc(image.shape, 64, 64, 40)
+    image[~organ] = -1000
+    image[disc(image.shape, 64, 64, 5)] = 400
+    kind = lesion_spots.LesionKind("liver", "metastasis", 10.0, -20.0, "-20 HU")
+    assert lesion_spots.noise_around(image, lesion_spots.Spot(kind, 64, 64, 0), organ, 1.0) == pytest.approx(
+        12, rel=0.15
+    )
+
+
+def test_places_are_apart_and_inside() -> None:
+    room = {"liver": disc((256, 256), 120, 70, 66), "lung": disc((256, 256), 120, 200, 50)}
+    planned = lesion_spots.place_lesions(room, 0.8, np.random.default_rng(3))
+    assert {spot.kind for spot in planned} == set(lesion_spots.KINDS)
+    for n, spot in enumerate(planned):
+        radius = spot.kind.diameter_mm / 2
+        assert (room[spot.kind.organ] | ~disc((256, 256), spot.y, spot.x, (radius + 1) / 0.8)).all()
+        for other in planned[:n]:
+            if other.kind.organ == spot.kind.organ:
+                gap = 0.8 * np.hypot(spot.y - other.y, spot.x - other.x) - radius - other.kind.diameter_mm / 2
+                assert gap > lesion_spots.APART_MM
+    assert lesion_spots.place_lesions({"liver": disc((64, 64), 30, 30, 3)}, 0.8, np.random.default_rng(3)) == []
+    assert {kind.shape for kind in lesion_spots.KINDS} <= set(KINDS)
+
+
+def test_room_leaves_vessels_out() -> None:
+    organ, vessel = disc((128, 128), 64, 64, 50), disc((128, 128), 64, 40, 8)
+    hu = np.where(vessel, 160.0, 60.0) + np.random.default_rng(0).normal(0, 20, organ.shape)
+    room = lesion_spots.without_vessels(hu, organ, "liver", 0.8)
+    assert not room[vessel].any()
+    assert room[disc(organ.shape, 64, 80, 20)].mean() > 0.95
+
+
+def test_lesions_have_their_contrast() -> None:
+    volume = Volume(np.full((1, 128, 128), 60, np.float32), Geometry((3.0, 0.7, 0.7)))
+    kind = lesion_spots.LesionKind("liver", "metastasis", 15.0, -30.0, "-30 HU")
+    planned = [lesion_spots.Spot(kind, 40, 40, 1), lesion_spots.Spot(kind, 90, 80, 2)]
+    added = lesion_slices.add_lesions(volume, planned) - volume.hu[0]
+    for spot in planned:
+        assert added[lesion_spots.core(spot, added.shape, 0.7)].mean() == pytest.approx(-30, abs=1.5)
+    assert np.count_nonzero(added) < 2500
+
+
+def test_false_lesions_are_found() -> None:
+    """A spot that only the denoised image has raises response and error by its contrast; smoothing does not."""
+    rng, shape = np.random.default_rng(1), (160, 160)
+    organ = disc(shape, 80, 80, 60)
+    truth = np.full(shape, 60, np.float32)
+    full, low = (truth + rng.normal(0, sd, shape).astype(np.float32) for sd in (2, 4))
+    case = lesion_slices.LesionSlice(
+        "real", "a", "p", (1.0, 1.0), {"liver": organ}, full, low, truth, lambda planned: truth
+    )
+    smooth = gaussian_filter(low, 2)
+    images = {"full dose": full, "quarter dose": low, "honest": smooth}
+    images["inventive"] = smooth + np.where(disc(shape, 70, 90, 5), 25, 0)
+    rows = {(row["image"], row["disc_mm"]): row for row in lesions.blob_rows(case, images)}
+    assert set(rows) == {(image, disc_mm) for image in images for disc_mm in (5.0, 10.0)}
+    assert rows["inventive", 10.0]["rise"] == pytest.approx(25, abs=2)
+    assert rows["inventive", 10.0]["error"] == pytest.approx(25, abs=2)
+    assert rows["honest", 10.0]["rise"] < 1
+    assert rows["honest", 10.0]["largest"] < rows["quarter dose", 10.0]["largest"]
+
+
+def test_the_order_of_slices() -> None:
+    for count in (1, 2, 7, 18, 95):
+        assert sorted(scans.spread_indices(count)) == list(range(count))
+    assert scans.spread_indices(8)[:4] == [4, 0, 6, 2]
+
+
+def test_patients_take_turns() -> None:
+    def series(name: str, patient: int, count: int) -> object:
+        return scans.PatientSeries(SimpleNamespace(planes=[None] * count), patient, name)
+
+    found = [series("a", 1, 3), series("b", 2, 1), series("c", 1, 2)]
+    order = [(item.name, index) for item, index in scans.patients_in_turn(found)]
+    assert [name for name, _ in order] == ["a", "b", "c", "a", "c", "a"]
+    assert len(set(order)) == 6
+
+
+def test_removal_relative_to_quarter_dose() -> None:
+    base = {"set": "s", "slice": "a", "image": "m", "noise": 20.0}
+    rows = [base | {"dose": 0.25, "removed": 16.0}, base | {"dose": 1.0, "removed": 4.0, "noise": 10.0}]
+    done = full_dose.relative_to_quarter_dose([*rows, base | {"slice": "b", "dose": 1.0, "removed": 1.0}])
+    assert [row["share"] for row in done] == [1.0, 0.25, None]
+    assert done[1]["noise_share"] == 0.5
+
+
+def test_best_strength() -> None:
+    assert blend.STRENGTHS[0] == 0.3
+    assert blend.STRENGTHS[-1] == 1.0
+    assert len(blend.STRENGTHS) == 15
+    assert blend.best_strength({0.3: [20, 30], 0.6: [26, 26], 1.0: [26, 26]}) == 1.0
+    assert blend.best_strength({0.3: [20, 33], 1.0: [26, 26]}) == 0.3
+
+
+def test_difference_window_and_cut() -> None:
+    window = contact_sheet_figure.difference_window(contact_sheet_figure.SOFT)
+    assert (window.low, window.high) == (-40.0, 40.0)
+    hu = np.full((100, 120), -1000, np.float32)
+    hu[30:60, 40:90] = 40
+    hu[40:50, 55:70] = -850
+    assert contact_sheet_figure.body(hu)[45, 60]
+    rows, columns = contact_sheet_figure.body_box(hu)
+    assert abs(rows.start - 22) <= 1
+    assert abs(columns.stop - 98) <= 1
+    empty = contact_sheet_figure.body_box(np.full((20, 20), -1000, np.float32))
+    assert empty == (slice(0, 20), slice(0, 20))
+
+
+def test_contact_sheet_is_drawn(tmp_path: Path) -> None:
+    hu = np.full((64, 64), 40, np.float32)
+    strips = [
+        contact_sheet_figure.Strip("a series\nof a maker", hu, hu + 1, window, 1.0)
+        for window in (contact_sheet_figure.SOFT,) * 3
+    ]
+    contact_sheet_figure.draw(strips, "model", tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_most_changed_tissue() -> None:
+    assert contact_sheet.most_changed_tissue({"change": {"fat": 0.4, "bone": -1.25}}) == "bone -1.25 HU"
+    assert contact_sheet.most_changed_tissue({"change": {}}) == "no tissue to measure"
+
+
+def test_tables() -> None:
+    assert markdown.table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    rows = [{"slice": s, "patient": p, "x": x} for s, p, x in (("a", 1, 1.0), ("b", 1, 3.0), ("c", 2, None))]
+    assert tables.count_text(rows) == "3 slices of 2 patients"
+    assert tables.column_mean(rows, "x").mean == 2.0
+    assert tables.column_mean(rows, "y") is None
+    assert markdown.summary_cell(None, 2) == "–"

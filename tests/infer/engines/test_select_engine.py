@@ -1,0 +1,267 @@
+"""Which engine a model gets: asked for or measured, right or passed over, remembered, and said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.image import Acquisition, Slice
+from lowdose.infer.engines import accuracy_check, engine_cache, select_engine, series_accuracy
+from lowdose.infer.engines.accelerated import MAX_COMPILED_SHAPES, EngineDenoiser
+from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
+from lowdose.infer.engines.eager import Eager
+from lowdose.infer.engines.select_engine import CPU, run_on_engine
+from lowdose.io.source import Plane
+from lowdose.models import load
+from lowdose.models.checkpoint import TrainingDomain
+from lowdose.models.load import LoadedModel
+from lowdose.network_spec import NetworkSpec
+from lowdose.networks.denoiser import Denoiser
+
+
+class Off(Eager):
+    """An engine that adds a constant to what the network makes, in HU / 1000, and claims to be fast."""
+
+    def __init__(self, name: str, exact: float, fast: float) -> None:
+        self.name, self._off, self.compiled = name, {EXACT: exact, FAST: fast}, list[CompileRequest]()  # type: ignore[misc]
+
+    def supports(self, accuracy: str) -> bool:
+        return True
+
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
+        self.compiled.append(work)
+        right = super().compile(work)
+        return lambda units: right(units) + noise(units) * self._off[work.accuracy] / 1000
+
+
+def noise(units: Tensor) -> Tensor:
+    """1 and -1 by turns, which keeping local means does not take out."""
+    y, x = (torch.arange(side) for side in units.shape[-2:])
+    return ((y[:, None] + x) % 2 * 2.0 - 1).expand_as(units)
+
+
+@pytest.fixture(autouse=True)
+def own_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def a_model(context: int = 0) -> LoadedModel:
+    torch.manual_seed(0)
+    spec = NetworkSpec("unet", {"width": 4, "levels": 2, "slices": 2 * context + 1})
+    denoiser = Denoiser(spec, Scale(), context).eval()
+    torch.nn.init.normal_(denoiser.network.out.weight, std=0.2)
+    return LoadedModel("test", "0" * 64, denoiser, TrainingDomain(), torch.device("cpu"))
+
+
+def engines(monkeypatch: pytest.MonkeyPatch, *made: Off) -> None:
+    monkeypatch.setattr(select_engine, "CPU", {**{one.name: one for one in made}, "torch": Eager()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CPU))
+@pytest.mark.parametrize("context", [0, 1])
+def test_every_installed_engine_is_exact(name: str, context: int) -> None:
+    if CPU[name].unavailable_reason():
+        pytest.skip(CPU[name].unavailable_reason())
+    said: list[str] = []
+    model = a_model(context)
+    made = run_on_engine(model, name, EXACT, said.append)
+    assert (made.engine, made.accuracy) == (name, EXACT)
+    assert not [text for text in said if "warning" in text]
+    hu = accuracy_check.reference_slice(2 * context + 1)[..., :100, :120]
+    precise = Denoiser(model.denoiser.spec, model.denoiser.scale, context).double().eval()
+    precise.network.load_state_dict(model.denoiser.network.state_dict())
+    right = precise.denoise(hu.double())
+    assert float((made.denoiser.denoise(hu) - right).abs().max()) <= accuracy_check.EXACT_HU
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
+def test_shipped_models_are_accurate_on_every_engine(name: str) -> None:
+    denoiser = load.load_by_name(name, torch.device("cpu")).denoiser
+    assert isinstance(denoiser, Denoiser)
+    hu = accuracy_check.reference_slice()[..., 32:160, 64:192]
+    right = select_engine._in_float64(denoiser, hu)
+    for engine in CPU.values():
+        if engine.unavailable_reason():
+            continue
+        exact = EngineDenoiser(denoiser, engine, EXACT).denoise(hu).numpy()
+        assert not accuracy_check.Difference.between(right, exact).fault(EXACT), engine.name
+    if not CPU["winograd"].unavailable_reason():
+        fast = EngineDenoiser(denoiser, CPU["winograd"], FAST).denoise(hu).numpy()
+        assert not accuracy_check.Difference.between(right, fast).fault(FAST)
+
+
+def test_the_fastest_accurate_engine_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines(monkeypatch, Off("wrong", 5.0, 5.0), Off("rough", 0.5, 0.5), Off("fine", 0.0, 0.9))
+    times = {"wrong": 0.001, "rough": 0.002, "fine": 0.003, "torch": 0.004}
+    measure = select_engine._measure
+    monkeypatch.setattr(
+        select_engine, "_measure", lambda *given: select_engine.replace(measure(*given), seconds=times[given[1].name])
+    )
+    assert run_on_engine(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
+    made = run_on_engine(a_model(), "auto", FAST, lambda _: None)
+    assert (made.engine, made.accuracy) == ("rough", FAST)
+    assert isinstance(made.denoiser, EngineDenoiser)
+    assert made.denoiser.exact is not None
+    assert (made.denoiser.exact.engine.name, made.denoiser.exact.accuracy) == ("fine", EXACT)
+
+
+def test_an_engine_that_was_asked_for_and_fails_gives_way_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines(monkeypatch, Off("rough", 0.0, 2.0), Off("wrong", 2.0, 2.0))
+    said: list[str] = []
+    made = run_on_engine(a_model(), "rough", FAST, said.append)
+    assert (made.engine, made.accuracy) == ("rough", EXACT)
+    assert any("rough, fast: rms 2 HU" in text for text in said)
+    said.clear()
+    model = a_model()
+    made = run_on_engine(model, "wrong", EXACT, said.append)
+    assert made.denoiser is model.denoiser
+    assert any("plain PyTorch" in text for text in said)
+
+
+def test_an_engine_that_breaks_down_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Off):
+        def compile(self, work: CompileRequest) -> CompiledNetwork:
+            raise OSError("no such\ninstruction")
+
+    engines(monkeypatch, Broken("broken", 0.0, 0.0))
+    said: list[str] = []
+    assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == "torch"
+    run_on_engine(a_model(), "broken", EXACT, said.append)
+    assert any("OSError: no such instruction" in text for text in said)
+
+
+def test_measurements_are_cached_until_weights_or_versions_change(
+    monkeypatch: pytest.MonkeyPatch, own_record: Path
+) -> None:
+    off = Off("rough", 0.0, 0.0)
+    engines(monkeypatch, off)
+    said: list[str] = []
+    first = run_on_engine(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 1
+    assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == first.engine
+    assert len(said) == 1  # not measured again
+    other = a_model()
+    other.denoiser.network.out.bias.data += 0.001  # type: ignore[attr-defined]
+    run_on_engine(other, "auto", EXACT, said.append)
+    assert len(said) == 2
+    off.version = "2"  # type: ignore[misc]
+    run_on_engine(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 3
+    for note in own_record.rglob("measured.json"):
+        assert {"engine", "accuracy", "seconds", "fault"} == set(json.loads(note.read_text())["engines"][0])
+        note.write_text("{ torn")
+    run_on_engine(a_model(), "auto", EXACT, said.append)
+    assert len(said) == 4
+
+
+def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, "/proc/no-such-place")
+    engines(monkeypatch)
+    for _ in range(2):
+        said: list[str] = []
+        assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == "torch"
+        assert len(said) == 1
+
+
+def test_wrong_names_and_absent_engines_are_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine, accuracy, told in (
+        ("tensorrt", EXACT, "--engine tensorrt: not one of auto, winograd"),
+        ("cuda", EXACT, "--engine cuda: not one of .* on cpu"),
+        ("auto", "half", "--accuracy half: must be one of exact, fast"),
+    ):
+        with pytest.raises(InvalidSetting, match=told):
+            run_on_engine(a_model(), engine, accuracy)
+    with pytest.raises(InvalidSetting, match="nlm is no network"):
+        run_on_engine(load.load_by_name("nlm", torch.device("cpu")), "torch", EXACT)
+    classical = load.load_by_name("nlm", torch.device("cpu"))
+    assert run_on_engine(classical, "auto", FAST) is classical
+    monkeypatch.setattr("lowdose.infer.engines.openvino.find_spec", lambda _: None)
+    with pytest.raises(InvalidSetting, match=r"pip install 'lowdose\[engines\]'"):
+        run_on_engine(a_model(), "openvino", EXACT)
+
+
+def test_only_a_few_shapes_stay_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = Off("rough", 0.0, 0.0)
+    model = EngineDenoiser(a_model().denoiser, off, EXACT)  # type: ignore[arg-type]
+    for side in (32, 40, 32, 48, 56, 64, 32):
+        model.denoise(torch.zeros(1, 1, side, side))
+    assert len(model._runs) == MAX_COMPILED_SHAPES
+    assert len(off.compiled) == 6  # 32 was dropped once
+    twin = model.copy_for_thread()
+    assert twin.plain is model.plain
+    assert not twin._runs
+
+
+class Series:
+    """Slices in memory."""
+
+    acquisition, geometry, warnings, skipped, uids = Acquisition(), None, list[str](), list[str](), dict[str, object]()
+
+    def __init__(self, *images: np.ndarray) -> None:
+        self.images, self.planes = images, [Plane(image.shape) for image in images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> Slice:
+        hu = self.images[index]
+        return Slice(hu, hu > -2000, 0.0, None)
+
+
+def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rough(Off):
+        """Right on the built-in slice, and off where an image is bright."""
+
+        def compile(self, work: CompileRequest) -> CompiledNetwork:
+            right = Eager.compile(self, work)
+            bad = 0.01 if work.accuracy == FAST else 0.0
+            return lambda units: right(units) + bad * noise(units) * (units > 1.2)
+
+    engines(monkeypatch, Rough("rough", 0.0, 0.0))
+    measure = select_engine._measure
+    monkeypatch.setattr(
+        select_engine,
+        "_measure",
+        lambda *given: select_engine.replace(measure(*given), seconds=0.1 + (given[1].name == "torch")),
+    )
+    model = run_on_engine(a_model(), "auto", FAST, lambda _: None)
+    assert (model.engine, model.accuracy) == ("rough", FAST)
+    plain = accuracy_check.reference_slice()[0, 0].numpy()[:64, :64]
+    bright, padded = np.full_like(plain, 1500.0), plain.copy()
+    padded[:8] = -3024.0
+    same, told = series_accuracy.check_on_series(model, Series(plain, padded, plain))  # type: ignore[arg-type]
+    assert same is model
+    assert told == []
+    for series, place in ((Series(bright, plain), 1), (Series(plain, plain, bright, plain), 3)):
+        other, told = series_accuracy.check_on_series(model, series)  # type: ignore[arg-type]
+        assert other.accuracy == EXACT
+        assert f"slice {place} " in told[0]
+        assert "rms" in told[0]
+    exact = run_on_engine(a_model(), "auto", EXACT, lambda _: None)
+    assert series_accuracy.check_on_series(exact, Series(bright))[0] is exact  # type: ignore[arg-type]
+    nothing = np.full_like(plain, -3024.0)
+    assert series_accuracy.check_on_series(model, Series(nothing))[0] is model  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("accuracy", [EXACT, FAST])
+@pytest.mark.parametrize("name", ["fast", "leda_red_cnn", "leda_esau_net"])
+def test_cuda_passes_the_accuracy_check(name: str, accuracy: str) -> None:
+    said: list[str] = []
+    model = run_on_engine(load.load_by_name(name, torch.device("cuda")), "cuda", accuracy, said.append)
+    assert (model.engine, model.accuracy) == ("cuda", accuracy), said
+    for side in (256, 192):  # a second shape is captured anew
+        hu = accuracy_check.reference_slice()[..., :side, :side]
+        right = select_engine._in_float64(load.load_by_name(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+        for _ in range(2):
+            found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
+            assert not accuracy_check.Difference.between(right, found).fault(accuracy)

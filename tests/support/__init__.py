@@ -1,0 +1,1 @@
+"""What several test modules share: small phantoms and scanners, tiny networks, reference implementations."""

@@ -1,0 +1,77 @@
+"""Trainings of a tiny U-Net that take a second, how to interrupt them, and how to compare what they end in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lowdose import recipes
+from lowdose.data.pairs import PairedSlice
+from lowdose.training import denoiser_run
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.runner import RunOptions
+from support.scanned_patients import scan
+
+TINY = DenoiserHyperparameters(
+    steps=6,
+    batch=2,
+    patch=32,
+    warmup=2,
+    validate_every=3,
+    checkpoint_every=2,
+    validation_patients=1,
+    learning_rate=1e-3,
+)
+EXACT = RunOptions(device="cpu", precision="32-true")
+
+
+def paired_slices() -> list[PairedSlice]:
+    result = []
+    for patient in range(3):
+        low, full = (volume.hu[0] for volume in scan(patient))
+        result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
+    return result
+
+
+def small_recipe(**changes: object) -> DenoiserRecipe:
+    recipe = recipes.get_recipe("unet")
+    return replace(recipe, network=replace(recipe.network, settings={"width": 4, "levels": 2}),
+                   hyperparameters=replace(TINY, **changes))  # fmt: skip
+
+
+def train(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT) -> bool:
+    return denoiser_run.train_denoiser(
+        "unet", recipe, paired_slices(), folder, options, lambda _: None, lambda *_: None
+    )
+
+
+class StopAfter:
+    """Stands in for the signal handler: asks to stop at a given step."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> StopAfter:
+        return self
+
+    def __enter__(self) -> StopAfter:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def requested(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def assert_same(a: object, b: object) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)  # type: ignore[arg-type]
+    elif isinstance(a, dict):
+        for key in a:
+            assert_same(a[key], b[key])  # type: ignore[index]
+    else:
+        assert a == b or isinstance(a, list)

@@ -1,0 +1,66 @@
+"""Networks by name and numbers, as the command line gives them."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from lowdose import recipes
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import Scale
+from lowdose.network_spec import NETWORKS, NetworkSpec
+from lowdose.training.denoisers import DENOISERS, NON_NEGATIVE_SCALE, OPTIONAL_SETTINGS, parse_denoiser
+
+
+@pytest.mark.parametrize("name", sorted(DENOISERS))
+def test_the_table_gives_every_number_a_network_takes(name: str) -> None:
+    usual = DENOISERS[name]
+    assert usual == parse_denoiser(name)
+    assert usual.network.name == name
+    taken = {parameter.name: parameter.default for parameter in inspect.signature(NETWORKS[name]).parameters.values()}
+    assert {**usual.network.settings, **OPTIONAL_SETTINGS.get(name, {})} == taken
+
+
+@pytest.mark.parametrize("name", ["esau_net", "red_cnn", "unet"])
+def test_recipes_that_are_networks_take_theirs_from_the_table(name: str) -> None:
+    recipe = recipes.get_recipe(name)
+    assert (recipe.network, recipe.scale) == (DENOISERS[name].network, DENOISERS[name].scale)  # type: ignore[union-attr]
+
+
+def test_every_known_network_of_a_denoiser_is_in_the_table() -> None:
+    assert set(DENOISERS) == set(NETWORKS)
+
+
+def test_numbers_change_the_size_and_nothing_else() -> None:
+    small = parse_denoiser("red_cnn:channels=32")
+    assert small.network == NetworkSpec("red_cnn", {"channels": 32})
+    assert small.scale == NON_NEGATIVE_SCALE == Scale(zero=-1150.0, one=2000.0)
+    assert parse_denoiser("unet:levels=2").network.settings == {"width": 32, "levels": 2}
+    assert parse_denoiser("unet:slices=3").network.settings == {"width": 32, "levels": 4, "slices": 3}
+    assert parse_denoiser("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, shuffle_unet, unet"),
+        ("", "no network ''"),
+        ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
+        ("unet:depth=3", "'depth=3' is no setting of unet"),
+        ("unet:width", "'width' is no setting of unet"),
+        ("unet:width=8,", "'' is no setting of unet"),
+        ("unet:width=big", "width=big: must be a whole number from 1"),
+        ("unet:width=0", "width=0: must be a whole number"),
+        ("unet:width=-4", "width=-4: must be a whole number"),
+        ("unet:width=1.5", "width=1.5: must be a whole number"),
+        ("red_cnn:channels=99999", "parameters, at most 1,000,000,000"),
+        ("unet:levels=99", "unet:levels=99"),
+        ("unet:slices=2", "slices=2: must be odd"),
+        ("red_cnn:slices=3", "'slices=3' is no setting of red_cnn"),
+    ],
+)
+def test_settings_that_make_no_network_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        parse_denoiser(text)
+    assert reason in str(caught.value)
