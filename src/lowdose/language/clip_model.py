@@ -73,7 +73,11 @@ class ClipModel:
 
     def fingerprint(self) -> str:
         """Return a hash of everything that the embedding of a text depends on: tokenizer, text encoder, weights."""
-        digest = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
+        backend = self.tokenizer.backend_tokenizer
+        tokenizer = type(backend).from_str(backend.to_str())
+        tokenizer.no_padding()  # every call leaves behind how it padded and truncated
+        tokenizer.no_truncation()
+        digest = hashlib.sha256(tokenizer.to_str().encode())
         digest.update(self.network.config.text_config.to_json_string().encode())
         for name, value in sorted(self.network.state_dict().items()):
             if name.startswith("text_"):

@@ -13,7 +13,7 @@ class GracefulStop:
 
     Attributes
     ----------
-    asked : bool
+    requested : bool
         Whether a signal has arrived.
     """
 
