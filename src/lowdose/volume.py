@@ -137,6 +137,12 @@ class Volume:
             raise NotCT("the array holds NaN or infinity; replace them by the HU of air, -1000, first")
         return cls(image, Geometry((steps[0], steps[1], steps[2])))
 
+    def __repr__(self) -> str:
+        """Name the size and the spacing; the values would fill the screen."""
+        count, rows, columns = self.hu.shape
+        steps = " x ".join(f"{step:g}" for step in self.geometry.spacing)
+        return f"Volume({count} slices of {rows} x {columns} pixels, {steps} mm (z, y, x))"
+
     def with_hu(self, hu: HU) -> Volume:
         """Return the same place and acquisition with other values of the same shape.
 
@@ -199,13 +205,10 @@ class Volume:
 
     def _repr_html_(self) -> str:
         """Show the middle slice in the soft-tissue window, for notebooks."""
-        count, rows, columns = self.hu.shape
-        steps = " x ".join(f"{step:g}" for step in self.geometry.spacing)
-        picture = base64.b64encode(_png(self.hu[count // 2])).decode("ascii")
+        picture = base64.b64encode(_png(self.hu[len(self.hu) // 2])).decode("ascii")
         return (
             f'<figure><img src="data:image/png;base64,{picture}" style="max-height:320px" alt="middle slice">'
-            f"<figcaption>CT volume: {count} slices of {rows} x {columns} pixels, {steps} mm (z, y, x); middle slice, "
-            f"{SOFT_TISSUE}</figcaption></figure>"
+            f"<figcaption>{self!r}; middle slice, {SOFT_TISSUE}</figcaption></figure>"
         )
 
 

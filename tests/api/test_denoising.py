@@ -192,3 +192,17 @@ def test_an_output_that_exists_is_refused_before_any_work(ct_pair: CTPair, tmp_p
     with pytest.raises(lowdose.errors.OutputRefused, match="written to"):
         result.save(tmp_path / "again")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "taken"]
+
+
+def test_what_a_prompt_prints_is_short_and_holds_no_uid(ct_pair: CTPair) -> None:
+    volume = lowdose.read(ct_pair.quarter)
+    uid = str(volume.origin.uids["series"])
+    assert repr(volume) == "Volume(6 slices of 256 x 256 pixels, 3 x 1.7 x 1.7 mm (z, y, x))"
+    for result in (
+        lowdose.denoise(volume, model="gaussian"),
+        lowdose.evaluate(ct_pair.quarter, ct_pair.full, model="gaussian"),
+        lowdose.simulate_dose(volume, dose=0.5),
+        lowdose.explain(volume, slices=1),
+    ):
+        assert uid not in repr(result)
+        assert len(repr(result)) < 600

@@ -53,7 +53,7 @@ class DenoisedSeries:
     slices: int
     warnings: tuple[str, ...]
     path: Path | None
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(repr=False)
     _middle: tuple[Slice, HU] | None = field(default=None, repr=False)
     _series: SeriesInMemory | None = field(default=None, repr=False)
     _word_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)

@@ -34,7 +34,7 @@ class EvaluationReport:
     """
 
     task: str
-    result: ImageEvaluation | OrganEvaluation
+    result: ImageEvaluation | OrganEvaluation = field(repr=False)
     slices: int
     series: int
     files: dict[str, str] = field(repr=False)

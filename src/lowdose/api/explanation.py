@@ -50,7 +50,7 @@ class ExplainedSeries:
 
     slices: int
     layers: int
-    explanations: Sequence[Explanation]
+    explanations: Sequence[Explanation] = field(repr=False)
     warnings: tuple[str, ...]
     _autoencoder: LanguageGuidedAutoencoder = field(repr=False)
     _entries: list[dict[str, Any]] = field(repr=False)
