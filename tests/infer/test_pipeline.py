@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 from weakref import ref
 
@@ -16,6 +16,8 @@ from lowdose.errors import CannotDecode, IncompatibleCheckpoint, InvalidSetting,
 from lowdose.hounsfield import Scale
 from lowdose.image import Acquisition, Geometry, Slice
 from lowdose.infer import pipeline
+from lowdose.infer.engines.accelerated import EngineDenoiser
+from lowdose.infer.engines.base import EXACT, CompiledNetwork, CompileRequest
 from lowdose.io.source import Plane
 from lowdose.models import load, training_domain
 from lowdose.models.checkpoint import TrainingDomain
@@ -307,6 +309,36 @@ def test_several_jobs_give_what_one_gives_in_the_same_order() -> None:
         np.testing.assert_allclose(one, other, atol=1e-3)
     with pytest.raises(InvalidSetting, match="jobs 0"):
         pipeline.denoise_series(MemorySource(slices), MemorySink(), a_model(), 1.0, lambda _: None, 0)  # type: ignore[arg-type]
+
+
+class EngineThatNotesThreads:
+    """Runs the network itself, and notes which threads used each compiled network."""
+
+    name = version = "noting"
+
+    def __init__(self) -> None:
+        self.threads: list[set[int]] = []
+
+    def compile(self, work: CompileRequest) -> CompiledNetwork:
+        users: set[int] = set()
+        self.threads.append(users)
+
+        def run(units: torch.Tensor) -> torch.Tensor:
+            users.add(threading.get_ident())
+            time.sleep(0.02)  # so that every thread gets some of the slices
+            result: torch.Tensor = work.network(units)
+            return result
+
+        return run
+
+
+def test_a_compiled_network_serves_one_thread_only() -> None:
+    model, engine = a_model(), EngineThatNotesThreads()
+    model = replace(model, denoiser=EngineDenoiser(model.denoiser, engine, EXACT))  # type: ignore[arg-type]
+    slices = [a_slice(s) for s in range(9)]
+    pipeline.denoise_series(MemorySource(slices), MemorySink(), model, 1.0, lambda _: None, 3)  # type: ignore[arg-type]
+    assert len(engine.threads) > 1
+    assert [len(users) for users in engine.threads] == [1] * len(engine.threads)
 
 
 def test_slices_of_one_size_are_batched_and_the_batch_changes_nothing() -> None:

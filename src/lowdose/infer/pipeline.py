@@ -12,6 +12,7 @@ import torch
 
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU, Slice
+from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.prefetch import map_in_order, read_ahead, write_behind
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.source import Sink, Source
@@ -116,7 +117,7 @@ def denoise_series(
     if jobs < 1:
         raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
     result, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
-    models = [model, *(replace(model, denoiser=_twin(model)) for _ in range(jobs - 1))]
+    models = [model, *(replace(model, denoiser=_copy_for_thread(model)) for _ in range(jobs - 1))]
 
     def start() -> None:
         torch.set_num_threads(threads)  # of this thread alone
@@ -153,10 +154,10 @@ def denoise_series(
     return result
 
 
-def _twin(model: LoadedModel) -> HUDenoiser:
-    """Return a copy of the denoiser for another thread, where it needs one."""
-    twin = getattr(model.denoiser, "twin", None)
-    return twin() if twin else model.denoiser
+def _copy_for_thread(model: LoadedModel) -> HUDenoiser:
+    """Return a denoiser that one more thread may use: engines compile networks for a single thread."""
+    denoiser = model.denoiser
+    return denoiser.copy_for_thread() if isinstance(denoiser, EngineDenoiser) else denoiser
 
 
 def _groups(source: Source, context: int, most: int) -> Iterator[SliceGroup]:
