@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowdose.physics.backprojection import shadow_table
+from lowdose.physics.backprojection import backprojection_table
 from lowdose.physics.backprojection_cpu import BackProjectionCPU
 from lowdose.physics.backprojection_torch import BackProjectionTorch
 from lowdose.physics.dose_simulator import DoseSimulator
@@ -61,7 +61,7 @@ def disc_coverage(grid: Grid, radius_mm: float) -> torch.Tensor:
 def print_projector_times(repeats: int) -> None:
     """Print the times of both projectors and their adjoints."""
     rays = Scanner().rays
-    table, shadows = ray_table(rays, GRID), shadow_table(rays, GRID, 4)
+    table, shadows = ray_table(rays, GRID), backprojection_table(rays, GRID, 4)
     image = torch.rand(1, *GRID.shape)
     sinogram, lines = torch.rand(1, rays.views, rays.detectors), torch.rand(1, rays.views, rays.detectors * 4)
     compiled = JosephCPU(table, GRID.shape), BackProjectionCPU(shadows)

@@ -25,7 +25,7 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.contrast_phases import PHASES
 from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.scanner import FITTED
+from lowdose.physics.scanner import FITTED_SCANNERS
 
 FIRST_SEED = 900
 MAS, DOSE = 200.0, 0.25
@@ -60,7 +60,7 @@ def dice_of_patient(network: anatomy.Anatomy, seed: int, seconds: list[float]) -
     patient = digital_patient(
         seed, region=(-320.0, 360.0), spacing_mm=SPACING_MM, thickness_mm=3.0, phase=PHASES[seed % len(PHASES)]
     )
-    kernel, scanner = FITTED["B30"]
+    kernel, scanner = FITTED_SCANNERS["B30"]
     scans = acquire(patient.volume, scanner, kernel, mas=MAS * 3.0 / SPACING_MM, dose=DOSE, seed=seed)
     result = {}
     for dose, volume in (("full dose", scans.full), ("quarter dose", scans.low)):

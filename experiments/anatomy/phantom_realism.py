@@ -28,7 +28,7 @@ from lowdose.metrics.rois import corners_within, cut_squares
 from lowdose.organ_classes import CLASSES, classes_of
 from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.scanner import FITTED
+from lowdose.physics.scanner import FITTED_SCANNERS
 
 REGION = (30.0, 80.0)
 FIRST_SEED, SPACING_MM, THICKNESS_MM = 950, 10.0, 2.0
@@ -84,7 +84,7 @@ def digital_slices(seed: int, pixel: float, mas: float) -> Iterator[Labelled]:
     person = digital_patient(
         seed, region=REGION, spacing_mm=SPACING_MM, thickness_mm=THICKNESS_MM, pixel_mm=pixel, lesions=False
     )
-    kernel, scanner = FITTED["B30"]
+    kernel, scanner = FITTED_SCANNERS["B30"]
     # The exposure is that of the slice thickness, not of the distance between slices.
     scan = acquire(person.volume, scanner, kernel, mas=mas * THICKNESS_MM / SPACING_MM, dose=1.0, seed=seed).full
     for hu, labels in zip(scan.hu, person.labels, strict=True):

@@ -1,6 +1,6 @@
 """Published figures of LEDA (Chen et al. 2024, Tables 1-4): PSNR, SSIM, FSIM on [-160, 240] HU, means over slices.
 
-They belong to other data, another teacher and another vocabulary than anything measured here.
+They belong to other data, another frozen_network and another vocabulary than anything measured here.
 """
 
 from __future__ import annotations

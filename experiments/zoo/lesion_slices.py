@@ -22,7 +22,7 @@ from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import STORED
 from lowdose.physics.dose_simulator import Expected, expected_counts, noise_generator, reconstruct
 from lowdose.physics.photon_counts import draw_counts
-from lowdose.physics.scanner import FITTED
+from lowdose.physics.scanner import FITTED_SCANNERS
 from lowdose.simulation.calibration import Calibration, ScanDescription, calibrate
 from lowdose.volume import Volume
 
@@ -159,7 +159,7 @@ def digital_slices(count: int) -> Iterator[LesionSlice]:
 
 def _scanned(volume: Volume, fitted: str, key: str) -> tuple[HU, HU, HU, LesionContrast]:
     """Return (full, low, truth, add); lesions are put in before the scan, so that they have its resolution."""
-    kernel, scanner = FITTED[fitted]
+    kernel, scanner = FITTED_SCANNERS[fitted]
 
     def expected(hu: HU) -> Expected:
         return expected_counts(scanner, hu, SIDES_MM, FULL_MAS * THICKNESS_MM)

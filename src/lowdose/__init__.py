@@ -1,4 +1,4 @@
-"""Low-dose CT denoising, from the DICOM series to the proof that it is right.
+"""Low-dose CT denoising: DICOM in and out, simulation, training, evaluation.
 
 Hounsfield units (HU) everywhere outside a network; research use only, not a medical device.
 

@@ -173,7 +173,7 @@ def test_progress_is_reported(ct_pair: CTPair) -> None:
         (phantom(), {"spacing": SPACING, "accuracy": "half"}, "InvalidSetting", "exact, fast"),
         (phantom(), {"spacing": SPACING, "engine": "steam"}, "InvalidSetting", "winograd"),
         (phantom(), {"spacing": SPACING, "jobs": 0}, "InvalidSetting", "--jobs 0"),
-        (phantom(), {"spacing": SPACING, "autoencoder": "x"}, "InvalidSetting", "--explain only"),
+        (phantom(), {"spacing": SPACING, "autoencoder": "x"}, "InvalidSetting", "needs --explain"),
     ],
 )
 def test_bad_arguments_name_the_value_and_the_way_out(

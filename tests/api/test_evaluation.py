@@ -66,10 +66,10 @@ def test_organs_of_a_volume(ct_pair: CTPair) -> None:
     [
         ({"task": "lesions"}, "--task lesions: choose one of images, organs"),
         ({"profile": "mine"}, "--profile mine: choose one of default"),
-        ({"segmenter": "anatomy"}, "--segmenter: of no use to --task images"),
-        ({"task": "organs", "profile": "leda"}, "--profile: of no use to --task organs"),
+        ({"segmenter": "anatomy"}, "--segmenter: is not an option of --task images"),
+        ({"task": "organs", "profile": "leda"}, "--profile: is not an option of --task organs"),
         ({"window": (100.0, -100.0)}, "the second number must be the larger"),
-        ({"autoencoder": "x"}, "--words only"),
+        ({"autoencoder": "x"}, "needs --words"),
         ({"full": None}, "1 --low and 0 --full"),
         ({"strength": -1.0}, "between 0"),
     ],

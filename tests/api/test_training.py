@@ -42,7 +42,7 @@ def test_trains_on_pairs_of_volumes(ct_pair: CTPair, tmp_path: Path) -> None:
         ("unet", {}, "give the folder to train on with --data"),
         ("unet", {"set": ["steps"]}, "write NAME=VALUE"),
         ("unet", {"set": {"stepz": 1}}, "no setting 'stepz'"),
-        ("unet", {"network": "red_cnn"}, "--network red_cnn: means nothing for the recipe unet"),
+        ("unet", {"network": "red_cnn"}, "--network red_cnn: is not an option of the recipe unet"),
         ("unet", {"precision": "half"}, "--precision half"),
         ("unet", {"data": lowdose.Volume.from_array(np.zeros((2, 64, 64)), (3.0, 0.7, 0.7))}, r"pairs \(low, full\)"),
     ],

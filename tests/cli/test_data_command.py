@@ -100,7 +100,7 @@ def test_pack_of_single_slices_is_no_training_data(
     assert "9 full-dose slices, 3 series" in capfd.readouterr().err
     assert np.load(out / "full-96x96.npy").shape == (9, 96, 96)
     assert run("train", "unet", "--data", out, "--out", tmp_path / "run", *QUICK) == 2
-    assert "holds single slices, no pairs" in capfd.readouterr().err
+    assert "contains single slices but no pairs" in capfd.readouterr().err
 
 
 def test_wrong_arguments_end_with_code_2(mayo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

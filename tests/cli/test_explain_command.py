@@ -88,8 +88,8 @@ def test_impossible_requests_are_refused_and_leave_no_output(
         (["explain", source, "--out", out, "--autoencoder", autoencoder, "--slices", -1], "0 for all"),
         (["explain", source, "--out", out, "--autoencoder", autoencoder, "--layers", 3], "layers 1 to 2"),
         (["explain", tmp_path / "nowhere", "--out", out, "--autoencoder", autoencoder], "nowhere"),
-        (["denoise", source, "--out", out, *given, "--autoencoder", autoencoder], "--explain only"),
-        (["evaluate", "--data", pairs, *given, "--out", out, "--autoencoder", autoencoder], "--words only"),
+        (["denoise", source, "--out", out, *given, "--autoencoder", autoencoder], "needs --explain"),
+        (["evaluate", "--data", pairs, *given, "--out", out, "--autoencoder", autoencoder], "needs --words"),
         (["evaluate", "--data", pairs, *given, "--out", out, "--task", "organs", "--words"], "--task images"),
     ):
         assert run(*arguments) == 2, reason

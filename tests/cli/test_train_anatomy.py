@@ -92,9 +92,12 @@ def test_options_without_meaning_for_the_recipe_are_refused(
         unet, Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale()), TrainingDomain(), {}
     )
     cases: list[tuple[list[object], str]] = [
-        (["anatomy", "--pairing", "simulated"], "--pairing simulated: means nothing for the recipe anatomy"),
-        (["anatomy", "--pairing", "folders"], "--pairing folders: means nothing"),
-        (["anatomy", "--split", "mayo-2016"], "--split mayo-2016: means nothing for the recipe anatomy; leave it out"),
+        (["anatomy", "--pairing", "simulated"], "--pairing simulated: is not an option of the recipe anatomy"),
+        (["anatomy", "--pairing", "folders"], "--pairing folders: is not an option"),
+        (
+            ["anatomy", "--split", "mayo-2016"],
+            "--split mayo-2016: is not an option of the recipe anatomy; leave it out",
+        ),
         (["anatomy", "--data", tmp_path / "empty"], "no labelled scan found"),
         (["anatomy", "--data", tmp_path / "nowhere"], "nowhere: no such folder"),
         (["anatomy", "--data", labelled / "no-ct"], "labels without a CT"),

@@ -51,11 +51,11 @@ def test_impossible_networks_autoencoders_and_features_are_refused(
     pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cases: list[tuple[list[object], str]] = [
-        (["unet", "--network", "cpce"], "--network cpce: means nothing for the recipe unet; leave it out"),
-        (["anatomy", "--network", "cpce"], "--network cpce: means nothing for the recipe anatomy"),
-        (["red_cnn", "--autoencoder", "x"], "--autoencoder x: means nothing for the recipe red_cnn"),
-        (["perceptual", "--autoencoder", "x"], "--autoencoder x: means nothing for the recipe perceptual"),
-        (["leda", "--features", "anatomy"], "--features anatomy: means nothing for the recipe leda"),
+        (["unet", "--network", "cpce"], "--network cpce: is not an option of the recipe unet; leave it out"),
+        (["anatomy", "--network", "cpce"], "--network cpce: is not an option of the recipe anatomy"),
+        (["red_cnn", "--autoencoder", "x"], "--autoencoder x: is not an option of the recipe red_cnn"),
+        (["perceptual", "--autoencoder", "x"], "--autoencoder x: is not an option of the recipe perceptual"),
+        (["leda", "--features", "anatomy"], "--features anatomy: is not an option of the recipe leda"),
         (["leda", "--network", "anatomy"], "no network 'anatomy' to denoise with; there are cpce"),
         (["leda", "--network", "unet:depth=3"], "is no setting of unet"),
         (["leda", "--network", "unet:width=4", "--autoencoder", "gone"], "no autoencoder 'gone'"),

@@ -83,7 +83,7 @@ def test_a_name_with_other_content_is_kept(run: Path, tmp_path: Path, folder: Pa
     index = (folder / "index.json").read_bytes()
     other = write(tmp_path / "b.safetensors", denoiser(1))
     with pytest.raises(
-        InvalidSetting, match=r"'a': .* other content; give another --name, .*'lowdose models remove a'"
+        InvalidSetting, match=r"'a': a different model .*; give another --name, .*'lowdose models remove a'"
     ):
         install.install_model(other, "a")
     assert (folder / "index.json").read_bytes() == index

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass, gaussian_filter
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.physics.backprojection import shadow_table
+from lowdose.physics.backprojection import backprojection_table
 from lowdose.physics.backprojection_cpu import BackProjectionCPU
 from lowdose.physics.backprojection_torch import BackProjectionTorch
 from lowdose.physics.fbp import FBP
@@ -35,7 +35,7 @@ BOTH = pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 
 
 def implementations(beam: Beam, grid: Grid, upsampling: int) -> dict[str, LinearMap]:
-    table = shadow_table(beam, grid, upsampling)
+    table = backprojection_table(beam, grid, upsampling)
     return {"compiled": BackProjectionCPU(table), "torch": BackProjectionTorch(table)}
 
 
@@ -198,7 +198,7 @@ def test_the_same_bytes_on_any_number_of_cores(threads: Callable[[int], None]) -
     made = []
     for count in (1, 2, 5):
         threads(count)
-        back = BackProjectionCPU(shadow_table(beam, grid, upsampling))
+        back = BackProjectionCPU(backprojection_table(beam, grid, upsampling))
         made.append((back.forward(lines), back.adjoint(images)))
     for one in made[1:]:
         assert torch.equal(one[0], made[0][0])

@@ -12,7 +12,7 @@ from lowdose.image import Acquisition
 from lowdose.phantom.test_objects import water
 from lowdose.physics.acquisition import acquire
 from lowdose.physics.kernels import B30, D45, Kernel, kernel_matching_f_av, parse_kernel
-from lowdose.physics.scanner import FITTED, Scanner
+from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
 from lowdose.simulation.calibration import ScanDescription, calibrate, sampled_indices
 
 BODY = water(size=320, pixel_mm=0.9, slices=3).volume
@@ -27,7 +27,7 @@ def scan(made: Acquisition = SIEMENS, **other: object) -> ScanDescription:
 
 def test_a_kernel_that_was_fitted_goes_by_the_header() -> None:
     found = calibrate(scan())
-    assert (found.simulator.kernel, found.simulator.scanner) == FITTED["B30"]
+    assert (found.simulator.kernel, found.simulator.scanner) == FITTED_SCANNERS["B30"]
     assert found.exposures == (180.0,) * 3
     assert calibrate(scan(replace(SIEMENS, kernel="D45f"))).simulator.kernel == D45
 

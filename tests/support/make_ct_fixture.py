@@ -20,7 +20,7 @@ from lowdose.io.dicom.derivation import new_uid
 from lowdose.io.dicom.new_series import write_new_series
 from lowdose.phantom.patient import digital_patient
 from lowdose.physics.acquisition import acquire
-from lowdose.physics.scanner import FITTED
+from lowdose.physics.scanner import FITTED_SCANNERS
 from lowdose.volume import Volume
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "ct"
@@ -45,7 +45,7 @@ def main(out: Path = FIXTURE) -> None:
         spacing_mm=THICKNESS_MM,
         phase="portal_venous",
     )
-    kernel, scanner = FITTED["B30"]
+    kernel, scanner = FITTED_SCANNERS["B30"]
     scans = acquire(person.volume, scanner, kernel, mas=MAS, dose=0.25, seed=SEED)
     made = replace(person.volume.acquisition, kernel=kernel.label, manufacturer="lowdose")
     shutil.rmtree(out, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Recipes whose objective looks with a frozen network: any denoiser, the same teacher on resuming, none at weight 0."""
+"""Recipes whose objective uses a frozen network: any denoiser, the same network on resuming, none at weight 0."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TINY = {
 
 
 @pytest.fixture(autouse=True)
-def teachers(monkeypatch: pytest.MonkeyPatch) -> list[LanguageGuidedAutoencoder]:
+def autoencoders(monkeypatch: pytest.MonkeyPatch) -> list[LanguageGuidedAutoencoder]:
     """Every autoencoder that was loaded, in the place of real ones; one called 'other' has other weights."""
     found: list[LanguageGuidedAutoencoder] = []
 
@@ -71,15 +71,15 @@ def go(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT, start:
     "network", ["red_cnn:channels=4", "esau_net:width=4", "unet:width=4,levels=2", "cpce:channels=4"]
 )
 def test_any_network_learns_and_the_autoencoder_does_not(
-    network: str, tmp_path: Path, teachers: list[LanguageGuidedAutoencoder]
+    network: str, tmp_path: Path, autoencoders: list[LanguageGuidedAutoencoder]
 ) -> None:
     recipe = small("leda", network)
     assert go(recipe, tmp_path)
-    (teacher,) = teachers
-    assert hash_of(teacher.autoencoder) == teacher.sha256
+    (frozen_network,) = autoencoders
+    assert hash_of(frozen_network.autoencoder) == frozen_network.sha256
     model = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE))
     assert (model.denoiser.spec, model.denoiser.scale) == (recipe.network, recipe.scale)
-    assert model.training["autoencoder"] == teacher.sha256
+    assert model.training["autoencoder"] == frozen_network.sha256
     names = {row["name"] for row in csv.DictReader((tmp_path / "log.csv").open())}
     assert names >= {"denoiser/mse", "denoiser/leda_continuous", "denoiser/leda_discrete"}
     state = torch.load(tmp_path / STATE_FILE, weights_only=True)
@@ -87,15 +87,15 @@ def test_any_network_learns_and_the_autoencoder_does_not(
     assert set(state["modules"]["denoiser"]) == {f"network.{key}" for key in load_file(tmp_path / MODEL_FILE)}
     described = json.loads((tmp_path / "run.json").read_text())
     assert described["autoencoder"] == autoencoder_file.DEFAULT
-    assert described["settings"]["autoencoder"] == teacher.sha256
+    assert described["settings"]["autoencoder"] == frozen_network.sha256
 
 
 @pytest.mark.parametrize(("name", "weight"), [("leda", "leda_weight"), ("perceptual", "perceptual_weight")])
 def test_weight_zero_is_training_by_mse_bit_for_bit(
-    name: str, weight: str, tmp_path: Path, teachers: list[LanguageGuidedAutoencoder]
+    name: str, weight: str, tmp_path: Path, autoencoders: list[LanguageGuidedAutoencoder]
 ) -> None:
     assert go(small(name, **{weight: 0.0}), tmp_path / "zero")
-    assert not teachers
+    assert not autoencoders
     assert go(replace(small(name), method=recipes.get_recipe("unet").method), tmp_path / "mse")  # type: ignore[union-attr]
     assert go(small(name), tmp_path / "with")
     states = {run: torch.load(tmp_path / run / STATE_FILE, weights_only=True) for run in ("zero", "mse", "with")}
@@ -125,18 +125,18 @@ def test_lambda_weighs_both_terms(tmp_path: Path) -> None:
         assert 2 * values[0][name] == pytest.approx(values[1][name], rel=1e-6)
 
 
-def test_another_teacher_or_network_is_no_resumption(tmp_path: Path) -> None:
+def test_another_frozen_network_is_no_resumption(tmp_path: Path) -> None:
     recipe = small("leda")
     assert go(recipe, tmp_path / "leda")
     assert go(recipe, tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=f"autoencoder was {loaded(0).sha256}, now {loaded(1).sha256}"):
-        go(replace(recipe, teacher=FrozenNetwork("autoencoder", "other")), tmp_path / "leda", RESUME)
+        go(replace(recipe, frozen_network=FrozenNetwork("autoencoder", "other")), tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=r"network was .*'width': 4.*, now .*'width': 8"):
         go(small("leda", "unet:width=8,levels=2"), tmp_path / "leda", RESUME)
     recipe = small("perceptual")
     assert go(recipe, tmp_path / "perceptual")
     with pytest.raises(InvalidSetting, match=r"features was anatomy [0-9a-f]{64}, now anatomy-random [0-9a-f]{64}"):
-        go(replace(recipe, teacher=FrozenNetwork("features", "anatomy-random")), tmp_path / "perceptual", RESUME)
+        go(replace(recipe, frozen_network=FrozenNetwork("features", "anatomy-random")), tmp_path / "perceptual", RESUME)
 
 
 @pytest.mark.parametrize(("name", "patch", "needed"), [("leda", 12, 16), ("perceptual", 24, 32)])

@@ -225,12 +225,14 @@ def _refuse(task: str, other: str, options: Mapping[str, object]) -> None:
     """Raise InvalidSetting for options that belong to the other task."""
     names = [name for name, value in options.items() if value is not None and value is not False and value != []]
     if names:
-        raise InvalidSetting(f"{', '.join(names)}: of no use to --task {task}; leave it out, or take --task {other}")
+        raise InvalidSetting(
+            f"{', '.join(names)}: is not an option of --task {task}; leave it out, or take --task {other}"
+        )
 
 
 def _word_reader(words: bool, autoencoder: str | PathLike[str] | None, device: str) -> LanguageGuidedAutoencoder | None:
     if autoencoder is not None and not words:
-        raise InvalidSetting(f"--autoencoder {autoencoder}: of use with --words only; add it, or leave this out")
+        raise InvalidSetting(f"--autoencoder {autoencoder}: needs --words; add it, or leave this out")
     return load_word_autoencoder(autoencoder, choose_device(device)) if words else None
 
 

@@ -18,7 +18,7 @@ from lowdose.io.open_series import open_sink
 from lowdose.io.provenance import simulation_provenance
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
-from lowdose.physics.scanner import FITTED, Scanner
+from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
 from lowdose.simulation.calibration import calibrate, describe_scan
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
@@ -217,7 +217,7 @@ def simulate_phantom(
     _check_seed(seed)
     if phantom not in PHANTOMS:
         raise InvalidSetting(f"phantom '{phantom}': must be one of {', '.join(PHANTOMS)}")
-    soft, fitted = FITTED["B30"]
+    soft, fitted = FITTED_SCANNERS["B30"]
     chosen = soft if kernel == "auto" else parse_kernel(kernel)
     settings = ScanSettings(
         scanner or fitted, chosen, PHANTOM_MAS if mas is None else mas, dose, seed, str(choose_device(device))

@@ -56,11 +56,11 @@ class Request:
     clip: str | None = None
 
     def accept_only(self, *names: str) -> None:
-        """Raise InvalidSetting for the first optional one that was given and means nothing for this recipe."""
+        """Raise InvalidSetting for the first optional one that was given and is not an option of this recipe."""
         for option in OPTIONAL:
             value = getattr(self, option)
             if value is not None and option not in names:
-                raise InvalidSetting(f"--{option} {value}: means nothing for the recipe {self.recipe}; leave it out")
+                raise InvalidSetting(f"--{option} {value}: is not an option of the recipe {self.recipe}; leave it out")
 
     def report(self, steps: int) -> Callable[[int, float, float], None]:
         """Return the callback of a run of so many steps."""
@@ -96,14 +96,14 @@ def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the frozen network that were asked for, where the recipe leaves them open."""
     names = ["split", "pairing", "bank", "start"]
     names += ["network"] if recipe.accepts_any_network else []
-    names += [recipe.teacher.option] if recipe.teacher else []
+    names += [recipe.frozen_network.option] if recipe.frozen_network else []
     request.accept_only(*names)
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
-    teacher = recipe.teacher and getattr(request, recipe.teacher.option)
-    if recipe.teacher and teacher is not None:
-        recipe = replace(recipe, teacher=recipe.teacher._replace(name=teacher))
+    frozen_network = recipe.frozen_network and getattr(request, recipe.frozen_network.option)
+    if recipe.frozen_network and frozen_network is not None:
+        recipe = replace(recipe, frozen_network=recipe.frozen_network._replace(name=frozen_network))
     return recipe
 
 

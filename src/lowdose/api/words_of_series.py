@@ -48,7 +48,7 @@ def reader_of(
     check_slices(slices)
     if not explain:
         if autoencoder is not None:
-            raise InvalidSetting(f"--autoencoder {autoencoder}: of use with --explain only; add it, or leave this out")
+            raise InvalidSetting(f"--autoencoder {autoencoder}: needs --explain; add it, or leave this out")
         return None
     name = model.name if model.name != INPUT else "model"
     return WordsOfSeries(load_word_autoencoder(autoencoder, model.device), name, slices)

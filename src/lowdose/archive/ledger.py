@@ -14,7 +14,7 @@ from lowdose.io.atomic_replace import replace_file
 
 STARTED, DONE, QUARANTINED = "started", "done", "quarantined"
 KEY_LENGTH = 16
-SHELVES = [f"{number:02x}" for number in range(256)]
+KEY_PREFIXES = [f"{number:02x}" for number in range(256)]
 
 
 def key_of(series: str, folder: str) -> str:
@@ -73,9 +73,9 @@ class Ledger:
             if not file.is_file():
                 if self.out.exists() and any(self.out.iterdir()):
                     raise OutputRefused(f"{self.out}: holds something else; choose a new folder for the results")
-                for shelf in SHELVES:
-                    (self.entries / shelf).mkdir(parents=True)
-                    (self.series / shelf).mkdir(parents=True)
+                for prefix in KEY_PREFIXES:
+                    (self.entries / prefix).mkdir(parents=True)
+                    (self.series / prefix).mkdir(parents=True)
                 replace_file(file, json.dumps(settings, indent=2).encode())
             before = json.loads(file.read_text())
         except (OSError, ValueError) as error:
@@ -109,8 +109,8 @@ class Ledger:
 
     def all(self) -> Iterator[LedgerEntry]:
         """Yield every entry in the order of the keys."""
-        for shelf in SHELVES:
-            for path in sorted((self.entries / shelf).glob("*.json")):
+        for prefix in KEY_PREFIXES:
+            for path in sorted((self.entries / prefix).glob("*.json")):
                 entry = self.read(path.stem)
                 if entry:
                     yield entry

@@ -48,12 +48,12 @@ class ArchiveSummary:
 
 
 def denoise_archive(
-    root: Path, out: Path, settings: ArchiveSettings, cluster: str, jobs: int, again: bool, say: Say
+    root: Path, out: Path, settings: ArchiveSettings, cluster: str, jobs: int, retry: bool, say: Say
 ) -> ArchiveSummary:
     """Denoise every series below ``root`` into ``out``; series that the ledger of ``out`` lists as done are skipped.
 
     cluster: 'local', or the address of a Ray cluster that sees both folders under the same names. jobs: number of
-    workers; 0 = as many as fit. again: retry what is in quarantine. Raises NothingToRead, OutputRefused,
+    workers; 0 = as many as fit. retry: try what is in quarantine. Raises NothingToRead, OutputRefused,
     InvalidSetting.
     """
     if not root.is_dir():
@@ -70,7 +70,7 @@ def denoise_archive(
         workers, settings = allocate_workers(ray, settings, cluster, jobs)
         try:
             contents = ArchiveContents.of(_listed(ray, root))
-            todo = _todo(contents, ledger, again, say)
+            todo = _todo(contents, ledger, retry, say)
             say(f"{len(contents.series)} series, {len(todo)} to do, {workers} workers of {settings.threads} threads")
             slices = _work(ray, root, out, settings, workers, todo, say)
         finally:
@@ -98,7 +98,7 @@ def _listed(ray: Any, root: Path) -> Iterator[dict[str, Any]]:
     yield from ray.data.from_items(rows, override_num_blocks=blocks).flat_map(series_in_folder).iter_rows()
 
 
-def _todo(contents: ArchiveContents, ledger: Ledger, again: bool, say: Say) -> list[dict[str, Any]]:
+def _todo(contents: ArchiveContents, ledger: Ledger, retry: bool, say: Say) -> list[dict[str, Any]]:
     """List the rows for workers. What cannot be read at all goes into quarantine here."""
     for folder, cause in contents.faults.items():
         ledger.write(LedgerEntry(key_of("", folder), "", (folder,), QUARANTINED, 1, reason=cause))
@@ -109,7 +109,7 @@ def _todo(contents: ArchiveContents, ledger: Ledger, again: bool, say: Say) -> l
         entry = ledger.read(series.key)
         if entry and entry.state == DONE and ledger.complete(series.key, series.uid) is not None:
             continue
-        if entry and entry.state == QUARANTINED and not again:
+        if entry and entry.state == QUARANTINED and not retry:
             continue
         todo.append({"key": series.key, "series": series.uid, "folders": series.folders})
     return todo

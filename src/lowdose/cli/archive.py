@@ -9,7 +9,7 @@ from typing import Any
 from lowdose.cli.terminal import say
 
 
-def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], cluster: str, jobs: int, again: bool) -> None:
+def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], cluster: str, jobs: int, retry: bool) -> None:
     """Denoise an archive and print how it goes.
 
     Series in quarantine are no failure of the command; quarantine.csv lists them.
@@ -18,7 +18,7 @@ def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], cluster:
     from lowdose.archive.worker import ArchiveSettings
 
     try:
-        summary = denoise_archive(root, out, ArchiveSettings(**settings), cluster, jobs, again, say)
+        summary = denoise_archive(root, out, ArchiveSettings(**settings), cluster, jobs, retry, say)
     except KeyboardInterrupt:
         say(f"stopped; what is done is in {out}, and the same command goes on from there")
         raise

@@ -25,7 +25,7 @@ def demo(
     """Scan a digital patient at full and quarter dose, denoise it, measure it, and write a page."""
     from lowdose import api
     from lowdose.language import autoencoder_file
-    from lowdose.physics.scanner import FITTED
+    from lowdose.physics.scanner import FITTED_SCANNERS
     from lowdose.weights import files
 
     target = output_of(out, output, "OUT")
@@ -33,7 +33,7 @@ def demo(
         raise OutputRefused(f"{target}: exists and is not empty; choose another folder or remove it")
     scan = target / "scan"
     with progress(f"scanning a digital patient of {slices} slices") as advance:
-        _, scanner = FITTED["D45"]
+        _, scanner = FITTED_SCANNERS["D45"]
         api.simulate_phantom(
             "abdomen", scan, dose=0.25, seed=seed, kernel="d45", slices=slices, scanner=scanner, progress=advance
         )

@@ -49,11 +49,13 @@ def denoise(
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="[ADDRESS]", help="INPUT is an archive: every series in it, by Ray, here or on a cluster."
+            metavar="[ADDRESS]", help="INPUT is an archive: denoise every series in it with Ray, here or on a cluster."
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="With --ray: try the series in quarantine once more.")] = False,
-    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
+    ] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[

@@ -20,10 +20,12 @@ def explain(
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
     slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
     layers: Annotated[int, typer.Option(help="Token layers to list: 2 for regions; 3 adds a word for every cell.")] = 2,
-    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Explain slices in words: a few for each quarter and region, with their position and distance."""
+    """Explain slices in words: words of each quadrant and region, with their position and distance."""
     from lowdose import api
 
     with progress("reading words") as advance:

@@ -29,7 +29,9 @@ def simulate(
     z_correlation: Annotated[
         float, typer.Option(help="Correlation of the noise between neighbouring slices, 0 to 0.7.")
     ] = 0.0,
-    series: Annotated[str | None, typer.Option(help="SeriesInstanceUID, or its end, where there are several.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
+    ] = None,
     phantom: Annotated[
         str | None,
         typer.Option(

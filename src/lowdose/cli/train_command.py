@@ -43,8 +43,8 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder in which pairs (or normal-dose scans, see --pairing) lie, or a pack. For anatomy, which can "
-            "do without: folders with a CT and its organ labels. For leda_autoencoder: scans of normal dose."
+            help="Folder or pack with pairs of scans, or with normal-dose scans and --pairing simulated. For anatomy, "
+            "optional: labelled CT scans. For leda_autoencoder: normal-dose scans."
         ),
     ] = None,
     setting: Annotated[
@@ -65,8 +65,8 @@ def train(
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="With simulated, folder for the noise; with anatomy and leda_autoencoder, for the digital patients: "
-            "to be used again. Else a folder in the run folder."
+            help="Folder that keeps simulated noise (--pairing simulated) or digital patients (anatomy, "
+            "leda_autoencoder) for other runs; if left out, inside the run folder."
         ),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Weights of the same network to start from.")] = None,

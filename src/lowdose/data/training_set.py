@@ -71,7 +71,7 @@ def _open_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSli
             known += pack.series
             makers += [partial(packed_slices, pack, indices) for indices in pack.by_series("both")]
             if not any(pack.by_series("both")):
-                raise NothingToRead(f"{root}: holds single slices, no pairs; pack pairs with --pairing folders")
+                raise NothingToRead(f"{root}: contains single slices but no pairs; pack it with --contents pairs")
             continue
         found = search_pairs(root)
         warnings += found.warnings

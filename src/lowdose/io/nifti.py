@@ -130,7 +130,9 @@ class NiftiSink(ArraySink):
         super().__init__(source, output, output.name.removesuffix(".gz").removesuffix(".nii"))
         self._nifti, self._provenance = source, provenance
         if not output.name.endswith((".nii", ".nii.gz")):
-            raise OutputRefused(f"{output}: the result of a NIfTI file is one; let the name end in .nii or .nii.gz")
+            raise OutputRefused(
+                f"{output}: a NIfTI file is written for NIfTI input; let the name end in .nii or .nii.gz"
+            )
 
     def _begin(self, hidden: Path) -> IO[bytes]:
         with self._nifti.plain.open("rb") as source:

@@ -140,7 +140,9 @@ class NumpySink(ArraySink):
         self._numpy = source
         self._archive: zipfile.ZipFile | None = None
         if output.suffix != source.path.suffix:
-            raise OutputRefused(f"{output}: the result of a {source.path.suffix} file is one; let the name end so")
+            raise OutputRefused(
+                f"{output}: for {source.path.suffix} input the output is a {source.path.suffix} file; name it so"
+            )
 
     def _begin(self, hidden: Path) -> IO[bytes]:
         if self._output.suffix == ".npz":

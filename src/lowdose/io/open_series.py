@@ -70,7 +70,7 @@ def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
     """
     if isinstance(source, DicomSource):
         if output.name.lower().endswith((".nii", ".nii.gz", ".npy", ".npz", ".zip", ".dcm")):
-            raise OutputRefused(f"{output}: the result of DICOM is a DICOM folder; give the name of a new folder")
+            raise OutputRefused(f"{output}: a DICOM folder is written for DICOM input; give the name of a new folder")
         return DicomSink(source, output, provenance)
     if isinstance(source, NiftiSource):
         return NiftiSink(source, output, provenance)

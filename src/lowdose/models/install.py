@@ -22,7 +22,7 @@ from lowdose.models.classical import CLASSICAL
 from lowdose.weights import files, user_models
 
 KIND = "denoiser"
-INSTEAD = {"anatomy": "--segmenter", "autoencoder": "--autoencoder", "vocabulary": "--vocabulary"}
+OPTION_OF_KIND = {"anatomy": "--segmenter", "autoencoder": "--autoencoder", "vocabulary": "--vocabulary"}
 """Option that takes the path of a weights file of another kind."""
 
 SIDE, TISSUE, NOISE_SD = 64, 40.0, 20.0
@@ -49,8 +49,8 @@ def install_model(file: Path, name: str | None = None) -> str:
         entry = {"kind": KIND, "sha256": hashlib.sha256(content).hexdigest()}
         if known.get(chosen, entry) != entry:
             raise InvalidSetting(
-                f"'{chosen}': an added model of this name has other content; give another --name, or take that one "
-                f"away: 'lowdose models remove {chosen}'"
+                f"'{chosen}': a different model is installed under this name; give another --name, or remove it: "
+                f"'lowdose models remove {chosen}'"
             )
         paths = user_models.weights_path(chosen), user_models.card_path(chosen)
         created = [path for path in paths if not path.exists()]
@@ -90,7 +90,7 @@ def check_denoises(model: DenoiserCheckpoint, named: str) -> None:
     flat = torch.full((1, 2 * model.denoiser.context + 1, SIDE, SIDE), TISSUE)
     noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
     if not model.denoiser.denoise(flat + NOISE_SD * noise).isfinite().all():
-        raise IncompatibleCheckpoint(f"{named}: gives NaN or infinity for a slice of noise; train it anew")
+        raise IncompatibleCheckpoint(f"{named}: gives NaN or infinity for a slice of noise; train it again")
     inner = (model.denoiser.denoise(flat) - TISSUE)[..., EDGE:-EDGE, EDGE:-EDGE]
     # As in use: a model of the noise-free image keeps a share of its input, the largest one where there is no noise.
     change = float(inner.abs().max()) * (
@@ -112,7 +112,7 @@ def _read_checked(file: Path) -> tuple[bytes, bytes | None]:
     if kind != KIND:
         raise IncompatibleCheckpoint(
             f"{file}: its kind is '{kind}', and only denoisers are added by name; give its path where it is used "
-            f"({INSTEAD[kind]} {file})"
+            f"({OPTION_OF_KIND[kind]} {file})"
         )
     check_denoises(checkpoint.load_denoiser(str(file)), str(file))
     content = file.read_bytes()

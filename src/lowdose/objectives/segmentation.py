@@ -13,7 +13,7 @@ from lowdose.batch import UNKNOWN
 SMOOTH = 1.0
 """Pixels added to numerator and denominator of Dice, so that a class of a few pixels does not make it jump."""
 
-LEAST = -1e4
+MIN_LOG_PROBABILITY = -1e4
 """Logarithm that stands for the probability 0: finite, so that gradients are finite too."""
 
 
@@ -61,7 +61,7 @@ def segmentation_terms(logits: Tensor, classes: Tensor, annotated: Tensor) -> Ma
     log_target = log_probabilities.gather(1, target[:, None])[:, 0]
     loss = -log_target
     if bool(unknown.any()):
-        others = torch.logsumexp(log_probabilities.masked_fill(annotated[:, :, None, None], LEAST), dim=1)
+        others = torch.logsumexp(log_probabilities.masked_fill(annotated[:, :, None, None], MIN_LOG_PROBABILITY), dim=1)
         loss = torch.where(unknown, -others, loss)
     dice = _mean_dice(log_probabilities.exp(), log_target.exp(), target, ~unknown, annotated)
     weight = _pixel_weights(classes)

@@ -12,7 +12,7 @@ from lowdose.physics.geometry import Beam, FanBeam, Grid, check_within
 
 
 @dataclass(frozen=True)
-class ShadowTable:
+class BackprojectionTable:
     """What is needed to project pixel centres (their "shadows") onto the detectors, the same on every device.
 
     A pixel at depth U = source_mm + y cos - x sin and lateral position V = y sin + x cos falls on the detector
@@ -46,7 +46,7 @@ class ShadowTable:
     detectors: int
 
 
-def shadow_table(beam: Beam, grid: Grid, upsampling: int = 1) -> ShadowTable:
+def backprojection_table(beam: Beam, grid: Grid, upsampling: int = 1) -> BackprojectionTable:
     """Build the table of a scan and a grid, for projections with ``upsampling`` samples per detector.
 
     Raises InvalidSetting when the grid reaches the source.
@@ -57,7 +57,7 @@ def shadow_table(beam: Beam, grid: Grid, upsampling: int = 1) -> ShadowTable:
     angles, (y, x) = beam.angles(), grid.axes()
     source, scale = (beam.source_mm, 1 / beam.fan_step) if isinstance(beam, FanBeam) else (0.0, 1 / beam.sample_mm)
     centre = ((beam.detectors - 1) / 2 - beam.offset) * upsampling + 1.0
-    return ShadowTable(
+    return BackprojectionTable(
         np.sin(angles), np.cos(angles), y, x, source, scale * upsampling, centre, beam.detectors * upsampling
     )
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lowdose.physics.backprojection import ARCTANGENT, ShadowTable
+from lowdose.physics.backprojection import ARCTANGENT, BackprojectionTable
 from lowdose.physics.compiled import compiled
 from lowdose.physics.threads import in_threads
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 class BackProjectionCPU:
     """Weighted sum over views of the projection value at each pixel, in the type of the input: float32 or float64."""
 
-    def __init__(self, table: ShadowTable) -> None:
+    def __init__(self, table: BackprojectionTable) -> None:
         self.table = table
         self._tables_by_type: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
@@ -51,7 +51,7 @@ class BackProjectionCPU:
 
 
 @compiled()
-def _shadow(y, x, sin, cos, source, scale, centre, top, places, shares, weights):  # type: ignore[no-untyped-def]
+def _interpolate(y, x, sin, cos, source, scale, centre, top, places, shares, weights):  # type: ignore[no-untyped-def]
     """Compute for a row of pixels at ``y`` the detector below each shadow, its distance from there and the weight."""
     kind = type(y)
     one, zero = kind(1), kind(0)
@@ -88,7 +88,7 @@ def _gather(lines, sin, cos, y, x, source, scale, centre, image, _block, first, 
     for view in range(len(sin)):
         line = lines[view]
         for i in range(first, last):
-            _shadow(y[i], x, sin[view], cos[view], source, scale, centre, top, places, shares, weights)
+            _interpolate(y[i], x, sin[view], cos[view], source, scale, centre, top, places, shares, weights)
             total = image[i]
             for j in range(len(x)):
                 k = places[j]
@@ -103,7 +103,7 @@ def _scatter(image, sin, cos, y, x, source, scale, centre, lines, _block, first,
     for view in range(first, last):
         line = lines[view]
         for i in range(len(y)):
-            _shadow(y[i], x, sin[view], cos[view], source, scale, centre, top, places, shares, weights)
+            _interpolate(y[i], x, sin[view], cos[view], source, scale, centre, top, places, shares, weights)
             for j in range(len(x)):
                 k, value = places[j], image[i, j] * weights[j]
                 share = shares[j] * value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lowdose.physics.backprojection import ARCTANGENT, ShadowTable
+from lowdose.physics.backprojection import ARCTANGENT, BackprojectionTable
 
 BLOCK = 8
 """Views per block: with 512 x 512 pixels, temporary arrays take 8 MiB."""
@@ -16,14 +16,14 @@ BLOCK = 8
 class BackProjectionTorch:
     """The same map as BackProjectionCPU, on the device of the input."""
 
-    def __init__(self, table: ShadowTable) -> None:
+    def __init__(self, table: BackprojectionTable) -> None:
         self.table = table
 
     def forward(self, sinograms: Tensor) -> Tensor:
         """Back-project sinograms (n, views, detectors) to images (n, ny, nx)."""
         lines = torch.nn.functional.pad(sinograms, (1, 2)).flatten(1)
         out = lines.new_zeros(len(lines), len(self.table.y), len(self.table.x))
-        for place, share, weight in self._shadows(lines):
+        for place, share, weight in self._interpolation(lines):
             here = lines[:, place]
             out += ((here + share * (lines[:, place + 1] - here)) * weight).sum(dim=1)
         return out
@@ -32,13 +32,13 @@ class BackProjectionTorch:
         """Apply the adjoint to images (n, ny, nx), giving sinograms (n, views, detectors)."""
         views, width = len(self.table.sin), self.table.detectors + 3
         out = images.new_zeros(len(images), views * width)
-        for place, share, weight in self._shadows(images):
+        for place, share, weight in self._interpolation(images):
             value = images[:, None] * weight
             out.index_add_(1, place.flatten(), ((1 - share) * value).flatten(1))
             out.index_add_(1, place.flatten() + 1, (share * value).flatten(1))
         return out.reshape(len(images), views, width)[:, :, 1:-2]
 
-    def _shadows(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _interpolation(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield, per block of views, the detector below each shadow (flat index), the next one's share, and the weight.
 
         All three have the shape (views of the block, ny, nx).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowdose.physics.backprojection import shadow_table
+from lowdose.physics.backprojection import backprojection_table
 from lowdose.physics.backprojection_cpu import BackProjectionCPU
 from lowdose.physics.backprojection_torch import BackProjectionTorch
 from lowdose.physics.geometry import Beam, FanBeam, Grid
@@ -34,7 +34,7 @@ class FBP:
 
     def __init__(self, beam: Beam, grid: Grid, kernel: Kernel, upsampling: int = 1) -> None:
         self.beam, self.grid, self.kernel, self._upsampling = beam, grid, kernel, upsampling
-        table = shadow_table(beam, grid, upsampling)
+        table = backprojection_table(beam, grid, upsampling)
         self._maps = ByDevice(BackProjectionCPU(table), BackProjectionTorch(table))
         self._fft_length = 1 << (2 * beam.detectors - 1).bit_length()
         self._projection_weights, self._ramp_filter = (

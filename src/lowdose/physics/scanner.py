@@ -112,5 +112,5 @@ class Scanner:
         return np.asarray(np.maximum(self.mu_water * (1 + hu / np.float32(1000)), 0), np.float32)
 
 
-FITTED: dict[str, tuple[Kernel, Scanner]] = {"D45": (D45, Scanner()), "B30": (B30, Scanner(flux=1365.0))}
+FITTED_SCANNERS: dict[str, tuple[Kernel, Scanner]] = {"D45": (D45, Scanner()), "B30": (B30, Scanner(flux=1365.0))}
 """Siemens kernels at 120 kVp, each with a scanner whose flux reproduces the noise of real quarter-dose slices."""

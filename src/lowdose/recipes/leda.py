@@ -60,6 +60,6 @@ RECIPE = DenoiserRecipe(
     hyperparameters=LedaHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),
-    teacher=FrozenNetwork("autoencoder", autoencoder_file.DEFAULT),
+    frozen_network=FrozenNetwork("autoencoder", autoencoder_file.DEFAULT),
     accepts_any_network=True,
 )

@@ -57,6 +57,6 @@ RECIPE = DenoiserRecipe(
     hyperparameters=PerceptualHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),
-    teacher=FrozenNetwork("features", "anatomy"),
+    frozen_network=FrozenNetwork("features", "anatomy"),
     accepts_any_network=True,
 )

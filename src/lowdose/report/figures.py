@@ -74,14 +74,14 @@ def differences(sample: SampleSlice) -> bytes:
 
 def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
     """Draw the same square of all versions, enlarged, where the full-dose image has most soft-tissue structure."""
-    y, x = busiest(sample.images[FULL], window, side)
+    y, x = most_structured_region(sample.images[FULL], window, side)
     figure, axes = _panels(len(sample.images))
     for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
         _draw(panel, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
     return png(figure)
 
 
-def busiest(image: HU, window: Window, side: int) -> tuple[int, int]:
+def most_structured_region(image: HU, window: Window, side: int) -> tuple[int, int]:
     """Return the top left corner (y, x) of the square whose values vary most while lying well inside the window."""
     grey = window.apply(image)
     best, corner = -1.0, (0, 0)

@@ -17,7 +17,7 @@ from lowdose.metrics.local_noise import noise_map
 from lowdose.metrics.noise_estimate import NoiseLevel, noise_level, soft_tissue
 from lowdose.physics.dose_simulator import DoseSimulator
 from lowdose.physics.kernels import Kernel, kernel_matching_f_av
-from lowdose.physics.scanner import FITTED, Scanner
+from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
 
 SAMPLED = 5
 """Number of slices whose noise is measured; it varies little along a scan, as the tube current follows the body."""
@@ -136,9 +136,9 @@ def _find_fit(acquisition: Acquisition) -> tuple[Kernel, Scanner] | None:
     name = re.fullmatch(r"([A-Z]+\d+)[a-z]?", (acquisition.kernel or "").strip())
     siemens = "SIEMENS" in (acquisition.manufacturer or "").upper()
     kvp = acquisition.kvp
-    if name is None or name[1] not in FITTED or not siemens or kvp is None or not 115 <= kvp <= 125:
+    if name is None or name[1] not in FITTED_SCANNERS or not siemens or kvp is None or not 115 <= kvp <= 125:
         return None
-    return FITTED[name[1]]
+    return FITTED_SCANNERS[name[1]]
 
 
 def _calibrate_by_noise(scan: ScanDescription, kernel: Kernel | None, weights: list[float], device: str) -> Calibration:

@@ -61,14 +61,14 @@ class _DenoiserJob:
     ) -> None:  # fmt: skip
         if recipe.needs_dose and pairing.name != "simulated":
             raise InvalidSetting(
-                f"recipe {name}: has to know the dose of each pair, which scans do not tell; give scans of normal "
-                "dose and --pairing simulated"
+                f"recipe {name}: needs the dose of each pair, which is unknown for scans; give normal-dose scans "
+                "and --pairing simulated"
             )
         self._recipe, self._training, self._validation, self._pairing = recipe, training, validation, pairing
         self._denoiser = _new_denoiser(recipe)
         start_sha256 = None if start is None else _load_start_weights(self._denoiser, start)
         self.method = recipe.method(
-            self._denoiser, recipe.hyperparameters, recipe.teacher.name if recipe.teacher else ""
+            self._denoiser, recipe.hyperparameters, recipe.frozen_network.name if recipe.frozen_network else ""
         )
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
@@ -84,7 +84,7 @@ class _DenoiserJob:
             "paper": recipe.paper,
             "network": network,
             "scale": recipe.scale.to_dict(),
-            **({recipe.teacher.option: recipe.teacher.name} if recipe.teacher else {}),
+            **({recipe.frozen_network.option: recipe.frozen_network.name} if recipe.frozen_network else {}),
             "training": {"slices": len(training), "patients": len({i.patient for i in training})},
             "validation": {"slices": len(validation), "patients": len({i.patient for i in validation})},
         }
@@ -93,7 +93,7 @@ class _DenoiserJob:
         """Pair the slices and return the callbacks of the training loop."""
         hyperparameters, denoiser = self._recipe.hyperparameters, self._denoiser
         if not self._validation:
-            say("no patient is held out for validation: judge this model on other data")
+            say("no patient is held out for validation: evaluate this model on other data")
         patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say)
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:

@@ -175,7 +175,7 @@ class DenoiserRecipe:
         Map between HU and the values that the network sees.
     hyperparameters : DenoiserHyperparameters
         Default hyperparameters, which the command line can change.
-    teacher : FrozenNetwork | None
+    frozen_network : FrozenNetwork | None
         Frozen network that the objective needs.
     accepts_any_network : bool
         Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
@@ -188,7 +188,7 @@ class DenoiserRecipe:
     method: Callable[[Denoiser, Any, str], Method[Any]]
     scale: Scale = field(default_factory=Scale)
     hyperparameters: DenoiserHyperparameters = field(default_factory=DenoiserHyperparameters)
-    teacher: FrozenNetwork | None = None
+    frozen_network: FrozenNetwork | None = None
     accepts_any_network: bool = False
     needs_dose: bool = False
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.background import KEPT, randomise_background
+from lowdose.data.transforms.background import UNCHANGED_SHARE, randomise_background
 from lowdose.image import AIR
 from lowdose.organ_classes import INDEX
 
@@ -43,7 +43,7 @@ def test_patients_stay_as_they_are(seed: int, shape: tuple[int, int]) -> None:
 def test_some_slices_keep_the_couch_they_came_with_and_the_others_lose_it() -> None:
     hu, _ = body()
     kept = [np.array_equal(seen, hu) for seen in drawn(200)]
-    assert np.mean(kept) == pytest.approx(KEPT, abs=0.1)
+    assert np.mean(kept) == pytest.approx(UNCHANGED_SHARE, abs=0.1)
     # What is above any new couch, away from the tubes, is air.
     assert np.median([seen[5, 50] for seen in drawn(50)]) == AIR
 

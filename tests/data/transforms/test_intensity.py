@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.intensity import BOWEL, HIGHEST, LOWEST, STIFF, RandomIntensity, coloured_noise
+from lowdose.data.transforms.intensity import (
+    BOWEL,
+    HIGHEST,
+    LOW_VARIATION_CLASSES,
+    LOWEST,
+    RandomIntensity,
+    coloured_noise,
+)
 from lowdose.organ_classes import CLASSES, INDEX
 
 PLAIN = RandomIntensity(texture=(1.0, 1.0), oral=0.0)
@@ -41,7 +48,7 @@ def moves(appearance: RandomIntensity, seed: int) -> np.ndarray:
 
 def test_every_class_moves_by_itself_and_fat_and_air_by_a_quarter() -> None:
     found = np.array([moves(replace(PLAIN, tissue_hu=(40.0,)), seed) for seed in range(100)])
-    stiff = np.isin(np.arange(len(CLASSES)), STIFF)
+    stiff = np.isin(np.arange(len(CLASSES)), LOW_VARIATION_CLASSES)
     assert found[:, ~stiff].std() == pytest.approx(40, rel=0.05)
     assert found[:, stiff].std() == pytest.approx(10, rel=0.1)
     assert np.abs(found.mean(axis=0)).max() < 20

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowdose.data.transforms.kernel_conversion import LEAST, convert_kernel, hann_window
+from lowdose.data.transforms.kernel_conversion import MIN_WINDOW, convert_kernel, hann_window
 
 
 def waves(side: int, pixel: float, fy: float, fx: float) -> np.ndarray:
@@ -28,7 +28,7 @@ def test_the_ratio_of_two_windows(counts: tuple[int, int], own: float | None, cu
     def window(end: float) -> float:
         return 0.5 + 0.5 * float(np.cos(np.pi * f / end)) if f < end else 0.0
 
-    expected = window(cutoff) / (1.0 if own is None else max(window(own), LEAST))
+    expected = window(cutoff) / (1.0 if own is None else max(window(own), MIN_WINDOW))
     image = waves(side, pixel, fy, fx)
     np.testing.assert_allclose(
         convert_kernel(image, pixel, cutoff=cutoff, own=own, side=side), expected * image, atol=2e-5

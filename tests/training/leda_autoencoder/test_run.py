@@ -366,7 +366,7 @@ WRONG: list[tuple[str, dict[str, object], dict[str, object]]] = [
      {"items": (*REAL, normal(0, np.zeros((150, 160), np.float32)))}),
     ("side=0 .*a slice has 160 x 48 pixels", {"side": 0, "digital_share": 0.0},
      {"items": (*REAL, normal(0, np.zeros((160, 48), np.float32)))}),
-    ("series 8: slices of 60 x 200 pixels cannot be judged", {}, {"items": (*REAL, normal(8, np.zeros((60, 200))))}),
+    ("series 8: slices of 60 x 200 pixels are too small", {}, {"items": (*REAL, normal(8, np.zeros((60, 200))))}),
     ("cannot hold out 3 of 3", {"validation_patients": 3}, {}),
     ("none of its 2 tokens", {}, {"words": vocabulary(0, ("xqzt", "vwkk"))}),
 ]  # fmt: skip

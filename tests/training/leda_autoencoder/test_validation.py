@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import positions
-from lowdose.training.leda_autoencoder.validation import MOST, validate_reconstruction
+from lowdose.training.leda_autoencoder.validation import MAX_SLICES, validate_reconstruction
 from support.tiny_autoencoder_training import vocabulary, with_a_tiny_size
 
 tiny = pytest.fixture(autouse=True, name="tiny")(with_a_tiny_size)
@@ -70,7 +70,7 @@ def test_slices_that_are_judged_are_spread_evenly(count: int) -> None:
     read: list[int] = []
     items = [normal(np.full((32, 32), 5.0, np.float32), read, number) for number in range(count)]
     found = validate_reconstruction(Constant(0.5), items)  # type: ignore[arg-type]
-    assert len(read) == len(set(read)) == min(count, MOST)
+    assert len(read) == len(set(read)) == min(count, MAX_SLICES)
     if not count:
         assert found == {}
         return

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lowdose.image import AIR, HU
 from lowdose.organ_classes import INDEX
 
-KEPT = 0.4
+UNCHANGED_SHARE = 0.4
 """Share of the slices that keep their original background."""
 
 
@@ -16,9 +16,9 @@ def randomise_background(hu: HU, classes: NDArray[np.uint8], pixel_mm: float, rn
     """Replace the background by a random couch below the patient and up to two round objects.
 
     hu: (y, x) HU; classes: indices into ``organ_classes.CLASSES`` on the same grid; only pixels of the class 'outside'
-    change. A share ``KEPT`` of the slices is returned unchanged.
+    change. A share ``UNCHANGED_SHARE`` of the slices is returned unchanged.
     """
-    if rng.random() < KEPT:
+    if rng.random() < UNCHANGED_SHARE:
         return hu
     outside = classes == INDEX["outside"]
     rows = np.flatnonzero(~outside.all(axis=1))

@@ -18,7 +18,7 @@ from lowdose.image import HU
 from lowdose.organ_classes import CLASSES, INDEX
 
 BOWEL = tuple(INDEX[name] for name in ("stomach", "duodenum", "small_bowel", "colon", "esophagus"))
-STIFF = tuple(INDEX[name] for name in ("outside", "lung", "subcutaneous_fat", "torso_fat"))
+LOW_VARIATION_CLASSES = tuple(INDEX[name] for name in ("outside", "lung", "subcutaneous_fat", "torso_fat"))
 """Air and fat, whose HU differ little between people: they change by a quarter of what other tissue does."""
 LOWEST, HIGHEST = -1024.0, 3071.0
 """Range of the HU that scanners store."""
@@ -63,7 +63,7 @@ class RandomIntensity:
         count = np.bincount(flat, minlength=len(CLASSES)).clip(1)
         means = (np.bincount(flat, hu.ravel(), len(CLASSES)) / count).astype(np.float32)
         shift = rng.normal(0, rng.choice(self.tissue_hu), len(CLASSES)).astype(np.float32)
-        shift[list(STIFF)] *= 0.25
+        shift[list(LOW_VARIATION_CLASSES)] *= 0.25
         if rng.random() < self.oral:
             shift[list(BOWEL)] += np.float32(rng.uniform(60, 350))
         gain = _log_uniform(self.texture, rng, len(CLASSES))

@@ -10,7 +10,7 @@ from scipy import fft
 
 from lowdose.image import HU
 
-LEAST = 0.1
+MIN_WINDOW = 0.1
 """Smallest divisor when the original kernel is undone: where it passes less than this, only rounding errors remain."""
 
 
@@ -35,7 +35,7 @@ def convert_kernel(images: HU, pixel_mm: float, *, cutoff: float | None, own: fl
     spectrum = fft.dctn(images, axes=(1, 2), norm="ortho", workers=1)
     if cutoff is not None:
         f = _frequencies(k) / np.float32(pixel_mm)
-        passed = np.float32(1) if own is None else np.maximum(hann_window(f / np.float32(own)), np.float32(LEAST))
+        passed = np.float32(1) if own is None else np.maximum(hann_window(f / np.float32(own)), np.float32(MIN_WINDOW))
         spectrum *= hann_window(f / np.float32(cutoff)) / passed
     if side != k:
         shared = min(k, side)

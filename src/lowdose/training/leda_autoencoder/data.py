@@ -69,27 +69,27 @@ def training_crops(
     )
 
 
-def candidate_chooser(judge: AnatomyRelevance | ClipRelevance, layers: int) -> Choose:
-    """Return a function that chooses the candidate words of each layer for an image, by the relevance of ``judge``.
+def candidate_chooser(relevance_of: AnatomyRelevance | ClipRelevance, layers: int) -> Choose:
+    """Return a function that chooses the candidate words of each layer for an image by their relevance.
 
     It can be pickled, because loader processes may be spawned instead of forked.
     """
     thresholds = relevance.THRESHOLDS if layers == len(relevance.THRESHOLDS) else evenly_spaced_thresholds(layers)
-    if isinstance(judge, ClipRelevance):
-        return partial(_candidates_from_image, judge, thresholds)
-    return partial(_candidates_from_classes, judge, thresholds)
+    if isinstance(relevance_of, ClipRelevance):
+        return partial(_candidates_from_image, relevance_of, thresholds)
+    return partial(_candidates_from_classes, relevance_of, thresholds)
 
 
 def _candidates_from_image(
-    judge: ClipRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
+    relevance_of: ClipRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
 ) -> Pools:
-    return relevance.candidate_pools(judge.scores(hu, pixel), thresholds)
+    return relevance.candidate_pools(relevance_of.scores(hu, pixel), thresholds)
 
 
 def _candidates_from_classes(
-    judge: AnatomyRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
+    relevance_of: AnatomyRelevance, thresholds: Sequence[float], hu: HU, classes: NDArray[np.uint8], pixel: Pixel
 ) -> Pools:
-    return relevance.candidate_pools(judge.scores_of(classes, pixel), thresholds)
+    return relevance.candidate_pools(relevance_of.scores_of(classes, pixel), thresholds)
 
 
 def evenly_spaced_thresholds(layers: int) -> list[float]:

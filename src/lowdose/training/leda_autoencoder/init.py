@@ -93,8 +93,8 @@ def check_sizes(
     for item in check:
         if min(item.shape) < made.smallest:
             raise InvalidSetting(
-                f"{item.series}: slices of {_size(item.shape)} pixels cannot be judged on, the autoencoder needs "
-                f"{made.smallest} a side; leave that patient out, or --set validation_patients=0"
+                f"{item.series}: slices of {_size(item.shape)} pixels are too small for validation; the autoencoder "
+                f"needs {made.smallest} a side; leave that patient out, or --set validation_patients=0"
             )
 
 

@@ -12,14 +12,14 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.autoencoder import Autoencoder, reconstruct
 from lowdose.training.validation import evenly_spaced
 
-MOST = 12
+MAX_SLICES = 12
 """Most slices to validate on, evenly spaced over those of the held-out patients."""
 
 
 @torch.no_grad()
 def validate_reconstruction(autoencoder: Autoencoder, items: Sequence[NormalDoseSlice]) -> Mapping[str, float]:
     """Return the mean PSNR in dB on [-1000, 2000] HU of whole slices, and how many tokens each layer used on all."""
-    chosen = evenly_spaced(items, MOST)
+    chosen = evenly_spaced(items, MAX_SLICES)
     if not chosen:
         return {}
     device = next(autoencoder.parameters()).device
