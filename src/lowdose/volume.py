@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lowdose.errors import GeometryMismatch, NotCT
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.image import HU, Acquisition, Geometry, Mask, Slice
-from lowdose.io.arrays import planes as planes_of
-from lowdose.io.dicom.padding import valid_mask
+from lowdose.image import HU, Acquisition, Geometry, Mask, Vector
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import SOFTWARE, Provenance
 from lowdose.io.source import Plane, Source
@@ -26,6 +24,9 @@ from lowdose.version import __version__
 
 IN_MEMORY = Path("array in memory")
 """Stands for the path of a volume that was never a file."""
+
+
+REPLACE_NAN = "replace them by the HU of air, -1000, first"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Origin:
     patient_keys: frozenset[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Volume:
     """A CT series in memory.
 
@@ -72,11 +73,15 @@ class Volume:
         (z, y, x) bool, False where the scanner stored padding; None = not known.
     origin : Origin, optional
         The series it was read from; set by `lowdose.read`.
+    provenance : Provenance, optional
+        What made the values, when they are the result of lowdose; headers that `save` writes say it.
 
     Raises
     ------
     GeometryMismatch
-        For another number of axes, another type, or a mask of another shape.
+        For another number of axes, another type, a mask of another shape, or a geometry of another type.
+    NotCT
+        For NaN or infinity.
 
     Examples
     --------
@@ -91,13 +96,21 @@ class Volume:
     geometry: Geometry
     acquisition: Acquisition = field(default_factory=Acquisition)
     valid: Mask | None = None
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    origin: Origin | None = None
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
-        if self.hu.ndim != 3 or self.hu.dtype != np.float32:
-            raise GeometryMismatch(f"a volume is (z, y, x) float32, not {self.hu.shape} {self.hu.dtype}")
-        if self.valid is not None and self.valid.shape != self.hu.shape:
-            raise GeometryMismatch(f"the mask {self.valid.shape} does not fit the volume {self.hu.shape}")
+        hu, way_out = self.hu, "Volume.from_array(hu, spacing=(z, y, x)) takes any array"
+        if not isinstance(hu, np.ndarray):
+            raise GeometryMismatch(f"a volume is an array, not a {type(hu).__name__}; {way_out}")
+        if hu.ndim != 3 or hu.size == 0 or hu.dtype != np.float32:
+            raise GeometryMismatch(f"a volume is (z, y, x) float32, not {hu.shape} {hu.dtype}; {way_out}")
+        if not isinstance(self.geometry, Geometry):
+            raise GeometryMismatch(f"geometry {self.geometry}: must be a lowdose.image.Geometry; {way_out}")
+        if self.valid is not None and (self.valid.shape != hu.shape or self.valid.dtype != np.bool_):
+            raise GeometryMismatch(f"the mask {self.valid.shape} {self.valid.dtype} must be {hu.shape} bool")
+        if not np.isfinite(hu).all():
+            raise NotCT(f"{np.count_nonzero(~np.isfinite(hu))} voxels are NaN or infinity; {REPLACE_NAN}")
 
     @classmethod
     def from_array(cls, hu: ArrayLike, spacing: tuple[float, ...]) -> Volume:
@@ -122,20 +135,19 @@ class Volume:
         NotCT
             For values that are no real numbers, NaN or infinity.
         """
-        array = np.asarray(hu)
+        array = _as_array(hu)
         if array.ndim not in (2, 3) or array.size == 0:
             raise GeometryMismatch(f"an array of shape {array.shape}: give (z, y, x), or (y, x) for one slice")
         if array.dtype.kind not in "iuf":
             raise NotCT(f"an array of {array.dtype}: HU are real numbers; convert it to float32")
-        steps = tuple(float(step) for step in spacing)
-        if len(steps) == 2 and array.ndim == 2:
-            steps = (1.0, *steps)
-        if len(steps) != 3:
-            raise GeometryMismatch(f"spacing {spacing}: give three numbers (z, y, x) in mm")
-        image = array.astype(np.float32).reshape(-1, *array.shape[-2:])
-        if not np.isfinite(image).all():
-            raise NotCT("the array holds NaN or infinity; replace them by the HU of air, -1000, first")
-        return cls(image, Geometry((steps[0], steps[1], steps[2])))
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused
+            image = array.astype(np.float32).reshape(-1, *array.shape[-2:])
+        return cls(image, Geometry(_three_steps(spacing, array.ndim)))
+
+    @property
+    def spacing(self) -> Vector:
+        """Distance of slices, height and width of a pixel, (z, y, x) in mm."""
+        return self.geometry.spacing
 
     def __repr__(self) -> str:
         """Name the size and the spacing; the values would fill the screen."""
@@ -143,14 +155,15 @@ class Volume:
         steps = " x ".join(f"{step:g}" for step in self.geometry.spacing)
         return f"Volume({count} slices of {rows} x {columns} pixels, {steps} mm (z, y, x))"
 
-    def with_hu(self, hu: HU) -> Volume:
-        """Return the same place and acquisition with other values of the same shape.
+    def with_hu(self, hu: ArrayLike) -> Volume:
+        """Return the same place and acquisition with other values of the same shape, converted to float32.
 
-        Raises GeometryMismatch for another shape.
+        Raises GeometryMismatch for another shape, and NotCT for NaN or infinity.
         """
-        if hu.shape != self.hu.shape:
-            raise GeometryMismatch(f"values of shape {hu.shape} do not fit a volume of shape {self.hu.shape}")
-        return replace(self, hu=hu)
+        values = _as_array(hu)
+        if values.shape != self.hu.shape:
+            raise GeometryMismatch(f"values of shape {values.shape} do not fit a volume of shape {self.hu.shape}")
+        return replace(self, hu=values.astype(np.float32), provenance=None)
 
     def save(self, path: str | PathLike[str], provenance: Provenance | None = None) -> Path:
         """Write the volume to a new file or folder.
@@ -165,7 +178,7 @@ class Volume:
         path : str or Path
             Must not exist.
         provenance : Provenance, optional
-            What was done to the volume, for the headers; left out, they say that the values were edited.
+            What was done to the volume, for the headers; left out, what made the volume, or that it was edited.
 
         Returns
         -------
@@ -177,7 +190,7 @@ class Volume:
         OutputRefused
             When the path is taken or cannot be written.
         """
-        target, made = Path(path), provenance or edited()
+        target, made = Path(path), provenance or self.provenance or edited()
         if self.origin is None or is_single_file(target) != is_single_file(self.origin.path):
             write_volume(self, target, made.label)
             return target
@@ -212,51 +225,6 @@ class Volume:
         )
 
 
-class VolumeSource:
-    """A volume read slice by slice, as files are. See `lowdose.io.source.Source`."""
-
-    def __init__(self, volume: Volume) -> None:
-        self.volume = volume
-        origin, shape = volume.origin, (volume.hu.shape[1], volume.hu.shape[2])
-        self.path = origin.path if origin else IN_MEMORY
-        self.acquisition = volume.acquisition
-        self.geometry: Geometry | None = volume.geometry
-        self.planes = list(origin.planes) if origin else planes_of(volume.geometry, len(volume.hu), shape)
-        self.warnings = list(origin.warnings) if origin else []
-        self.skipped: list[str] = []
-        self.uids: dict[str, object] = dict(origin.uids) if origin else {}
-        self.patient_keys = origin.patient_keys if origin else frozenset[str]()
-
-    def __len__(self) -> int:
-        return len(self.volume.hu)
-
-    def read(self, index: int) -> Slice:
-        """Return one slice."""
-        hu, plane = self.volume.hu[index], self.planes[index]
-        valid = valid_mask(hu, None, False) if self.volume.valid is None else self.volume.valid[index]
-        return Slice(hu, valid, plane.position, plane.pixel_mm)
-
-
-def read_volume(source: Source, series: str | None = None) -> Volume:
-    """Read all slices into memory.
-
-    series: as it was chosen, so that the volume can be saved as a derived series. Raises GeometryMismatch when the
-    slices do not form one regular grid.
-    """
-    if source.geometry is None:
-        reasons = " ".join(source.warnings) or "Its positions or spacing are unknown."
-        raise GeometryMismatch(f"the series is not one regular grid, so it cannot be taken as a volume. {reasons}")
-    slices = [source.read(index) for index in range(len(source))]
-    hu, valid = np.stack([part.hu for part in slices]), np.stack([part.valid for part in slices])
-    return Volume(hu, source.geometry, source.acquisition, valid, origin_of(source, series))
-
-
-def origin_of(source: Source, series: str | None) -> Origin:
-    """Return where the slices of an open series come from."""
-    keys = frozenset[str](getattr(source, "patient_keys", ()))
-    return Origin(source.path, series, tuple(source.planes), dict(source.uids), tuple(source.warnings), keys)
-
-
 def check_same_series(source: Source, volume: Volume) -> None:
     """Raise GeometryMismatch when a series on disk is no longer the one that ``volume`` was read from."""
     same = len(source) == len(volume.hu) and all(plane.shape == volume.hu.shape[1:] for plane in source.planes)
@@ -272,6 +240,29 @@ def edited() -> Provenance:
 def is_single_file(path: Path) -> bool:
     """Whether a path names a NIfTI or NumPy file, not a folder of DICOM."""
     return path.name.lower().endswith(FILE_ENDINGS)
+
+
+def _as_array(given: ArrayLike) -> NDArray[Any]:
+    """Return any array-like as an array. Raises NotCT when it is none, and for a mask that would be lost."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise NotCT("a masked array: its mask would be lost; give .filled(-1000)")
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise NotCT(f"a {type(given).__name__} that is no array of numbers ({error})") from error
+
+
+def _three_steps(spacing: object, ndim: int) -> Vector:
+    """Return a spacing as three numbers; two are enough for one slice. Raises GeometryMismatch."""
+    try:
+        steps = np.asarray(spacing, dtype=np.float64)
+    except (ValueError, TypeError):
+        steps = np.empty(0)
+    if steps.shape == (2,) and ndim == 2:
+        steps = np.array([1.0, *steps])
+    if steps.shape != (3,):
+        raise GeometryMismatch(f"spacing {spacing!r}: give three numbers (z, y, x) in mm")
+    return float(steps[0]), float(steps[1]), float(steps[2])
 
 
 def _png(hu: HU) -> bytes:

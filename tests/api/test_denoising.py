@@ -206,3 +206,47 @@ def test_what_a_prompt_prints_is_short_and_holds_no_uid(ct_pair: CTPair) -> None
     ):
         assert uid not in repr(result)
         assert len(repr(result)) < 600
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"strength": "0.5"}, "--strength '0.5': must be a number, not a str"),
+        ({"jobs": 1.5}, "--jobs 1.5: must be a whole number"),
+        ({"explain_slices": "a"}, "--explain-slices 'a': must be a whole number"),
+    ],
+)
+def test_values_of_another_type_are_refused(options: dict[str, object], told: str) -> None:
+    with pytest.raises(lowdose.errors.InvalidSetting, match=re.escape(told)):
+        lowdose.denoise(phantom(), spacing=SPACING, model="gaussian", **options)  # type: ignore[arg-type]
+
+
+def test_a_taken_name_is_refused_before_the_work_and_nothing_is_left(tmp_path: Path) -> None:
+    def progress(done: int, total: int) -> None:
+        raise AssertionError("the work began")
+
+    (tmp_path / "taken.npy").touch()
+    (tmp_path / "new.json").touch()
+    for name in ("taken.npy", "new.npy", "scan.dcm"):
+        with pytest.raises(lowdose.errors.OutputRefused, match=name.replace("new.npy", "new.json")):
+            lowdose.denoise(
+                phantom(), tmp_path / name, spacing=SPACING, model="gaussian", manifest=True, progress=progress
+            )
+    result = lowdose.denoise(phantom(), spacing=SPACING, model="gaussian")
+    with pytest.raises(lowdose.errors.OutputRefused, match=r"new.json"):
+        result.save(tmp_path / "new.npy", manifest=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.json", "taken.npy"]
+
+
+def test_a_denoised_volume_says_so_in_its_headers(ct_pair: CTPair, tmp_path: Path) -> None:
+    result = lowdose.denoise(ct_pair.quarter, model="gaussian")
+    result.save(tmp_path / "result")
+    result.volume.save(tmp_path / "volume")
+    one, other = (pydicom.dcmread(min((tmp_path / name).iterdir())) for name in ("result", "volume"))
+    assert one.SeriesDescription == other.SeriesDescription
+    assert one.DerivationDescription == other.DerivationDescription
+
+
+def test_an_array_written_at_once_knows_its_place(tmp_path: Path) -> None:
+    result = lowdose.denoise(phantom(), tmp_path / "out.nii.gz", spacing=SPACING, model="gaussian")
+    assert result.path == tmp_path / "out.nii.gz"

@@ -1,6 +1,7 @@
 """``lowdose.read`` and ``lowdose.Volume``: what is read can be shown, described and saved again bit for bit."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -57,3 +58,59 @@ def test_an_irregular_series_is_no_volume_and_can_still_be_denoised(ct_pair: CTP
     with pytest.raises(lowdose.errors.GeometryMismatch, match="save it"):
         result.volume  # noqa: B018 - raises
     assert len(list(result.save(tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "kind", "told"),
+    [
+        ("", {}, "NothingToRead", "an empty path"),
+        (["a.dcm", "b.dcm"], {}, "InvalidSetting", "a list of 2 paths is no input; give the folder"),
+        ({"hu": 1}, {}, "InvalidSetting", "a dict is no input"),
+        ([[1, 2], [3]], {"spacing": (1, 1)}, "NotCT", "no array of numbers"),
+        (np.zeros((4, 8, 8)), {"spacing": 3.0}, "GeometryMismatch", "spacing 3.0: give three numbers"),
+        (np.zeros((4, 8, 8)), {"spacing": "abc"}, "GeometryMismatch", "spacing 'abc'"),
+        (np.zeros((4, 8, 8)), {"spacing": (3, None, 1)}, "GeometryMismatch", "spacing"),
+        (np.ma.masked_less(np.zeros((4, 8, 8)), 1), {"spacing": (3, 1, 1)}, "NotCT", "its mask would be lost"),
+        (
+            lowdose.Volume.from_array(np.zeros((4, 8, 8)), (3, 1, 1)),
+            {"spacing": (9, 9, 9)},
+            "InvalidSetting",
+            "leave it",
+        ),
+    ],
+)
+def test_what_is_no_series_is_named(source: object, options: dict[str, object], kind: str, told: str) -> None:
+    with pytest.raises(getattr(lowdose.errors, kind), match=re.escape(told)):
+        lowdose.read(source, **options)  # type: ignore[arg-type]
+
+
+def test_a_spacing_makes_a_volume_of_a_bare_npy_file(tmp_path: Path) -> None:
+    made = np.random.default_rng(0).normal(-100, 300, (3, 40, 40)).astype(np.float32)
+    made[0, 0] = -1000
+    np.save(tmp_path / "scan.npy", made)
+    with pytest.raises(lowdose.errors.GeometryMismatch):
+        lowdose.read(tmp_path / "scan.npy")
+    volume = lowdose.read(tmp_path / "scan.npy", spacing=(3.0, 0.7, 0.7))
+    assert volume.spacing == (3.0, 0.7, 0.7)
+    np.testing.assert_array_equal(volume.hu, made)
+
+
+def test_a_volume_refuses_nan_and_takes_any_real_values(ct_pair: CTPair) -> None:
+    volume = lowdose.read(ct_pair.full)
+    assert volume.with_hu(volume.hu.astype(np.float64)).hu.dtype == np.float32
+    with pytest.raises(lowdose.errors.NotCT, match="voxels are NaN or infinity"):
+        volume.with_hu(volume.hu * np.float32(np.nan))
+    with pytest.raises(lowdose.errors.GeometryMismatch, match="must be a lowdose"):
+        lowdose.Volume(volume.hu, (3.0, 1.0, 1.0))  # type: ignore[arg-type]
+    assert volume == volume
+    assert len({volume}) == 1
+
+
+def test_a_relative_path_is_kept_as_an_absolute_one(
+    ct_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ct_pair.full.parent)
+    volume = lowdose.read("full")
+    monkeypatch.chdir(tmp_path)
+    assert volume.save("copy") == Path("copy")
+    assert len(list((tmp_path / "copy").iterdir())) == 6

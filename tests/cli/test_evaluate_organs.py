@@ -19,7 +19,7 @@ from lowdose.io.label_map import write_labels
 from lowdose.io.open_series import open_source
 from lowdose.networks import anatomy, segmentation
 from lowdose.organ_classes import CLASSES, INDEX
-from lowdose.volume import read_volume
+from lowdose.volume_source import read_volume
 
 
 def run(*arguments: object) -> int:

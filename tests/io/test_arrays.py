@@ -12,7 +12,7 @@ import pytest
 
 from lowdose.errors import CannotDecode, NotCT, OutputRefused
 from lowdose.io.open_series import open_sink, open_source
-from lowdose.volume import read_volume
+from lowdose.volume_source import read_volume
 from support.synthetic_dicom import anatomy
 
 

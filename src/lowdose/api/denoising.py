@@ -11,10 +11,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lowdose.api.checks import check_numbers, check_whole_numbers
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, log, log_lines, no_progress
 from lowdose.api.reading import Input, Spacing, open_input, resolve_model
-from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory
+from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, refuse_taken
 from lowdose.api.words_of_series import MAX_SLICES, WordsOfSeries, reader_of
 from lowdose.errors import OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
@@ -28,7 +29,8 @@ from lowdose.io.open_series import open_sink
 from lowdose.io.source import Sink, Source
 from lowdose.models.load import LoadedModel
 from lowdose.report import figures
-from lowdose.volume import Volume, VolumeSource, read_volume
+from lowdose.volume import Volume
+from lowdose.volume_source import VolumeSource, read_volume
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ def denoise(
     True
     """
     started = time.perf_counter()
+    check_numbers(strength=strength)
+    check_whole_numbers(jobs=jobs, explain_slices=explain_slices)
     pipeline.check_strength(strength)
     loaded = resolve_model(model, device, engine, accuracy)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
@@ -209,11 +213,15 @@ def denoise(
             )
         target = None if out is None else Path(out)
         streams = target is not None and not isinstance(opened, VolumeSource)
+        if target is not None and not streams:
+            refuse_taken(
+                target, ["preview.png"] * preview + ["manifest.json"] * manifest
+            )  # before the work, not after it
         sink = open_sink(opened, target, setup.provenance) if streams and target else MemorySink(opened)
         with sink:
             result = _run(opened, sink, setup, words, jobs, progress)
             kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
-            done = _describe(opened, setup, result, words, started, target if streams else None, kept)
+            done = _describe(opened, setup, result, words, started, target, kept)
             if streams:
                 for file, data in done.files(preview=preview, manifest=manifest).items():
                     sink.attach(file, data)

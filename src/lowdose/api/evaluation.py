@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
+from lowdose.api.checks import check_numbers
 from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.messages import Progress, log, no_progress
 from lowdose.api.reading import Input, Spacing
@@ -111,6 +112,7 @@ def evaluate(
     >>> [row["image"] for row in report.table()]
     ['low dose', 'gaussian']
     """
+    check_numbers(strength=strength)
     pipeline.check_strength(strength)
     given = _Given(_listed(low), _listed(full), data, spacing, _listed(model), strength, device, progress)
     if task == "images":

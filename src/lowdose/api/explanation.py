@@ -1,4 +1,4 @@
-"""Say in words what slices show: the function behind ``lowdose explain``."""
+"""Explain slices in words: the function behind ``lowdose explain``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lowdose.api.checks import check_whole_numbers
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, log_lines, no_progress
 from lowdose.api.reading import Input, Spacing, open_input
@@ -138,6 +139,7 @@ def explain(
     >>> import lowdose
     >>> lowdose.explain("SERIES").lines()  # doctest: +SKIP
     """
+    check_whole_numbers(slices=slices, layers=layers)
     check_slices(slices)
     where = choose_device(device)
     guided = load_word_autoencoder(autoencoder, where)

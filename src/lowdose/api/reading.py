@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from lowdose.api.messages import log_engine_message
 from lowdose.device import choose_device
-from lowdose.errors import GeometryMismatch, InvalidSetting
+from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO, run_on_engine
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Source
 from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
-from lowdose.volume import Volume, VolumeSource, read_volume
+from lowdose.volume import Volume
+from lowdose.volume_source import VolumeSource, read_volume
 
 Input = str | PathLike[str] | Volume | NDArray[Any] | Source
 """A file or folder, a volume, an array of HU (with its spacing), or a series that is open already."""
@@ -38,7 +39,7 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     series : str, optional
         SeriesInstanceUID, or its end, where a folder holds several series.
     spacing : tuple of float, optional
-        (z, y, x) in mm, for arrays only, where it is required.
+        (z, y, x) in mm; required for arrays, and for .npy and .npz files that are to be a volume.
 
     Returns
     -------
@@ -51,9 +52,10 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     NothingToRead, NotCT, MixedSeries, CannotDecode
         When the input holds no series of CT images in HU, or several.
     GeometryMismatch
-        When the slices do not form one regular grid: `denoise` takes such a series by its path.
+        When the slices do not form one regular grid: `denoise` takes such a series by its path. For an array without a
+        spacing.
     InvalidSetting
-        For a ``series`` that is not there, a ``spacing`` without an array, or an array without one.
+        For a ``series`` that is not there, and for a ``spacing`` of what states its own.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     >>> water.hu.shape, water.geometry.spacing
     ((4, 64, 64), (3.0, 0.7, 0.7))
     """
-    if isinstance(source, Volume):
+    if isinstance(source, Volume) and series is None and spacing is None:
         return source
     with open_input(source, series, spacing) as opened:
         return opened.volume if isinstance(opened, VolumeSource) else read_volume(opened, series)
@@ -73,10 +75,9 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
 def open_input(source: Input, series: str | None = None, spacing: Spacing | None = None) -> Iterator[Source]:
     """Open any input as a series that is read slice by slice. Raises as `read` does, but for irregular grids."""
     if isinstance(source, (str, PathLike)):
-        if spacing is not None:
-            raise InvalidSetting(f"spacing {spacing}: is for arrays; {source} is a file, which states its own")
+        _check_path(source, series, spacing)
         with open_source(Path(source), series) as opened:
-            yield opened
+            yield opened if spacing is None else _with_spacing(opened, spacing)
         return
     if series is not None:
         raise InvalidSetting(f"series '{series}': chooses among the series of a folder; leave it out for a volume")
@@ -84,13 +85,39 @@ def open_input(source: Input, series: str | None = None, spacing: Spacing | None
         if spacing is not None:
             raise InvalidSetting(f"spacing {spacing}: the volume states {source.geometry.spacing} mm; leave it out")
         yield VolumeSource(source)
-    elif not isinstance(source, np.ndarray) and hasattr(source, "planes"):
+    elif isinstance(source, Source):
         yield source
-    elif spacing is None:
-        shape = getattr(source, "shape", type(source).__name__)
-        raise GeometryMismatch(f"an array of shape {shape} without a spacing: give spacing=(z, y, x) in mm")
     else:
-        yield VolumeSource(Volume.from_array(np.asarray(source), spacing))
+        yield VolumeSource(_volume_of(source, spacing))
+
+
+def _check_path(path: str | PathLike[str], series: str | None, spacing: Spacing | None) -> None:
+    if not str(path):
+        raise NothingToRead("an empty path; give a folder or a file, '.' for the current folder")
+    if series is not None and not isinstance(series, str):
+        raise InvalidSetting(f"series {series!r}: must be a SeriesInstanceUID or its end, as text")
+    if spacing is not None and Path(path).suffix.lower() not in (".npy", ".npz"):
+        raise InvalidSetting(f"spacing {spacing}: is for arrays; {path} is a file, which states its own")
+
+
+def _with_spacing(source: Source, spacing: Spacing) -> VolumeSource:
+    """Return the slices of a file that states no spacing as a volume. Raises InvalidSetting when it states one."""
+    if any(plane.pixel_mm for plane in source.planes):
+        raise InvalidSetting(f"spacing {spacing}: is for arrays; {source.path} states its own")
+    return VolumeSource(Volume.from_array(np.stack([source.read(index).hu for index in range(len(source))]), spacing))
+
+
+def _volume_of(array: Any, spacing: Spacing | None) -> Volume:
+    """Return an array, or nested lists of numbers, as a volume; raise InvalidSetting for anything else."""
+    nested = isinstance(array, (list, tuple))
+    if not nested and not hasattr(array, "__array__"):
+        raise InvalidSetting(f"a {type(array).__name__} is no input; give a path, a Volume or an array of HU")
+    if nested and any(isinstance(item, (str, PathLike)) for item in array):
+        raise InvalidSetting(f"a list of {len(array)} paths is no input; give the folder that holds the files")
+    if spacing is None:
+        shape = f"of {len(array)} slices" if nested else f"of shape {array.shape}"
+        raise GeometryMismatch(f"an array {shape} without a spacing: give spacing=(z, y, x) in mm")
+    return Volume.from_array(array, spacing)
 
 
 def load_model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,9 @@ from lowdose.io.atomic import AtomicFiles, output_errors
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Source
-from lowdose.volume import Volume, VolumeSource, is_single_file, origin_of
+from lowdose.io.write_volume import refuse_other_endings
+from lowdose.volume import Volume, is_single_file
+from lowdose.volume_source import VolumeSource, origin_of
 
 SeriesFiles = dict[str, bytes]
 """Name -> content of a file that goes with a series."""
@@ -57,7 +59,7 @@ class SeriesInMemory:
             raise GeometryMismatch(
                 f"the series is not one regular grid, so it is no volume; save it, or give out=. {self.irregular}"
             )
-        return replace(self.template, hu=np.stack(self.hu))
+        return replace(self.template, hu=np.stack(self.hu), provenance=self.provenance)
 
     def save(self, out: Path, files: Mapping[str, bytes]) -> Path:
         """Write the series, and the files that go with it; all of it or nothing. Raises OutputRefused."""
@@ -70,6 +72,7 @@ class SeriesInMemory:
                 for name, data in files.items():
                     sink.attach(name, data)
             return out
+        refuse_taken(out, files)
         self.volume().save(out, self.provenance)
         _write_beside(out, files)
         return out
@@ -118,14 +121,27 @@ class MemorySink:
         return Volume(np.stack(self._hu), source.geometry, source.acquisition, valid, origin_of(source, series))
 
 
+def refuse_taken(out: Path, files: Iterable[str] = ()) -> None:
+    """Raise OutputRefused when ``out``, or a file of these names that goes with it, exists or cannot be written."""
+    refuse_other_endings(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise OutputRefused(f"{out}: exists and is not empty; choose another folder or remove it")
+    beside = [] if out.is_dir() else [path for path in (out, *_beside(out, files)) if path.exists()]
+    if beside:
+        raise OutputRefused(f"{beside[0]}: exists; choose another name or remove it")
+
+
+def _beside(out: Path, names: Iterable[str]) -> list[Path]:
+    """Return where files go with ``out``: into a folder of DICOM, or beside a single file under its name."""
+    if not is_single_file(out):
+        return [out / name for name in names]
+    stem = out.name.removesuffix(".gz").rpartition(".")[0]
+    return [out.with_name(f"{stem}.{'json' if name == 'manifest.json' else name}") for name in names]
+
+
 def _write_beside(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder of DICOM, or beside a single file under its name, all of them or none."""
-    if out.is_dir():
-        pairs = {out / name: data for name, data in files.items()}
-    else:
-        stem = out.name.removesuffix(".gz").rpartition(".")[0]
-        named = {"json" if name == "manifest.json" else name: data for name, data in files.items()}
-        pairs = {out.with_name(f"{stem}.{name}"): data for name, data in named.items()}
+    """Write the files that go with a series, all of them or none."""
+    pairs = dict(zip(_beside(out, files), files.values(), strict=True))
     collected = AtomicFiles(out)
     try:
         for path, data in pairs.items():

@@ -9,9 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lowdose.api.checks import check_numbers, check_whole_numbers
 from lowdose.api.messages import Progress, log, log_lines, no_progress
 from lowdose.api.reading import Input, Spacing, open_input
-from lowdose.api.saving import MemorySink, SeriesInMemory
+from lowdose.api.saving import MemorySink, SeriesInMemory, refuse_taken
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.io.open_series import open_sink
@@ -23,7 +24,8 @@ from lowdose.simulation.calibration import calibrate, describe_scan
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.version import __version__
-from lowdose.volume import Volume, VolumeSource, read_volume
+from lowdose.volume import Volume
+from lowdose.volume_source import VolumeSource, read_volume
 
 PHANTOM_MAS = 200.0
 
@@ -137,6 +139,8 @@ def simulate_dose(
     >>> import lowdose
     >>> lowdose.simulate_dose("SERIES", dose=0.25, seed=7).save("QUARTER")  # doctest: +SKIP
     """
+    check_numbers(dose=dose, mas=mas, z_correlation=z_correlation)
+    check_whole_numbers(seed=seed)
     check_dose(dose)
     _check_seed(seed)
     neighbour_weights(z_correlation)
@@ -151,6 +155,8 @@ def simulate_dose(
         how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
         provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
         target, count = None if out is None else Path(out), len(opened)
+        if target is not None and isinstance(opened, VolumeSource):
+            refuse_taken(target)  # before the work, not after it
         streams = target is not None and not isinstance(opened, VolumeSource)
         sink = open_sink(opened, target, provenance) if streams and target else MemorySink(opened)
         with sink:
@@ -213,6 +219,8 @@ def simulate_phantom(
     >>> import lowdose
     >>> lowdose.simulate_phantom("abdomen", "PHANTOM", dose=0.25)  # doctest: +SKIP
     """
+    check_numbers(dose=dose, mas=mas)
+    check_whole_numbers(seed=seed, slices=slices)
     check_dose(dose)
     _check_seed(seed)
     if phantom not in PHANTOMS:

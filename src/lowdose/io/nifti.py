@@ -129,7 +129,7 @@ class NiftiSink(ArraySink):
     def __init__(self, source: NiftiSource, output: Path, provenance: Provenance) -> None:
         super().__init__(source, output, output.name.removesuffix(".gz").removesuffix(".nii"))
         self._nifti, self._provenance = source, provenance
-        if not output.name.endswith((".nii", ".nii.gz")):
+        if not output.name.lower().endswith((".nii", ".nii.gz")):
             raise OutputRefused(
                 f"{output}: a NIfTI file is written for NIfTI input; let the name end in .nii or .nii.gz"
             )

@@ -16,6 +16,7 @@ from lowdose.io.nifti import NiftiSink, NiftiSource
 from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
+from lowdose.io.write_volume import FILE_ENDINGS, refuse_other_endings
 from lowdose.io.zip_files import extract_zip
 
 
@@ -68,8 +69,9 @@ def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
 
     Raises OutputRefused, before any work, when the output exists or has an ending of another kind.
     """
+    refuse_other_endings(output)
     if isinstance(source, DicomSource):
-        if output.name.lower().endswith((".nii", ".nii.gz", ".npy", ".npz", ".zip", ".dcm")):
+        if output.name.lower().endswith(FILE_ENDINGS):
             raise OutputRefused(f"{output}: a DICOM folder is written for DICOM input; give the name of a new folder")
         return DicomSink(source, output, provenance)
     if isinstance(source, NiftiSource):

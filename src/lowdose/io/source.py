@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from lowdose.image import HU, Acquisition, Geometry, Slice, Vector
 
@@ -38,6 +38,7 @@ class Plane:
     mas: float | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """CT series in spatial order, of which only headers are held; ``read`` decodes one slice at a time.
 

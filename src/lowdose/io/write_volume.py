@@ -16,6 +16,20 @@ from lowdose.io.dicom.new_series import RegularVolume, write_new_series
 from lowdose.io.label_map import affine
 
 FILE_ENDINGS = (".nii", ".nii.gz", ".npy", ".npz")
+OTHER_ENDINGS = (
+    *(".dcm", ".zip", ".gz", ".tar", ".nrrd", ".mha", ".mhd", ".raw", ".mat", ".h5", ".txt", ".csv", ".json"),
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".safetensors"),
+)
+"""Endings of files that are not written; a folder of such a name would be a mistake."""
+
+
+def refuse_other_endings(output: Path) -> None:
+    """Raise OutputRefused for a name that ends like a kind of file that is not written."""
+    if output.name.lower().endswith(OTHER_ENDINGS) and not output.name.lower().endswith(FILE_ENDINGS):
+        raise OutputRefused(
+            f"{output}: {output.suffix} files are not written; give the name of a new folder for DICOM, or of a file "
+            f"that ends in {', '.join(FILE_ENDINGS)}"
+        )
 
 
 def write_volume(volume: RegularVolume, path: Path, description: str) -> None:
@@ -28,6 +42,7 @@ def write_volume(volume: RegularVolume, path: Path, description: str) -> None:
     Raises OutputRefused when the path is taken, cannot be written, or the volume holds NaN or infinity.
     """
     name = path.name.lower()
+    refuse_other_endings(path)
     if not name.endswith(FILE_ENDINGS):
         write_new_series(volume, path, description=description, patient="ANONYMOUS")
         return

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lowdose.errors import OutputRefused
+from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import Acquisition, Geometry
 from lowdose.io.dicom.new_series import write_new_series
 from lowdose.io.dicom.series import DicomSource
-from lowdose.volume import Volume, read_volume
+from lowdose.volume import Volume
+from lowdose.volume_source import read_volume
 from support.synthetic_dicom import anatomy
 
 
@@ -50,8 +52,12 @@ def test_impossible_volumes_and_places_are_refused(tmp_path):
         write_new_series(phantom(), tmp_path / "out", description="")
     bad = phantom().hu.copy()
     bad[0, 0, 0] = np.inf
+    made = phantom()
+    spoilt = SimpleNamespace(hu=bad, geometry=made.geometry, acquisition=made.acquisition, valid=made.valid)
     with pytest.raises(OutputRefused, match="NaN or infinity"):
-        write_new_series(phantom().with_hu(bad), tmp_path / "bad", description="")
+        write_new_series(spoilt, tmp_path / "bad", description="")
+    with pytest.raises(NotCT, match="1 voxels are NaN or infinity"):
+        made.with_hu(bad)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

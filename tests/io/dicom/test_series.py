@@ -21,7 +21,7 @@ from pydicom.uid import (
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, MixedSeries, NotCT, NothingToRead
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_source
-from lowdose.volume import read_volume
+from lowdose.volume_source import read_volume
 from support.synthetic_dicom import anatomy, header, make_bare, make_enhanced, make_series, save, store
 
 
