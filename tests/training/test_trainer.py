@@ -2,6 +2,7 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -181,19 +182,37 @@ def launch(script: Path, run: Path, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+def free_port() -> int:
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
+
+
+def wait_for_all(nodes: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until all have ended well; when one fails, say what it said, and end the others, which wait for it."""
+    end = time.monotonic() + 240
+    try:
+        while any(node.poll() is None for node in nodes) and time.monotonic() < end:
+            failed = [node for node in nodes if node.poll()]
+            assert not failed, failed[0].communicate()[1].decode()[:6000]
+            time.sleep(0.2)
+        assert [node.poll() for node in nodes] == [0] * len(nodes), "see what they said: " + str(nodes)
+    finally:
+        for node in nodes:
+            node.kill()
+
+
 @pytest.mark.slow
 def test_two_nodes_of_torchrun_equal_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     script = tmp_path / "go.py"
     script.write_text(RUN.format(tests=str(Path(support.__file__).parents[1])))
-    port = 29000 + os.getpid() % 1000
+    port = free_port()
     nodes = [
         launch(script, tmp_path / "nodes", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1",
                "--master-addr=127.0.0.1", f"--master-port={port}")
         for rank in range(2)
     ]  # fmt: skip
-    for node in nodes:
-        _, told = node.communicate(timeout=240)
-        assert node.returncode == 0, told.decode()[-2000:]
+    wait_for_all(nodes)
     assert train(small_recipe(batch=4, steps=4), tmp_path / "alone")
     assert_close(tmp_path / "alone", tmp_path / "nodes")
     assert (tmp_path / "nodes" / MODEL_FILE).is_file()

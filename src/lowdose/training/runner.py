@@ -134,7 +134,16 @@ def run_training(
             progress,
             lambda: stop.requested,
         )
-        return trainer.fit(settings, hooks)
+        complete = trainer.fit(settings, hooks)
+    _leave_process_group(fabric)
+    return complete
+
+
+def _leave_process_group(fabric: Fabric) -> None:
+    """End the communication of several processes together: one that only exits may abort in a thread of gloo's."""
+    if fabric.world_size > 1 and torch.distributed.is_initialized():
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def choose_precision(wanted: str, cuda: bool) -> Any:
