@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from types import MappingProxyType
+
+from lowdose.logger import log
 
 HYPERPARAMETERS = MappingProxyType({"recast_share": "kernel_conversion_share"})
 """New name by old name, for ``lowdose train --set`` and for the settings of saved runs."""
@@ -19,8 +20,6 @@ OPTIONS = MappingProxyType(
     }
 )
 """New spelling by old spelling, for each command; a name in capitals is a positional argument."""
-
-log = logging.getLogger("lowdose")
 
 
 def warn_deprecated(old: str, new: str) -> None:

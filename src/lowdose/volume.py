@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,18 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lowdose.data_url import data_url
 from lowdose.errors import GeometryMismatch, NotCT
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Acquisition, Geometry, Mask, Vector
+from lowdose.io.arrays import is_single_file
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import SOFTWARE, Provenance
 from lowdose.io.source import Plane, Source
-from lowdose.io.write_volume import FILE_ENDINGS, write_volume
+from lowdose.io.write_volume import write_volume
 from lowdose.version import __version__
 
 IN_MEMORY = Path("array in memory")
 """Stands for the path of a volume that was never a file."""
-
 
 REPLACE_NAN = "replace them by the HU of air, -1000, first"
 
@@ -218,9 +218,9 @@ class Volume:
 
     def _repr_html_(self) -> str:
         """Show the middle slice in the soft-tissue window, for notebooks."""
-        picture = base64.b64encode(_png(self.hu[len(self.hu) // 2])).decode("ascii")
+        picture = data_url(_png(self.hu[len(self.hu) // 2]))
         return (
-            f'<figure><img src="data:image/png;base64,{picture}" style="max-height:320px" alt="middle slice">'
+            f'<figure><img src="{picture}" style="max-height:320px" alt="middle slice">'
             f"<figcaption>{self!r}; middle slice, {SOFT_TISSUE}</figcaption></figure>"
         )
 
@@ -235,11 +235,6 @@ def check_same_series(source: Source, volume: Volume) -> None:
 def edited() -> Provenance:
     """Return what a header says of values that a program changed by means of its own."""
     return Provenance(SOFTWARE, __version__, "edited", "pixel values edited by a program that uses lowdose.")
-
-
-def is_single_file(path: Path) -> bool:
-    """Whether a path names a NIfTI or NumPy file, not a folder of DICOM."""
-    return path.name.lower().endswith(FILE_ENDINGS)
 
 
 def _as_array(given: ArrayLike) -> NDArray[Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
+
 import numpy as np
 
 from lowdose.errors import GeometryMismatch
@@ -37,21 +40,26 @@ class VolumeSource:
         return Slice(hu, valid, plane.position, plane.pixel_mm)
 
 
-def read_volume(source: Source, series: str | None = None) -> Volume:
+def read_volume(source: Source, series: str | None = None, given: object = None) -> Volume:
     """Read all slices into memory.
 
-    series: as it was chosen, so that the volume can be saved as a derived series. Raises GeometryMismatch when the
-    slices do not form one regular grid.
+    series, given: see ``origin_of``, so that the volume can be saved as a derived series. Raises GeometryMismatch when
+    the slices do not form one regular grid.
     """
     if source.geometry is None:
         reasons = " ".join(source.warnings) or "Its positions or spacing are unknown."
         raise GeometryMismatch(f"the series is not one regular grid, so it cannot be taken as a volume. {reasons}")
     slices = [source.read(index) for index in range(len(source))]
     hu, valid = np.stack([part.hu for part in slices]), np.stack([part.valid for part in slices])
-    return Volume(hu, source.geometry, source.acquisition, valid, origin_of(source, series))
+    return Volume(hu, source.geometry, source.acquisition, valid, origin_of(source, series, given))
 
 
-def origin_of(source: Source, series: str | None) -> Origin:
-    """Return where the slices of an open series come from."""
+def origin_of(source: Source, series: str | None, given: object) -> Origin:
+    """Return where the slices of an open series come from.
+
+    series: as it was chosen. given: what the user named; a path is kept, since that of ``source`` may be an unpacked
+    copy that is removed when it is closed.
+    """
+    path = Path(given) if isinstance(given, (str, PathLike)) else source.path
     keys = frozenset[str](getattr(source, "patient_keys", ()))
-    return Origin(source.path.absolute(), series, tuple(source.planes), dict(source.uids), tuple(source.warnings), keys)
+    return Origin(path.absolute(), series, tuple(source.planes), dict(source.uids), tuple(source.warnings), keys)

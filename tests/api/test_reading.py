@@ -114,3 +114,15 @@ def test_a_relative_path_is_kept_as_an_absolute_one(
     monkeypatch.chdir(tmp_path)
     assert volume.save("copy") == Path("copy")
     assert len(list((tmp_path / "copy").iterdir())) == 6
+
+
+def test_what_was_read_from_a_zip_is_saved_as_a_derived_series(ct_pair: CTPair, tmp_path: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "scan"), "zip", ct_pair.full)
+    volume = lowdose.read(packed)
+    volume.save(tmp_path / "copy")
+    lowdose.denoise(volume, model="gaussian").save(tmp_path / "of_volume")
+    lowdose.denoise(packed, model="gaussian").volume.save(tmp_path / "of_zip")
+    original = pydicom.dcmread(min(ct_pair.full.iterdir())).StudyInstanceUID
+    for name in ("copy", "of_volume", "of_zip"):
+        assert len(list((tmp_path / name).iterdir())) == 6
+        assert pydicom.dcmread(min((tmp_path / name).iterdir())).StudyInstanceUID == original

@@ -119,7 +119,7 @@ def test_best_is_the_highest_and_full_dose_takes_no_part() -> None:
 def test_a_page_without_any_organ() -> None:
     result = judgement(1)
     result.rows.clear()
-    assert "No organ could be judged" in organs.page(result)
+    assert "No organ was compared" in organs.page(result)
     assert json.loads(organs.as_json(result, []))["dice"] == []
 
 

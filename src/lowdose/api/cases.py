@@ -10,11 +10,11 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lowdose.api.messages import log, log_lines
 from lowdose.api.reading import Input, Spacing, open_input
 from lowdose.errors import InvalidSetting
 from lowdose.io.label_map import LabelMap, open_labels
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs, pair_sources
+from lowdose.logger import log, log_lines
 
 
 def open_cases(

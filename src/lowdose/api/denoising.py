@@ -13,10 +13,10 @@ from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers
 from lowdose.api.html import picture
-from lowdose.api.messages import Progress, log, log_lines, no_progress
-from lowdose.api.reading import Input, Spacing, open_input, resolve_model
-from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, refuse_taken
-from lowdose.api.words_of_series import MAX_SLICES, WordsOfSeries, reader_of
+from lowdose.api.messages import Progress, no_progress
+from lowdose.api.reading import Input, Spacing, open_input, read, resolve_model
+from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
+from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
 from lowdose.errors import OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
@@ -25,12 +25,13 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_series
-from lowdose.io.open_series import open_sink
 from lowdose.io.source import Sink, Source
+from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.report import figures
 from lowdose.volume import Volume
-from lowdose.volume_source import VolumeSource, read_volume
+
+PREVIEW, MANIFEST = "preview.png", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ class DenoisedSeries:
         if self._series is not None:
             return self._series.volume()
         assert self.path is not None
-        with open_input(self.path) as source:
-            return read_volume(source)
+        return read(self.path)
 
     def save(self, out: str | PathLike[str], *, preview: bool = False, manifest: bool = False) -> Path:
         """Write the series as ``lowdose denoise`` does, to the same bytes but for new UIDs and the time.
@@ -101,10 +101,10 @@ class DenoisedSeries:
         """Return the files that go with the series by name: preview, words and manifest, where they are wanted."""
         wanted: dict[str, bytes] = {}
         if preview and self._middle is not None:
-            wanted["preview.png"] = self._preview()
+            wanted[PREVIEW] = self._preview()
         wanted |= self._word_files
         if manifest:
-            wanted["manifest.json"] = json.dumps(self.manifest, indent=2).encode()
+            wanted[MANIFEST] = json.dumps(self.manifest, indent=2).encode()
         return wanted
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,22 +212,23 @@ def denoise(
                 "%.0f%% of the noise stays at strength 1: that of a scan at usual dose", 100 * setup.model.noise_kept
             )
         target = None if out is None else Path(out)
-        streams = target is not None and not isinstance(opened, VolumeSource)
-        if target is not None and not streams:
-            refuse_taken(
-                target, ["preview.png"] * preview + ["manifest.json"] * manifest
-            )  # before the work, not after it
-        sink = open_sink(opened, target, setup.provenance) if streams and target else MemorySink(opened)
-        with sink:
+        companions = _companions(preview, manifest, words)
+        with sink_for(opened, target, setup.provenance, companions) as sink:
             result = _run(opened, sink, setup, words, jobs, progress)
             kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
             done = _describe(opened, setup, result, words, started, target, kept)
-            if streams:
+            if kept is None:
                 for file, data in done.files(preview=preview, manifest=manifest).items():
                     sink.attach(file, data)
     if target is not None and kept is not None:
         kept.save(target, done.files(preview=preview, manifest=manifest))
     return done
+
+
+def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:
+    """Return the names of the files that go with the series, as far as they are known before it is denoised."""
+    wanted = {PREVIEW: preview, MANIFEST: manifest, WORDS: words is not None}
+    return [name for name, given in wanted.items() if given]
 
 
 def _run(

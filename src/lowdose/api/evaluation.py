@@ -12,7 +12,7 @@ from typing import Any
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
 from lowdose.api.checks import check_numbers
 from lowdose.api.evaluation_report import EvaluationReport
-from lowdose.api.messages import Progress, log, no_progress
+from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing
 from lowdose.api.words_of_series import load_word_autoencoder
 from lowdose.device import choose_device
@@ -24,6 +24,7 @@ from lowdose.hounsfield import Window
 from lowdose.infer import pipeline
 from lowdose.io.atomic import new_folder
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.logger import log
 from lowdose.metrics.profiles import PROFILES, Profile
 from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name

@@ -11,7 +11,7 @@ from typing import Any
 
 from lowdose.api.checks import check_whole_numbers
 from lowdose.api.html import picture
-from lowdose.api.messages import Progress, log_lines, no_progress
+from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, open_input
 from lowdose.api.words_of_series import INPUT, MAX_SLICES, check_slices, load_word_autoencoder
 from lowdose.device import choose_device
@@ -24,6 +24,7 @@ from lowdose.language import explanation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import Explanation
 from lowdose.language.relevance import AnatomyRelevance
+from lowdose.logger import log_lines
 from lowdose.networks import anatomy
 from lowdose.report import overlay, words_page
 from lowdose.report import words as words_report

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+
+from lowdose.data_url import data_url
 
 
 def picture(png: bytes, alt: str) -> str:
     """Return a PNG as an image element that carries its data."""
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" style="max-width:100%" alt="{escape(alt)}">'
+    return f'<img src="{data_url(png)}" style="max-width:100%" alt="{escape(alt)}">'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -68,7 +68,7 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     if isinstance(source, Volume) and series is None and spacing is None:
         return source
     with open_input(source, series, spacing) as opened:
-        return opened.volume if isinstance(opened, VolumeSource) else read_volume(opened, series)
+        return opened.volume if isinstance(opened, VolumeSource) else read_volume(opened, series, source)
 
 
 @contextmanager

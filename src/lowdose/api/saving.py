@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from os import PathLike
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,13 +12,13 @@ import numpy as np
 
 from lowdose.api.reading import Input
 from lowdose.errors import GeometryMismatch, OutputRefused
-from lowdose.image import HU, Mask, Slice
-from lowdose.io.atomic import AtomicFiles, output_errors
+from lowdose.image import HU, Acquisition, Geometry, Mask, Slice
+from lowdose.io.arrays import is_single_file
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import Provenance
-from lowdose.io.source import Source
-from lowdose.io.write_volume import refuse_other_endings
-from lowdose.volume import Volume, is_single_file
+from lowdose.io.source import Sink, Source
+from lowdose.io.write_volume import refuse_taken, write_volume
+from lowdose.volume import Origin, Volume
 from lowdose.volume_source import VolumeSource, origin_of
 
 SeriesFiles = dict[str, bytes]
@@ -34,47 +33,48 @@ class SeriesInMemory:
     ----------
     hu : list of numpy.ndarray
         (y, x) HU of each slice, in order.
-    path : Path or None
-        Where the series was read from; None for an array or a volume that was never a file.
-    series : str or None
-        SeriesInstanceUID that was asked for.
-    template : Volume or None
-        Grid, acquisition and mask of the result; None when the slices do not form one regular grid.
-    irregular : str
-        Why they do not.
+    geometry : Geometry or None
+        Grid of the slices; None when they do not form a regular one.
+    acquisition : Acquisition
+        How the series was acquired.
+    valid : numpy.ndarray or None
+        Mask of the volume, see `Volume`.
+    origin : Origin or None
+        The series that was read; None for an array or a volume that was never a file.
     provenance : Provenance
         What was done, for the headers.
     """
 
     hu: list[HU]
-    path: Path | None
-    series: str | None
-    template: Volume | None
-    irregular: str
+    geometry: Geometry | None
+    acquisition: Acquisition
+    valid: Mask | None
+    origin: Origin | None
     provenance: Provenance
 
     def volume(self) -> Volume:
         """Return the values as one volume. Raises GeometryMismatch when they are not on one regular grid."""
-        if self.template is None:
+        if self.geometry is None:
+            reasons = " ".join(self.origin.warnings) if self.origin else ""
             raise GeometryMismatch(
-                f"the series is not one regular grid, so it is no volume; save it, or give out=. {self.irregular}"
+                f"the series is not one regular grid, so it is no volume; save it, or give out=. {reasons}"
             )
-        return replace(self.template, hu=np.stack(self.hu), provenance=self.provenance)
+        return Volume(np.stack(self.hu), self.geometry, self.acquisition, self.valid, self.origin, self.provenance)
 
     def save(self, out: Path, files: Mapping[str, bytes]) -> Path:
         """Write the series, and the files that go with it; all of it or nothing. Raises OutputRefused."""
-        if self.path is not None and is_single_file(out) == is_single_file(self.path):
-            with open_source(self.path, self.series) as source, open_sink(source, out, self.provenance) as sink:
-                if len(source) != len(self.hu):
-                    raise GeometryMismatch(f"{self.path}: is no longer the series that was denoised; denoise it again")
-                for index, hu in enumerate(self.hu):
-                    sink.write(source.read(index), hu)
-                for name, data in files.items():
-                    sink.attach(name, data)
+        origin = self.origin
+        if origin is None or is_single_file(out) != is_single_file(origin.path):
+            refuse_taken(out, files)
+            write_volume(self.volume(), out, self.provenance.label, files)
             return out
-        refuse_taken(out, files)
-        self.volume().save(out, self.provenance)
-        _write_beside(out, files)
+        with open_source(origin.path, origin.series) as source, open_sink(source, out, self.provenance) as sink:
+            if len(source) != len(self.hu):
+                raise GeometryMismatch(f"{origin.path}: is no longer the series that was denoised; denoise it again")
+            for index, hu in enumerate(self.hu):
+                sink.write(source.read(index), hu)
+            for name, data in files.items():
+                sink.attach(name, data)
         return out
 
 
@@ -105,49 +105,24 @@ class MemorySink:
 
     def series(self, given: Input, series: str | None, provenance: Provenance) -> SeriesInMemory:
         """Return what was written. ``given`` and ``series``: what the user asked for."""
-        source, reason = self._source, " ".join(self._source.warnings)
-        if isinstance(source, VolumeSource):
-            origin = source.volume.origin
-            path, chosen = (origin.path, origin.series) if origin else (None, None)
-            return SeriesInMemory(self._hu, path, chosen, source.volume, reason, provenance)
-        path = Path(given) if isinstance(given, (str, PathLike)) else None
-        return SeriesInMemory(self._hu, path, series, self._template(series), reason, provenance)
-
-    def _template(self, series: str | None) -> Volume | None:
         source = self._source
-        if source.geometry is None:
-            return None
-        valid = np.stack(self._valid)
-        return Volume(np.stack(self._hu), source.geometry, source.acquisition, valid, origin_of(source, series))
+        if isinstance(source, VolumeSource):
+            valid, origin = source.volume.valid, source.volume.origin
+        else:
+            valid = None if source.geometry is None else np.stack(self._valid)
+            origin = origin_of(source, series, given)
+        return SeriesInMemory(self._hu, source.geometry, source.acquisition, valid, origin, provenance)
 
 
-def refuse_taken(out: Path, files: Iterable[str] = ()) -> None:
-    """Raise OutputRefused when ``out``, or a file of these names that goes with it, exists or cannot be written."""
-    refuse_other_endings(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise OutputRefused(f"{out}: exists and is not empty; choose another folder or remove it")
-    beside = [] if out.is_dir() else [path for path in (out, *_beside(out, files)) if path.exists()]
-    if beside:
-        raise OutputRefused(f"{beside[0]}: exists; choose another name or remove it")
+def sink_for(
+    source: Source, target: Path | None, provenance: Provenance, companions: Iterable[str] = ()
+) -> Sink | MemorySink:
+    """Return the sink that writes to ``target`` slice by slice, or that keeps what is in memory already there.
 
-
-def _beside(out: Path, names: Iterable[str]) -> list[Path]:
-    """Return where files go with ``out``: into a folder of DICOM, or beside a single file under its name."""
-    if not is_single_file(out):
-        return [out / name for name in names]
-    stem = out.name.removesuffix(".gz").rpartition(".")[0]
-    return [out.with_name(f"{stem}.{'json' if name == 'manifest.json' else name}") for name in names]
-
-
-def _write_beside(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write the files that go with a series, all of them or none."""
-    pairs = dict(zip(_beside(out, files), files.values(), strict=True))
-    collected = AtomicFiles(out)
-    try:
-        for path, data in pairs.items():
-            hidden = collected.add(path)
-            with output_errors(path):
-                hidden.write_bytes(data)
-        collected.commit()
-    finally:
-        collected.discard()
+    Raises OutputRefused, before any work, when ``target`` or a companion of these names cannot be written.
+    """
+    if target is not None and not isinstance(source, VolumeSource):
+        return open_sink(source, target, provenance)
+    if target is not None:
+        refuse_taken(target, companions)
+    return MemorySink(source)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers
-from lowdose.api.messages import Progress, log, log_lines, no_progress
-from lowdose.api.reading import Input, Spacing, open_input
-from lowdose.api.saving import MemorySink, SeriesInMemory, refuse_taken
+from lowdose.api.messages import Progress, no_progress
+from lowdose.api.reading import Input, Spacing, open_input, read
+from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
-from lowdose.io.open_series import open_sink
 from lowdose.io.provenance import simulation_provenance
+from lowdose.logger import log, log_lines
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
 from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
@@ -25,7 +25,6 @@ from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.version import __version__
 from lowdose.volume import Volume
-from lowdose.volume_source import VolumeSource, read_volume
 
 PHANTOM_MAS = 200.0
 
@@ -58,8 +57,7 @@ class SimulatedSeries:
         if self._series is not None:
             return self._series.volume()
         assert self.path is not None
-        with open_input(self.path) as source:
-            return read_volume(source)
+        return read(self.path)
 
     def save(self, out: str | PathLike[str]) -> Path:
         """Write the series as ``lowdose simulate`` does. Raises OutputRefused when the path is taken."""
@@ -155,11 +153,7 @@ def simulate_dose(
         how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
         provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
         target, count = None if out is None else Path(out), len(opened)
-        if target is not None and isinstance(opened, VolumeSource):
-            refuse_taken(target)  # before the work, not after it
-        streams = target is not None and not isinstance(opened, VolumeSource)
-        sink = open_sink(opened, target, provenance) if streams and target else MemorySink(opened)
-        with sink:
+        with sink_for(opened, target, provenance) as sink:
             simulate_series(
                 opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
                 progress=lambda done: progress(done, count),

@@ -13,11 +13,13 @@ from typing import Any
 
 from lowdose import recipes
 from lowdose.api import html
-from lowdose.api.messages import log
 from lowdose.api.reading import load_model
 from lowdose.api.training_data import TrainingInput, training_folders
 from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
 from lowdose.errors import InvalidSetting
+from lowdose.io.atomic import refuse_existing_file
+from lowdose.io.atomic_replace import replace_file
+from lowdose.logger import log
 from lowdose.models.load import LoadedModel
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.recipe import AnatomyRecipe
@@ -63,12 +65,8 @@ class TrainingRun:
 
     def save(self, out: str | PathLike[str]) -> Path:
         """Copy the weights to a new .safetensors file. Raises OutputRefused when it exists."""
-        from lowdose.errors import OutputRefused
-        from lowdose.io.atomic_replace import replace_file
-
         target = Path(out)
-        if target.exists():
-            raise OutputRefused(f"{target}: exists; choose another name or remove it")
+        refuse_existing_file(target)
         replace_file(target, self.weights.read_bytes())
         return target
 

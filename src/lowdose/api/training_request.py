@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lowdose.api.messages import log, log_engine_message, log_lines
+from lowdose.api.messages import log_engine_message
 from lowdose.data.labelled.scans import labelled_slices
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import open_training_set
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
+from lowdose.logger import log, log_lines
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser

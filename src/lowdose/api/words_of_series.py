@@ -20,7 +20,7 @@ from lowdose.models.load import LoadedModel
 from lowdose.report import overlay
 from lowdose.report import words as words_report
 
-INPUT = "input"
+INPUT, WORDS = "input", "words.json"
 MAX_SLICES = 12
 """Slices that are read by default: each takes seconds."""
 
@@ -83,7 +83,7 @@ class WordsOfSeries:
 
     def files(self, uids: dict[str, object]) -> dict[str, bytes]:
         """Return the files that go with the output by name."""
-        files = {"words.json": words_report.words_json(self.autoencoder, self.entries, self.warnings, uids).encode()}
+        files = {WORDS: words_report.words_json(self.autoencoder, self.entries, self.warnings, uids).encode()}
         if self.shown is not None:
             files["words.png"] = overlay.side_by_side(self.shown, SOFT_TISSUE)
         return files

@@ -9,13 +9,14 @@ from typing import Any
 
 from lowdose.archive.ledger import key_of
 from lowdose.errors import LowDoseError
+from lowdose.io.arrays import FILE_ENDINGS
 from lowdose.io.dicom.header import read_header
 from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import printable, reason
 
-OTHER_FORMATS = (".zip", ".nii", ".nii.gz", ".npy", ".npz")
+OTHER_FORMATS = (*FILE_ENDINGS, ".zip")
 """Formats that ``lowdose denoise`` takes one by one and an archive does not."""
 
 

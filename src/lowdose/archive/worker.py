@@ -18,6 +18,7 @@ from lowdose.errors import LowDoseError, OutputRefused
 from lowdose.infer.pipeline import check_strength
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
+from lowdose.logger import log
 from lowdose.models.load import LoadedModel
 
 ATTEMPTS = 4
@@ -67,7 +68,7 @@ class Worker:
         memory.keep_for_reuse()
         self._root, self._ledger, self._settings, self._sleep = Path(root), Ledger(Path(out)), settings, sleep
         self._model = settings.load()
-        logging.getLogger("lowdose").addHandler(logging.NullHandler())  # warnings go into the manifest
+        log.addHandler(logging.NullHandler())  # warnings go into the manifest
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Denoise one series. Never raises for a bad series: its entry says why, and the archive goes on."""

@@ -1,4 +1,4 @@
-"""``lowdose denoise ARCHIVE OUT --ray``: every series of an archive."""
+"""``lowdose denoise ARCHIVE --out OUT --ray``: every series of an archive."""
 
 from __future__ import annotations
 

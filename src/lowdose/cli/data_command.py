@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lowdose.cli.terminal import console, output_of, say, say_all
+from lowdose.cli.terminal import console, output_of, say
 from lowdose.deprecations import warn_deprecated
 from lowdose.errors import InvalidSetting
+from lowdose.logger import log_lines
 
 if TYPE_CHECKING:
     from lowdose.data.audit.check import AuditReport
@@ -58,7 +60,7 @@ def pack(
     pairing, dose = _pairing_and_dose(contents, old_pairing, old_dose)
     with counting("slices packed") as advance:
         packed = pack_writer.write_pack(folders, target, pairing, dose, advance)
-    say_all("warning", packed.warnings)
+    log_lines(logging.WARNING, packed.warnings)
     kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
     size = f"{packed.bytes / 2**20:.0f} MiB" if packed.bytes < 2**30 else f"{packed.bytes / 2**30:.1f} GiB"
     say(f"{packed.slices} {kind}, {packed.series} series, {packed.patients} patient(s), {size}")
@@ -98,7 +100,7 @@ def check(
         replace_file(target, json.dumps(found.to_dict(), indent=1).encode())
     Console(highlight=False, width=max(console.width, 120)).print(_table(found))
     for title, lines in _warnings(found):
-        say_all(title, lines)
+        log_lines(logging.INFO, lines, f"{title}: ")
     patients = len({series.patient for series in found.series})
     slices = sum(series.slices for series in found.series)
     say(f"{slices} slices, {len(found.series)} series, {patients} patient(s)")

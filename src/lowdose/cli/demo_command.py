@@ -10,7 +10,6 @@ import typer
 from lowdose.cli.denoise_command import denoise
 from lowdose.cli.evaluate_command import evaluate
 from lowdose.cli.terminal import output_of, progress, say
-from lowdose.errors import OutputRefused
 
 
 def demo(
@@ -24,13 +23,13 @@ def demo(
 ) -> None:
     """Scan a digital patient at full and quarter dose, denoise it, measure it, and write a page."""
     from lowdose import api
+    from lowdose.io.atomic import refuse_existing_folder
     from lowdose.language import autoencoder_file
     from lowdose.physics.scanner import FITTED_SCANNERS
     from lowdose.weights import files
 
     target = output_of(out, output, "OUT")
-    if target.exists() and any(target.iterdir()):
-        raise OutputRefused(f"{target}: exists and is not empty; choose another folder or remove it")
+    refuse_existing_folder(target)
     scan = target / "scan"
     with progress(f"scanning a digital patient of {slices} slices") as advance:
         _, scanner = FITTED_SCANNERS["D45"]

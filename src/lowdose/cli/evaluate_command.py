@@ -55,7 +55,7 @@ def evaluate(
     """
     from lowdose import api
 
-    with progress("measuring" if task == "images" else "drawing organs") as advance:
+    with progress("measuring" if task == "images" else "segmenting organs") as advance:
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None, profile=profile,
             window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
@@ -106,4 +106,4 @@ def _organ_lines(result: OrganEvaluation) -> list[str]:
             ends = [order[0], order[-1]] if len(order) > 1 else order
             parts += [f"{change.mean:+.3f} to low dose", *(f"{organ} {value:+.3f}" for value, organ in ends)]
         lines.append("  ".join(parts))
-    return lines or ["no organ could be judged: neither the images nor the reference hold one"]
+    return lines or ["no organ was compared: neither the images nor the reference contain one"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lowdose.cli.terminal import console, say, say_all
+from lowdose.cli.terminal import console, say
+from lowdose.logger import log_lines
 
 if TYPE_CHECKING:
     from lowdose.models.catalogue import CatalogueEntry
@@ -51,7 +53,7 @@ def models(
             if own
             else "added by you: none ('lowdose models add')"
         )
-    say_all("warning", problems)
+    log_lines(logging.WARNING, problems)
 
 
 @models_app.command()

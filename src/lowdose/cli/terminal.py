@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lowdose.deprecations import warn_deprecated
 from lowdose.errors import InvalidSetting
+from lowdose.logger import log
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-MAX_LINES = 20
 INTERRUPTED = 130
 """Exit code of what was stopped by a signal, as shells have it."""
 
@@ -22,14 +22,6 @@ INTERRUPTED = 130
 def say(text: str) -> None:
     """Print a line on standard error."""
     console.print(text)
-
-
-def say_all(prefix: str, lines: list[str]) -> None:
-    """Print each line, up to a screenful, and how many more there are."""
-    for line in lines[:MAX_LINES]:
-        say(f"{prefix}: {line}")
-    if len(lines) > MAX_LINES:
-        say(f"{prefix}: and {len(lines) - MAX_LINES} more")
 
 
 class TerminalHandler(logging.Handler):
@@ -44,17 +36,16 @@ class TerminalHandler(logging.Handler):
 @contextmanager
 def logging_to_terminal() -> Iterator[None]:
     """Print what the library logs for as long as the block lasts."""
-    logger, handler = logging.getLogger("lowdose"), TerminalHandler()
-    before, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    handler, before, propagate = TerminalHandler(), log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        logger.propagate = propagate
+        log.removeHandler(handler)
+        log.setLevel(before)
+        log.propagate = propagate
 
 
 @contextmanager

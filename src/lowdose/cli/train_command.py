@@ -113,7 +113,7 @@ def train(
 
     Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated).
 
-    Ctrl-C saves; --resume goes on as if nothing had happened.
+    Ctrl-C saves; --resume continues exactly.
     """
     from lowdose import api
 

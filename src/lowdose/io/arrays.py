@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import HU, Acquisition, Geometry, Slice
-from lowdose.io.atomic import AtomicFiles, output_errors
+from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.dicom.pixels import MAX_PIXELS
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_hu, to_stored
 from lowdose.io.source import Plane
+
+FILE_ENDINGS = (".nii.gz", ".nii", ".npy", ".npz")
+"""Endings of array files."""
 
 AIR = -300.0
 """HU below which every CT image holds values, because there is air around or inside the object."""
@@ -114,6 +117,21 @@ def planes(geometry: Geometry | None, count: int, shape: tuple[int, int]) -> lis
     return result
 
 
+def is_single_file(path: Path) -> bool:
+    """Whether a path names a NIfTI or NumPy file, and not a folder of DICOM."""
+    return path.name.lower().endswith(FILE_ENDINGS)
+
+
+def companion_path(output: Path, name: str) -> Path:
+    """Return where a file goes that belongs to an array file.
+
+    "manifest.json" becomes NAME.json and "preview.png" becomes NAME.preview.png, where NAME is the output's.
+    """
+    ending = next((known for known in FILE_ENDINGS if output.name.lower().endswith(known)), output.suffix)
+    stem = output.name[: len(output.name) - len(ending)]
+    return output.with_name(f"{stem}.{'json' if name == 'manifest.json' else name}")
+
+
 class ArraySink:
     """Writer that streams slices, in order, into one array file.
 
@@ -121,13 +139,12 @@ class ArraySink:
     when it is complete. Raises OutputRefused.
     """
 
-    def __init__(self, source: ArraySource, output: Path, stem: str) -> None:
-        self._source, self._output, self._stem = source, output, stem
+    def __init__(self, source: ArraySource, output: Path) -> None:
+        self._source, self._output = source, output
         self._files = AtomicFiles(output)
         self._written = 0
         self._file: IO[bytes] | None = None
-        if output.exists():
-            raise OutputRefused(f"{output}: exists; choose another name or remove it")
+        refuse_existing_file(output)
 
     def __enter__(self) -> Self:
         try:
@@ -172,11 +189,7 @@ class ArraySink:
         self._written += 1
 
     def attach(self, name: str, data: bytes) -> None:
-        """Write one more file beside the output.
-
-        "manifest.json" becomes NAME.json and "preview.png" becomes NAME.preview.png, where NAME is the output's.
-        """
-        ending = "json" if name == "manifest.json" else name
-        hidden = self._files.add(self._output.with_name(f"{self._stem}.{ending}"))
+        """Write one more file beside the output, see ``companion_path``."""
+        hidden = self._files.add(companion_path(self._output, name))
         with output_errors(self._output):
             hidden.write_bytes(data)

@@ -43,6 +43,21 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def refuse_existing_folder(output: Path) -> None:
+    """Raise OutputRefused when a folder to be written exists and is not empty, or is a file."""
+    if output.is_dir():
+        if any(output.iterdir()):
+            raise OutputRefused(f"{output}: exists and is not empty; choose another folder or remove it")
+    elif output.exists():
+        raise OutputRefused(f"{output}: exists and is not a folder; choose another name")
+
+
+def refuse_existing_file(output: Path) -> None:
+    """Raise OutputRefused when a file to be written exists."""
+    if output.exists():
+        raise OutputRefused(f"{output}: exists; choose another name or remove it")
+
+
 class AtomicFolder:
     """Folder that is filled at the temporary ``path`` and becomes ``output`` on ``commit``.
 
@@ -53,7 +68,7 @@ class AtomicFolder:
     def __init__(self, output: Path, source: Path | None = None) -> None:
         with output_errors(output):
             self.output = output.resolve()
-            self._refuse_existing()
+            refuse_existing_folder(self.output)
             if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
                 raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
             # Renaming cannot replace a mount point, or a folder whose parent is not writable: fill it from inside.
@@ -62,18 +77,11 @@ class AtomicFolder:
         self.path = temporary_path(self.output / self.output.name if self._fill_inside else self.output)
         self._created_folders: list[Path] = []
 
-    def _refuse_existing(self) -> None:
-        if self.output.is_dir():
-            if any(self.output.iterdir()):
-                raise OutputRefused(f"{self.output}: exists and is not empty; choose another folder or remove it")
-        elif self.output.exists():
-            raise OutputRefused(f"{self.output}: exists and is not a folder; choose another name")
-
     def open(self) -> None:
         """Create the temporary folder, and the parent folders that it needs."""
         try:
             with output_errors(self.output):
-                self._refuse_existing()
+                refuse_existing_folder(self.output)
                 self._created_folders = missing_parents(self.path)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.mkdir()
@@ -89,7 +97,7 @@ class AtomicFolder:
                     file.rename(self.output / file.name)
                 self.path.rmdir()
                 return
-            self._refuse_existing()
+            refuse_existing_folder(self.output)
             if self.output.exists():
                 self.output.rmdir()
             self.path.rename(self.output)
@@ -111,8 +119,7 @@ class AtomicFiles:
     def add(self, final: Path) -> Path:
         """Return the temporary path at which to write ``final``; raise OutputRefused when ``final`` exists."""
         with output_errors(final):
-            if final.exists():
-                raise OutputRefused(f"{final}: exists; choose another name or remove it")
+            refuse_existing_file(final)
             self._created_folders = missing_parents(final) or self._created_folders
             final.parent.mkdir(parents=True, exist_ok=True)
         hidden = temporary_path(final)

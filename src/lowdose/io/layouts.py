@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting
+from lowdose.io.arrays import FILE_ENDINGS
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.mayo import case_in
 
@@ -24,7 +25,7 @@ DOSE = re.compile(rf"(?:(?P<low>{LOW})|(?P<full>{FULL}))(?:[ _.-]+(?P<suffix>.+)
 ARCHIVED = re.compile(r"\d+(?:\.\d+)?-(.+)-\d+")
 """Folder name of a series in The Cancer Imaging Archive: series number, description and end of the UID."""
 
-ENDINGS = (".nii.gz", ".nii", ".npy", ".npz", ".zip")
+ENDINGS = (*FILE_ENDINGS, ".zip")
 """Endings of files that hold a whole series."""
 SHOWN = 3
 """Number of series that a warning names; the rest are counted."""

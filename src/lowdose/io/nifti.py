@@ -127,7 +127,7 @@ class NiftiSink(ArraySink):
     """Writer of a NIfTI file with the source's header, type and scale; only the description changes."""
 
     def __init__(self, source: NiftiSource, output: Path, provenance: Provenance) -> None:
-        super().__init__(source, output, output.name.removesuffix(".gz").removesuffix(".nii"))
+        super().__init__(source, output)
         self._nifti, self._provenance = source, provenance
         if not output.name.lower().endswith((".nii", ".nii.gz")):
             raise OutputRefused(

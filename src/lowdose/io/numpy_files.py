@@ -136,7 +136,7 @@ class NumpySink(ArraySink):
     """Writer of the same kind of file as the source, with the same type, shape and keys."""
 
     def __init__(self, source: NumpySource, output: Path) -> None:
-        super().__init__(source, output, output.stem)
+        super().__init__(source, output)
         self._numpy = source
         self._archive: zipfile.ZipFile | None = None
         if output.suffix != source.path.suffix:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
+from lowdose.io.arrays import is_single_file
 from lowdose.io.dicom.derived import DicomSink
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
@@ -16,7 +17,7 @@ from lowdose.io.nifti import NiftiSink, NiftiSource
 from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
-from lowdose.io.write_volume import FILE_ENDINGS, refuse_other_endings
+from lowdose.io.write_volume import refuse_other_endings
 from lowdose.io.zip_files import extract_zip
 
 
@@ -52,7 +53,7 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
     except (OSError, ValueError) as error:
         raise CannotDecode(f"{path}: cannot be opened ({reason(error)})") from error
     name = path.name.lower()
-    if not path.is_dir() and name.endswith((".nii", ".nii.gz", ".npy", ".npz")):
+    if not path.is_dir() and is_single_file(path):
         if series is not None:
             raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
         kind = NiftiSource if ".nii" in name[-7:] else NumpySource
@@ -71,7 +72,7 @@ def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
     """
     refuse_other_endings(output)
     if isinstance(source, DicomSource):
-        if output.name.lower().endswith(FILE_ENDINGS):
+        if is_single_file(output):
             raise OutputRefused(f"{output}: a DICOM folder is written for DICOM input; give the name of a new folder")
         return DicomSink(source, output, provenance)
     if isinstance(source, NiftiSource):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -12,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.organ_statistics import SMALLEST_ML
 from lowdose.evaluation.organs import OrganEvaluation
@@ -123,7 +123,7 @@ def page(evaluation: OrganEvaluation) -> str:
     overall = [summary for summary in (evaluation.dice(image, None) for image in images) if summary is not None]
     return environment.get_template("organs.html").render(
         version=__version__,
-        judgement=evaluation,
+        evaluation=evaluation,
         reference=reference(evaluation),
         definitions=DEFINITIONS,
         images=images,
@@ -204,12 +204,11 @@ def _pictures(evaluation: OrganEvaluation) -> list[dict[str, Any]]:
     pictures = []
     for sample in evaluation.samples:
         colours = outlines.colours(sample, evaluation.names)
-        data = base64.b64encode(outlines.picture(sample, evaluation.names, SOFT_TISSUE)).decode()
         pictures.append(
             {
                 "case": sample.case,
                 "position": None if sample.position is None else f"{sample.position:.1f}",
-                "image": f"data:image/png;base64,{data}",
+                "image": data_url(outlines.picture(sample, evaluation.names, SOFT_TISSUE)),
                 "legend": [(words(evaluation.names[number]), colour) for number, colour in colours.items()],
             }
         )

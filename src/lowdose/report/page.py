@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -13,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL, LOW, ImageEvaluation
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
@@ -107,9 +107,9 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
             "case": sample.case,
             "position": None if sample.position is None else f"{sample.position:.1f}",
             "rows": [
-                _embed(figures.compare(sample, window)),
-                _embed(figures.zoom(sample, window)),
-                _embed(figures.differences(sample)),
+                data_url(figures.compare(sample, window)),
+                data_url(figures.zoom(sample, window)),
+                data_url(figures.differences(sample)),
             ],
         }
         for sample in evaluation.samples
@@ -139,11 +139,6 @@ def _table_cases(evaluation: ImageEvaluation) -> list[str | None]:
     """Return the cases that get a table; None, if there are several, stands for all of them together."""
     cases: list[str | None] = list(evaluation.cases())
     return [*cases, None] if len(cases) > 1 else cases
-
-
-def _embed(data: bytes) -> str:
-    """Return a PNG as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def _table(evaluation: ImageEvaluation, case: str | None) -> dict[str, Any]:

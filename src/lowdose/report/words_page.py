@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import Window
@@ -22,18 +22,13 @@ MAX_CHANGES, MAX_WORDS = 14, 15
 """Numbers of changed regions, and of the most frequent words of a layer, that are shown of each version."""
 
 
-def _embed(data: bytes) -> str:
-    """Return a PNG as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(data).decode()
-
-
 def section(readings: Sequence[WordReading], window: Window) -> list[dict[str, Any]]:
     """Return the variables of the template 'words_section.html' for each reading."""
     return [
         {
             "case": reading.case,
             "slice": where_of(reading),
-            "pictures": [(name, _embed(overlay.words_of(reading, name, window))) for name in reading.images],
+            "pictures": [(name, data_url(overlay.words_of(reading, name, window))) for name in reading.images],
             "compared": compared(reading),
             "counts": _frequent_words(reading),
             "changes": [_change_table(reading, name) for name in reading.drifts],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,11 +55,13 @@ def write_new_series(
     series_number: int = 1,
     study_uid: str | None = None,
     frame_uid: str | None = None,
+    companions: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Write one CT Image Storage object per slice into a new folder, which appears complete or not at all.
 
     Pixels are int16 with slope 1 and intercept -1024 HU. Series with the same ``study_uid`` and ``frame_uid`` lie in
-    one study and one frame of reference. Raises OutputRefused.
+    one study and one frame of reference. ``companions``: content by name of other files for the folder. Raises
+    OutputRefused.
     """
     if not np.isfinite(volume.hu).all():
         raise OutputRefused(f"{folder}: the volume holds NaN or infinity; nothing was written")
@@ -73,6 +77,9 @@ def write_new_series(
             stored = to_stored(volume.hu[index], 1.0, INTERCEPT, LOWEST, HIGHEST).astype("<i2")
             with output_errors(folder), suppress_pydicom_warnings():
                 save(header, stored.tobytes(), target.path / f"{index + 1:05d}.dcm")
+        for name, data in companions.items():
+            with output_errors(folder):
+                (target.path / name).write_bytes(data)
         target.commit()
     finally:
         target.discard()
