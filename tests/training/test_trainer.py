@@ -114,6 +114,29 @@ def hooks(wait: float = 0.0) -> TrainerHooks:
     return TrainerHooks(batches, dict, lambda: None, lambda *_: None, lambda: False)
 
 
+def test_checkpoints_by_the_clock_come_besides_those_by_steps(tmp_path: Path) -> None:
+    def saved_after(run: Path, checkpoint_minutes: float | None) -> list[int]:
+        run.mkdir()
+        torch.manual_seed(0)
+        fabric, method = Fabric(accelerator="cpu", devices=1), Constant()
+        hyperparameters = Hyperparameters(steps=4, warmup=0, batch=4, checkpoint_every=3)
+        running = Trainer(fabric, method, hyperparameters, run, checkpoint_minutes)
+        exported: list[int] = []
+        running.fit({}, replace(hooks(), export=lambda: exported.append(running.step)))
+        return exported
+
+    assert saved_after(tmp_path / "steps", None) == [3, 4]
+    assert saved_after(tmp_path / "hours", 60.0) == [3, 4]
+    assert saved_after(tmp_path / "clock", 1e-9) == [1, 2, 3, 4]
+    one, other = (torch.load(tmp_path / run / STATE_FILE, weights_only=True) for run in ("steps", "clock"))
+    assert_same(one["ema"], other["ema"])
+
+
+def test_no_time_between_checkpoints_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="--checkpoint-minutes 0: must be above 0"):
+        train(small_recipe(), tmp_path, replace(EXACT, checkpoint_minutes=0.0))
+
+
 def test_players_take_turns_over_all_parts(tmp_path: Path) -> None:
     method = Constant(players=2)
     assert trainer(method, tmp_path, accumulate=4).fit({}, hooks())

@@ -114,6 +114,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     precision: str = "auto",
+    checkpoint_minutes: float | None = None,
     resume: bool = False,
     progress: TrainingProgress | None = None,
 ) -> TrainingRun:
@@ -144,6 +145,8 @@ def train(
         Frozen networks and sizes of single recipes; refused where they mean nothing.
     device, devices, nodes, precision
         Where it runs: "auto", "cpu" or "cuda"; processes on each node; nodes; "auto", "32-true" or "bf16-mixed".
+    checkpoint_minutes : float, optional
+        Save after so many minutes, too, besides the steps of the hyperparameter ``checkpoint_every``.
     resume : bool
         Continue the run in ``out`` exactly.
     progress : callable, optional
@@ -173,7 +176,7 @@ def train(
     with ExitStack() as stack:
         request = Request(
             recipe, Path(out), training_folders(stack, data, pairing), _as_text(set),
-            RunOptions(device, devices, nodes, precision, resume), progress or _log_progress,
+            RunOptions(device, devices, nodes, precision, resume, checkpoint_minutes), progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
             autoencoder=_text(autoencoder), features=features, size=size, vocabulary=_text(vocabulary),
             clip=_text(clip),

@@ -47,6 +47,8 @@ class RunOptions:
         '32-true', 'bf16-mixed' or 'auto', see ``choose_precision``.
     resume : bool
         Whether to continue the run that the folder holds.
+    checkpoint_minutes : float or None
+        Minutes between further checkpoints, besides those of ``checkpoint_every``; None = no further ones.
     """
 
     device: str = "auto"
@@ -54,6 +56,7 @@ class RunOptions:
     nodes: int = 1
     precision: str = "auto"
     resume: bool = False
+    checkpoint_minutes: float | None = None
 
 
 class TrainingStage(NamedTuple):
@@ -119,7 +122,7 @@ def run_training(
     fabric = _launch(options)
     seed_everything(hyperparameters.seed, verbose=False)
     job = make()
-    trainer = Trainer(fabric, job.method, hyperparameters, run)
+    trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes)
     settings = {**job.settings, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
@@ -173,6 +176,8 @@ def _launch(options: RunOptions) -> Fabric:
     for name in ("devices", "nodes"):
         if getattr(options, name) < 1:
             raise InvalidSetting(f"--{name} {getattr(options, name)}: must be at least 1")
+    if options.checkpoint_minutes is not None and not options.checkpoint_minutes > 0:
+        raise InvalidSetting(f"--checkpoint-minutes {options.checkpoint_minutes:g}: must be above 0")
     devices, nodes = _torchrun_processes() or (options.devices, options.nodes)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
     fabric = Fabric(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class TrainerHooks:
 class Trainer:
     """Training of one method in the folder ``run``, to which only the process of rank 0 writes.
 
+    checkpoint_minutes: minutes between checkpoints besides those of ``hyperparameters.checkpoint_every``; None = none.
     Raises InvalidSetting for gradient accumulation with a method that does not support it.
 
     Attributes
@@ -66,7 +68,14 @@ class Trainer:
         Moving average of the model's weights.
     """
 
-    def __init__(self, fabric: Fabric, method: Method[Any], hyperparameters: Hyperparameters, run: Path) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        method: Method[Any],
+        hyperparameters: Hyperparameters,
+        run: Path,
+        checkpoint_minutes: float | None = None,
+    ) -> None:
         if hyperparameters.accumulate > 1 and not method.accumulates:
             raise InvalidSetting(
                 f"accumulate={hyperparameters.accumulate}: {type(method).__name__} learns from whole batches, the mean "
@@ -91,6 +100,8 @@ class Trainer:
         self.step = 0
         self.throughput = ThroughputMeter(fabric.world_size)
         self._finite = torch.tensor(True, device=fabric.device)
+        self._checkpoint_interval_s = math.inf if checkpoint_minutes is None else 60 * checkpoint_minutes
+        self._last_checkpoint = time.monotonic()
 
     def resume(self, settings: Mapping[str, object]) -> None:
         """Continue from the saved state; raises InvalidSetting when there is none or it had other settings."""
@@ -102,6 +113,7 @@ class Trainer:
         """Train to the end, or until ``hooks.stopped``; True when the run is complete."""
         log = TrainingLog(self.run, self.step) if self.fabric.is_global_zero else None
         started, first = time.monotonic(), self.step
+        self._last_checkpoint = started
         self.method.train()
         for batch in self.throughput.batches(hooks.batches(self.step, self.hyperparameters.steps)):
             losses = self._update(batch)
@@ -109,11 +121,12 @@ class Trainer:
             self.ema.update(self.method.model, self.step)
             done = self.step == self.hyperparameters.steps
             stop = not done and self._any_process(hooks.stopped())
-            if done or stop or self.step % LOG_EVERY == 0 or self.step % self.hyperparameters.checkpoint_every == 0:
+            checkpoint = done or stop or self._checkpoint_due()
+            if checkpoint or self.step % LOG_EVERY == 0:
                 self._check_finite()
             if self.fabric.is_global_zero and log is not None:
                 self._log_step(log, losses, hooks, done, started, first)
-                if done or stop or self.step % self.hyperparameters.checkpoint_every == 0:
+                if checkpoint:
                     with self.throughput.excluded():
                         self._save(settings, hooks)
             if stop:
@@ -121,6 +134,14 @@ class Trainer:
         if log is not None:
             log.close()
         return self.step == self.hyperparameters.steps
+
+    def _checkpoint_due(self) -> bool:
+        """Return whether a checkpoint is due after this step, by the number of steps or by the clock of this process.
+
+        Saving changes nothing in the training, so the clocks of several processes need not agree.
+        """
+        late = time.monotonic() - self._last_checkpoint >= self._checkpoint_interval_s
+        return late or self.step % self.hyperparameters.checkpoint_every == 0
 
     def _any_process(self, condition: bool) -> bool:
         """Return whether the condition holds in any process.
@@ -232,6 +253,7 @@ class Trainer:
             dict(settings),
         )
         self._with_average(hooks.export)
+        self._last_checkpoint = time.monotonic()
 
     def _with_average(self, action: Callable[[], T]) -> T:
         """Run ``action`` with the averaged weights in the model and the method in eval mode, then restore both."""
