@@ -37,8 +37,11 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     arguments = parser.parse_args()
-    run, name = arguments.run, arguments.name
-    source = run / MODEL_FILE
+    ship_weights(arguments.run / MODEL_FILE, arguments.name)
+
+
+def ship_weights(source: Path, name: str) -> None:
+    """Write the weights of ``source`` into the package under ``name``, and the index."""
     kind = model_info.KINDS[files.read_weights(source).header["format"]]
     save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
