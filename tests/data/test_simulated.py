@@ -32,6 +32,7 @@ from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
 from lowdose.io.dicom import new_series
 from lowdose.models import checkpoint
+from lowdose.networks.denoiser import Denoiser
 from lowdose.training import denoiser_run, runner
 from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
@@ -192,9 +193,10 @@ def people() -> list[NormalDoseSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
-def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize("terms", [{}, {"spectrum_weight": 1e-4, "spectrum_level": 0.5, "accumulate": 2}])
+def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path, terms: dict[str, float]) -> None:
     recipe = recipes.get_recipe("noise_free")
-    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1}
+    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1, **terms}
     recipe = replace(
         recipe,
         network=replace(recipe.network, settings={"width": 4}),
@@ -207,6 +209,15 @@ def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path) -> None:
     model = checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE))
     assert model.denoiser.noise_free
     assert model.training["recipe"] == "noise_free"
+    log = (tmp_path / "run" / "log.csv").read_text()
+    assert ("denoiser/noise_power_spectrum" in log) == ("spectrum_weight" in terms)
+
+
+def test_patches_too_small_for_a_spectrum() -> None:
+    recipe = recipes.get_recipe("noise_free")
+    small = recipe.hyperparameters.with_values({"patch": "24", "spectrum_weight": "1"})
+    with pytest.raises(InvalidSetting, match="patch=24: spectrum_weight=1 needs patches of at least 32"):
+        recipe.method(Denoiser(recipe.network, recipe.scale), small, "")
 
 
 def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,8 @@ class Supervised(Method[PairedBatch]):
         pred = scale.decode(self.denoiser(scale.encode(low)).float())
         middle = low[:, self.denoiser.context, None]  # the slice itself, without its neighbours
         compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
-        yield Update("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
+        terms = self.objective.terms(compared, OBJECTIVE.encode(full))
+        yield Update("denoiser", {**terms, **self.further_terms(pred, middle, full, batch)})
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """Return the image that the objective compares with ``full``; here it is ``pred``.
@@ -57,6 +58,13 @@ class Supervised(Method[PairedBatch]):
         Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
         """
         return pred
+
+    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+        """Return loss terms beyond those of the objective by name; here there are none.
+
+        Images are (B, 1, H, W) in HU, clipped to the denoiser's range; ``batch`` is what they were made of.
+        """
+        return {}
 
 
 class NoiseFree(Supervised):
@@ -75,6 +83,16 @@ class NoiseFree(Supervised):
     the best estimate for a given input stays the same. Suitable for objectives that depend on the error alone, as MSE
     does, and for pairs of known dose.
 
+    Parameters
+    ----------
+    denoiser : Denoiser
+        The denoiser to train; it is marked as one that estimates the noise-free image.
+    objective : Objective
+        Compares the weighted error of each pair.
+    texture : Objective or None
+        Compares the full-dose estimate itself with the target, without these weights, as an objective must that does
+        not depend on the error alone. None = no such term.
+
     Attributes
     ----------
     FLOOR : HU
@@ -83,17 +101,38 @@ class NoiseFree(Supervised):
 
     FLOOR: ClassVar[float] = 10.0
 
-    def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
+    def __init__(self, denoiser: Denoiser, objective: Objective, texture: Objective | None = None) -> None:
         super().__init__(denoiser, objective)
+        self.texture = texture
         denoiser.noise_free = True
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """Return the fingerprints of both objectives."""
+        return {**super().fingerprint(), **(self.texture.fingerprint() if self.texture else {})}
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """Return ``full`` plus the weighted error of the full-dose estimate that follows from ``pred``.
 
         Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
         """
-        full_estimate = pred + dose[:, None, None, None] * (low - pred)
-        return full + (full_estimate - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
+        return full + (full_dose_estimate(pred, low, dose) - full) * (
+            self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt()
+        )
+
+    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+        """Return the terms of ``texture``, which compares the full-dose estimate with the target."""
+        if self.texture is None:
+            return {}
+        estimate = full_dose_estimate(pred, low, batch.dose)
+        return self.texture.terms(OBJECTIVE.encode(estimate), OBJECTIVE.encode(full))
+
+
+def full_dose_estimate(pred: Tensor, low: Tensor, dose: Tensor) -> Tensor:
+    """Return the estimate a low + (1 - a) pred of the full-dose image, with a = ``dose`` and ``pred`` noise-free.
+
+    Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
+    """
+    return pred + dose[:, None, None, None] * (low - pred)
 
 
 def noise_sd(hu: Tensor) -> Tensor:

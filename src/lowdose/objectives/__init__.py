@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from lowdose.objectives.perceptual import Perceptual
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
+    from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
 
-__all__ = ["MSE", "Leda", "Objective", "Perceptual", "Sum", "segmentation_terms"]
+__all__ = ["MSE", "Leda", "NoisePowerSpectrumLoss", "Objective", "Perceptual", "Sum", "segmentation_terms"]
 
 _MODULE_OF = {
     "MSE": "pixel",
     "Leda": "leda",
+    "NoisePowerSpectrumLoss": "spectrum",
     "Objective": "base",
     "Perceptual": "perceptual",
     "Sum": "base",

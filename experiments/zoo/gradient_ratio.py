@@ -1,0 +1,102 @@
+"""Measure how strong the further terms of recipe ``noise_free`` are beside mean squared error, by their gradients.
+
+    python -m experiments.zoo.gradient_ratio SET OUT [--model fast] [--patches 64] [--bank BANK]
+
+SET: folder of normal-dose series (see ``training_set``). For each random patch the gradient of each term with respect
+to all weights of the model is computed with weight 1. The ratio of mean squared error to the term, of the norms of the
+gradients over all patches together, is the weight at which both are equally strong there. Writes OUT/gradients.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from lowdose import recipes
+from lowdose.batch import PairedBatch
+from lowdose.data.patches import batches
+from lowdose.data.simulated import simulated_slices
+from lowdose.data.training_set import open_training_set
+from lowdose.methods.supervised import Supervised
+from lowdose.models import checkpoint
+from lowdose.simulation.calibration import calibrate_slices
+from lowdose.training.pairing import SimulatedPairing
+
+TERMS = {"spectrum_weight": 1.0}
+
+
+def term_gradients(method: Supervised, batch: PairedBatch) -> dict[str, Tensor]:
+    """Return by term the gradient of one batch with respect to all weights, as one vector."""
+    (update,) = method.updates(batch)
+    parameters = [p for p in method.model.parameters() if p.requires_grad]
+    terms = list(update.terms.items())
+    found = {}
+    for number, (name, value) in enumerate(terms, 1):
+        gradients = torch.autograd.grad(value, parameters, retain_graph=number < len(terms))
+        found[name] = torch.cat([gradient.flatten() for gradient in gradients])
+    return found
+
+
+def summarise(total: Mapping[str, Tensor], squares: Mapping[str, float], patches: int) -> list[dict[str, object]]:
+    """Return a row for each term: norm of the mean gradient, of single patches, ratio to MSE, and angle to it."""
+    mse = total["mse"] / patches
+    rows: list[dict[str, object]] = []
+    for name, gradient in total.items():
+        mean = gradient / patches
+        rows.append({
+            "term": name,
+            "norm of the mean gradient": f"{float(mean.norm()):.4g}",
+            "root mean square norm of a patch": f"{(squares[name] / patches) ** 0.5:.4g}",
+            "weight of equal strength": f"{float(mse.norm() / mean.norm()):.3g}",
+            "cosine with mse": f"{float(torch.nn.functional.cosine_similarity(mse, mean, dim=0)):+.2f}",
+        })  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    """Measure all patches, print the rows and write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="fast", help="name or path of a denoiser")
+    parser.add_argument("--patches", type=int, default=64)
+    parser.add_argument("--level", type=float, default=1.0, help="spectrum_level of the recipe")
+    parser.add_argument("--bank", type=Path, help="folder of the noise bank; by default OUT/noise-bank")
+    arguments = parser.parse_args()
+    recipe = recipes.get_recipe("noise_free")
+    hyperparameters = replace(recipe.hyperparameters, **TERMS, spectrum_level=arguments.level)
+    denoiser = checkpoint.load_denoiser(arguments.model).denoiser
+    method = recipe.method(denoiser, hyperparameters, "")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    total: dict[str, Tensor] = {}
+    squares: dict[str, float] = {}
+    with ExitStack() as stack:
+        items = open_training_set(stack, [arguments.set], pairing="simulated").items
+        pairing = SimulatedPairing(calibrate_slices, "calibrate_slices", arguments.bank)
+        fabric = Fabric(accelerator="cpu", devices=1)
+        patches = pairing.patches(
+            simulated_slices([item.normal for item in items])[0], hyperparameters, 0, arguments.out, fabric, print
+        )
+        for batch in batches(patches, 1, 0, arguments.patches):
+            for name, gradient in term_gradients(method, batch).items():
+                total[name] = total.get(name, torch.zeros_like(gradient)) + gradient
+                squares[name] = squares.get(name, 0.0) + float(gradient.square().sum())
+    rows = summarise(total, squares, arguments.patches)
+    with (arguments.out / "gradients.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
