@@ -4,21 +4,24 @@
 
 SET: folder of normal-dose series (see ``training_set``). For each random patch the gradient of each term with respect
 to all weights of the model is computed with weight 1. The ratio of mean squared error to the term, of the norms of the
-gradients over all patches together, is the weight at which both are equally strong there. Writes OUT/gradients.csv.
+mean gradients, is the weight at which both are equally strong there; so is, for a patch, the ratio of its gradients, of
+which the median is stated. Writes OUT/gradients.csv.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn import functional
 
 from lowdose import recipes
 from lowdose.batch import PairedBatch
@@ -30,7 +33,7 @@ from lowdose.models import checkpoint
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.pairing import SimulatedPairing
 
-TERMS = {"spectrum_weight": 1.0}
+TERMS = {"spectrum_weight": 1.0, "lesion_share": 1.0, "lesion_weight": 1.0}
 
 
 def term_gradients(method: Supervised, batch: PairedBatch) -> dict[str, Tensor]:
@@ -45,18 +48,20 @@ def term_gradients(method: Supervised, batch: PairedBatch) -> dict[str, Tensor]:
     return found
 
 
-def summarise(total: Mapping[str, Tensor], squares: Mapping[str, float], patches: int) -> list[dict[str, object]]:
-    """Return a row for each term: norm of the mean gradient, of single patches, ratio to MSE, and angle to it."""
-    mse = total["mse"] / patches
+def summarise(total: Mapping[str, Tensor], norms: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
+    """Return a row for each term from the sums of its gradients and their norms in single patches."""
     rows: list[dict[str, object]] = []
     for name, gradient in total.items():
-        mean = gradient / patches
+        single, mse = np.array(norms[name]), np.array(norms["mse"])
+        known = single > 0  # of lesions, only patches that have one
         rows.append({
             "term": name,
-            "norm of the mean gradient": f"{float(mean.norm()):.4g}",
-            "root mean square norm of a patch": f"{(squares[name] / patches) ** 0.5:.4g}",
-            "weight of equal strength": f"{float(mse.norm() / mean.norm()):.3g}",
-            "cosine with mse": f"{float(torch.nn.functional.cosine_similarity(mse, mean, dim=0)):+.2f}",
+            "patches": int(known.sum()),
+            "norm of the mean gradient": f"{float(gradient.norm()) / len(single):.3g}",
+            "norm in a patch, median": f"{np.median(single[known]):.3g}",
+            "weight of equal strength": f"{float(total['mse'].norm() / gradient.norm()):.2g}",
+            "the same in a patch, median": f"{np.median(mse[known] / single[known]):.2g}",
+            "cosine with mse": f"{float(functional.cosine_similarity(total['mse'], gradient, dim=0)):+.2f}",
         })  # fmt: skip
     return rows
 
@@ -77,7 +82,7 @@ def main() -> None:
     method = recipe.method(denoiser, hyperparameters, "")
     arguments.out.mkdir(parents=True, exist_ok=True)
     total: dict[str, Tensor] = {}
-    squares: dict[str, float] = {}
+    norms: dict[str, list[float]] = {}
     with ExitStack() as stack:
         items = open_training_set(stack, [arguments.set], pairing="simulated").items
         pairing = SimulatedPairing(calibrate_slices, "calibrate_slices", arguments.bank)
@@ -88,8 +93,8 @@ def main() -> None:
         for batch in batches(patches, 1, 0, arguments.patches):
             for name, gradient in term_gradients(method, batch).items():
                 total[name] = total.get(name, torch.zeros_like(gradient)) + gradient
-                squares[name] = squares.get(name, 0.0) + float(gradient.square().sum())
-    rows = summarise(total, squares, arguments.patches)
+                norms.setdefault(name, []).append(float(gradient.norm()))
+    rows = summarise(total, norms)
     with (arguments.out / "gradients.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

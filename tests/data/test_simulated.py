@@ -193,7 +193,9 @@ def people() -> list[NormalDoseSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
-@pytest.mark.parametrize("terms", [{}, {"spectrum_weight": 1e-4, "spectrum_level": 0.5, "accumulate": 2}])
+@pytest.mark.parametrize(
+    "terms", [{}, {"spectrum_weight": 1e-7, "lesion_share": 1.0, "lesion_weight": 0.5, "accumulate": 2}]
+)
 def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path, terms: dict[str, float]) -> None:
     recipe = recipes.get_recipe("noise_free")
     tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1, **terms}
@@ -211,6 +213,15 @@ def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path, terms: dict[str, fl
     assert model.training["recipe"] == "noise_free"
     log = (tmp_path / "run" / "log.csv").read_text()
     assert ("denoiser/noise_power_spectrum" in log) == ("spectrum_weight" in terms)
+    assert ("denoiser/lesion_contrast" in log) == ("lesion_weight" in terms)
+
+
+def test_a_weight_of_lesions_needs_lesions() -> None:
+    recipe = recipes.get_recipe("noise_free")
+    with pytest.raises(InvalidSetting, match="lesion_weight=2: no patch has a lesion with lesion_share=0"):
+        recipe.hyperparameters.with_values({"lesion_weight": "2"})
+    both = {"lesion_weight": "2", "lesion_share": "0.3"}
+    assert recipe.hyperparameters.with_values(both).lesion_weight == 2
 
 
 def test_patches_too_small_for_a_spectrum() -> None:

@@ -123,3 +123,16 @@ def test_noise_of_a_noise_free_estimate_differs_in_level_not_in_texture(dose: fl
         for level in (0.0, 1.0)
     ]  # fmt: skip
     assert found == pytest.approx([0.0, np.log(dose) ** 2], rel=0.01, abs=1e-3)
+
+
+def test_the_contrast_of_a_lesion_is_that_of_the_weighted_estimate() -> None:
+    low, full = images(0.0)
+    lesion = torch.zeros_like(full)
+    lesion[..., 30:34, 30:34] = 1
+    template, dose = lesion / 16 - (1 - lesion) / (64 * 64 - 16), 0.25
+    batch = PairedBatch(low, full - 20 * lesion, torch.full((2,), dose), template)
+    (turn,) = NoiseFree(untrained(), MSE(), lesion_weight=3.0).updates(batch)
+    # No noise, hence the weight 1; the untrained network returns its input, which lacks the lesion.
+    assert float(turn.terms["lesion_contrast"].detach()) == pytest.approx(3 * (20 / 3000) ** 2, rel=1e-3)
+    with pytest.raises(ValueError, match="lesion_share"):
+        list(NoiseFree(untrained(), MSE(), lesion_weight=1.0).updates(PairedBatch(low, full, torch.zeros(2))))

@@ -13,6 +13,7 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.base import Method, Update
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
+from lowdose.objectives.lesion_contrast import lesion_contrast_terms
 
 
 class Supervised(Method[PairedBatch]):
@@ -92,6 +93,9 @@ class NoiseFree(Supervised):
     texture : Objective or None
         Compares the full-dose estimate itself with the target, without these weights, as an objective must that does
         not depend on the error alone. None = no such term.
+    lesion_weight : float
+        Weight of the error of the contrast of inserted lesions (``objectives.lesion_contrast``), with the weights of
+        the pairs. 0 = no such term, otherwise batches need ``lesion``.
 
     Attributes
     ----------
@@ -101,9 +105,11 @@ class NoiseFree(Supervised):
 
     FLOOR: ClassVar[float] = 10.0
 
-    def __init__(self, denoiser: Denoiser, objective: Objective, texture: Objective | None = None) -> None:
+    def __init__(
+        self, denoiser: Denoiser, objective: Objective, texture: Objective | None = None, lesion_weight: float = 0.0
+    ) -> None:
         super().__init__(denoiser, objective)
-        self.texture = texture
+        self.texture, self.lesion_weight = texture, lesion_weight
         denoiser.noise_free = True
 
     def fingerprint(self) -> Mapping[str, object]:
@@ -120,11 +126,16 @@ class NoiseFree(Supervised):
         )
 
     def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
-        """Return the terms of ``texture``, which compares the full-dose estimate with the target."""
-        if self.texture is None:
-            return {}
-        estimate = full_dose_estimate(pred, low, batch.dose)
-        return self.texture.terms(OBJECTIVE.encode(estimate), OBJECTIVE.encode(full))
+        """Return the terms of ``texture``, and the weighted error of the contrast of lesions."""
+        terms: dict[str, Tensor] = {}
+        if self.texture is not None:
+            estimate = full_dose_estimate(pred, low, batch.dose)
+            terms |= self.texture.terms(OBJECTIVE.encode(estimate), OBJECTIVE.encode(full))
+        if self.lesion_weight:
+            compared = OBJECTIVE.encode(self.compared(pred, low, full, batch.dose))
+            contrast = lesion_contrast_terms(compared, OBJECTIVE.encode(full), batch.lesion)
+            terms |= {name: self.lesion_weight * value for name, value in contrast.items()}
+        return terms
 
 
 def full_dose_estimate(pred: Tensor, low: Tensor, dose: Tensor) -> Tensor:

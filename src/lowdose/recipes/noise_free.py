@@ -27,19 +27,31 @@ class NoiseFreeHyperparameters(DenoiserHyperparameters):
         full dose.
     spectrum_level : float
         Weight of the difference in noise level within that term; 0 compares the texture alone.
+    lesion_weight : float
+        Weight of the error of the contrast of inserted lesions (``objectives.lesion_contrast``); needs a
+        ``lesion_share``. With 1, the mean error over a lesion counts as much as all pixels of a patch with that error.
     """
 
     spectrum_weight: float = 0.0
     spectrum_level: float = 1.0
+    lesion_weight: float = 0.0
 
     LIMITS: ClassVar[Limits] = {
         **DenoiserHyperparameters.LIMITS,
-        **dict.fromkeys(("spectrum_weight", "spectrum_level"), (0, LARGE)),
+        **dict.fromkeys(("spectrum_weight", "spectrum_level", "lesion_weight"), (0, LARGE)),
     }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lesion_weight > 0 and self.lesion_share == 0:
+            raise InvalidSetting(
+                f"lesion_weight={self.lesion_weight:g}: no patch has a lesion with lesion_share=0; take for example "
+                "lesion_share=0.3"
+            )
 
 
 def _method(denoiser: Denoiser, hyperparameters: NoiseFreeHyperparameters, _: str) -> NoiseFree:
-    return NoiseFree(denoiser, MSE(), _texture(hyperparameters))
+    return NoiseFree(denoiser, MSE(), _texture(hyperparameters), hyperparameters.lesion_weight)
 
 
 def _texture(hyperparameters: NoiseFreeHyperparameters) -> Objective | None:

@@ -51,6 +51,8 @@ class DenoiserHyperparameters(Hyperparameters):
         Noise realisations that are simulated for each slice at each of two doses.
     bank_slices : int
         Most slices whose noise is simulated; 0 = all.
+    lesion_share : float
+        Share of the patches into which a faint lesion is inserted where there is room, see ``data.patch_lesions``.
     local_means_px : float
         Standard deviation, in pixels, of the Gaussian whose local means the model keeps when it is applied; 0 = none,
         -1 = what is usual, see ``networks.denoiser.Denoiser``. It is no part of the loss.
@@ -72,6 +74,7 @@ class DenoiserHyperparameters(Hyperparameters):
     flux_high: float = 2.0
     realisations: int = 2
     bank_slices: int = 0
+    lesion_share: float = 0.0
     local_means_px: float = -1.0
 
     LIMITS: ClassVar[Limits] = {
@@ -86,6 +89,7 @@ class DenoiserHyperparameters(Hyperparameters):
         "full_dose_share": (0, 1),
         "realisations": (1, 16),
         "bank_slices": (0, LARGE),
+        "lesion_share": (0, 1),
         "local_means_px": (-1, 64),
     }
 

@@ -16,7 +16,14 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.io.atomic_replace import replace_file
 from lowdose.training.schedule import EMA
 
-ADDED_SETTINGS = {"accumulate": 1, "spectrum_weight": 0.0, "spectrum_level": 1.0, "local_means_px": -1.0}
+ADDED_SETTINGS = {
+    "accumulate": 1,
+    "local_means_px": -1.0,
+    "lesion_share": 0.0,
+    "lesion_weight": 0.0,
+    "spectrum_weight": 0.0,
+    "spectrum_level": 1.0,
+}
 """Settings that runs of earlier versions lack, with the value under which a run is what it was without them."""
 
 
