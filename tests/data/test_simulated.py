@@ -40,6 +40,7 @@ from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
 from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
+from support.training_runs import StopAfter
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
 EXACT = RunOptions(device="cpu", precision="32-true")
@@ -229,6 +230,24 @@ def test_patches_too_small_for_a_spectrum() -> None:
     small = recipe.hyperparameters.with_values({"patch": "24", "spectrum_weight": "1"})
     with pytest.raises(InvalidSetting, match="patch=24: spectrum_weight=1 needs patches of at least 32"):
         recipe.method(Denoiser(recipe.network, recipe.scale), small, "")
+
+
+def test_a_run_with_lesions_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "GracefulStop", StopAfter(2))
+        assert not go(tmp_path / "parts", people(), bank=tmp_path / "bank", lesion_share=1.0)
+    resumed = replace(EXACT, resume=True)
+    with pytest.raises(InvalidSetting, match=r"lesion_share was 1\.0, now 0\.5"):
+        go(tmp_path / "parts", people(), resumed, bank=tmp_path / "bank", lesion_share=0.5)
+    assert go(tmp_path / "parts", people(), resumed, bank=tmp_path / "bank", lesion_share=1.0)
+    assert go(tmp_path / "whole", people(), bank=tmp_path / "bank", lesion_share=1.0)
+    assert go(tmp_path / "without", people(), bank=tmp_path / "bank")
+    whole, parts, without = (
+        torch.load(tmp_path / name / STATE_FILE, weights_only=True)["modules"]["denoiser"]
+        for name in ("whole", "parts", "without")
+    )
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    assert not all(torch.equal(value, without[name]) for name, value in whole.items())
 
 
 def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
