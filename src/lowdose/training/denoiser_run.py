@@ -121,7 +121,8 @@ class _DenoiserJob:
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
     """Build an untrained denoiser; raises InvalidSetting if its network cannot process patches of this size."""
-    denoiser = Denoiser(recipe.network, recipe.scale, recipe.context)
+    stated = recipe.hyperparameters.stated_means_px
+    denoiser = Denoiser(recipe.network, recipe.scale, recipe.context, stated_means_px=stated)
     channels_last(denoiser)
     multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
     patch = recipe.hyperparameters.patch
