@@ -73,7 +73,7 @@ class Job:
             made += [f"--{name}", value]
         for name, number in {**COMMON, **self.set}.items():
             made += ["--set", f"{name}={number}"]
-        made += ["--precision", "32-true", "--checkpoint-minutes", str(CHECKPOINT_MINUTES), "--out", str(run)]
+        made += ["--checkpoint-minutes", str(CHECKPOINT_MINUTES), "--out", str(run)]
         return [*made, "--resume"] if resume else made
 
 

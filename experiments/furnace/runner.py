@@ -1,9 +1,13 @@
-"""The queue: which job trains next, for how long, and what is written down about it."""
+"""The queue: which jobs train now, for how long, and what is written down about them.
+
+One job trains on each core, with one thread: two processes of one thread do twice the work of one of two threads, above
+all beside other programs, where threads wait for each other.
+"""
 
 from __future__ import annotations
 
 import logging
-import shutil
+import os
 import subprocess
 import sys
 import time
@@ -11,14 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.furnace.jobs import TRAINING_SETS, BadJobs, Job, load_jobs
-from experiments.furnace.state import Furnace, JobFolder, Progress
-from experiments.furnace.turn import STOPPED, Turn, last_line, recover
-from experiments.furnace.validate import Validation
+from experiments.furnace.state import Furnace
+from experiments.furnace.turn import Turn
 
 log = logging.getLogger("furnace")
-TURN_HOURS, VALIDATE_HOURS = 1.0, 1 / 3
-MOST_FAILURES = 3
-SAVE_SECONDS = 60.0
+TURN_HOURS = 1.0
 POLL_SECONDS = 1.0
 
 
@@ -32,7 +33,16 @@ def choose(jobs: Sequence[Job], furnace: Furnace) -> Job | None:
 
 
 class Runner:
-    """Trains the jobs one after the other until none is left or ``stopping`` is set.
+    """Trains the jobs until none is left or ``stopping`` is set.
+
+    Parameters
+    ----------
+    furnace : Furnace
+        Where the state lies.
+    read_jobs : callable
+        Reads the list of jobs, again and again, so that jobs can be added.
+    slots : int
+        Jobs that train at the same time.
 
     Attributes
     ----------
@@ -40,102 +50,53 @@ class Runner:
         Whether to end, after saving.
     """
 
-    def __init__(self, furnace: Furnace, read_jobs: Callable[[], list[Job]] = load_jobs) -> None:
-        self.furnace, self._read_jobs = furnace, read_jobs
+    def __init__(
+        self, furnace: Furnace, read_jobs: Callable[[], list[Job]] = load_jobs, slots: int | None = None
+    ) -> None:
+        self.furnace, self._read_jobs, self._slots = furnace, read_jobs, slots or os.cpu_count() or 1
         self.stopping = False
         self._jobs: list[Job] = []
+        self._turns: list[Turn] = []
 
     def run(self) -> None:
-        """Run turns until no job is open."""
-        while not self.stopping:
-            job = choose(self._current_jobs(), self.furnace)
-            if job is None:
-                log.info("no job is open")
+        """Run turns until no job is open, or until all have ended after ``stopping`` was set."""
+        while True:
+            if not self.stopping:
+                self._start_turns()
+            if not self._turns:
+                log.info("stopped" if self.stopping else "no job is open")
                 return
-            self._take_turn(job)
+            time.sleep(POLL_SECONDS)
+            paused = self.furnace.paused() and not self.stopping
+            for turn in list(self._turns):
+                turn.follow(paused)
+                if turn.ended:
+                    self._turns.remove(turn)
+                elif self.stopping or self._is_over(turn):
+                    turn.stop()
 
-    def _current_jobs(self) -> list[Job]:
-        """Read the list again, so that jobs can be added; a list that cannot be read changes nothing."""
+    def _start_turns(self) -> None:
+        while len(self._turns) < self._slots and not self.furnace.paused():
+            job = choose(self._waiting(), self.furnace)
+            if job is None:
+                return
+            self._turns.append(Turn(self.furnace, job))
+
+    def _is_over(self, turn: Turn) -> bool:
+        """Return whether another job is to take the place: a short one, or any one after an hour."""
+        if turn.job.short:
+            return False
+        other = choose(self._waiting(), self.furnace)
+        return other is not None and (other.short or turn.seconds > TURN_HOURS * 3600)
+
+    def _waiting(self) -> list[Job]:
+        """Return the jobs that do not train now; a list that cannot be read leaves the jobs as they are."""
         try:
             self._jobs = self._read_jobs()
         except BadJobs as error:
             log.warning("%s; the jobs stay as they are", error)
-        return self._jobs
-
-    def _take_turn(self, job: Job) -> None:
-        folder = self.furnace.job(job.name)
-        progress = folder.progress()
-        turn = Turn(self.furnace, job)
-        progress.status = "running"
-        if turn.resumed:
-            log.info("%s: goes on after %.1f hours", job.name, progress.hours)
-        else:
-            weights = f"the shipped weights of '{job.start}'" if job.start else "random weights"
-            progress.message = f"no state: starts from {weights}"
-            log.info("%s: %s", job.name, progress.message)
-        folder.save(progress)
-        self._follow(turn, job)
-        self._finish(turn, job)
-
-    def _follow(self, turn: Turn, job: Job) -> None:
-        """Count the hours of a turn, and validate, until it ends."""
-        folder, validation = turn.folder, Validation(self.furnace)
-        progress = folder.progress()
-        begun = saved = last = time.monotonic()
-        frozen = False
-        while turn.poll() is None:
-            time.sleep(POLL_SECONDS)
-            now = time.monotonic()
-            if not frozen:
-                progress.hours += (now - last) / 3600
-            last = now
-            if self.furnace.paused() != frozen:
-                frozen = not frozen
-                turn.freeze(frozen)
-                log.info("%s: %s", job.name, "paused" if frozen else "goes on")
-            if frozen and not self.stopping:
-                continue
-            if now - saved > SAVE_SECONDS:
-                saved = now
-                folder.save(progress)
-                if self._ends(job, now - begun):
-                    turn.stop()
-            if self.stopping:
-                turn.stop()
-            validation.advance(folder, progress, due=progress.hours - progress.validated > VALIDATE_HOURS)
-        validation.wait(folder, progress)
-        folder.save(progress)
-
-    def _ends(self, job: Job, seconds: float) -> bool:
-        """Return whether the turn is over: another long job waits for an hour, or a short one was added."""
-        if job.short:
-            return False
-        others = [other for other in self._current_jobs() if other.name != job.name]
-        waiting = choose(others, self.furnace)
-        return waiting is not None and (waiting.short or seconds > TURN_HOURS * 3600)
-
-    def _finish(self, turn: Turn, job: Job) -> None:
-        folder, code = turn.folder, turn.process.returncode
-        progress = folder.progress()
-        if code == 0:
-            progress.status, progress.message, progress.failures = "done", "complete", 0
-            folder.save(progress)
-            Validation(self.furnace).now(folder, progress)
-        elif code in (STOPPED, -15):
-            progress.status, progress.failures = "waiting", 0
-        else:
-            _fail(folder, progress, last_line(folder.log) or f"exit code {code}")
-        folder.save(progress)
-        reason = f" ({progress.message})" if progress.message else ""
-        log.info("%s: %s after %.2f hours%s", job.name, progress.status, progress.hours, reason)
-
-
-def _fail(folder: JobFolder, progress: Progress, message: str) -> None:
-    """Note a failure; a job that cannot go on, or has failed three times in a row, is blocked."""
-    progress.failures += 1
-    reason = recover(folder, message)
-    progress.status = "blocked" if reason or progress.failures >= MOST_FAILURES else "waiting"
-    progress.message = reason or message
+        active = {turn.job.name for turn in self._turns}
+        return [job for job in self._jobs if job.name not in active]
 
 
 def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
@@ -158,13 +119,13 @@ def _python(module: str, *arguments: object) -> None:
 
 
 def restart(furnace: Furnace, job: Job) -> str:
-    """Move the run of a job aside, so that its next turn begins anew; return what it starts from."""
+    """Move the run of a job aside, so that its next turn begins anew; return a sentence that says where it is."""
     folder = furnace.job(job.name)
     number = 1 + sum(1 for _ in folder.folder.glob("run-*"))
     if folder.run.exists():
         folder.run.rename(folder.folder / f"run-{number}")
-    for old in (folder.previous_state, folder.folder / "progress.json"):
-        old.unlink(missing_ok=True)
     if folder.curve.exists():
-        shutil.move(folder.curve, folder.folder / f"validation-{number}.csv")
+        folder.curve.rename(folder.folder / f"validation-{number}.csv")
+    for old in (folder.previous_state, folder.progress_file):
+        old.unlink(missing_ok=True)
     return f"{job.name}: starts anew; its old run is {folder.folder / f'run-{number}'}"

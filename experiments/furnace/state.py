@@ -113,12 +113,13 @@ class JobFolder:
         self.run, self.best = folder / "run", folder / "best.safetensors"
         self.model, self.state = self.run / MODEL_FILE, self.run / STATE_FILE
         self.previous_state = folder / "previous_state.pt"
+        self.progress_file = folder / "progress.json"
         self.curve, self.log = folder / CURVE, folder / "train.log"
 
     def progress(self) -> Progress:
         """Read the progress; that of a new job when there is none or the file is damaged."""
         try:
-            content = json.loads((self.folder / "progress.json").read_text())
+            content = json.loads(self.progress_file.read_text())
             return Progress(**{item.name: content[item.name] for item in fields(Progress)})
         except (OSError, ValueError, KeyError, TypeError):
             return Progress()
@@ -126,7 +127,7 @@ class JobFolder:
     def save(self, progress: Progress) -> None:
         """Write the progress atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / "progress.json", json.dumps(asdict(progress), indent=1).encode())
+        replace_file(self.progress_file, json.dumps(asdict(progress), indent=1).encode())
 
     def keep_state(self) -> None:
         """Keep the present training state under a second name, so that a damaged one can be replaced."""

@@ -29,21 +29,15 @@ class Validation:
             if self._process.poll() is not None:
                 self._take_in(folder, progress)
         elif due and folder.model.exists() and folder.model.stat().st_mtime_ns != self._scored:
-            self._start(folder, progress)
+            self.start(folder, progress)
 
-    def wait(self, folder: JobFolder, progress: Progress) -> None:
-        """Take in the result of a validation that runs."""
-        if self._process is not None:
-            self._process.wait()
-            self._take_in(folder, progress)
+    @property
+    def busy(self) -> bool:
+        """Whether a validation runs."""
+        return self._process is not None
 
-    def now(self, folder: JobFolder, progress: Progress) -> None:
-        """Validate the present weights and wait for the result."""
-        if folder.model.exists():
-            self._start(folder, progress)
-            self.wait(folder, progress)
-
-    def _start(self, folder: JobFolder, progress: Progress) -> None:
+    def start(self, folder: JobFolder, progress: Progress) -> None:
+        """Start to validate the present weights."""
         candidate = folder.folder / "candidate.safetensors"
         candidate.unlink(missing_ok=True)
         os.link(folder.model, candidate)  # training replaces its file, and never changes it

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lowdose.errors import InvalidSetting, LowDoseError
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint, model_info
@@ -40,15 +41,21 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--local-means-px", type=float, help="for a denoiser")
     arguments = parser.parse_args()
-    ship_weights(arguments.run / MODEL_FILE, arguments.name)
+    try:
+        ship_weights(arguments.run / MODEL_FILE, arguments.name, arguments.local_means_px)
+    except LowDoseError as error:
+        parser.error(str(error))
 
 
-def ship_weights(source: Path, name: str) -> None:
-    """Write the weights of ``source`` into the package under ``name``, and the index."""
+def ship_weights(source: Path, name: str, local_means_px: float | None = None) -> None:
+    """Write the weights of ``source`` into the package under ``name``, and the index.
+
+    local_means_px: width over which a denoiser keeps local means, in place of what its file states.
+    """
     kind = model_info.KINDS[files.read_weights(source).header["format"]]
-    if kind != "denoiser" and arguments.local_means_px is not None:
-        parser.error(f"--local-means-px {arguments.local_means_px:g}: {source} is of kind '{kind}'; leave it out")
-    denoiser = partial(_denoiser, local_means_px=arguments.local_means_px)
+    if kind != "denoiser" and local_means_px is not None:
+        raise InvalidSetting(f"--local-means-px {local_means_px:g}: {source} is of kind '{kind}'; leave it out")
+    denoiser = partial(_denoiser, local_means_px=local_means_px)
     save, change = {"denoiser": denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):

@@ -206,9 +206,9 @@ def test_a_bad_list_says_what_is_wrong(tmp_path: Path, text: str, fault: str) ->
 def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
     path = jobs_of(tmp_path, job_text("a"))
     runner = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
-    assert [job.name for job in runner._current_jobs()] == ["a"]
+    assert [job.name for job in runner._waiting()] == ["a"]
     path.write_text("[[job")
-    assert [job.name for job in runner._current_jobs()] == ["a"]
+    assert [job.name for job in runner._waiting()] == ["a"]
 
 
 def test_the_listed_jobs_are_known_to_the_command_line() -> None:
