@@ -3,7 +3,8 @@
     python -m experiments.furnace run [--ct FOLDER]     # until stopped; 'make furnace' starts it in the background
     python -m experiments.furnace status
     python -m experiments.furnace pause [--process PID] | resume | stop
-    python -m experiments.furnace restart JOB           # after its recipe changed; begins anew
+    python -m experiments.furnace retry JOB             # goes on with a blocked job
+    python -m experiments.furnace restart JOB           # after its settings changed; begins anew
     python -m experiments.furnace export JOB FILE | import JOB FILE
     python -m experiments.furnace ship JOB
 
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from experiments.furnace import ship, transfer
 from experiments.furnace.jobs import JOBS, BadJobs, find_job, load_jobs
-from experiments.furnace.runner import Runner, prepare, restart
+from experiments.furnace.runner import Runner, prepare, restart, retry
 from experiments.furnace.state import Busy, Furnace, locked
 from experiments.furnace.status import status_text
 
@@ -37,7 +38,7 @@ def main() -> None:
         commands.add_parser(name)
     pause = commands.add_parser("pause")
     pause.add_argument("--process", type=int, help="until this process has ended; else until 'resume'")
-    for name in ("restart", "ship", "export", "import"):
+    for name in ("retry", "restart", "ship", "export", "import"):
         command = commands.add_parser(name)
         command.add_argument("job")
         if name in ("export", "import"):
@@ -61,15 +62,25 @@ def _execute(arguments: argparse.Namespace) -> None:
             furnace.pause_file.unlink(missing_ok=True)
         case "stop":
             _stop(furnace)
-        case "restart":
-            with locked(furnace.job(arguments.job).folder / "lock", f"job '{arguments.job}'"):
-                print(restart(furnace, find_job(load_jobs(arguments.jobs), arguments.job)))
-        case "ship":
-            print(ship.ship(furnace, find_job(load_jobs(arguments.jobs), arguments.job)))
-        case "export":
-            print(transfer.export_job(furnace, find_job(load_jobs(arguments.jobs), arguments.job), arguments.file))
-        case "import":
-            print(transfer.import_job(furnace, find_job(load_jobs(arguments.jobs), arguments.job), arguments.file))
+        case _:
+            print(_change_job(furnace, arguments))
+
+
+def _change_job(furnace: Furnace, arguments: argparse.Namespace) -> str:
+    """Execute a command on one job, which must not train now."""
+    job = find_job(load_jobs(arguments.jobs), arguments.job)
+    if arguments.command == "ship":
+        return ship.ship(furnace, job)
+    with locked(furnace.job(job.name).folder / "lock", f"job '{job.name}'"):
+        match arguments.command:
+            case "retry":
+                return retry(furnace, job)
+            case "restart":
+                return restart(furnace, job)
+            case "export":
+                return transfer.export_job(furnace, job, arguments.file)
+            case _:
+                return transfer.import_job(furnace, job, arguments.file)
 
 
 def _run(furnace: Furnace, jobs: Path, ct: Path | None) -> None:

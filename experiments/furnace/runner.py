@@ -21,6 +21,8 @@ from experiments.furnace.turn import Turn
 log = logging.getLogger("furnace")
 TURN_HOURS = 1.0
 POLL_SECONDS = 1.0
+REST_SECONDS = 300.0
+"""A job that failed is tried again after this time, for example when the disk has room again."""
 
 
 def choose(jobs: Sequence[Job], furnace: Furnace) -> Job | None:
@@ -57,13 +59,14 @@ class Runner:
         self.stopping = False
         self._jobs: list[Job] = []
         self._turns: list[Turn] = []
+        self._resting: dict[str, float] = {}
 
     def run(self) -> None:
         """Run turns until no job is open, or until all have ended after ``stopping`` was set."""
         while True:
             if not self.stopping:
                 self._start_turns()
-            if not self._turns:
+            if not self._turns and (self.stopping or not self._resting):
                 log.info("stopped" if self.stopping else "no job is open")
                 return
             time.sleep(POLL_SECONDS)
@@ -72,6 +75,8 @@ class Runner:
                 turn.follow(paused)
                 if turn.ended:
                     self._turns.remove(turn)
+                    if turn.failed:
+                        self._resting[turn.job.name] = time.monotonic() + REST_SECONDS
                 elif self.stopping or self._is_over(turn):
                     turn.stop()
 
@@ -95,8 +100,10 @@ class Runner:
             self._jobs = self._read_jobs()
         except BadJobs as error:
             log.warning("%s; the jobs stay as they are", error)
-        active = {turn.job.name for turn in self._turns}
-        return [job for job in self._jobs if job.name not in active]
+        now = time.monotonic()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        busy = {turn.job.name for turn in self._turns} | set(self._resting)
+        return [job for job in self._jobs if job.name not in busy]
 
 
 def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
@@ -116,6 +123,15 @@ def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
 
 def _python(module: str, *arguments: object) -> None:
     subprocess.run([sys.executable, "-m", module, *map(str, arguments)], check=True)
+
+
+def retry(furnace: Furnace, job: Job) -> str:
+    """Open a blocked job again, from its last state."""
+    folder = furnace.job(job.name)
+    progress = folder.progress()
+    progress.status, progress.failures = "waiting", 0
+    folder.save(progress)
+    return f"{job.name}: goes on from its last state"
 
 
 def restart(furnace: Furnace, job: Job) -> str:

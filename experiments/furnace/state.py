@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from lowdose.errors import LowDoseError
 from lowdose.io.atomic_replace import replace_file
 from lowdose.training.runner import MODEL_FILE
 from lowdose.training.trainer import STATE_FILE
 
+log = logging.getLogger("furnace")
 ENVIRONMENT = "LOWDOSE_FURNACE"
 CURVE = "validation.csv"
 
@@ -125,9 +128,12 @@ class JobFolder:
             return Progress()
 
     def save(self, progress: Progress) -> None:
-        """Write the progress atomically."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.progress_file, json.dumps(asdict(progress), indent=1).encode())
+        """Write the progress atomically; where that is impossible, as on a full disk, only say so."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self.progress_file, json.dumps(asdict(progress), indent=1).encode())
+        except (OSError, LowDoseError) as error:
+            log.warning("%s: its progress cannot be written (%s)", self.folder.name, error)
 
     def keep_state(self) -> None:
         """Keep the present training state under a second name, so that a damaged one can be replaced."""

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 from experiments.furnace.jobs import Job
-from experiments.furnace.state import Furnace, locked
+from experiments.furnace.state import Furnace
 from lowdose.io.atomic import new_folder
 
 
@@ -20,15 +20,14 @@ SKIPPED = ("lock", "tensorboard", "candidate.safetensors", "previous_state.pt")
 def export_job(furnace: Furnace, job: Job, target: Path) -> str:
     """Write the folder of a job, without what can be made again, to ``target``."""
     folder = furnace.job(job.name).folder
-    if not folder.is_dir():
+    if not (folder / "run").is_dir():
         raise CannotTransfer(f"{job.name}: has not begun, so there is nothing to export")
     if target.exists():
         raise CannotTransfer(f"{target}: exists already; name another file")
-    with locked(folder / "lock", f"job '{job.name}'"):
-        partial = target.with_name(f".{target.name}.partial")
-        with tarfile.open(partial, "w:gz") as archive:
-            archive.add(folder, job.name, filter=lambda item: None if Path(item.name).name in SKIPPED else item)
-        partial.rename(target)
+    partial = target.with_name(f".{target.name}.partial")
+    with tarfile.open(partial, "w:gz") as archive:
+        archive.add(folder, job.name, filter=lambda item: None if Path(item.name).name in SKIPPED else item)
+    partial.rename(target)
     return f"{target}: {target.stat().st_size / 1e6:.1f} MB"
 
 

@@ -34,12 +34,12 @@ class Turn:
         The job.
     seconds : float
         Seconds of training in this turn.
-    ended : bool
-        Whether it is over, and its result written down.
+    ended, failed : bool
+        Whether it is over, and its result written down; whether it failed.
     """
 
     def __init__(self, furnace: Furnace, job: Job) -> None:
-        self.job, self.seconds, self.ended = job, 0.0, False
+        self.job, self.seconds, self.ended, self.failed = job, 0.0, False, False
         self._folder, self._validation = furnace.job(job.name), Validation(furnace)
         self._folder.folder.mkdir(parents=True, exist_ok=True)
         self._lock = locked(self._folder.folder / "lock", f"job '{job.name}'")
@@ -115,6 +115,7 @@ class Turn:
         if code in STOPPED:
             progress.status, progress.failures = "waiting", 0
         elif code != COMPLETE:
+            self.failed = True
             _fail(self._folder, progress, last_line(self._folder.log) or f"exit code {code}")
         self._folder.save(progress)
         self._lock.__exit__(None, None, None)
@@ -151,5 +152,6 @@ def _fail(folder: JobFolder, progress: Progress, message: str) -> None:
     elif "damaged training state" in message or "cannot resume" in message:
         progress.status = "blocked"
         progress.message = f"{message}; 'restart' begins anew from the weights that the job starts with"
-    elif progress.failures >= MOST_FAILURES:
+    elif progress.failures >= MOST_FAILURES and "No space left" not in message:
         progress.status = "blocked"
+        progress.message = f"{message} (three times in a row; 'retry' goes on from the last state)"

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from experiments.furnace import transfer
+from experiments.furnace import state, transfer, turn
 from experiments.furnace.jobs import BadJobs, find_job, load_jobs
-from experiments.furnace.runner import Runner, choose, restart
+from experiments.furnace.runner import Runner, choose, restart, retry
 from experiments.furnace.state import Busy, Furnace, Progress, locked
 from experiments.furnace.turn import last_line
 
@@ -249,6 +249,45 @@ def test_a_restart_keeps_the_old_run(tmp_path: Path) -> None:
     assert not furnace.job("a").state.exists()
     assert (furnace.job("a").folder / "run-1/state.pt").read_bytes() == b"state"
     assert furnace.job("a").progress() == Progress()
+
+
+def test_a_full_disk_loses_no_progress_and_a_failed_job_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Furnace(tmp_path).job("a")
+    folder.save(Progress(hours=1.0))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state, "replace_file", full)
+    folder.save(Progress(hours=2.0))
+    assert "No space left" in caplog.text
+    assert folder.progress().hours == 1.0
+    progress = Progress()
+    for _ in range(5):
+        turn._fail(folder, progress, "state.pt: cannot be written (No space left on device)")
+    assert progress.status == "waiting"
+    for _ in range(3):
+        turn._fail(folder, progress, "the loss is no longer a number")
+    assert progress.status == "blocked"
+
+
+def test_a_job_that_failed_rests_while_others_train(tmp_path: Path) -> None:
+    path = jobs_of(tmp_path, job_text("a") + job_text("b"))
+    runner = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
+    runner._resting["a"] = time.monotonic() + 60
+    assert [job.name for job in runner._waiting()] == ["b"]
+    runner._resting["a"] = time.monotonic() - 1
+    assert [job.name for job in runner._waiting()] == ["a", "b"]
+
+
+def test_a_blocked_job_is_opened_again_with_its_hours(tmp_path: Path) -> None:
+    furnace = Furnace(tmp_path / "furnace")
+    job = load_jobs(jobs_of(tmp_path, job_text("a")))[0]
+    furnace.job("a").save(Progress(hours=2.0, status="blocked", failures=3))
+    retry(furnace, job)
+    assert furnace.job("a").progress() == Progress(hours=2.0)
 
 
 def test_the_last_line_of_a_log(tmp_path: Path) -> None:
