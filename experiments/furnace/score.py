@@ -11,7 +11,7 @@ what they leave.
     noise_sd, f_av         SD and mean frequency (2-D weighting) of the noise in flat soft tissue, over full dose's
     nps_error              mean |log| ratio of the radial NPS to full dose's from 0.05 to 0.8 of Nyquist
     tissue_bias            mean over tissues of |mean - mean of quarter dose|, HU
-    lesion_5mm, lesion_8mm contrast kept of discs of -30 HU (--lesions)
+    lesion_5mm, lesion_8mm contrast kept of lesions of -30 HU inserted into even soft tissue (--lesions)
 """
 
 from __future__ import annotations
@@ -38,12 +38,16 @@ from lowdose.metrics.noise_frequency import f_av_2d
 from lowdose.metrics.noise_power import detrend, nps
 from lowdose.metrics.structural_similarity import ssim
 from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.phantom.lesion_kinds import SOFT_TISSUE as SOFT_TISSUE_LESION
+from lowdose.phantom.lesion_kinds import LesionKind
+from lowdose.phantom.lesion_sites import even_tissue
+from lowdose.phantom.slice_lesions import distance, insert_lesions, place_lesions, slice_volume
 
 SHARE = 0.25
 ROI, MOST_ROIS = 32, 48
 """Pixels a side, and number, of the regions that noise is measured in."""
 LESIONS_MM, LESION_HU = (5.0, 8.0), -30.0
-MOST_LESIONS = 6
+MOST_LESIONS, THICKNESS_MM = 6, 3.0
 
 
 def main() -> None:
@@ -152,17 +156,19 @@ def flat_corners(full: HU, side: int, most: int) -> list[tuple[int, int]]:
 
 
 def _lesion_figures(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:
-    """Return the contrast kept of discs in flat soft tissue: of what they add to the input, the part in the result."""
-    corners = flat_corners(full, ROI, MOST_LESIONS)
-    if not corners:
-        return {}
+    """Return the contrast that inserted lesions keep: of what they add to the input, the part in the result."""
+    room = {SOFT_TISSUE_LESION: even_tissue(full, item.pixel_mm)[SOFT_TISSUE_LESION]}
+    volume = slice_volume(full, (item.pixel_mm, item.pixel_mm), THICKNESS_MM)
     without, figures = denoise(model, item, low), {}
     for diameter in LESIONS_MM:
-        y, x = np.ogrid[: full.shape[0], : full.shape[1]]
-        centres = [(top + ROI / 2, left + ROI / 2) for top, left in corners]
-        far = np.min([np.hypot(y - cy, x - cx) for cy, cx in centres], axis=0) * item.pixel_mm
-        added = gaussian_filter(np.where(far <= diameter / 2, LESION_HU, 0.0).astype(np.float32), 0.6 / item.pixel_mm)
-        change, core = denoise(model, item, low + added) - without, far <= 0.3 * diameter
+        kinds = [LesionKind(SOFT_TISSUE_LESION, "metastasis", diameter, LESION_HU)] * MOST_LESIONS
+        planned = place_lesions(room, kinds, item.pixel_mm, np.random.default_rng(0))
+        if not planned:
+            continue
+        added = insert_lesions(volume, planned)[0].hu[0] - full
+        near = [distance(full.shape, lesion.y, lesion.x) for lesion in planned]
+        core = np.min(near, axis=0) * item.pixel_mm <= 0.3 * diameter
+        change = denoise(model, item, low + added) - without
         figures[f"lesion_{diameter:g}mm"] = float(change[core].mean() / added[core].mean())
     return figures
 
