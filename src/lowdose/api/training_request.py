@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from lowdose.api.messages import log_engine_message
-from lowdose.data.labelled.scans import labelled_slices
+from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import open_training_set
 from lowdose.device import choose_device
@@ -124,14 +124,21 @@ def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     """Train the anatomy network. True when complete, False when stopped by a signal."""
     request.accept_only("bank", "start")
     recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters))
-    real, warnings = labelled_slices(request.data) if request.data else ([], [])
-    log_lines(logging.WARNING, warnings)
+    real = _labelled_slices(request.data) if request.data else []
     scans = len({item.patient for item in real})
     log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
         request.report(recipe.hyperparameters.steps), request.bank, request.start,
     )  # fmt: skip
+
+
+def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
+    from lowdose.data.labelled.scans import labelled_slices  # needs nibabel, which no other training does
+
+    real, warnings = labelled_slices(roots)
+    log_lines(logging.WARNING, warnings)
+    return real
 
 
 def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
