@@ -6,14 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from lowdose.api.messages import log_engine_message
 from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import open_training_set
-from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
@@ -116,8 +114,8 @@ def _check_pairing(values: dict[str, str], pairing: str) -> None:
 
 
 def _simulated(request: Request) -> SimulatedPairing:
-    device = str(choose_device(request.options.device))
-    return SimulatedPairing(partial(calibrate_slices, device=device), CALIBRATION, request.bank)
+    # On the CPU, one process for each core: photons are drawn there in any case, and that takes most of the time.
+    return SimulatedPairing(calibrate_slices, CALIBRATION, request.bank)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
