@@ -163,6 +163,7 @@ def batches(
 
     ``size`` is the batch size of one process; all processes together see size * world patches a step.
     """
-    indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
+    # A generator: the last step may be far away, where a time limit ends the run.
+    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
     for low, full, dose in DataLoader(patches, batch_sampler=indices, num_workers=workers):
         yield PairedBatch(low, full, dose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
 from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.trainer import Progress
 from lowdose.version import __version__
 
 BANK = "digital-patients"
@@ -36,13 +37,13 @@ def train_anatomy(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
     bank: Path | None = None,
     start: Path | None = None,
 ) -> bool:
     """Train in the folder ``run`` on digital patients and on ``real`` slices; True when complete, False when stopped.
 
-    say: receives messages. progress: receives step, loss and seconds left. bank: folder of the digital patients, by
+    say: receives messages. progress: see ``trainer.Progress``. bank: folder of the digital patients, by
     default in ``run``. start: file with initial weights. Raises what ``run_training`` raises.
     """
     return run_training(
@@ -107,8 +108,8 @@ class _AnatomyJob:
         held_out = [validation_patient(number) for number in range(held_out_patients)]
         metadata = {**self.settings, "paper": recipe.paper, "lowdose": __version__}
 
-        def export(path: Path, step: int) -> None:
-            replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step}))
+        def export(path: Path, step: int, steps: int) -> None:
+            replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step, "steps": steps}))
 
         return TrainingStage(batches, lambda: validate_anatomy(network, held_out), export)
 

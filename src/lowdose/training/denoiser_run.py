@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -16,6 +16,7 @@ from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.training.pairing import FolderPairing, Pairing
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.trainer import Progress
 from lowdose.training.validation import measure_training_domain, validate_denoiser
 from lowdose.version import __version__
 
@@ -29,13 +30,13 @@ def train_denoiser(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
     pairing: Pairing = FROM_FOLDERS,
     start: Path | None = None,
 ) -> bool:
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
-    say: receives messages. progress: receives step, loss and seconds left. pairing: where low-dose images come from.
+    say: receives messages. progress: see ``trainer.Progress``. pairing: where low-dose images come from.
     start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
     InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """
@@ -112,8 +113,8 @@ class _DenoiserJob:
             size = hyperparameters.batch * hyperparameters.accumulate
             return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
-        def export(path: Path, step: int) -> None:
-            checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step})
+        def export(path: Path, step: int, steps: int) -> None:
+            checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
         return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
 
