@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -112,12 +113,43 @@ def apply_variation(low: HU, full: HU, variation: PatchVariation, pixel_mm: floa
     return convert_kernel(images, pixel_mm, cutoff=variation.cutoff, own=own, side=side)
 
 
-def drop_context(low: HU, full: HU, rng: np.random.Generator) -> None:
-    """Replace, in place, the neighbours among (2c+1, k, k) images by the middle one, on each side at random."""
-    middle = len(low) // 2
-    for side in (slice(0, middle), slice(middle + 1, None)):
-        if middle and rng.random() < CONTEXT_DROP_RATE:
-            low[side], full[side] = low[middle], full[middle]
+def draw_dropped(count: int, rng: np.random.Generator) -> list[int]:
+    """Return which of ``count`` = 2c+1 images the middle one replaces: the neighbours on each side at random."""
+    middle = count // 2
+    sides = (range(middle), range(middle + 1, count))
+    return [place for side in sides if middle and rng.random() < CONTEXT_DROP_RATE for place in side]
+
+
+class ChosenWindow(NamedTuple):
+    """Where a patch is cropped from, and how it is varied.
+
+    Attributes
+    ----------
+    rng : Generator
+        Generator of the patch, for what is drawn next.
+    number : int
+        Number of the slice.
+    images : PatchSource
+        The slice.
+    pixel_mm : mm
+        Its pixel size.
+    variation : PatchVariation
+        How the patch is varied.
+    window : (slice, slice)
+        Rows and columns to crop.
+    """
+
+    rng: np.random.Generator
+    number: int
+    images: PatchSource
+    pixel_mm: float
+    variation: PatchVariation
+    window: Region
+
+
+def draw_turn(rng: np.random.Generator) -> tuple[int, bool]:
+    """Draw the quarter turns of a patch, and whether it is mirrored."""
+    return int(rng.integers(4)), bool(rng.integers(2))
 
 
 class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
@@ -132,17 +164,24 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return patch ``index``, which depends on (seed, index) only."""
+        rng, _, images, pixel, variation, window = self.choose(index)
+        low, full, dose = images.crop(window, rng)
+        dropped = draw_dropped(len(low), rng)
+        low[dropped], full[dropped] = low[len(low) // 2], full[len(low) // 2]
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, self.size + 2 * MARGIN)
+        turns, mirrored = draw_turn(rng)
+        rotated = np.rot90(varied[:, MARGIN:-MARGIN, MARGIN:-MARGIN], turns, (1, 2))
+        patch = torch.from_numpy((rotated[..., ::-1] if mirrored else rotated).copy())
+        return patch[:-1], patch[-1:], torch.tensor(dose, dtype=torch.float32)
+
+    def choose(self, index: int) -> ChosenWindow:
+        """Choose slice, variation and window of patch ``index``."""
         rng = np.random.default_rng((self.seed, index))
         which = int(rng.integers(len(self.slices)))
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
         variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
         crop_side = min(round(side * (variation.pixel_mm or pixel) / pixel), *images.shape)
-        low, full, dose = images.crop(self._crop(images, crop_side, rng), rng)
-        drop_context(low, full, rng)
-        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        rotated = np.rot90(varied, int(rng.integers(4)), (1, 2))
-        patch = torch.from_numpy((rotated[..., ::-1] if rng.integers(2) else rotated).copy())
-        return patch[:-1], patch[-1:], torch.tensor(dose, dtype=torch.float32)
+        return ChosenWindow(rng, which, images, pixel, variation, self._crop(images, crop_side, rng))
 
     def _crop(self, images: PatchSource, side: int, rng: np.random.Generator) -> Region:
         """Choose, of two random windows, the one with more tissue, since much of a slice is air."""

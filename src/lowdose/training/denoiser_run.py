@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
+from lowdose.data.device_patches import DevicePatches, device_batches, planes_bytes
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
-from lowdose.data.patches import batches
+from lowdose.data.patches import Patches, batches
+from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
@@ -108,15 +111,27 @@ class _DenoiserJob:
             "slices": len(patches.slices),
         }
 
+        on_device = _patches_on_device(patches, fabric.device)
+
         def patch_batches(first: int, last: int) -> Iterator[PairedBatch]:
             workers = loader_workers(fabric.device.type == "cuda")
             size = hyperparameters.batch * hyperparameters.accumulate
+            if on_device is not None:
+                return device_batches(on_device, size, first, last, fabric.global_rank, fabric.world_size, workers)
             return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
         def export(path: Path, step: int, steps: int) -> None:
             checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
         return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
+
+
+def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches | None:
+    """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None."""
+    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices):
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
 
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:

@@ -197,6 +197,8 @@ def _launch(options: RunOptions) -> Fabric:
         strategy="ddp" if devices * nodes > 1 else "auto",
         precision=choose_precision(options.precision, cuda),
     )
+    if cuda:
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
     fabric.launch()
     return fabric
 
