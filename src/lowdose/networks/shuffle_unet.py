@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowdose.network_spec import register_network
+from lowdose.networks.neighbours import check_slices
 
 
 class Block(nn.Module):
@@ -32,16 +33,18 @@ class Block(nn.Module):
 class ShuffleUNet(nn.Module):
     """Shuffle U-Net: residual U-Net on squares of 2x2 pixels, the project's own network for CPUs.
 
-    (B, 1, H, W) -> (B, 1, H, W), H and W multiples of 8. Squares of 2x2 pixels become four channels, the inverse of
-    sub-pixel convolution, as in FFDNet; so the largest feature maps have a quarter of the image's pixels. Three levels
-    of residual blocks follow, joined by strided convolutions and additive skip connections. The network predicts the
-    noise and subtracts it; the prediction of a new network is zero.
+    (B, slices, H, W) -> (B, 1, H, W), H and W multiples of 8. Squares of 2x2 pixels become four channels, the inverse
+    of sub-pixel convolution, as in FFDNet; so the largest feature maps have a quarter of the image's pixels. Three
+    levels of residual blocks follow, joined by strided convolutions and additive skip connections. The network predicts
+    the noise of the middle slice and subtracts it; the prediction of a new network is zero.
 
     Parameters
     ----------
     width : int
         Channels of the first level; the other two have 2 and 3 times as many. The default, 48, gives 1,479,796
         parameters.
+    slices : int
+        Neighbouring slices that the network receives, the one to denoise in the middle. An odd number.
 
     Attributes
     ----------
@@ -49,6 +52,11 @@ class ShuffleUNet(nn.Module):
         Both sides of an image must be multiples of this.
     smallest : int
         Pixels a side of the smallest image.
+
+    Raises
+    ------
+    ValueError
+        For an even number of slices, which has no middle one.
 
     References
     ----------
@@ -63,10 +71,12 @@ class ShuffleUNet(nn.Module):
     multiple = 8
     smallest = 16
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, width: int = 48, slices: int = 1) -> None:
         super().__init__()
+        check_slices(slices)
+        self.slices = slices
         a, b, c = width, 2 * width, 3 * width
-        self.stem = nn.Conv2d(4, a, 3, padding=1)
+        self.stem = nn.Conv2d(4 * slices, a, 3, padding=1)
         self.down = nn.ModuleList([nn.Sequential(Block(a)), nn.Sequential(Block(b), Block(b))])
         self.deepest = nn.Sequential(Block(c), Block(c))
         self.narrow = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2), nn.Conv2d(b, c, 2, stride=2)])
@@ -77,7 +87,7 @@ class ShuffleUNet(nn.Module):
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the denoised image (B, 1, H, W). Raises ValueError for sides that are no multiples of 8."""
+        """Return the denoised middle slice (B, 1, H, W). Raises ValueError for sides that are no multiples of 8."""
         if x.shape[-1] % self.multiple or x.shape[-2] % self.multiple:
             raise ValueError(f"this U-Net needs sides that are multiples of {self.multiple}, got {tuple(x.shape)}")
         h = self.stem(functional.pixel_unshuffle(x, 2))
@@ -90,4 +100,5 @@ class ShuffleUNet(nn.Module):
         for widen, blocks in zip(self.widen, self.up, strict=True):
             h = blocks(widen(h) + skips.pop())
         noise: Tensor = functional.pixel_shuffle(self.out(torch.relu(h)), 2)
-        return x - noise
+        middle = self.slices // 2
+        return x[:, middle : middle + 1] - noise

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowdose.network_spec import register_network
+from lowdose.networks.neighbours import check_slices
 
 
 def _conv_pair(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -56,8 +57,7 @@ class UNet(nn.Module):
 
     def __init__(self, width: int = 32, levels: int = 4, slices: int = 1) -> None:
         super().__init__()
-        if slices < 1 or slices % 2 == 0:
-            raise ValueError(f"slices={slices}: must be odd, the slice itself and as many on each side of it")
+        check_slices(slices)
         self.slices = slices
         self.multiple = 2 ** (levels - 1)
         self.smallest = 2 * self.multiple

@@ -16,6 +16,7 @@ from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
+from lowdose.networks.neighbours import load_weights_of_fewer_slices
 from lowdose.training.pairing import FolderPairing, Pairing
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
@@ -148,16 +149,19 @@ def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
 def _load_start_weights(denoiser: Denoiser, start: Path) -> str:
     """Load the weights of the model file ``start`` into ``denoiser`` and return the SHA-256 of the file.
 
-    Raises InvalidSetting when they belong to another network or scale.
+    They may be those of the same network for fewer neighbouring slices. Raises InvalidSetting when they belong to
+    another network or scale.
     """
     model = checkpoint.load_denoiser(str(start))
     loaded = model.denoiser
-    if (loaded.spec, loaded.scale) != (denoiser.spec, denoiser.scale):
+    settings = [{**spec.settings, "slices": 1} for spec in (loaded.spec, denoiser.spec)]
+    same = loaded.spec.name == denoiser.spec.name and settings[0] == settings[1] and loaded.scale == denoiser.scale
+    if not same or loaded.context > denoiser.context:
         raise InvalidSetting(
             f"{start}: holds {loaded.spec} on {loaded.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
-            "start from weights of the same network"
+            "start from weights of the same network, for as many slices or fewer"
         )
-    denoiser.network.load_state_dict(loaded.network.state_dict())
+    load_weights_of_fewer_slices(denoiser.network, loaded.network.state_dict())
     return model.sha256
 
 
