@@ -16,7 +16,9 @@ MISSING = {missing!r}
 class WithoutPackages(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in MISSING else PathFinder.find_spec(name, path, target)
+        if path is None and name in MISSING:  # but what a program adds to its path is found
+            path = [place for place in sys.path if "site-packages" not in place]
+        return PathFinder.find_spec(name, path, target)
 
 
 sys.meta_path[:] = [WithoutPackages if finder is PathFinder else finder for finder in sys.meta_path]

@@ -69,7 +69,12 @@ def train(
             "leda_autoencoder) for other runs; if left out, inside the run folder."
         ),
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too."
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import LabelledBatch
@@ -85,7 +86,8 @@ class _AnatomyJob:
         """Build the missing digital patients and return the callbacks of the training loop."""
         hyperparameters, recipe, network = self._recipe.hyperparameters, self._recipe, self._network
         patients = PhantomDataset(self._bank, hyperparameters.patients)
-        patients.build(lambda done, total: _tell(say, done, total), (fabric.global_rank, fabric.world_size))
+        process, cores = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
+        patients.build(lambda done, total: _tell(say, done, total), process, cores)
         fabric.barrier()
         _ = patients.occurring  # computed here once, or each loader process would read every label
         dataset = LabelledDataset(

