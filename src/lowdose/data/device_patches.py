@@ -7,6 +7,7 @@ of the noise bank, which lies on the device as a whole, followed by one linear f
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -223,5 +224,6 @@ def device_batches(
 ) -> Iterator[PairedBatch]:
     """Yield the batches that ``patches.batches`` yields, on the device; ``workers`` processes make the recipes."""
     indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for recipe in DataLoader(patches, batch_sampler=indices, num_workers=workers, collate_fn=join):
+    recipes = copy.copy(patches)  # without the planes, which loader processes must not touch
+    for recipe in DataLoader(recipes, batch_sampler=indices, num_workers=workers, collate_fn=join):
         yield patches.compute(recipe)

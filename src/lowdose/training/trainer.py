@@ -101,7 +101,6 @@ class Trainer:
                 lr=hyperparameters.learning_rate,
                 betas=(hyperparameters.beta1, hyperparameters.beta2),
                 weight_decay=hyperparameters.weight_decay,
-                fused=fabric.device.type == "cuda" or None,
             )
             for name, module in method.trained_modules().items()
         }
