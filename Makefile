@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Processes that run tests side by side.
 WORKERS ?= 2
 
-.PHONY: all test check lint demo bench clean
+.PHONY: all test check lint demo bench furnace furnace-status furnace-pause furnace-resume furnace-stop clean
 all: test
 
 # torch comes first, pinned and alone, so that nothing else pulls another build of it.
@@ -37,7 +37,18 @@ demo: .venv/.ready
 
 # The speed of everything, side by side; about 40 minutes.
 bench: .venv/.ready
+	$(BIN)/python -m experiments.furnace pause --process $$$$; \
 	PYTHON=$(BIN)/python benchmarks/performance/run_all.sh bench-out
+
+# Long training in the background, at the lowest priority, for as long as it takes (docs/furnace.md). CT: folder with
+# normal-dose, more, blocks and pairs; without it, digital patients.
+CT ?= $(wildcard ../shared/ct)
+furnace: .venv/.ready
+	@nohup $(BIN)/python -m experiments.furnace run $(if $(CT),--ct $(CT)) >/dev/null 2>&1 & \
+	sleep 3; $(BIN)/python -m experiments.furnace status
+
+furnace-status furnace-pause furnace-resume furnace-stop: .venv/.ready
+	@$(BIN)/python -m experiments.furnace $(@:furnace-%=%)
 
 clean:
 	rm -rf .venv demo-out bench-out build .mypy_cache .ruff_cache .import_linter_cache

@@ -135,7 +135,7 @@ def read_hu(path: Path) -> HU:
 
 
 def noise_sd(hu: HU) -> float:
-    """Return the 20th percentile of the SD (HU) in windows of 11 x 11 pixels of soft tissue; NaN where there is none."""
+    """Return the 20th percentile of the SD (HU) in windows of 11 x 11 pixels of soft tissue, NaN if there is none."""
     inside = np.clip(hu, *SOFT_TISSUE_HU).astype(np.float64)
     mean = uniform_filter(inside, 11)
     sd = np.sqrt(np.maximum(uniform_filter(inside**2, 11) - mean**2, 0))

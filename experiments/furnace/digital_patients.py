@@ -1,4 +1,4 @@
-"""Digital patients for training: one slice each at full dose, with random body, scanner, kernel, dose and pixel size."""
+"""Digital patients for training: a slice each at full dose, with random body, scanner, kernel, dose and pixel size."""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ def build(target: Path, folders: list[Path]) -> None:
         print(f"warning: {warning}")
     print(f"{summary.slices} slices of {summary.patients} patients, {size / 2**20:.1f} MiB")
     if size > MOST_BYTES:
-        raise SystemExit(f"{target}: takes {size / 2**20:.1f} MiB, more than {MOST_BYTES / 2**20:.0f}; choose fewer slices")
+        raise SystemExit(
+            f"{target}: takes {size / 2**20:.1f} MiB, more than {MOST_BYTES / 2**20:.0f}; choose fewer slices"
+        )
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.zoo import lesion_spots, scans
+from experiments.zoo import scans
 from lowdose.errors import LowDoseError
-from lowdose.image import HU, Acquisition, Geometry, Mask, mean_side
+from lowdose.image import HU, Mask, mean_side
 from lowdose.networks import anatomy, segmentation
-from lowdose.organ_classes import INDEX, classes_of
-from lowdose.phantom.lesions import put
+from lowdose.organ_classes import classes_of
+from lowdose.phantom.lesion_sites import organ_masks
 from lowdose.phantom.patient import digital_patient
+from lowdose.phantom.slice_lesions import PlannedSliceLesion, insert_lesions, slice_volume
 from lowdose.physics.acquisition import STORED
 from lowdose.physics.dose_simulator import Expected, expected_counts, noise_generator, reconstruct
 from lowdose.physics.photon_counts import draw_counts
@@ -36,7 +37,7 @@ LEVELS_MM = {"liver": 50.0, "lung": 170.0}
 
 FULL_MAS, THICKNESS_MM, SIDES_MM = 200.0, 3.0, (0.74, 0.74)
 
-LesionContrast = Callable[[Sequence[lesion_spots.Spot]], HU]
+LesionContrast = Callable[[Sequence[PlannedSliceLesion]], HU]
 
 
 class LesionSlice(NamedTuple):
@@ -74,19 +75,10 @@ class LesionSlice(NamedTuple):
         return mean_side(self.sides_mm)
 
 
-def organs_in(labels: NDArray[np.uint8], sides_mm: tuple[float, float]) -> dict[str, Mask]:
+def organs_in(classes: NDArray[np.uint8], sides_mm: tuple[float, float]) -> dict[str, Mask]:
     """Return the masks of liver and lung, where a slice shows enough of them."""
-    masks = {name: labels == INDEX[name] for name in MIN_ORGAN_CM2}
+    masks = organ_masks(classes, tuple(MIN_ORGAN_CM2))
     return {name: mask for name, mask in masks.items() if mask.sum() * np.prod(sides_mm) / 100 >= MIN_ORGAN_CM2[name]}
-
-
-def add_lesions(volume: Volume, planned: Sequence[lesion_spots.Spot]) -> HU:
-    """Return the (y, x) HU of a volume of one slice with all lesions, each centred in it."""
-    for spot in planned:
-        kind = spot.kind
-        done = put(volume, kind.shape, (0.0, float(spot.y), float(spot.x)), kind.diameter_mm, kind.contrast, spot.seed)
-        volume = done[0] if done else volume
-    return volume.hu[0]
 
 
 def real_slices(found: Sequence[scans.PatientSeries], wanted: dict[str, int]) -> Iterator[LesionSlice]:
@@ -138,8 +130,8 @@ def try_calibration(scan: ScanDescription) -> Calibration | None:
 def _lesion_contrast(hu: HU, scan: ScanDescription) -> LesionContrast:
     """Return the function that gives what lesions add to a real slice."""
     thickness = scan.thickness_mm or THICKNESS_MM
-    volume = Volume(hu[None], Geometry((thickness, *scan.pixel_mm)), Acquisition(thickness_mm=thickness))
-    return lambda planned: add_lesions(volume, planned) - hu
+    volume = slice_volume(hu, scan.pixel_mm, thickness)
+    return lambda planned: insert_lesions(volume, planned)[0].hu[0] - hu
 
 
 def digital_slices(count: int) -> Iterator[LesionSlice]:
@@ -168,8 +160,8 @@ def _scanned(volume: Volume, fitted: str, key: str) -> tuple[HU, HU, HU, LesionC
         hu = reconstruct(scanner, kernel, scanner.correct(lines), empty.grid) - 1000
         return np.clip(hu, *STORED).astype(np.float32)
 
-    def add(planned: Sequence[lesion_spots.Spot]) -> HU:
-        other = expected(add_lesions(volume, planned))
+    def add(planned: Sequence[PlannedSliceLesion]) -> HU:
+        other = expected(insert_lesions(volume, planned)[0].hu[0])
         return image(np.log(other.air / other.photons)) - truth
 
     empty = expected(volume.hu[0])

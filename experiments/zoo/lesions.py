@@ -25,12 +25,14 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.zoo import lesion_slices, lesion_spots, lesion_tables, scans, tables
+from experiments.zoo import lesion_measures, lesion_slices, lesion_tables, scans, tables
 from experiments.zoo.lesion_tables import FULL, LOW
 from experiments.zoo.tables import Row
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.models.load import LoadedModel
+from lowdose.phantom.lesion_sites import without_vessels
+from lowdose.phantom.slice_lesions import PlannedSliceLesion, place_lesions
 
 DISCS_MM = (5.0, 10.0)
 
@@ -44,10 +46,8 @@ def measure_slice(
     item: lesion_slices.LesionSlice, models: Sequence[LoadedModel], seed: int
 ) -> tuple[list[Row], list[Row]]:
     """Return the rows of all lesions and images, and those of all discs and images, of one slice."""
-    room = {
-        name: lesion_spots.without_vessels(item.truth, mask, name, item.pixel_mm) for name, mask in item.organs.items()
-    }
-    planned = lesion_spots.place_lesions(room, item.pixel_mm, np.random.default_rng((seed, 7)))
+    room = {name: without_vessels(item.truth, mask, name, item.pixel_mm) for name, mask in item.organs.items()}
+    planned = place_lesions(room, lesion_measures.KINDS, item.pixel_mm, np.random.default_rng((seed, 7)))
     added = item.add(planned)
     without = {FULL: item.full, LOW: item.low} | {model.name: denoise(model, item, item.low) for model in models}
     change = {model.name: denoise(model, item, item.low + added) - without[model.name] for model in models}
@@ -61,18 +61,18 @@ def measure_slice(
     return lesions, [facts | row for row in blob_rows(item, without)]
 
 
-def lesion_row(spot: lesion_spots.Spot, change: HU, added: HU, image: HU, item: lesion_slices.LesionSlice) -> Row:
+def lesion_row(spot: PlannedSliceLesion, change: HU, added: HU, image: HU, item: lesion_slices.LesionSlice) -> Row:
     """Return the contrast kept and the contrast-to-noise ratio of one lesion in one image."""
-    where = lesion_spots.core(spot, added.shape, item.pixel_mm)
+    where = lesion_measures.core(spot, added.shape, item.pixel_mm)
     contrast = float(change[where].mean(dtype=np.float64))
-    noise = lesion_spots.noise_around(image, spot, item.organs[spot.kind.organ], item.pixel_mm)
+    noise = lesion_measures.noise_around(image, spot, item.organs[spot.kind.organ], item.pixel_mm)
     kind = spot.kind
     return {
         "organ": kind.organ,
         "diameter_mm": kind.diameter_mm,
-        "contrast": kind.label,
+        "contrast": lesion_measures.contrast_text(kind),
         "added_hu": float(added[where].mean(dtype=np.float64)),
-        "kept": lesion_spots.contrast_kept(change, added, where),
+        "kept": lesion_measures.contrast_kept(change, added, where),
         "cnr": abs(contrast) / noise,
         "at": (spot.y, spot.x),
     }
@@ -84,11 +84,11 @@ def blob_rows(item: lesion_slices.LesionSlice, images: dict[str, HU]) -> Iterato
     "error" is the response to the image less the truth, which for real slices is full dose.
     """
     for diameter in DISCS_MM if "liver" in item.organs else ():
-        where = lesion_spots.search_area(item.organs["liver"], diameter, item.pixel_mm)
+        where = lesion_measures.search_area(item.organs["liver"], diameter, item.pixel_mm)
         if where.sum() * item.pixel_mm**2 < 10 * diameter**2:
             continue
-        found = {name: lesion_spots.disc_response(hu, diameter, item.pixel_mm)[where] for name, hu in images.items()}
-        truth = lesion_spots.disc_response(item.truth, diameter, item.pixel_mm)[where]
+        found = {name: lesion_measures.disc_response(hu, diameter, item.pixel_mm)[where] for name, hu in images.items()}
+        truth = lesion_measures.disc_response(item.truth, diameter, item.pixel_mm)[where]
         for name, values in found.items():
             yield {
                 "image": name,

@@ -1,9 +1,10 @@
 """Copy a trained model into the package: as float16 where that changes almost nothing, else as float32.
 
-    python -m experiments.zoo.ship_model RUN NAME
+    python -m experiments.zoo.ship_model RUN NAME [--local-means-px 0]
 
 RUN: run folder of a denoiser, of the anatomy network or of an autoencoder. Writes src/lowdose/zoo/NAME.safetensors and
-enters it in src/lowdose/zoo/index.json.
+enters it in src/lowdose/zoo/index.json. --local-means-px states the width of the local means that a denoiser keeps,
+0 for none, in place of what its run says.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +38,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
+    parser.add_argument("--local-means-px", type=float, help="for a denoiser")
     arguments = parser.parse_args()
-    run, name = arguments.run, arguments.name
-    source = run / MODEL_FILE
+    ship_weights(arguments.run / MODEL_FILE, arguments.name)
+
+
+def ship_weights(source: Path, name: str) -> None:
+    """Write the weights of ``source`` into the package under ``name``, and the index."""
     kind = model_info.KINDS[files.read_weights(source).header["format"]]
-    save, change = {"denoiser": _denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
+    if kind != "denoiser" and arguments.local_means_px is not None:
+        parser.error(f"--local-means-px {arguments.local_means_px:g}: {source} is of kind '{kind}'; leave it out")
+    denoiser = partial(_denoiser, local_means_px=arguments.local_means_px)
+    save, change = {"denoiser": denoiser, "anatomy": _anatomy, "autoencoder": _autoencoder}[kind](source)
     target = ZOO / f"{name}.safetensors"
     for dtype in (torch.float16, torch.float32):
         save(target, dtype)
@@ -62,9 +71,11 @@ def _noisy_body() -> np.ndarray:
 Save, Change = Callable[[Path, torch.dtype], object], Callable[[Path], float]
 
 
-def _denoiser(source: Path) -> tuple[Save, Change]:
+def _denoiser(source: Path, local_means_px: float | None) -> tuple[Save, Change]:
     """Return how to save a denoiser, and how to measure the change: the largest difference of a pixel, HU."""
     model, hu = checkpoint.load_denoiser(str(source)), torch.from_numpy(_noisy_body())[:, None]
+    if local_means_px is not None:
+        model.denoiser.stated_means_px = local_means_px
     reference = model.denoiser.denoise(hu)
     return (
         lambda path, dtype: checkpoint.save_denoiser(path, model.denoiser, model.domain, model.training, dtype),

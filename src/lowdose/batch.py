@@ -20,11 +20,16 @@ class PairedBatch(NamedTuple):
     dose : (B,) float
         Dose of ``low`` as a fraction of the dose of ``full``; NaN where it is not known. The noise of ``low`` has
         1 / dose times the variance of the noise of ``full``.
+    lesion : (B, 1, H, W) float32
+        Weights by which the contrast of a lesion that was inserted into both images is measured: their sum is 1 over
+        the lesion and -1 over a ring around it. All 0 for slices without a lesion; empty, (0,), where no lesions are
+        inserted at all.
     """
 
     low: Tensor
     full: Tensor
     dose: Tensor = torch.tensor([torch.nan])
+    lesion: Tensor = torch.zeros(0)
 
 
 class LabelledBatch(NamedTuple):

@@ -32,6 +32,7 @@ from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
 from lowdose.io.dicom import new_series
 from lowdose.models import checkpoint
+from lowdose.networks.denoiser import Denoiser
 from lowdose.training import denoiser_run, runner
 from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
@@ -39,6 +40,7 @@ from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
 from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
+from support.training_runs import StopAfter
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
 EXACT = RunOptions(device="cpu", precision="32-true")
@@ -192,9 +194,12 @@ def people() -> list[NormalDoseSlice]:
     return [normal(n, patient=1 + n // 2) for n in range(6)]
 
 
-def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "terms", [{}, {"spectrum_weight": 1e-7, "lesion_share": 1.0, "lesion_weight": 0.5, "accumulate": 2}]
+)
+def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path, terms: dict[str, float]) -> None:
     recipe = recipes.get_recipe("noise_free")
-    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1}
+    tiny = {"steps": 2, "batch": 2, "patch": 32, "warmup": 1, **terms}
     recipe = replace(
         recipe,
         network=replace(recipe.network, settings={"width": 4}),
@@ -207,6 +212,42 @@ def test_a_recipe_that_needs_the_dose_trains(tmp_path: Path) -> None:
     model = checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE))
     assert model.denoiser.noise_free
     assert model.training["recipe"] == "noise_free"
+    log = (tmp_path / "run" / "log.csv").read_text()
+    assert ("denoiser/noise_power_spectrum" in log) == ("spectrum_weight" in terms)
+    assert ("denoiser/lesion_contrast" in log) == ("lesion_weight" in terms)
+
+
+def test_a_weight_of_lesions_needs_lesions() -> None:
+    recipe = recipes.get_recipe("noise_free")
+    with pytest.raises(InvalidSetting, match="lesion_weight=2: no patch has a lesion with lesion_share=0"):
+        recipe.hyperparameters.with_values({"lesion_weight": "2"})
+    both = {"lesion_weight": "2", "lesion_share": "0.3"}
+    assert recipe.hyperparameters.with_values(both).lesion_weight == 2
+
+
+def test_patches_too_small_for_a_spectrum() -> None:
+    recipe = recipes.get_recipe("noise_free")
+    small = recipe.hyperparameters.with_values({"patch": "24", "spectrum_weight": "1"})
+    with pytest.raises(InvalidSetting, match="patch=24: spectrum_weight=1 needs patches of at least 32"):
+        recipe.method(Denoiser(recipe.network, recipe.scale), small, "")
+
+
+def test_a_run_with_lesions_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "GracefulStop", StopAfter(2))
+        assert not go(tmp_path / "parts", people(), bank=tmp_path / "bank", lesion_share=1.0)
+    resumed = replace(EXACT, resume=True)
+    with pytest.raises(InvalidSetting, match=r"lesion_share was 1\.0, now 0\.5"):
+        go(tmp_path / "parts", people(), resumed, bank=tmp_path / "bank", lesion_share=0.5)
+    assert go(tmp_path / "parts", people(), resumed, bank=tmp_path / "bank", lesion_share=1.0)
+    assert go(tmp_path / "whole", people(), bank=tmp_path / "bank", lesion_share=1.0)
+    assert go(tmp_path / "without", people(), bank=tmp_path / "bank")
+    whole, parts, without = (
+        torch.load(tmp_path / name / STATE_FILE, weights_only=True)["modules"]["denoiser"]
+        for name in ("whole", "parts", "without")
+    )
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    assert not all(torch.equal(value, without[name]) for name, value in whole.items())
 
 
 def test_a_run_resumes_exactly_and_says_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

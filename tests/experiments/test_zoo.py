@@ -13,17 +13,17 @@ from experiments.zoo import (
     contact_sheet,
     contact_sheet_figure,
     full_dose,
+    lesion_measures,
     lesion_slices,
-    lesion_spots,
     lesions,
     scans,
     tables,
 )
 from scipy.ndimage import gaussian_filter
 
-from lowdose.image import Geometry
+from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.lesions import KINDS
-from lowdose.volume import Volume
+from lowdose.phantom.slice_lesions import PlannedSliceLesion
 
 
 def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> np.ndarray:
@@ -35,32 +35,32 @@ def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> np.ndarra
 def test_a_disc_of_its_size_responds_with_its_contrast(diameter: float) -> None:
     image = np.full((96, 96), 60.0)
     image[disc(image.shape, 40, 50, diameter / 2 / 0.5)] -= 30.0
-    found = lesion_spots.disc_response(image, diameter, 0.5)[30:66, 30:66]
+    found = lesion_measures.disc_response(image, diameter, 0.5)[30:66, 30:66]
     assert found.min() == pytest.approx(-30.0)
     assert np.unravel_index(found.argmin(), found.shape) == (10, 20)
 
 
 def test_an_even_or_sloping_organ_has_no_response() -> None:
     image = 60.0 + 0.7 * np.arange(96)[:, None] - 0.3 * np.arange(96)
-    assert np.abs(lesion_spots.disc_response(image, 10.0, 0.8)[20:-20, 20:-20]).max() < 1e-9
+    assert np.abs(lesion_measures.disc_response(image, 10.0, 0.8)[20:-20, 20:-20]).max() < 1e-9
 
 
 def test_disc_and_ring_of_a_searched_place_lie_in_the_organ() -> None:
     organ = disc((96, 96), 48, 48, 30)
-    where = lesion_spots.search_area(organ, 10.0, 0.8)
+    where = lesion_measures.search_area(organ, 10.0, 0.8)
     assert where.any()
     image = np.where(organ, 0.0, 1e6)
-    assert np.abs(lesion_spots.disc_response(image, 10.0, 0.8)[where]).max() < 1e-6
+    assert np.abs(lesion_measures.disc_response(image, 10.0, 0.8)[where]).max() < 1e-6
 
 
 def test_kept_is_the_share_of_the_core() -> None:
-    kind = lesion_spots.LesionKind("liver", "metastasis", 10.0, -20.0, "-20 HU")
-    spot = lesion_spots.Spot(kind, 30, 34, 0)
-    core = lesion_spots.core(spot, (64, 64), 0.5)
+    kind = LesionKind("liver", "metastasis", 10.0, -20.0)
+    spot = PlannedSliceLesion(kind, 30, 34, 0)
+    core = lesion_measures.core(spot, (64, 64), 0.5)
     assert np.array_equal(core, disc((64, 64), 30, 34, 6.0))
     true = np.where(disc((64, 64), 30, 34, 10), -20.0 - np.arange(64), 0.0)
-    assert lesion_spots.contrast_kept(0.7 * true + np.where(core, 0, 99), true, core) == pytest.approx(0.7)
-    tiny = lesion_spots.core(spot._replace(kind=kind._replace(diameter_mm=1.0)), (64, 64), 1.0)
+    assert lesion_measures.contrast_kept(0.7 * true + np.where(core, 0, 99), true, core) == pytest.approx(0.7)
+    tiny = lesion_measures.core(spot._replace(kind=kind._replace(diameter_mm=1.0)), (64, 64), 1.0)
     assert tiny.sum() == 5
 
 
@@ -70,43 +70,19 @@ def test_noise_around_is_that_of_the_ring_in_the_organ() -> None:
     organ = disc(image.shape, 64, 64, 40)
     image[~organ] = -1000
     image[disc(image.shape, 64, 64, 5)] = 400
-    kind = lesion_spots.LesionKind("liver", "metastasis", 10.0, -20.0, "-20 HU")
-    assert lesion_spots.noise_around(image, lesion_spots.Spot(kind, 64, 64, 0), organ, 1.0) == pytest.approx(
+    kind = LesionKind("liver", "metastasis", 10.0, -20.0)
+    assert lesion_measures.noise_around(image, PlannedSliceLesion(kind, 64, 64, 0), organ, 1.0) == pytest.approx(
         12, rel=0.15
     )
 
 
-def test_places_are_apart_and_inside() -> None:
-    room = {"liver": disc((256, 256), 120, 70, 66), "lung": disc((256, 256), 120, 200, 50)}
-    planned = lesion_spots.place_lesions(room, 0.8, np.random.default_rng(3))
-    assert {spot.kind for spot in planned} == set(lesion_spots.KINDS)
-    for n, spot in enumerate(planned):
-        radius = spot.kind.diameter_mm / 2
-        assert (room[spot.kind.organ] | ~disc((256, 256), spot.y, spot.x, (radius + 1) / 0.8)).all()
-        for other in planned[:n]:
-            if other.kind.organ == spot.kind.organ:
-                gap = 0.8 * np.hypot(spot.y - other.y, spot.x - other.x) - radius - other.kind.diameter_mm / 2
-                assert gap > lesion_spots.APART_MM
-    assert lesion_spots.place_lesions({"liver": disc((64, 64), 30, 30, 3)}, 0.8, np.random.default_rng(3)) == []
-    assert {kind.shape for kind in lesion_spots.KINDS} <= set(KINDS)
-
-
-def test_room_leaves_vessels_out() -> None:
-    organ, vessel = disc((128, 128), 64, 64, 50), disc((128, 128), 64, 40, 8)
-    hu = np.where(vessel, 160.0, 60.0) + np.random.default_rng(0).normal(0, 20, organ.shape)
-    room = lesion_spots.without_vessels(hu, organ, "liver", 0.8)
-    assert not room[vessel].any()
-    assert room[disc(organ.shape, 64, 80, 20)].mean() > 0.95
-
-
-def test_lesions_have_their_contrast() -> None:
-    volume = Volume(np.full((1, 128, 128), 60, np.float32), Geometry((3.0, 0.7, 0.7)))
-    kind = lesion_spots.LesionKind("liver", "metastasis", 15.0, -30.0, "-30 HU")
-    planned = [lesion_spots.Spot(kind, 40, 40, 1), lesion_spots.Spot(kind, 90, 80, 2)]
-    added = lesion_slices.add_lesions(volume, planned) - volume.hu[0]
-    for spot in planned:
-        assert added[lesion_spots.core(spot, added.shape, 0.7)].mean() == pytest.approx(-30, abs=1.5)
-    assert np.count_nonzero(added) < 2500
+def test_measured_kinds_have_known_shapes_and_distinct_names() -> None:
+    assert {kind.shape for kind in lesion_measures.KINDS} <= set(KINDS)
+    named = {(kind.organ, kind.diameter_mm, lesion_measures.contrast_text(kind)) for kind in lesion_measures.KINDS}
+    assert len(named) == len(lesion_measures.KINDS) == 20
+    assert {text for _, _, text in named} == {
+        "-20 HU", "-30 HU", "-40 HU", "solid, 25 HU", "ground glass, +250 HU"
+    }  # fmt: skip
 
 
 def test_false_lesions_are_found() -> None:

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from lowdose.batch import PairedBatch
-from lowdose.hounsfield import Scale
+from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.supervised import NoiseFree, Supervised, noise_sd
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.pixel import MSE
+from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
 
 
 def images(sd: float, count: int = 2, side: int = 64) -> tuple[Tensor, Tensor]:
@@ -94,3 +95,44 @@ def test_its_denoiser_says_what_it_makes() -> None:
     assert not denoiser.noise_free
     NoiseFree(denoiser, MSE())
     assert denoiser.noise_free
+
+
+def test_texture_compares_the_full_dose_estimate_without_weights() -> None:
+    low, full = images(60.0)
+    doses, spectrum = torch.tensor([0.1, 0.5]), NoisePowerSpectrumLoss()
+    method = NoiseFree(untrained(), MSE(), 0.5 * spectrum)
+    (turn,) = method.updates(PairedBatch(low, full, doses))
+    # The untrained network returns its input, and so does the mixture, at every dose.
+    expected = 0.5 * spectrum(OBJECTIVE.encode(low), OBJECTIVE.encode(full))
+    torch.testing.assert_close(turn.terms["noise_power_spectrum"], expected, rtol=1e-4, atol=0)
+    (plain,) = NoiseFree(untrained(), MSE()).updates(PairedBatch(low, full, doses))
+    assert list(plain.terms) == ["mse"]
+    assert torch.equal(plain.terms["mse"], turn.terms["mse"])
+
+
+@pytest.mark.parametrize("dose", [0.1, 0.25, 0.5])
+def test_noise_of_a_noise_free_estimate_differs_in_level_not_in_texture(dose: float) -> None:
+    """Of the true image, a low + (1 - a) truth has a times the noise power of full dose: only the level tells them."""
+    truth = torch.full((4, 1, 64, 64), 40.0)
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)) * 100
+    full, low = truth + noise, truth + noise / dose**0.5
+    batch = PairedBatch(low, full, torch.full((4,), dose))
+    found = [
+        float(NoiseFree(untrained(), MSE(), NoisePowerSpectrumLoss(level=level)).further_terms(
+            truth, low, full, batch)["noise_power_spectrum"])
+        for level in (0.0, 1.0)
+    ]  # fmt: skip
+    assert found == pytest.approx([0.0, np.log(dose) ** 2], rel=0.01, abs=1e-3)
+
+
+def test_the_contrast_of_a_lesion_is_that_of_the_weighted_estimate() -> None:
+    low, full = images(0.0)
+    lesion = torch.zeros_like(full)
+    lesion[..., 30:34, 30:34] = 1
+    template, dose = lesion / 16 - (1 - lesion) / (64 * 64 - 16), 0.25
+    batch = PairedBatch(low, full - 20 * lesion, torch.full((2,), dose), template)
+    (turn,) = NoiseFree(untrained(), MSE(), lesion_weight=3.0).updates(batch)
+    # No noise, hence the weight 1; the untrained network returns its input, which lacks the lesion.
+    assert float(turn.terms["lesion_contrast"].detach()) == pytest.approx(3 * (20 / 3000) ** 2, rel=1e-3)
+    with pytest.raises(ValueError, match="lesion_share"):
+        list(NoiseFree(untrained(), MSE(), lesion_weight=1.0).updates(PairedBatch(low, full, torch.zeros(2))))

@@ -73,6 +73,7 @@ def test_a_file_says_what_was_saved(file: Path) -> None:
         parameters=1657,
         ranges={"noise_sd": (1, 5), "noise_f_av": None, "pixel_mm": (0.5, 0.5), "thickness_mm": None},
         scale={"low": -1150, "high": 1900, "zero": 0, "one": 1000},
+        local_means_px=4.0,
         training={"step": 3},
         precision="float16",
         size=file.stat().st_size,

@@ -139,6 +139,24 @@ def test_context_comes_back(tmp_path: Path, context: int) -> None:
     assert torch.equal(loaded.denoise(hu), denoiser.eval().denoise(hu))
 
 
+@pytest.mark.parametrize("width", [None, 0.0, 1.2345678901])
+def test_width_of_the_kept_means_comes_back(tmp_path: Path, width: float | None) -> None:
+    denoiser = Denoiser(NetworkSpec("unet", {"width": 4, "levels": 2}), Scale(), noise_free=True, stated_means_px=width)
+    checkpoint.save_denoiser(tmp_path / "model.safetensors", denoiser, TrainingDomain(), {})
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert ("local_means_px" in file.metadata()) == (width is not None)  # other files stay what they were
+    loaded = checkpoint.load_denoiser(str(tmp_path / "model.safetensors")).denoiser
+    assert loaded.stated_means_px == width
+    assert loaded.local_means_px == (2.5 if width is None else width)
+
+
+@pytest.mark.parametrize("stated", ["-1", "nan", "wide"])
+def test_a_width_of_means_that_is_none_is_damage(saved: tuple[Path, Denoiser, str], stated: str) -> None:
+    rewrite(saved[0], local_means_px=stated)
+    with pytest.raises(IncompatibleCheckpoint, match="description is damaged"):
+        checkpoint.load_denoiser(str(saved[0]))
+
+
 @pytest.mark.parametrize("stated", ["0", "2", "-1", "one", "1.0", ""])
 def test_a_context_that_does_not_fit_the_network_is_damage(tmp_path: Path, stated: str) -> None:
     path = tmp_path / "model.safetensors"

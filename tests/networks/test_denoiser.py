@@ -165,3 +165,28 @@ def test_a_context_that_does_not_fit_is_refused() -> None:
     for slices in (1, 2, 5):
         with pytest.raises(ValueError, match="3 slices at a time"):
             seeing(1).denoise(torch.zeros(1, slices, 16, 16))
+
+
+@pytest.mark.parametrize("noise_free", [False, True])
+def test_the_width_of_the_kept_means_is_the_models_own(noise_free: bool) -> None:
+    hu = torch.randn(1, 1, 40, 52, generator=torch.Generator().manual_seed(3)) * 50
+    usual = trained()
+    usual.noise_free = noise_free
+    assert usual.local_means_px == (2.5 if noise_free else 4.0)
+    stated, none = trained(), trained()
+    stated.stated_means_px, none.stated_means_px = usual.local_means_px, 0.0
+    for other in (stated, none):
+        other.load_state_dict(usual.state_dict())
+    assert torch.equal(stated.denoise(hu), usual.denoise(hu))
+    # Without them, the result is what the network made of the padded image.
+    padded = pad_to(none.scale.encode(hu), none.network.multiple, none.network.smallest)
+    with torch.inference_mode():
+        plain = none.scale.decode(none(padded))[..., MARGIN : MARGIN + 40, MARGIN : MARGIN + 52]
+    torch.testing.assert_close(none.denoise(hu), plain, rtol=0, atol=1e-3)
+    assert float((none.denoise(hu) - usual.denoise(hu)).abs().max()) > 1
+
+
+@pytest.mark.parametrize("width", [-1.0, float("nan"), float("inf")])
+def test_a_width_that_is_none_is_refused(width: float) -> None:
+    with pytest.raises(InvalidSetting, match="from 0, which keeps none"):
+        Denoiser(SMALL, Scale(), stated_means_px=width)

@@ -75,6 +75,29 @@ def test_run_folder_holds_log_validation_and_description(tmp_path: Path) -> None
     assert domain.thickness_mm == (3.0, 3.0)
 
 
+@pytest.mark.parametrize(("setting", "stated"), [(-1.0, None), (0.0, 0.0), (3.0, 3.0)])
+def test_a_run_says_which_local_means_its_model_keeps(tmp_path: Path, setting: float, stated: float | None) -> None:
+    assert train(small_recipe(steps=1, local_means_px=setting), tmp_path)
+    denoiser = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE)).denoiser
+    assert denoiser.stated_means_px == stated
+    assert denoiser.local_means_px == (4.0 if stated is None else stated)
+    with pytest.raises(InvalidSetting, match=r"local_means_px=-0\.5"):
+        small_recipe(local_means_px=-0.5)
+
+
+def test_a_run_of_a_version_without_a_setting_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
+    assert not train(small_recipe(), tmp_path)
+    state = torch.load(tmp_path / STATE_FILE, weights_only=True)
+    for name in ("accumulate", "local_means_px"):
+        del state["run"][name]
+    torch.save(state, tmp_path / STATE_FILE)
+    with pytest.raises(InvalidSetting, match=r"local_means_px was -1\.0, now 0\.0"):
+        train(small_recipe(local_means_px=0.0), tmp_path, replace(EXACT, resume=True))
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
+    assert train(small_recipe(), tmp_path, replace(EXACT, resume=True))
+
+
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(small_recipe(), tmp_path / "whole")
     monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))

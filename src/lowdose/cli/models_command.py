@@ -135,6 +135,7 @@ def _lines(entry: CatalogueEntry) -> list[str]:
         "network": f"{info.network}{_listed(info.settings, '; ')}",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "scale": _scale(info.scale),
+        "local means": _local_means(info.local_means_px),
         "made for": _domain(info),
         "file": f"{info.size / 1e6:.2f} MB, weights as {info.precision}",
         "SHA-256": info.sha256 + checked,
@@ -168,6 +169,12 @@ def _scale(scale: Mapping[str, float]) -> str:
         f"{scale['zero']:g} HU is 0 and {scale['one']:g} HU is 1 to the network; "
         f"values outside {scale['low']:g} to {scale['high']:g} HU are kept"
     )
+
+
+def _local_means(width_px: float | None) -> str:
+    if width_px is None:
+        return ""
+    return f"kept, Gaussian of {width_px:g} pixels" if width_px > 0 else "not kept: those of the network"
 
 
 def _listed(values: Mapping[str, Any], start: str = "") -> str:

@@ -59,12 +59,13 @@ class BatchRecipe(NamedTuple):
 class DevicePatches(Dataset[PatchRecipe]):
     """Recipes of the patches of ``patches``, and the planes of their slices on ``device``.
 
-    ``patches`` must have slices of a noise bank and no gain on the noise.
+    ``patches`` must have slices of a noise bank, no gain on the noise and no lesions.
     """
 
     def __init__(self, patches: Patches, device: torch.device) -> None:
         assert isinstance(patches.slices, SimulatedSlices)
         assert patches.augmentation.gain_low == patches.augmentation.gain_high == 1
+        assert patches.lesion_share == 0
         self.patches, self.slices, self.device = patches, patches.slices, device
         self.offsets: dict[str, int] = {}
         total = 0

@@ -6,7 +6,7 @@ Patch n depends on (seed, n) only: not on the number of workers or processes, no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lowdose.batch import PairedBatch
+from lowdose.data.pairs import PairedSlice
+from lowdose.data.patch_lesions import PatchLesion, contrast_template, draw_lesion
 from lowdose.data.patch_source import PatchSource, PatchSources, Region
 from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.errors import InvalidSetting
@@ -29,6 +31,10 @@ MAX_ZOOM = 2.0
 """Largest factor by which pixels are made larger or smaller."""
 UNKNOWN_PIXEL_MM = 0.75
 """Pixel size (mm) assumed where the data state none; it is not recorded as part of the model's range."""
+UNKNOWN_THICKNESS_MM = 3.0
+"""Slice thickness (mm) assumed for lesions where the data state none."""
+LESION_STREAM = 4021
+"""Number of the stream of random numbers for lesions: drawn apart, they leave patches without a lesion as they are."""
 
 
 @dataclass(frozen=True)
@@ -152,27 +158,57 @@ def draw_turn(rng: np.random.Generator) -> tuple[int, bool]:
     return int(rng.integers(4)), bool(rng.integers(2))
 
 
-class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+def lesion_template(
+    lesion: PatchLesion | None, variation: PatchVariation, pixel_mm: float, own: float | None, side: int
+) -> HU:
+    """Return the template of a lesion that was inserted before the variation, without margins; 0 if there is none.
+
+    Other arguments as in ``apply_variation``. The template is (side - 2 * MARGIN, side - 2 * MARGIN).
+    """
+    if lesion is None:
+        return np.zeros((side - 2 * MARGIN, side - 2 * MARGIN), np.float32)
+    middle = lesion.added[len(lesion.added) // 2, None]
+    profile = apply_variation(middle, middle, replace(variation, gain=1.0), pixel_mm, own, side)[
+        0, MARGIN:-MARGIN, MARGIN:-MARGIN
+    ]
+    zoom = side / middle.shape[-1]
+    y, x = ((place + 0.5) * zoom - 0.5 - MARGIN for place in (lesion.y, lesion.x))
+    return contrast_template(profile, y, x, lesion.diameter_px * zoom, lesion.contrast_hu)
+
+
+class Patches(Dataset[tuple[torch.Tensor, ...]]):
     """Random training patches: item n is (low, full, dose), in HU.
 
     ``low`` is (2c+1, size, size), ``full`` is (1, size, size); ``dose`` is the dose of ``low`` as a fraction of that of
-    ``full``. Slice, position, flip and quarter turns are random.
+    ``full``. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are inserted
+    into that share of the patches, as far as they have room (``patch_lesions``), and item n is (low, full, dose,
+    lesion) with the field ``lesion`` of ``PairedBatch``, (1, size, size).
     """
 
-    def __init__(self, slices: PatchSources, size: int, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self, slices: PatchSources, size: int, augmentation: Augmentation, seed: int, lesion_share: float = 0.0
+    ) -> None:
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
+        self.lesion_share = lesion_share
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         """Return patch ``index``, which depends on (seed, index) only."""
-        rng, _, images, pixel, variation, window = self.choose(index)
+        rng, which, images, pixel, variation, window = self.choose(index)
         low, full, dose = images.crop(window, rng)
+        side = self.size + 2 * MARGIN
+        lesion = self._insert_lesion(index, low, full, self.slices.items[which], MARGIN * low.shape[-1] / side)
         dropped = draw_dropped(len(low), rng)
         low[dropped], full[dropped] = low[len(low) // 2], full[len(low) // 2]
-        varied = apply_variation(low, full, variation, pixel, images.cutoff, self.size + 2 * MARGIN)
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        if self.lesion_share > 0:
+            template = lesion_template(lesion, variation, pixel, images.cutoff, side)
+            varied = np.concatenate([varied, template[None]])
         turns, mirrored = draw_turn(rng)
-        rotated = np.rot90(varied[:, MARGIN:-MARGIN, MARGIN:-MARGIN], turns, (1, 2))
+        rotated = np.rot90(varied, turns, (1, 2))
         patch = torch.from_numpy((rotated[..., ::-1] if mirrored else rotated).copy())
-        return patch[:-1], patch[-1:], torch.tensor(dose, dtype=torch.float32)
+        count, dose_tensor = len(low), torch.tensor(dose, dtype=torch.float32)
+        parts = patch[:count], patch[count : count + 1], dose_tensor
+        return (*parts, patch[count + 1 :]) if self.lesion_share > 0 else parts
 
     def choose(self, index: int) -> ChosenWindow:
         """Choose slice, variation and window of patch ``index``."""
@@ -182,6 +218,20 @@ class Patches(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
         crop_side = min(round(side * (variation.pixel_mm or pixel) / pixel), *images.shape)
         return ChosenWindow(rng, which, images, pixel, variation, self._crop(images, crop_side, rng))
+
+    def _insert_lesion(self, index: int, low: HU, full: HU, item: PairedSlice, border_px: float) -> PatchLesion | None:
+        """Insert a lesion into both images, in place, in ``lesion_share`` of the patches; return it."""
+        rng = np.random.default_rng((self.seed, index, LESION_STREAM))
+        if rng.random() >= self.lesion_share:
+            return None
+        thickness = item.thickness_mm or UNKNOWN_THICKNESS_MM
+        overlap = item.stack_position.overlap if item.stack_position else 0.0
+        step = max(1.0 - overlap, 0.05) * thickness
+        lesion = draw_lesion(full, item.pixel_mm or UNKNOWN_PIXEL_MM, thickness, step, border_px, rng)
+        if lesion is not None:
+            low += lesion.added
+            full += lesion.added
+        return lesion
 
     def _crop(self, images: PatchSource, side: int, rng: np.random.Generator) -> Region:
         """Choose, of two random windows, the one with more tissue, since much of a slice is air."""
@@ -204,5 +254,5 @@ def batches(
     """
     # A generator: the last step may be far away, where a time limit ends the run.
     indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for low, full, dose in DataLoader(patches, batch_sampler=indices, num_workers=workers):
-        yield PairedBatch(low, full, dose)
+    for parts in DataLoader(patches, batch_sampler=indices, num_workers=workers):
+        yield PairedBatch(*parts)

@@ -13,6 +13,7 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.base import Method, Update
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
+from lowdose.objectives.lesion_contrast import lesion_contrast_terms
 
 
 class Supervised(Method[PairedBatch]):
@@ -49,7 +50,8 @@ class Supervised(Method[PairedBatch]):
         pred = scale.decode(self.denoiser(scale.encode(low)).float())
         middle = low[:, self.denoiser.context, None]  # the slice itself, without its neighbours
         compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
-        yield Update("denoiser", self.objective.terms(compared, OBJECTIVE.encode(full)))
+        terms = self.objective.terms(compared, OBJECTIVE.encode(full))
+        yield Update("denoiser", {**terms, **self.further_terms(pred, middle, full, batch)})
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """Return the image that the objective compares with ``full``; here it is ``pred``.
@@ -57,6 +59,13 @@ class Supervised(Method[PairedBatch]):
         Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
         """
         return pred
+
+    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+        """Return loss terms beyond those of the objective by name; here there are none.
+
+        Images are (B, 1, H, W) in HU, clipped to the denoiser's range; ``batch`` is what they were made of.
+        """
+        return {}
 
 
 class NoiseFree(Supervised):
@@ -75,6 +84,19 @@ class NoiseFree(Supervised):
     the best estimate for a given input stays the same. Suitable for objectives that depend on the error alone, as MSE
     does, and for pairs of known dose.
 
+    Parameters
+    ----------
+    denoiser : Denoiser
+        The denoiser to train; it is marked as one that estimates the noise-free image.
+    objective : Objective
+        Compares the weighted error of each pair.
+    texture : Objective or None
+        Compares the full-dose estimate itself with the target, without these weights, as an objective must that does
+        not depend on the error alone. None = no such term.
+    lesion_weight : float
+        Weight of the error of the contrast of inserted lesions (``objectives.lesion_contrast``), with the weights of
+        the pairs. 0 = no such term, otherwise batches need ``lesion``.
+
     Attributes
     ----------
     FLOOR : HU
@@ -83,17 +105,45 @@ class NoiseFree(Supervised):
 
     FLOOR: ClassVar[float] = 10.0
 
-    def __init__(self, denoiser: Denoiser, objective: Objective) -> None:
+    def __init__(
+        self, denoiser: Denoiser, objective: Objective, texture: Objective | None = None, lesion_weight: float = 0.0
+    ) -> None:
         super().__init__(denoiser, objective)
+        self.texture, self.lesion_weight = texture, lesion_weight
         denoiser.noise_free = True
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """Return the fingerprints of both objectives."""
+        return {**super().fingerprint(), **(self.texture.fingerprint() if self.texture else {})}
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """Return ``full`` plus the weighted error of the full-dose estimate that follows from ``pred``.
 
         Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
         """
-        full_estimate = pred + dose[:, None, None, None] * (low - pred)
-        return full + (full_estimate - full) * (self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt())
+        return full + (full_dose_estimate(pred, low, dose) - full) * (
+            self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt()
+        )
+
+    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+        """Return the terms of ``texture``, and the weighted error of the contrast of lesions."""
+        terms: dict[str, Tensor] = {}
+        if self.texture is not None:
+            estimate = full_dose_estimate(pred, low, batch.dose)
+            terms |= self.texture.terms(OBJECTIVE.encode(estimate), OBJECTIVE.encode(full))
+        if self.lesion_weight:
+            compared = OBJECTIVE.encode(self.compared(pred, low, full, batch.dose))
+            contrast = lesion_contrast_terms(compared, OBJECTIVE.encode(full), batch.lesion)
+            terms |= {name: self.lesion_weight * value for name, value in contrast.items()}
+        return terms
+
+
+def full_dose_estimate(pred: Tensor, low: Tensor, dose: Tensor) -> Tensor:
+    """Return the estimate a low + (1 - a) pred of the full-dose image, with a = ``dose`` and ``pred`` noise-free.
+
+    Images are (B, 1, H, W) in HU; ``dose`` is (B,), the dose of ``low`` as a fraction of full dose.
+    """
+    return pred + dose[:, None, None, None] * (low - pred)
 
 
 def noise_sd(hu: Tensor) -> Tensor:

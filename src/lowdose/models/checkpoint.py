@@ -28,6 +28,9 @@ NOISE_FREE_IMAGE = "the noise-free image"
 DEFAULT_MODEL = "fast"
 """Shipped model that is used when none is named."""
 
+LOCAL_MEANS = "local_means_px"
+"""Entry of the header with the width of the local means that are kept, where it is not the usual one."""
+
 
 @dataclass(frozen=True)
 class TrainingDomain:
@@ -97,6 +100,7 @@ def save_denoiser(
         "training": json.dumps(training),
         **({"context": str(denoiser.context)} if denoiser.context else {}),
         **({"estimates": NOISE_FREE_IMAGE} if denoiser.noise_free else {}),
+        **({} if denoiser.stated_means_px is None else {LOCAL_MEANS: repr(float(denoiser.stated_means_px))}),
     }
     data = files.serialise_weights(denoiser.network, header, dtype)
     replace_file(path, data)
@@ -154,7 +158,9 @@ def _parse_header(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Train
         domain = TrainingDomain.of(json.loads(header["domain"]))
         with torch.device("meta"):
             spec, context = NetworkSpec(network["name"], network["settings"]), int(header.get("context", "0"))
-            denoiser = Denoiser(spec, scale, context, header.get("estimates") == NOISE_FREE_IMAGE)
+            stated = header.get(LOCAL_MEANS)
+            noise_free = header.get("estimates") == NOISE_FREE_IMAGE
+            denoiser = Denoiser(spec, scale, context, noise_free, None if stated is None else float(stated))
         return denoiser, domain, dict(json.loads(header["training"]))
     except Exception as error:  # a damaged header can raise anything
         reason = str(error) or type(error).__name__

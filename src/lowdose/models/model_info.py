@@ -13,6 +13,7 @@ from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks import anatomy
+from lowdose.networks.denoiser import usual_local_means_px
 from lowdose.weights.files import WeightsFile
 
 KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", autoencoder_file.FORMAT: "autoencoder"}
@@ -43,6 +44,8 @@ class ModelInfo:
         ``TrainingDomain`` of a denoiser, else empty.
     scale : mapping of str to float
         ``Scale`` between HU and network units of a denoiser, else empty.
+    local_means_px : float or None, pixels
+        Standard deviation of the Gaussian whose local means a denoiser keeps, 0 = none; None for other files.
     training : mapping of str to object
         Description of the training, as the recipe wrote it.
     precision : str
@@ -61,6 +64,7 @@ class ModelInfo:
     parameters: int | None
     ranges: Mapping[str, tuple[float, float] | None]
     scale: Mapping[str, float]
+    local_means_px: float | None
     training: Mapping[str, Any]
     precision: str
     size: int
@@ -90,6 +94,7 @@ def read_model_info(file: WeightsFile, named: str) -> ModelInfo:
             parameters=None if kind == "vocabulary" else _parameters(file),
             ranges=asdict(TrainingDomain.of(header.pop("domain"))) if kind == "denoiser" else {},
             scale=dict(header.pop("scale")) if kind == "denoiser" else {},
+            local_means_px=_local_means_px(header) if kind == "denoiser" else None,
             training=dict(header.pop("training", {})),
             precision=_precision(file),
             size=file.size,
@@ -112,6 +117,12 @@ def _parsed(text: str) -> Any:
         return json.loads(text) if text[:1] in ("{", "[") else text
     except (ValueError, RecursionError):
         return text
+
+
+def _local_means_px(header: dict[str, Any]) -> float:
+    """Return the width of the local means that a denoiser keeps; its entry is removed from the header."""
+    usual = usual_local_means_px(header.get("estimates") == checkpoint.NOISE_FREE_IMAGE)
+    return float(header.pop(checkpoint.LOCAL_MEANS, usual))
 
 
 def _network(kind: str, header: dict[str, Any], file: WeightsFile) -> tuple[str, dict[str, Any]]:

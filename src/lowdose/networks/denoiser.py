@@ -5,13 +5,14 @@ This pair is what is trained, saved, shipped and applied.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lowdose.errors import IncompatibleCheckpoint
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.network_spec import NetworkSpec
 
@@ -35,12 +36,18 @@ def pad_to(image: Tensor, multiple: int, smallest: int) -> Tensor:
 
 
 MEANS_PX, NOISE_FREE_PX = 4.0, 2.5
-"""Standard deviation, in pixels, of the Gaussian whose local means are kept; the second for models without any noise.
+"""Usual standard deviation, in pixels, of the Gaussian whose local means are kept; the second for models without any
+noise.
 
 Where noise hides a small, faint lesion, the best estimate of a network is a fainter lesion: with 4 pixels, a lesion of
 5 mm and -20 to -40 HU lost two fifths of its contrast. PSNR on patient L096 is as good down to 2.5 pixels; below that
 it falls for soft reconstruction kernels.
 """
+
+
+def usual_local_means_px(noise_free: bool) -> float:
+    """Return the width in pixels of the local means that a denoiser keeps for which no other is stated."""
+    return NOISE_FREE_PX if noise_free else MEANS_PX
 
 
 def channels_last(module: nn.Module) -> None:
@@ -90,19 +97,36 @@ class Denoiser(nn.Module):
     noise_free : bool
         The network estimates the image without any noise, not the full-dose image; how much noise is kept is decided
         where the denoiser is applied.
+    stated_means_px : float or None, pixels
+        Standard deviation of the Gaussian whose local means ``denoise`` takes from the input (``keep_local_means``); 0
+        = the network's own are left. None = what is usual, ``usual_local_means_px``.
 
     Raises
     ------
     IncompatibleCheckpoint
         When the network takes another number of slices.
+    InvalidSetting
+        When ``stated_means_px`` is negative or not finite.
     """
 
-    def __init__(self, spec: NetworkSpec, scale: Scale, context: int = 0, noise_free: bool = False) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        scale: Scale,
+        context: int = 0,
+        noise_free: bool = False,
+        stated_means_px: float | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.scale = scale
         self.context = context
         self.noise_free = noise_free
+        if stated_means_px is not None and not 0 <= stated_means_px < math.inf:
+            raise InvalidSetting(
+                f"local means over {stated_means_px:g} pixels: must be a number from 0, which keeps none"
+            )
+        self.stated_means_px = stated_means_px
         self.network = spec.build()
         slices = getattr(self.network, "slices", 1)
         if slices != 2 * context + 1:
@@ -110,6 +134,11 @@ class Denoiser(nn.Module):
                 f"context {context}: {2 * context + 1} slices, but network '{spec.name}' with {dict(spec.settings)} "
                 f"takes {slices}"
             )
+
+    @property
+    def local_means_px(self) -> float:
+        """Standard deviation, in pixels, of the Gaussian whose local means ``denoise`` keeps; 0 = none."""
+        return usual_local_means_px(self.noise_free) if self.stated_means_px is None else self.stated_means_px
 
     def forward(self, low: Tensor) -> Tensor:
         """Denoise the middle one of neighbouring slices, in network units: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
@@ -136,5 +165,6 @@ class Denoiser(nn.Module):
         units = pad_to(self.scale.encode(clipped), multiple, smallest)
         unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
         clean = self.scale.decode((run or self)(units))[unpadded]
-        clean = keep_local_means(clipped[:, middle_slice], clean, NOISE_FREE_PX if self.noise_free else MEANS_PX)
+        if self.local_means_px > 0:
+            clean = keep_local_means(clipped[:, middle_slice], clean, self.local_means_px)
         return self.scale.blend(hu[:, middle_slice], clean)

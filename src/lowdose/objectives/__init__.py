@@ -12,18 +12,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lowdose.objectives.base import Objective, Sum
     from lowdose.objectives.leda import Leda
+    from lowdose.objectives.lesion_contrast import lesion_contrast_terms
     from lowdose.objectives.perceptual import Perceptual
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
+    from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
 
-__all__ = ["MSE", "Leda", "Objective", "Perceptual", "Sum", "segmentation_terms"]
+__all__ = [
+    "MSE",
+    "Leda",
+    "NoisePowerSpectrumLoss",
+    "Objective",
+    "Perceptual",
+    "Sum",
+    "lesion_contrast_terms",
+    "segmentation_terms",
+]
 
 _MODULE_OF = {
     "MSE": "pixel",
     "Leda": "leda",
+    "NoisePowerSpectrumLoss": "spectrum",
     "Objective": "base",
     "Perceptual": "perceptual",
     "Sum": "base",
+    "lesion_contrast_terms": "lesion_contrast",
     "segmentation_terms": "segmentation",
 }
 

@@ -21,7 +21,8 @@ _BUMP_SD = {"metastasis": 0.10, "solid_nodule": 0.22, "part_solid_nodule": 0.22,
 # Of a part-solid nodule: contrast of its ground-glass part and diameter of its solid core, relative to the whole.
 _GROUND_GLASS_CONTRAST, _CORE_DIAMETER = 0.32, 0.55
 
-_MIN_SUBSAMPLES = 5
+MIN_SUBSAMPLES = 5
+"""Fewest samples along each axis of a voxel over which a lesion is averaged."""
 
 
 def reach(volume: Volume, at: Point, diameter: float, rim: float) -> tuple[list[int], list[int]]:
@@ -58,17 +59,25 @@ def _relative_radius(direction: Coverage, axes: Coverage, weights: Coverage, sha
 
 
 def coverage(
-    volume: Volume, kind: str, at: Point, diameter: float, low: list[int], high: list[int], seed: int
+    volume: Volume,
+    kind: str,
+    at: Point,
+    diameter: float,
+    low: list[int],
+    high: list[int],
+    seed: int,
+    subsamples: int = MIN_SUBSAMPLES,
 ) -> Coverage:
     """Return the share, 0 to 1, of each voxel of the box ``low`` to ``high`` that the lesion fills.
 
     ``at`` is the centre voxel (z, y, x), ``diameter`` is in mm. The rim fades out over ``RIM_MM``. Voxels are as thick
-    as the slice, which may be more than the spacing, and are averaged over subsamples.
+    as the slice, which may be more than the spacing, and are averaged over ``subsamples`` along each axis, or more
+    where the lesion is small.
     """
     axes, weights, volume_factor = _draw_bumps(seed, kind)
     spacing = volume.geometry.spacing
     extents = (volume.acquisition.thickness_mm or spacing[0], spacing[1], spacing[2])
-    counts = [max(_MIN_SUBSAMPLES, int(np.ceil(e * _MIN_SUBSAMPLES / max(0.15 * diameter, 0.5) / 5))) for e in extents]
+    counts = [max(subsamples, int(np.ceil(e * MIN_SUBSAMPLES / max(0.15 * diameter, 0.5) / 5))) for e in extents]
     counts = [min(n, 15) for n in counts]
     grids = []
     for c, a, b, step, extent, n in zip(at, low, high, spacing, extents, counts, strict=True):
@@ -94,7 +103,15 @@ def coverage(
 
 
 def strength(
-    volume: Volume, kind: str, at: Point, diameter: float, low: list[int], high: list[int], seed: int, cover: Coverage
+    volume: Volume,
+    kind: str,
+    at: Point,
+    diameter: float,
+    low: list[int],
+    high: list[int],
+    seed: int,
+    cover: Coverage,
+    subsamples: int = MIN_SUBSAMPLES,
 ) -> Coverage:
     """Return the contrast in the lesion's part of each voxel, relative to the full contrast.
 
@@ -105,7 +122,7 @@ def strength(
     # The solid core lies off-centre.
     shift = np.random.default_rng((seed, 12)).uniform(-0.12, 0.12, 3) * diameter / volume.geometry.spacing
     middle = (at[0] + float(shift[0]), at[1] + float(shift[1]), at[2] + float(shift[2]))
-    core = coverage(volume, kind, middle, diameter * _CORE_DIAMETER, low, high, seed + 1)
+    core = coverage(volume, kind, middle, diameter * _CORE_DIAMETER, low, high, seed + 1, subsamples)
     return np.asarray(
         _GROUND_GLASS_CONTRAST + (1.0 - _GROUND_GLASS_CONTRAST) * np.minimum(core / np.maximum(cover, 1e-6), 1.0)
     )

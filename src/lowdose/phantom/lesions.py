@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU
-from lowdose.phantom.lesion_shape import RIM_MM, Coverage, Point, coverage, reach, strength
+from lowdose.phantom.lesion_shape import MIN_SUBSAMPLES, RIM_MM, Coverage, Point, coverage, reach, strength
 from lowdose.volume import Volume
 
 KINDS = ("metastasis", "solid_nodule", "part_solid_nodule", "cyst")
@@ -90,23 +90,30 @@ def _check_lesion(volume: Volume, kind: str, at: tuple[float, ...], diameter: fl
 
 
 def put(
-    volume: Volume, kind: str, at: Point, diameter: float, contrast: float | None, seed: int
+    volume: Volume,
+    kind: str,
+    at: Point,
+    diameter: float,
+    contrast: float | None,
+    seed: int,
+    subsamples: int = MIN_SUBSAMPLES,
 ) -> tuple[Volume, Lesion] | None:
     """Insert a lesion as ``insert_lesion`` does, without checks.
 
-    The centre ``at`` may lie outside the volume. Returns None where no voxel holds any of the lesion.
+    The centre ``at`` may lie outside the volume. ``subsamples`` along each axis of a voxel, at least, are averaged.
+    Returns None where no voxel holds any of the lesion.
     """
     low, high = reach(volume, at, diameter, RIM_MM[kind])
     if any(a >= b for a, b in zip(low, high, strict=True)):
         return None
-    share = coverage(volume, kind, at, diameter, low, high, seed)
+    share = coverage(volume, kind, at, diameter, low, high, seed, subsamples)
     if share.max() < 1e-3:
         return None
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     tissue = _surrounding_tissue(volume, at, diameter)
     if contrast is None:
         contrast = _TARGET_HU[kind] - tissue.mean if kind in _TARGET_HU else -40.0
-    relative_contrast = strength(volume, kind, at, diameter, low, high, seed, share)
+    relative_contrast = strength(volume, kind, at, diameter, low, high, seed, share, subsamples)
     hu = volume.hu.copy()
     hu[box] = _blend(hu[box], share, relative_contrast * contrast, tissue, volume.geometry.spacing)
     mask = np.zeros(hu.shape, bool)

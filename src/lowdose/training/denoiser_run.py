@@ -128,8 +128,11 @@ class _DenoiserJob:
 
 
 def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches | None:
-    """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None."""
-    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices):
+    """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None.
+
+    Lesions are inserted on the CPU, so patches with lesions are cut there.
+    """
+    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or patches.lesion_share > 0:
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
@@ -137,7 +140,8 @@ def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches 
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
     """Build an untrained denoiser; raises InvalidSetting if its network cannot process patches of this size."""
-    denoiser = Denoiser(recipe.network, recipe.scale, recipe.context)
+    stated = recipe.hyperparameters.stated_means_px
+    denoiser = Denoiser(recipe.network, recipe.scale, recipe.context, stated_means_px=stated)
     channels_last(denoiser)
     multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
     patch = recipe.hyperparameters.patch

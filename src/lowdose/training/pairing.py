@@ -79,7 +79,11 @@ class FolderPairing:
     ) -> Patches:
         """Return the training patches of the pairs ``learn``."""
         return Patches(
-            SliceCache(learn, context), hyperparameters.patch, hyperparameters.augmentation, hyperparameters.seed
+            SliceCache(learn, context),
+            hyperparameters.patch,
+            hyperparameters.augmentation,
+            hyperparameters.seed,
+            hyperparameters.lesion_share,
         )
 
     def held_out(
@@ -134,7 +138,7 @@ class SimulatedPairing:
         _report_left_out(bank, items, say)
         # The simulator sets the dose; with a gain on top, the dose of a patch would no longer be known.
         augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
-        return Patches(slices, hyperparameters.patch, augmentation, hyperparameters.seed)
+        return Patches(slices, hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share)
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say

@@ -51,6 +51,11 @@ class DenoiserHyperparameters(Hyperparameters):
         Noise realisations that are simulated for each slice at each of two doses.
     bank_slices : int
         Most slices whose noise is simulated; 0 = all.
+    lesion_share : float
+        Share of the patches into which a faint lesion is inserted where there is room, see ``data.patch_lesions``.
+    local_means_px : float
+        Standard deviation, in pixels, of the Gaussian whose local means the model keeps when it is applied; 0 = none,
+        -1 = what is usual, see ``networks.denoiser.Denoiser``. It is no part of the loss.
     """
 
     patch: int = 64
@@ -69,6 +74,8 @@ class DenoiserHyperparameters(Hyperparameters):
     flux_high: float = 2.0
     realisations: int = 2
     bank_slices: int = 0
+    lesion_share: float = 0.0
+    local_means_px: float = -1.0
 
     LIMITS: ClassVar[Limits] = {
         **Hyperparameters.LIMITS,
@@ -82,6 +89,8 @@ class DenoiserHyperparameters(Hyperparameters):
         "full_dose_share": (0, 1),
         "realisations": (1, 16),
         "bank_slices": (0, LARGE),
+        "lesion_share": (0, 1),
+        "local_means_px": (-1, 64),
     }
 
     def __post_init__(self) -> None:
@@ -90,6 +99,13 @@ class DenoiserHyperparameters(Hyperparameters):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:
                 raise InvalidSetting(f"{name}_low={low}: must not be above {name}_high={high}")
+        if -1 < self.local_means_px < 0:
+            raise InvalidSetting(f"local_means_px={self.local_means_px}: must be 0 or more pixels, or -1 for the usual")
+
+    @property
+    def stated_means_px(self) -> float | None:
+        """Width of the local means that the model is to keep; None = what is usual."""
+        return self.local_means_px if self.local_means_px >= 0 else None
 
     @property
     def augmentation(self) -> Augmentation:

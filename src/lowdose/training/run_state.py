@@ -16,6 +16,16 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.io.atomic_replace import replace_file
 from lowdose.training.schedule import EMA
 
+ADDED_SETTINGS = {
+    "accumulate": 1,
+    "local_means_px": -1.0,
+    "lesion_share": 0.0,
+    "lesion_weight": 0.0,
+    "spectrum_weight": 0.0,
+    "spectrum_level": 1.0,
+}
+"""Settings that runs of earlier versions lack, with the value under which a run is what it was without them."""
+
 
 def save_state(
     path: Path, step: int, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: object
@@ -48,7 +58,7 @@ def load_state(
     """
     state = _read(path)
     saved_settings = {HYPERPARAMETERS.get(name, name): value for name, value in state["run"].items()}
-    old = {"accumulate": 1, **saved_settings}  # runs of versions without gradient accumulation
+    old = {**{name: value for name, value in ADDED_SETTINGS.items() if name in run}, **saved_settings}
     if old != run:
         names = [
             f"{key} was {old.get(key)}, now {value}"

@@ -1,0 +1,78 @@
+"""Shipping of a job's best weights, if they are better than the shipped ones on the validation set."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from experiments.furnace.jobs import Job
+from experiments.furnace.state import Furnace
+from experiments.furnace.status import steps_done
+from experiments.furnace.validate import FIGURE
+from experiments.zoo.ship_model import ZOO, ship_weights
+from lowdose.weights.files import shipped_weights
+
+
+class NotBetter(Exception):
+    """Weights are not shipped."""
+
+
+WORSE_ALLOWED = {"ssim_gain": -0.001, "tissue_bias": 0.1}
+"""Change of other figures that is accepted beside a better PSNR."""
+BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
+
+
+def ship(furnace: Furnace, job: Job) -> str:
+    """Score the best weights and the shipped ones anew; ship the former if they are better. Raises NotBetter."""
+    folder, name = furnace.job(job.name), job.ships_as
+    if not name:
+        raise NotBetter(f"{job.name}: jobs.toml names no model that it ships as")
+    if not folder.best.exists():
+        raise NotBetter(f"{job.name}: has no validated weights yet; let it train for a while")
+    new = _score(furnace, str(folder.best))
+    against = name if name in shipped_weights("denoiser") else job.start
+    old = _score(furnace, against) if against else {}
+    if old and not is_better(new, old):
+        raise NotBetter(f"{job.name}: not better than '{against}' on the validation set\n{comparison(new, old)}")
+    ship_weights(folder.best, name)
+    text = comparison(new, old)
+    facts = f"{folder.progress().hours:.1f} hours of two cores, {steps_done(folder):,} steps, job `{job.name}`"
+    write_card(ZOO / f"{name}.md", f"{facts}; validation patients, at share 0.25 of the noise:\n\n{text}")
+    return f"{name}: shipped\n{text}"
+
+
+def is_better(new: dict[str, float], old: dict[str, float]) -> bool:
+    """Return whether the PSNR gain is larger and no other figure worse than allowed."""
+    return (
+        new[FIGURE] > old[FIGURE]
+        and new["ssim_gain"] - old["ssim_gain"] > WORSE_ALLOWED["ssim_gain"]
+        and new["tissue_bias"] - old["tissue_bias"] < WORSE_ALLOWED["tissue_bias"]
+    )
+
+
+def comparison(new: dict[str, float], old: dict[str, float]) -> str:
+    """Return both sets of figures as a Markdown table."""
+    lines = ["| | new | before |", "|---|---|---|"]
+    lines += [f"| {name} | {value:.4g} | {old.get(name, float('nan')):.4g} |" for name, value in new.items()]
+    return "\n".join(lines)
+
+
+def write_card(card: Path, text: str) -> None:
+    """Put the figures into the card, between its two marks or at its end."""
+    content = card.read_text(encoding="utf-8") if card.exists() else f"# Model card: `{card.stem}`\n"
+    section = f"{BEGIN}\n{text}\n{END}\n"
+    if BEGIN in content:
+        before, rest = content.split(BEGIN, 1)
+        content = before + section + rest.split(END, 1)[1].lstrip("\n")
+    else:
+        content = f"{content.rstrip()}\n\n## Validation\n\n{section}"
+    card.write_text(content, encoding="utf-8")
+
+
+def _score(furnace: Furnace, model: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "experiments.furnace.score", str(furnace.validation_set), model, "--lesions"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures

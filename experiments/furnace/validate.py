@@ -1,0 +1,70 @@
+"""Validation of a job's model beside its training, and the choice of its best weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+
+from experiments.furnace.state import Furnace, JobFolder, Progress
+
+log = logging.getLogger("furnace")
+FIGURE = "psnr_gain"
+"""The figure by which the best weights are chosen."""
+
+
+class Validation:
+    """Scores a model in a process of its own, one at a time."""
+
+    def __init__(self, furnace: Furnace) -> None:
+        self._furnace = furnace
+        self._process: subprocess.Popen[str] | None = None
+        self._hours, self._scored = 0.0, 0
+
+    def advance(self, folder: JobFolder, progress: Progress, due: bool) -> None:
+        """Start a validation if one is due and there are new weights; take in the result of one that has ended."""
+        if self._process is not None:
+            if self._process.poll() is not None:
+                self._take_in(folder, progress)
+        elif due and folder.model.exists() and folder.model.stat().st_mtime_ns != self._scored:
+            self._start(folder, progress)
+
+    def wait(self, folder: JobFolder, progress: Progress) -> None:
+        """Take in the result of a validation that runs."""
+        if self._process is not None:
+            self._process.wait()
+            self._take_in(folder, progress)
+
+    def now(self, folder: JobFolder, progress: Progress) -> None:
+        """Validate the present weights and wait for the result."""
+        if folder.model.exists():
+            self._start(folder, progress)
+            self.wait(folder, progress)
+
+    def _start(self, folder: JobFolder, progress: Progress) -> None:
+        candidate = folder.folder / "candidate.safetensors"
+        candidate.unlink(missing_ok=True)
+        os.link(folder.model, candidate)  # training replaces its file, and never changes it
+        self._scored, self._hours = folder.model.stat().st_mtime_ns, progress.hours
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "experiments.furnace.score", str(self._furnace.validation_set), str(candidate)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: os.nice(19),
+        )  # fmt: skip
+
+    def _take_in(self, folder: JobFolder, progress: Progress) -> None:
+        assert self._process is not None
+        output, code = self._process.communicate()[0], self._process.returncode
+        self._process = None
+        progress.validated = self._hours
+        if code != 0:
+            log.warning("%s: the validation failed (exit code %d)", folder.folder.name, code)
+            return
+        figures = json.loads(output.splitlines()[-1])
+        best = max((row[FIGURE] for row in folder.validations()), default=float("-inf"))
+        folder.add_validation({"hours": self._hours, **figures})
+        candidate = folder.folder / "candidate.safetensors"
+        if figures[FIGURE] > best:
+            candidate.replace(folder.best)
+        log.info("%s: after %.2f hours %+.3f dB", folder.folder.name, self._hours, figures[FIGURE])

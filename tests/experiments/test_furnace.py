@@ -1,0 +1,257 @@
+"""The furnace: a training that is killed equals one that is not, and no fault of one job stops the others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from experiments.furnace import transfer
+from experiments.furnace.jobs import BadJobs, find_job, load_jobs
+from experiments.furnace.runner import Runner, choose, restart
+from experiments.furnace.state import Busy, Furnace, Progress, locked
+from experiments.furnace.turn import last_line
+
+from lowdose.data.pack_writer import write_pack
+from lowdose.image import Acquisition, Geometry
+from lowdose.volume import Volume
+from lowdose.weights.files import read_weights
+
+JOB = """
+[[job]]
+name = "{name}"
+purpose = "test"
+recipe = "noise_free"
+network = "shuffle_unet:width=4"
+{more}
+[job.set]
+steps = {steps}
+patch = 32
+batch = 1
+warmup = 2
+realisations = 1
+checkpoint_every = 10
+{settings}
+"""
+
+
+def job_text(name: str, steps: int = 60, more: str = "", settings: str = "") -> str:
+    return JOB.format(name=name, steps=steps, more=more, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a furnace with a training set of one small slice, its noise, and a validation slice."""
+    folder = tmp_path_factory.mktemp("furnace")
+    y, x = np.mgrid[:64, :64] - 32.0
+    hu = np.where(np.hypot(y, x) < 24, 40.0, -1000.0) + np.random.default_rng(0).normal(0, 12, (64, 64))
+    volume = Volume(hu[None].astype(np.float32), Geometry((3.0, 3.0, 3.0)), Acquisition(thickness_mm=3.0))
+    volume.save(folder / "scan.npz")
+    write_pack([folder / "scan.npz"], folder / "training_set.pack", "none", "full")
+    (folder / "validation_set").mkdir()
+    index = [{"patient": "A", "file": "0.npz", "pixel_mm": 3.0, "real": False, "neighbours": True}]
+    (folder / "validation_set/index.json").write_text(json.dumps(index))
+    whole = hu.round().astype(np.int16)
+    np.savez(folder / "validation_set/0.npz", low=np.stack([whole] * 3), full=whole + 1)
+    return folder
+
+
+def furnace_of(tmp_path: Path, prepared: Path) -> Furnace:
+    """Return a new furnace with the same data."""
+    furnace = Furnace(tmp_path / "furnace")
+    for name in ("training_set.pack", "validation_set"):
+        (furnace.folder / name).symlink_to(prepared / name)
+    return furnace
+
+
+def jobs_of(tmp_path: Path, *texts: str) -> Path:
+    path = tmp_path / "jobs.toml"
+    path.write_text("\n".join(texts))
+    return path
+
+
+def run_to_the_end(furnace: Furnace, jobs: Path) -> None:
+    Runner(furnace, lambda: load_jobs(jobs)).run()
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    """Check that headers and weights are equal to the last bit; the order of a header's entries is random."""
+    first, second = read_weights(one), read_weights(other)
+    assert first.header == second.header
+    assert all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
+
+
+@pytest.mark.slow
+def test_killed_at_a_random_moment_it_equals_the_uninterrupted_run(tmp_path: Path, prepared: Path) -> None:
+    jobs = jobs_of(tmp_path, job_text("tiny", steps=120))
+    whole = furnace_of(tmp_path / "whole", prepared)
+    run_to_the_end(whole, jobs)
+    broken = furnace_of(tmp_path / "broken", prepared)
+    command = [sys.executable, "-m", "experiments.furnace", "--jobs", str(jobs), "run"]
+    environment = {**os.environ, "LOWDOSE_FURNACE": str(broken.folder)}
+    state, rng, kills = broken.job("tiny").state, np.random.default_rng(), 0
+    while broken.job("tiny").progress().status != "done":
+        runner = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        if kills < 2:
+            deadline, before = time.monotonic() + 60, state.stat().st_mtime_ns if state.exists() else 0
+            while time.monotonic() < deadline and (not state.exists() or state.stat().st_mtime_ns == before):
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.3))
+            trainer = subprocess.run(["pgrep", "-P", str(runner.pid)], capture_output=True, text=True).stdout.split()
+            for process in [runner.pid, *map(int, trainer)]:
+                os.kill(process, signal.SIGKILL)
+            kills += 1
+        runner.wait(timeout=300)
+    assert kills == 2
+    assert "goes on after" in broken.log.read_text()
+    assert_same_weights(broken.job("tiny").model, whole.job("tiny").model)
+    assert_same_weights(broken.job("tiny").best, whole.job("tiny").best)
+    assert [row["psnr_gain"] for row in broken.job("tiny").validations()] == [
+        row["psnr_gain"] for row in whole.job("tiny").validations()
+    ]
+
+
+@pytest.mark.slow
+def test_a_damaged_state_is_replaced_by_the_one_before_and_a_changed_recipe_blocks(
+    tmp_path: Path, prepared: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    furnace = furnace_of(tmp_path, prepared)
+    jobs = jobs_of(tmp_path, job_text("tiny", steps=6))
+    run_to_the_end(furnace, jobs)
+    folder = furnace.job("tiny")
+    # Longer by two steps it is another recipe: the job is blocked, the next one is done.
+    folder.save(Progress(hours=1.0))
+    run_to_the_end(furnace, jobs_of(tmp_path, job_text("tiny", steps=8), job_text("other", steps=2)))
+    progress = folder.progress()
+    assert progress.status == "blocked"
+    assert progress.hours >= 1.0
+    assert "steps was 6, now 8" in progress.message
+    assert "'restart' begins anew" in progress.message
+    assert furnace.job("other").progress().status == "done"
+    # A state that was cut short: the one before takes its place.
+    folder.save(Progress(hours=1.0))
+    folder.state.write_bytes(folder.state.read_bytes()[:1000])
+    os.link(furnace.job("tiny").previous_state, tmp_path / "good")
+    run_to_the_end(furnace, jobs_of(tmp_path, job_text("tiny", steps=6)))
+    assert folder.progress().status in ("done", "blocked")
+    assert folder.state.with_suffix(".damaged").exists()
+
+
+def test_short_jobs_come_first_then_those_with_the_fewest_hours_for_their_share(tmp_path: Path) -> None:
+    furnace = Furnace(tmp_path / "furnace")
+    texts = [job_text("a"), job_text("b", more="share = 2"), job_text("c", more="short = true")]
+    jobs = load_jobs(jobs_of(tmp_path, *texts))
+    assert choose(jobs, furnace).name == "c"
+    furnace.job("c").save(Progress(status="done"))
+    furnace.job("a").save(Progress(hours=1.0))
+    furnace.job("b").save(Progress(hours=1.5))
+    assert choose(jobs, furnace).name == "b"
+    furnace.job("b").save(Progress(hours=2.5))
+    assert choose(jobs, furnace).name == "a"
+    furnace.job("a").save(Progress(status="blocked"))
+    furnace.job("b").save(Progress(status="done"))
+    assert choose(jobs, furnace) is None
+
+
+def test_one_furnace_at_a_time_and_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    holder, other = locked(tmp_path / "lock", "the furnace"), locked(tmp_path / "lock", "the furnace")
+    with holder, pytest.raises(Busy, match=f"the furnace runs already .process {os.getpid()}"), other:
+        pass
+    with locked(tmp_path / "lock", "the furnace"):
+        pass
+
+
+def test_a_pause_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    furnace = Furnace(tmp_path)
+    with furnace.pause_while():
+        assert furnace.paused()
+    assert not furnace.paused()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    furnace.pause_file.write_text(f"{ended.pid}\n")
+    assert not furnace.paused()
+    furnace.pause_file.write_text("until resumed\n")
+    assert furnace.paused()
+
+
+def test_a_damaged_progress_file_is_that_of_a_new_job(tmp_path: Path) -> None:
+    folder = Furnace(tmp_path).job("a")
+    folder.save(Progress(hours=3.0))
+    assert folder.progress().hours == 3.0
+    (folder.folder / "progress.json").write_text('{"hours": 3')
+    assert folder.progress() == Progress()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[job]]\nname = 'a'", "missing"),
+        (job_text("a") + job_text("a"), "two jobs are called 'a'"),
+        (job_text("a", more="hurry = 1"), "no setting 'hurry'"),
+        (job_text("a", more="share = 0"), "must be above 0"),
+        (job_text("../a"), "letters, digits"),
+        ("[[job", "jobs.toml"),
+    ],
+)
+def test_a_bad_list_says_what_is_wrong(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(BadJobs, match=fault):
+        load_jobs(jobs_of(tmp_path, text))
+
+
+def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    path = jobs_of(tmp_path, job_text("a"))
+    runner = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
+    assert [job.name for job in runner._current_jobs()] == ["a"]
+    path.write_text("[[job")
+    assert [job.name for job in runner._current_jobs()] == ["a"]
+
+
+def test_the_listed_jobs_are_known_to_the_command_line() -> None:
+    from lowdose.recipes import get_recipe
+
+    for job in load_jobs():
+        recipe = get_recipe(job.recipe)
+        settings = {name: str(value) for name, value in job.set.items()}
+        recipe.hyperparameters.with_values(settings)
+
+
+def test_a_job_moves_to_another_furnace(tmp_path: Path) -> None:
+    job = find_job(load_jobs(jobs_of(tmp_path, job_text("a"))), "a")
+    one, other = Furnace(tmp_path / "one"), Furnace(tmp_path / "other")
+    with pytest.raises(transfer.CannotTransfer, match="has not begun"):
+        transfer.export_job(one, job, tmp_path / "a.tar.gz")
+    one.job("a").run.mkdir(parents=True)
+    one.job("a").state.write_bytes(b"state")
+    one.job("a").save(Progress(hours=2.0))
+    transfer.export_job(one, job, tmp_path / "a.tar.gz")
+    assert "after 2.00 hours" in transfer.import_job(other, job, tmp_path / "a.tar.gz")
+    assert other.job("a").state.read_bytes() == b"state"
+    with pytest.raises(transfer.CannotTransfer, match="has begun"):
+        transfer.import_job(other, job, tmp_path / "a.tar.gz")
+    (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:40])
+    with pytest.raises(transfer.CannotTransfer, match="cannot be read"):
+        transfer.import_job(Furnace(tmp_path / "third"), job, tmp_path / "cut.tar.gz")
+    assert not (tmp_path / "third/jobs/a/run").exists()
+
+
+def test_a_restart_keeps_the_old_run(tmp_path: Path) -> None:
+    job = find_job(load_jobs(jobs_of(tmp_path, job_text("a"))), "a")
+    furnace = Furnace(tmp_path / "furnace")
+    furnace.job("a").run.mkdir(parents=True)
+    furnace.job("a").state.write_bytes(b"state")
+    furnace.job("a").save(Progress(hours=2.0, status="blocked"))
+    restart(furnace, job)
+    assert not furnace.job("a").state.exists()
+    assert (furnace.job("a").folder / "run-1/state.pt").read_bytes() == b"state"
+    assert furnace.job("a").progress() == Progress()
+
+
+def test_the_last_line_of_a_log(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("one\ntwo\n\n")
+    assert last_line(tmp_path / "log") == "two"
+    assert last_line(tmp_path / "none") == ""
