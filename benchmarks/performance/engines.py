@@ -5,8 +5,8 @@
 All engines of a network run at the same time, each in a process of its own, and take turns; the first turn does not
 count. Ratios are medians over the rounds of the time of "eager" over that of the engine. Differences in HU are those of
 the built-in reference slice from float64. GFLOP/s count the multiplications and additions of direct convolution, so
-that an engine that saves some of them can exceed the machine's peak. Writes OUT/engines.csv and OUT/engines.png,
-prints Markdown.
+that an engine that saves some of them can exceed the machine's peak. Writes OUT/engines.csv and, where there is
+matplotlib, OUT/engines.png; prints Markdown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import csv
 import statistics
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.performance import machine_peaks, plots, timed_networks
+from benchmarks.performance import machine_peaks, timed_networks
 from lowdose.infer.engines import accuracy_check
 from lowdose.infer.engines.accuracy_check import Difference
 from lowdose.infer.engines.select_engine import CPU, GPU
@@ -166,6 +167,11 @@ def main() -> None:
         hu, passes = f"{row['rms']:.2g}, {row['p999']:.2g}, {row['most']:.2g}", "yes" if row["passes"] else "no"
         cells = [row["network"], row["engine"], f"{row['seconds']:.3f}", ratio, f"{row['gflops']:.0f}", hu, passes]
         print(f"| {' | '.join(cells)} |")
+    if find_spec("matplotlib") is None:
+        print("\nno figure: matplotlib is not installed", file=sys.stderr)
+        return
+    from benchmarks.performance import plots
+
     plots.plot_engines(rows, peaks, arguments.out / "engines.png")
 
 

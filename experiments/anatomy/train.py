@@ -32,9 +32,9 @@ SETTINGS = {
 PREVIOUS_STAGE = {"coarse": None, "fine": "coarse", "within": "fine", "shipped": "fine"}
 
 
-def print_progress(step: int, loss: float, seconds_left: float) -> None:
+def print_progress(step: int, steps: int, loss: float, seconds_left: float) -> None:
     """Print a line of progress."""
-    print(f"step {step}  loss {loss:.4g}  {seconds_left / 60:.0f} min left", flush=True)
+    print(f"step {step}/{steps}  loss {loss:.4g}  {seconds_left / 60:.0f} min left", flush=True)
 
 
 def main() -> None:

@@ -114,6 +114,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     precision: str = "auto",
+    minutes: float | None = None,
     checkpoint_minutes: float | None = None,
     resume: bool = False,
     progress: TrainingProgress | None = None,
@@ -145,6 +146,9 @@ def train(
         Frozen networks and sizes of single recipes; refused where they mean nothing.
     device, devices, nodes, precision
         Where it runs: "auto", "cpu" or "cuda"; processes on each node; nodes; "auto", "32-true" or "bf16-mixed".
+    minutes : float, optional
+        Minutes of the whole run, instead of the hyperparameter ``steps``: the number of steps is set by the pace of
+        the first seconds, so that the learning rate reaches its end when the time does. run.json states it.
     checkpoint_minutes : float, optional
         Save after so many minutes, too, besides the steps of the hyperparameter ``checkpoint_every``.
     resume : bool
@@ -176,7 +180,8 @@ def train(
     with ExitStack() as stack:
         request = Request(
             recipe, Path(out), training_folders(stack, data, pairing), _as_text(set),
-            RunOptions(device, devices, nodes, precision, resume, checkpoint_minutes), progress or _log_progress,
+            RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
+            progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
             autoencoder=_text(autoencoder), features=features, size=size, vocabulary=_text(vocabulary),
             clip=_text(clip),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from lowdose.api.messages import log_engine_message
-from lowdose.data.labelled.scans import labelled_slices
+from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import open_training_set
-from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
@@ -21,14 +20,18 @@ from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
 from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
 from lowdose.training.runner import RunOptions
+from lowdose.training.trainer import Progress
 
 CALIBRATION = "fit to the kernel, else own noise: 1"
 """By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""
+
+H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
     "split", "pairing", "bank", "start", "network", "autoencoder", "features", "size", "vocabulary", "clip"
@@ -44,7 +47,7 @@ class Request:
     data: list[Path]
     hyperparameters: dict[str, str]
     options: RunOptions
-    progress: Callable[[int, int, float, float], None]
+    progress: Progress
     split: str | None = None
     pairing: str | None = None
     bank: Path | None = None
@@ -63,10 +66,6 @@ class Request:
             if value is not None and option not in names:
                 raise InvalidSetting(f"--{option} {value}: is not an option of the recipe {self.recipe}; leave it out")
 
-    def report(self, steps: int) -> Callable[[int, float, float], None]:
-        """Return the callback of a run of so many steps."""
-        return lambda step, loss, seconds_left: self.progress(step, steps, loss, seconds_left)
-
 
 def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
     """Train a denoiser on pairs, or on scans of normal dose. True when complete, False when stopped by a signal."""
@@ -74,7 +73,7 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
     if not request.data:
         raise InvalidSetting(f"recipe {request.recipe}: give the folder to train on with --data")
     _check_pairing(request.hyperparameters, pairing)
-    recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters))
+    recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
     if request.bank is not None and pairing != "simulated":
         raise InvalidSetting("--bank: is for --pairing simulated")
     with ExitStack() as stack:
@@ -89,8 +88,18 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
         source = FROM_FOLDERS if pairing == "folders" else _simulated(request)
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
-            request.report(recipe.hyperparameters.steps), source, request.start,
+            request.progress, source, request.start,
         )  # fmt: skip
+
+
+def _with_values(request: Request, values: H) -> H:
+    """Put in the hyperparameters that were given. Raises InvalidSetting for steps beside a time limit."""
+    if request.options.minutes is not None and "steps" in request.hyperparameters:
+        raise InvalidSetting(
+            f"--set steps={request.hyperparameters['steps']}: --minutes {request.options.minutes:g} sets the number of "
+            "steps; leave one of them out"
+        )
+    return values.with_values(request.hyperparameters)
 
 
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
@@ -116,22 +125,29 @@ def _check_pairing(values: dict[str, str], pairing: str) -> None:
 
 
 def _simulated(request: Request) -> SimulatedPairing:
-    device = str(choose_device(request.options.device))
-    return SimulatedPairing(partial(calibrate_slices, device=device), CALIBRATION, request.bank)
+    # On the CPU, one process for each core: photons are drawn there in any case, and that takes most of the time.
+    return SimulatedPairing(calibrate_slices, CALIBRATION, request.bank)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     """Train the anatomy network. True when complete, False when stopped by a signal."""
     request.accept_only("bank", "start")
-    recipe = replace(recipe, hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters))
-    real, warnings = labelled_slices(request.data) if request.data else ([], [])
-    log_lines(logging.WARNING, warnings)
+    recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
+    real = _labelled_slices(request.data) if request.data else []
     scans = len({item.patient for item in real})
     log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
-        request.report(recipe.hyperparameters.steps), request.bank, request.start,
+        request.progress, request.bank, request.start,
     )  # fmt: skip
+
+
+def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
+    from lowdose.data.labelled.scans import labelled_slices  # needs nibabel, which no other training does
+
+    real, warnings = labelled_slices(roots)
+    log_lines(logging.WARNING, warnings)
+    return real
 
 
 def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
@@ -139,7 +155,7 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
     request.accept_only("bank", "start", "features", "size", "vocabulary", "clip")
     recipe = replace(
         recipe,
-        hyperparameters=recipe.hyperparameters.with_values(request.hyperparameters),
+        hyperparameters=_with_values(request, recipe.hyperparameters),
         size=request.size or recipe.size,
         features=request.features or recipe.features,
     )
@@ -151,5 +167,5 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
         log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
         return train_autoencoder(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
-            request.report(recipe.hyperparameters.steps), words, request.bank, request.start, request.clip,
+            request.progress, words, request.bank, request.start, request.clip,
         )  # fmt: skip

@@ -69,7 +69,12 @@ def train(
             "leda_autoencoder) for other runs; if left out, inside the run folder."
         ),
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too."
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +112,10 @@ def train(
     devices: Annotated[int, typer.Option(help="Number of processes on each node, one GPU each.")] = 1,
     nodes: Annotated[int, typer.Option(help="Number of nodes, where Slurm has started the processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Minutes of the whole run; the number of steps is fitted to the pace of the first seconds."),
+    ] = None,
     checkpoint_minutes: Annotated[
         float | None,
         typer.Option(help="Save after so many minutes, too, besides the steps of --set checkpoint_every."),
@@ -125,7 +134,7 @@ def train(
         recipe, out, data=data, set=setting or (), split=split, pairing=pairing, bank=bank, start=start,
         network=network, autoencoder=autoencoder, features=features, size=size, vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
-        checkpoint_minutes=checkpoint_minutes, resume=resume,
+        minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,
     )  # fmt: skip
     if not run.complete:
         say(f"stopped early; continue with --resume (state in {out})")

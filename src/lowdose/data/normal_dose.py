@@ -8,15 +8,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lowdose.data.pack.index import SeriesRow, short_hash
 from lowdose.data.pack.reader import Pack, is_pack
-from lowdose.data.series import Series, iterate_series
 from lowdose.data.slice_context import StackPosition, packed_stack_positions, stack_positions
 from lowdose.errors import NothingToRead
 from lowdose.image import HU
 from lowdose.io.dicom.patients import number_patients
 from lowdose.io.layouts import dose_of_name
+
+if TYPE_CHECKING:
+    from lowdose.data.series import Series
 
 SHOWN = 3
 """Number of warnings that an error message quotes."""
@@ -79,6 +82,8 @@ def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[No
             known += pack.series
             makers += [partial(_pack_slices, pack, indices) for indices in pack.by_series("full")]
         else:
+            from lowdose.data.series import iterate_series  # needs pydicom, which training from a pack does not
+
             for series in iterate_series(root, warnings, stack):
                 if _named_low(series.place, root):
                     warnings.append(f"{series.place}: is low dose by its name (left out)")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -118,12 +119,43 @@ def apply_variation(low: HU, full: HU, variation: PatchVariation, pixel_mm: floa
     return convert_kernel(images, pixel_mm, cutoff=variation.cutoff, own=own, side=side)
 
 
-def drop_context(low: HU, full: HU, rng: np.random.Generator) -> None:
-    """Replace, in place, the neighbours among (2c+1, k, k) images by the middle one, on each side at random."""
-    middle = len(low) // 2
-    for side in (slice(0, middle), slice(middle + 1, None)):
-        if middle and rng.random() < CONTEXT_DROP_RATE:
-            low[side], full[side] = low[middle], full[middle]
+def draw_dropped(count: int, rng: np.random.Generator) -> list[int]:
+    """Return which of ``count`` = 2c+1 images the middle one replaces: the neighbours on each side at random."""
+    middle = count // 2
+    sides = (range(middle), range(middle + 1, count))
+    return [place for side in sides if middle and rng.random() < CONTEXT_DROP_RATE for place in side]
+
+
+class ChosenWindow(NamedTuple):
+    """Where a patch is cropped from, and how it is varied.
+
+    Attributes
+    ----------
+    rng : Generator
+        Generator of the patch, for what is drawn next.
+    number : int
+        Number of the slice.
+    images : PatchSource
+        The slice.
+    pixel_mm : mm
+        Its pixel size.
+    variation : PatchVariation
+        How the patch is varied.
+    window : (slice, slice)
+        Rows and columns to crop.
+    """
+
+    rng: np.random.Generator
+    number: int
+    images: PatchSource
+    pixel_mm: float
+    variation: PatchVariation
+    window: Region
+
+
+def draw_turn(rng: np.random.Generator) -> tuple[int, bool]:
+    """Draw the quarter turns of a patch, and whether it is mirrored."""
+    return int(rng.integers(4)), bool(rng.integers(2))
 
 
 def lesion_template(
@@ -161,23 +193,31 @@ class Patches(Dataset[tuple[torch.Tensor, ...]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         """Return patch ``index``, which depends on (seed, index) only."""
+        rng, which, images, pixel, variation, window = self.choose(index)
+        low, full, dose = images.crop(window, rng)
+        side = self.size + 2 * MARGIN
+        lesion = self._insert_lesion(index, low, full, self.slices.items[which], MARGIN * low.shape[-1] / side)
+        dropped = draw_dropped(len(low), rng)
+        low[dropped], full[dropped] = low[len(low) // 2], full[len(low) // 2]
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        if self.lesion_share > 0:
+            template = lesion_template(lesion, variation, pixel, images.cutoff, side)
+            varied = np.concatenate([varied, template[None]])
+        turns, mirrored = draw_turn(rng)
+        rotated = np.rot90(varied, turns, (1, 2))
+        patch = torch.from_numpy((rotated[..., ::-1] if mirrored else rotated).copy())
+        count, dose_tensor = len(low), torch.tensor(dose, dtype=torch.float32)
+        parts = patch[:count], patch[count : count + 1], dose_tensor
+        return (*parts, patch[count + 1 :]) if self.lesion_share > 0 else parts
+
+    def choose(self, index: int) -> ChosenWindow:
+        """Choose slice, variation and window of patch ``index``."""
         rng = np.random.default_rng((self.seed, index))
         which = int(rng.integers(len(self.slices)))
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
         variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
         crop_side = min(round(side * (variation.pixel_mm or pixel) / pixel), *images.shape)
-        low, full, dose = images.crop(self._crop(images, crop_side, rng), rng)
-        lesion = self._insert_lesion(index, low, full, self.slices.items[which], MARGIN * crop_side / side)
-        drop_context(low, full, rng)
-        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        if self.lesion_share > 0:
-            template = lesion_template(lesion, variation, pixel, images.cutoff, side)
-            varied = np.concatenate([varied, template[None]])
-        rotated = np.rot90(varied, int(rng.integers(4)), (1, 2))
-        patch = torch.from_numpy((rotated[..., ::-1] if rng.integers(2) else rotated).copy())
-        count, dose_tensor = len(low), torch.tensor(dose, dtype=torch.float32)
-        parts = patch[:count], patch[count : count + 1], dose_tensor
-        return (*parts, patch[count + 1 :]) if self.lesion_share > 0 else parts
+        return ChosenWindow(rng, which, images, pixel, variation, self._crop(images, crop_side, rng))
 
     def _insert_lesion(self, index: int, low: HU, full: HU, item: PairedSlice, border_px: float) -> PatchLesion | None:
         """Insert a lesion into both images, in place, in ``lesion_share`` of the patches; return it."""
@@ -212,6 +252,7 @@ def batches(
 
     ``size`` is the batch size of one process; all processes together see size * world patches a step.
     """
-    indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
+    # A generator: the last step may be far away, where a time limit ends the run.
+    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
     for parts in DataLoader(patches, batch_sampler=indices, num_workers=workers):
         yield PairedBatch(*parts)

@@ -17,11 +17,12 @@ from lowdose.io.dicom.grid import sort_by_position
 from lowdose.io.dicom.header import DicomFile, read_header
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import NotACtSlice
+from lowdose.io.dicom.projection_data import is_projection
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.layouts import ENDINGS
-from lowdose.io.mayo import case_key, case_of, is_projection
+from lowdose.io.mayo import case_key, case_of
 from lowdose.io.messages import printable, reason
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane

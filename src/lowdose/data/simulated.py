@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lowdose.data.noise_bank.bank import NoiseBank, NoisySlice
+from lowdose.data.noise_bank.bank import NoiseBank, NoiseTerms, NoisySlice
 from lowdose.data.noise_bank.build import CalibratedSlice
 from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE
 from lowdose.data.normal_dose import NormalDoseSlice
@@ -123,11 +123,36 @@ class SimulatedSlices:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def bank(self) -> NoiseBank:
+        """The noise bank."""
+        return self._bank
+
+    def context_keys(self, index: int) -> list[str]:
+        """Return the keys of slice ``index`` and its neighbours, in order; itself in the middle."""
+        return self._keys[index]
+
     def __getitem__(self, index: int) -> SimulatedPatchSource:
         slices = {key: self._bank[key] for key in self._keys[index]}
         place = self.items[index].stack_position
         context = tuple(slices[key] for key in self._keys[index])
         return SimulatedPatchSource(context, self._doses, place.overlap if place else 0.0)
+
+
+class DrawnNoise(NamedTuple):
+    """Random choices for one window of a slice and its neighbours.
+
+    Attributes
+    ----------
+    dose : float
+        Dose of the low-dose image as a fraction of that of the full-dose image, defined by the noise of both.
+    added : tuple of (NoiseTerms, NoiseTerms)
+        For each slice, the noise added to full dose where there are fewer photons, and that added by low dose. Empty
+        for slices that replace missing neighbours: they are the middle slice, with its noise.
+    """
+
+    dose: float
+    added: tuple[tuple[NoiseTerms, NoiseTerms], ...]
 
 
 class SimulatedPatchSource(NamedTuple):
@@ -175,25 +200,45 @@ class SimulatedPatchSource(NamedTuple):
         in ``low`` is 1 / dose times that in ``full``. It differs from the simulated dose where there are more photons
         than were calibrated (flux > 1): this reduces the added noise, but not the noise that full dose already has.
         """
-        dose, flux = self.doses.draw(rng)
-        middle_noise = _added_noise(self.middle, window, dose, flux, rng)
-        shared, independent = self.overlap, (1 - self.overlap**2) ** 0.5
+        drawn = self.draw(window, rng)
+        middle_noise = _added_noise(self.middle, drawn.added[len(self.slices) // 2], window)
+        shared, independent = self.shares
         full, low = [], []
-        for noisy_slice in self.slices:
+        for noisy_slice, added in zip(self.slices, drawn.added, strict=True):
             noise = middle_noise
             if noisy_slice is not self.middle:
-                noise = shared * middle_noise + independent * _added_noise(noisy_slice, window, dose, flux, rng)
+                noise = shared * middle_noise + independent * _added_noise(noisy_slice, added, window)
             full.append(noisy_slice.full(window) + noise[0])
             low.append(full[-1] + noise[1])
+        return CroppedPair(np.stack(low), np.stack(full), drawn.dose)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Weights of the middle slice's noise, and of its own, in the noise of a neighbour."""
+        return self.overlap, (1 - self.overlap**2) ** 0.5
+
+    def draw(self, window: Region, rng: np.random.Generator) -> DrawnNoise:
+        """Draw the dose and the noise of a window, as ``crop`` uses them."""
+        dose, flux = self.doses.draw(rng)
+        middle = _draw_added(self.middle, window, dose, flux, rng)
+        added = []
+        for place, noisy_slice in enumerate(self.slices):
+            own = ([], []) if noisy_slice is self.middle else _draw_added(noisy_slice, window, dose, flux, rng)
+            added.append(middle if place == len(self.slices) // 2 else own)
         variance_ratio = 1 + (1 / dose - 1) / max(flux, 1.0)
-        return CroppedPair(np.stack(low), np.stack(full), 1 / variance_ratio)
+        return DrawnNoise(1 / variance_ratio, tuple(added))
 
 
-def _added_noise(item: NoisySlice, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
+def _draw_added(
+    item: NoisySlice, window: Region, dose: float, flux: float, rng: np.random.Generator
+) -> tuple[NoiseTerms, NoiseTerms]:
+    full = item.draw_noise(window, flux, 1.0, rng) if flux < 1 else []
+    return full, [] if dose == 1.0 else item.draw_noise(window, dose, flux, rng)
+
+
+def _added_noise(item: NoisySlice, added: tuple[NoiseTerms, NoiseTerms], window: Region) -> HU:
     """Return (2, y, x) HU: the noise added to full dose where there are fewer photons, and that added by low dose."""
-    no_noise = np.zeros([part.stop - part.start for part in window], np.float32)
-    full_noise = item.noise(window, flux, 1.0, rng) if flux < 1 else no_noise
-    return np.stack([full_noise, no_noise if dose == 1.0 else item.noise(window, dose, flux, rng)])
+    return np.stack([item.sum_noise(terms, window) for terms in added])
 
 
 def validation_pairs(

@@ -14,9 +14,8 @@ from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import HU, Acquisition, Geometry, Slice
 from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file
 from lowdose.io.dicom.padding import valid_mask
-from lowdose.io.dicom.pixels import MAX_PIXELS
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_hu, to_stored
-from lowdose.io.source import Plane
+from lowdose.io.source import MAX_PIXELS, Plane
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".npy", ".npz")
 """Endings of array files."""

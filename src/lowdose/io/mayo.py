@@ -9,17 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-
-from pydicom import dcmread
 
 from lowdose.io.dicom.patients import patient_keys
-from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 
 CASE = re.compile(r"(?<![0-9A-Z])[CLN]\d{3}(?![0-9A-Z])", re.IGNORECASE)
 """Pattern of a case name that is not part of a longer word."""
-PROJECTION_GROUP = 0x7031
-"""Private group of the scan geometry in DICOM-CT-PD (Chen et al., Med. Phys. 42:6964, 2015)."""
 
 
 def case_in(name: str) -> str | None:
@@ -51,16 +45,3 @@ def _cases_by_key() -> dict[str, str]:
     """Return the name of every possible case by its patient key."""
     names = [f"{part}{number:03d}" for part in "CLN" for number in range(1000)]
     return {case_key(name): name for name in names}
-
-
-def is_projection(path: Path) -> bool:
-    """Return whether a readable DICOM file holds projection data (DICOM-CT-PD).
-
-    Such a file claims to be a CT image, but is none.
-    """
-    try:
-        with suppress_pydicom_warnings():
-            header = dcmread(path, stop_before_pixels=True)
-    except Exception:  # pydicom raises errors of many types; the reader reports such a file
-        return False
-    return any(tag.group == PROJECTION_GROUP for tag in header.keys())  # noqa: SIM118 (keys are tags, items elements)

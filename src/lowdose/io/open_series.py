@@ -1,4 +1,8 @@
-"""Opening of any supported input as a Source, and of the Sink that fits it."""
+"""Opening of any supported input as a Source, and of the Sink that fits it.
+
+The module of a format is imported when a file of it is opened, so that a program that reads packs or arrays only needs
+neither pydicom nor nibabel.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,7 @@ from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.io.arrays import is_single_file
-from lowdose.io.dicom.derived import DicomSink
-from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
-from lowdose.io.nifti import NiftiSink, NiftiSource
-from lowdose.io.numpy_files import NumpySink, NumpySource
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
 from lowdose.io.write_volume import refuse_other_endings
@@ -56,8 +56,9 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
     if not path.is_dir() and is_single_file(path):
         if series is not None:
             raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
-        kind = NiftiSource if ".nii" in name[-7:] else NumpySource
-        return kind(path, unpacked.parent)
+        return _open_array(path, unpacked.parent)
+    from lowdose.io.dicom.series import DicomSource
+
     if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
         unpacked.mkdir()
         extract_zip(path, unpacked)
@@ -65,11 +66,26 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
     return DicomSource(path, series)
 
 
+def _open_array(path: Path, scratch: Path) -> Source:
+    if ".nii" in path.name.lower()[-7:]:
+        from lowdose.io.nifti import NiftiSource
+
+        return NiftiSource(path, scratch)
+    from lowdose.io.numpy_files import NumpySource
+
+    return NumpySource(path, scratch)
+
+
 def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
     """Return the writer for the results of a source: a new folder for DICOM, else a new file of the source's kind.
 
     Raises OutputRefused, before any work, when the output exists or has an ending of another kind.
     """
+    from lowdose.io.dicom.derived import DicomSink
+    from lowdose.io.dicom.series import DicomSource
+    from lowdose.io.nifti import NiftiSink, NiftiSource
+    from lowdose.io.numpy_files import NumpySink, NumpySource
+
     refuse_other_endings(output)
     if isinstance(source, DicomSource):
         if is_single_file(output):

@@ -9,6 +9,12 @@ from typing import Protocol, Self, runtime_checkable
 
 from lowdose.image import HU, Acquisition, Geometry, Slice, Vector
 
+MAX_PIXELS = 1 << 26
+"""Limit of the number of pixels of a slice, 8192 x 8192.
+
+No CT slice is larger, and a header with a larger size could make a decoder request any amount of memory.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:

@@ -7,16 +7,16 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 
 from lowdose.errors import OutputRefused
 from lowdose.io.arrays import FILE_ENDINGS, companion_path, is_single_file
 from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file, refuse_existing_folder
-from lowdose.io.dicom.new_series import RegularVolume, write_new_series
-from lowdose.io.label_map import affine
+
+if TYPE_CHECKING:
+    from lowdose.io.dicom.new_series import RegularVolume
 
 OTHER_ENDINGS = (
     *(".dcm", ".zip", ".gz", ".tar", ".nrrd", ".mha", ".mhd", ".raw", ".mat", ".h5", ".txt", ".csv", ".json"),
@@ -58,6 +58,8 @@ def write_volume(
     """
     refuse_other_endings(path)
     if not is_single_file(path):
+        from lowdose.io.dicom.new_series import write_new_series
+
         write_new_series(volume, path, description=description, patient="ANONYMOUS", companions=companions)
         return
     if not np.isfinite(volume.hu).all():
@@ -77,6 +79,10 @@ def write_volume(
 
 
 def _nifti_bytes(volume: RegularVolume, compressed: bool) -> bytes:
+    import nibabel as nib
+
+    from lowdose.io.label_map import affine
+
     image: Any = nib.Nifti1Image(volume.hu.transpose(2, 1, 0), affine(volume.geometry))  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")
     data: bytes = image.to_bytes()

@@ -115,7 +115,7 @@ def calibrate(
     return Calibration(DoseSimulator(scanner, chosen, device), exposures, how, _truncation_warning(scan))
 
 
-def calibrate_slices(slices: Sequence[NormalDoseSlice], device: str = "cpu") -> list[CalibratedSlice]:
+def calibrate_slices(slices: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]:
     """Calibrate the slices of one series, each of which must state its pixel size.
 
     Raises NotCT when the header states too little and the noise cannot be measured.
@@ -127,7 +127,7 @@ def calibrate_slices(slices: Sequence[NormalDoseSlice], device: str = "cpu") -> 
     scan = ScanDescription(
         first.series, acquisition, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read()
     )
-    calibration = calibrate(scan, device=device)
+    calibration = calibrate(scan)
     return [CalibratedSlice(calibration.simulator, exposure) for exposure in calibration.exposures]
 
 

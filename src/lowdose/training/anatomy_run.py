@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import LabelledBatch
@@ -24,6 +25,7 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
 from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.trainer import Progress
 from lowdose.version import __version__
 
 BANK = "digital-patients"
@@ -36,13 +38,13 @@ def train_anatomy(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
     bank: Path | None = None,
     start: Path | None = None,
 ) -> bool:
     """Train in the folder ``run`` on digital patients and on ``real`` slices; True when complete, False when stopped.
 
-    say: receives messages. progress: receives step, loss and seconds left. bank: folder of the digital patients, by
+    say: receives messages. progress: see ``trainer.Progress``. bank: folder of the digital patients, by
     default in ``run``. start: file with initial weights. Raises what ``run_training`` raises.
     """
     return run_training(
@@ -84,7 +86,8 @@ class _AnatomyJob:
         """Build the missing digital patients and return the callbacks of the training loop."""
         hyperparameters, recipe, network = self._recipe.hyperparameters, self._recipe, self._network
         patients = PhantomDataset(self._bank, hyperparameters.patients)
-        patients.build(lambda done, total: _tell(say, done, total), (fabric.global_rank, fabric.world_size))
+        process, cores = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
+        patients.build(lambda done, total: _tell(say, done, total), process, cores)
         fabric.barrier()
         _ = patients.occurring  # computed here once, or each loader process would read every label
         dataset = LabelledDataset(
@@ -107,8 +110,8 @@ class _AnatomyJob:
         held_out = [validation_patient(number) for number in range(held_out_patients)]
         metadata = {**self.settings, "paper": recipe.paper, "lowdose": __version__}
 
-        def export(path: Path, step: int) -> None:
-            replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step}))
+        def export(path: Path, step: int, steps: int) -> None:
+            replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step, "steps": steps}))
 
         return TrainingStage(batches, lambda: validate_anatomy(network, held_out), export)
 

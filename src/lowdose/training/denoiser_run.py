@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
+from lowdose.data.device_patches import DevicePatches, device_batches, planes_bytes
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
-from lowdose.data.patches import batches
+from lowdose.data.patches import Patches, batches
+from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
@@ -17,6 +20,7 @@ from lowdose.networks.neighbours import load_weights_of_fewer_slices
 from lowdose.training.pairing import FolderPairing, Pairing
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.trainer import Progress
 from lowdose.training.validation import measure_training_domain, validate_denoiser
 from lowdose.version import __version__
 
@@ -30,13 +34,13 @@ def train_denoiser(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
     pairing: Pairing = FROM_FOLDERS,
     start: Path | None = None,
 ) -> bool:
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
-    say: receives messages. progress: receives step, loss and seconds left. pairing: where low-dose images come from.
+    say: receives messages. progress: see ``trainer.Progress``. pairing: where low-dose images come from.
     start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
     InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """
@@ -108,15 +112,30 @@ class _DenoiserJob:
             "slices": len(patches.slices),
         }
 
+        on_device = _patches_on_device(patches, fabric.device)
+
         def patch_batches(first: int, last: int) -> Iterator[PairedBatch]:
             workers = loader_workers(fabric.device.type == "cuda")
             size = hyperparameters.batch * hyperparameters.accumulate
+            if on_device is not None:
+                return device_batches(on_device, size, first, last, fabric.global_rank, fabric.world_size, workers)
             return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
-        def export(path: Path, step: int) -> None:
-            checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step})
+        def export(path: Path, step: int, steps: int) -> None:
+            checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
         return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
+
+
+def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches | None:
+    """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None.
+
+    Lesions are inserted on the CPU, so patches with lesions are cut there.
+    """
+    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or patches.lesion_share > 0:
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
 
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:

@@ -42,7 +42,7 @@ DENOISERS = {
     "unet": DenoiserChoice(NetworkSpec("unet", {"width": 32, "levels": 4})),
 }
 
-OPTIONAL_SETTINGS = {"unet": {"slices": 1}}
+OPTIONAL_SETTINGS = {"shuffle_unet": {"slices": 1}, "unet": {"slices": 1}}
 """Settings of later versions with the value they have where they are missing, as in older checkpoints."""
 
 

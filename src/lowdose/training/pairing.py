@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import Calibrate, CalibratedSlice, build_noise_bank
+from lowdose.data.noise_bank.parallel import build_with_processes
 from lowdose.data.noise_bank.plan import Plan, dose_levels, prepare_folder
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import SliceCache
@@ -127,7 +129,8 @@ class SimulatedPairing:
             prepare_folder(folder, plan)
         normal = [item.normal for item in items]
         fabric.barrier()
-        build_noise_bank(folder, normal, self._calibrate, (fabric.global_rank, fabric.world_size), BankProgress(say))
+        share, processes = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
+        build_with_processes(folder, normal, self._calibrate, share, BankProgress(say), processes)
         fabric.barrier()
         build_noise_bank(folder, normal, self._calibrate)  # whatever another process could not finish
         bank = NoiseBank(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from lowdose.io.atomic import output_errors
 from lowdose.methods.base import Method
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hyperparameters import Hyperparameters
-from lowdose.training.trainer import STATE_FILE, Trainer, TrainerHooks
+from lowdose.training.time_limit import TimeLimit
+from lowdose.training.trainer import STATE_FILE, Progress, Trainer, TrainerHooks
 from lowdose.version import __version__
 
 MODEL_FILE = "model.safetensors"
@@ -47,6 +49,9 @@ class RunOptions:
         '32-true', 'bf16-mixed' or 'auto', see ``choose_precision``.
     resume : bool
         Whether to continue the run that the folder holds.
+    minutes : float or None
+        Minutes of the whole run, from the start of the preparation on; the number of steps is fitted to them. None =
+        as many steps as the hyperparameters say.
     checkpoint_minutes : float or None
         Minutes between further checkpoints, besides those of ``checkpoint_every``; None = no further ones.
     """
@@ -56,6 +61,7 @@ class RunOptions:
     nodes: int = 1
     precision: str = "auto"
     resume: bool = False
+    minutes: float | None = None
     checkpoint_minutes: float | None = None
 
 
@@ -68,13 +74,13 @@ class TrainingStage(NamedTuple):
         (first, last): yields one batch for each of the steps from first to last - 1.
     validate : Callable[[], Mapping[str, float]]
         Returns metrics to log.
-    export : Callable[[Path, int], None]
-        (path, step): writes the model as it is after that step.
+    export : Callable[[Path, int, int], None]
+        (path, step, steps): writes the model as it is after ``step`` of ``steps`` steps.
     """
 
     batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
     validate: Callable[[], Mapping[str, float]]
-    export: Callable[[Path, int], None]
+    export: Callable[[Path, int, int], None]
 
 
 class TrainingJob(Protocol):
@@ -109,33 +115,35 @@ def run_training(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
 ) -> bool:
     """Train the job that ``make`` returns, in the folder ``run``; True when complete, False when stopped by a signal.
 
-    say: receives messages. progress: receives step, loss and seconds left. Raises OutputRefused when the folder already
+    say: receives messages. Raises OutputRefused when the folder already
     holds a run and ``options.resume`` is off, and InvalidSetting when it is on and there is no run to resume, or one
     with other settings.
     """
     if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
+    limit = None if options.minutes is None else TimeLimit(options.minutes, time.monotonic())
     fabric = _launch(options)
     seed_everything(hyperparameters.seed, verbose=False)
     job = make()
-    trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes)
+    trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes, limit)
     settings = {**job.settings, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
     elif fabric.is_global_zero:
-        _write_description(run, settings, job.description)
+        _write_description(run, settings, job.description, options.minutes)
     stage = job.stage(run, fabric, say if fabric.is_global_zero else _discard)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
             stage.validate,
-            lambda: stage.export(run / MODEL_FILE, trainer.step),
+            lambda: stage.export(run / MODEL_FILE, trainer.step, trainer.steps),
             progress,
             lambda: stop.requested,
+            lambda: _write_description(run, settings, job.description, options.minutes),
         )
         complete = trainer.fit(settings, hooks)
     _leave_process_group(fabric)
@@ -179,6 +187,8 @@ def _launch(options: RunOptions) -> Fabric:
     if options.checkpoint_minutes is not None and not options.checkpoint_minutes > 0:
         raise InvalidSetting(f"--checkpoint-minutes {options.checkpoint_minutes:g}: must be above 0")
     devices, nodes = _torchrun_processes() or (options.devices, options.nodes)
+    if options.minutes is not None:
+        _check_minutes(options.minutes, options.resume, devices * nodes)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
@@ -187,8 +197,25 @@ def _launch(options: RunOptions) -> Fabric:
         strategy="ddp" if devices * nodes > 1 else "auto",
         precision=choose_precision(options.precision, cuda),
     )
+    if cuda:
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
     fabric.launch()
     return fabric
+
+
+def _check_minutes(minutes: float, resume: bool, processes: int) -> None:
+    """Raise InvalidSetting for a time limit that is none, or that does not go with the other options."""
+    if not minutes > 0:
+        raise InvalidSetting(f"--minutes {minutes:g}: must be above 0")
+    if resume:
+        raise InvalidSetting(
+            f"--minutes {minutes:g}: is for a new run; continue one with the number of steps that its run.json "
+            "states, --resume --set steps=NUMBER"
+        )
+    if processes > 1:
+        raise InvalidSetting(
+            f"--minutes {minutes:g}: is for one process, not {processes}, whose clocks differ; give --set steps=NUMBER"
+        )
 
 
 def _torchrun_processes() -> tuple[int, int] | None:
@@ -204,9 +231,13 @@ def _cpu_has_native_bf16() -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _write_description(run: Path, settings: Mapping[str, object], description: Mapping[str, object]) -> None:
+def _write_description(
+    run: Path, settings: Mapping[str, object], description: Mapping[str, object], minutes: float | None
+) -> None:
+    """Write run.json; of a run with a time limit it is written again with the number of steps that fits it."""
     versions = {"lowdose": __version__, "torch": torch.__version__, "numpy": np.__version__}
-    content = {"settings": settings, **description, "versions": versions}
+    limit = {} if minutes is None else {"minutes": minutes}
+    content = {"settings": settings, **limit, **description, "versions": versions}
     with output_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         (run / "run.json").write_text(json.dumps(content, indent=2), encoding="utf-8")

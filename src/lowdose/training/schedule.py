@@ -55,8 +55,11 @@ class EMA:
     def update(self, network: nn.Module, step: int) -> None:
         """Add the weights after ``step`` steps to the average."""
         decay = min(self.decay, (1.0 + step) / (10.0 + step))
+        averages, values = [], []
         for name, value in network.state_dict().items():
             if value.is_floating_point():
-                self.weights[name].lerp_(value, 1.0 - decay)
+                averages.append(self.weights[name])
+                values.append(value)
             else:
                 self.weights[name].copy_(value)
+        torch._foreach_lerp_(averages, values, 1.0 - decay)  # on a GPU few calls instead of one for each tensor

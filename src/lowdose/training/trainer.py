@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +20,12 @@ from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.run_state import load_state, save_state
 from lowdose.training.schedule import EMA, count_updates, learning_rate
 from lowdose.training.throughput import ThroughputMeter
+from lowdose.training.time_limit import OPEN_END, Overhead, TimeLimit
 from lowdose.training.training_log import TrainingLog
 
 T = TypeVar("T")
+Progress = Callable[[int, int, float, float], None]
+"""(step, steps, loss, seconds left): reports progress."""
 STATE_FILE = "state.pt"
 LOG_EVERY = 50
 
@@ -39,23 +42,27 @@ class TrainerHooks:
         Returns metrics to log; called while the model has the averaged weights.
     export : Callable[[], None]
         Writes the model; called while it has the averaged weights.
-    progress : Callable[[int, float, float], None]
-        (step, loss, seconds left): reports progress.
+    progress : Callable[[int, int, float, float], None]
+        See ``Progress``.
     stopped : Callable[[], bool]
         Returns whether the run is to end early.
+    steps_fitted : Callable[[], None]
+        Called when a time limit has set the number of steps, which the settings then hold.
     """
 
     batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
     validate: Callable[[], Mapping[str, float]]
     export: Callable[[], None]
-    progress: Callable[[int, float, float], None]
+    progress: Progress
     stopped: Callable[[], bool]
+    steps_fitted: Callable[[], None] = lambda: None
 
 
 class Trainer:
     """Training of one method in the folder ``run``, to which only the process of rank 0 writes.
 
     checkpoint_minutes: minutes between checkpoints besides those of ``hyperparameters.checkpoint_every``; None = none.
+    limit: time limit, which sets the number of steps instead of ``hyperparameters.steps``; for one process only.
     Raises InvalidSetting for gradient accumulation with a method that does not support it.
 
     Attributes
@@ -75,6 +82,7 @@ class Trainer:
         hyperparameters: Hyperparameters,
         run: Path,
         checkpoint_minutes: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
         if hyperparameters.accumulate > 1 and not method.accumulates:
             raise InvalidSetting(
@@ -102,6 +110,14 @@ class Trainer:
         self._finite = torch.tensor(True, device=fabric.device)
         self._checkpoint_interval_s = math.inf if checkpoint_minutes is None else 60 * checkpoint_minutes
         self._last_checkpoint = time.monotonic()
+        self._limit, self._latest_end = limit, math.inf
+        if limit is not None:
+            self.hyperparameters = replace(hyperparameters, steps=OPEN_END)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.hyperparameters.steps
 
     def resume(self, settings: Mapping[str, object]) -> None:
         """Continue from the saved state; raises InvalidSetting when there is none or it had other settings."""
@@ -109,17 +125,22 @@ class Trainer:
             self.run / STATE_FILE, self.method.checkpointed_modules(), self.optimisers, self.ema, settings
         )
 
-    def fit(self, settings: Mapping[str, object], hooks: TrainerHooks) -> bool:
-        """Train to the end, or until ``hooks.stopped``; True when the run is complete."""
+    def fit(self, settings: dict[str, object], hooks: TrainerHooks) -> bool:
+        """Train to the end, or until ``hooks.stopped``; True when the run is complete.
+
+        With a time limit, ``settings["steps"]`` is set to the number of steps that fits it.
+        """
         log = TrainingLog(self.run, self.step) if self.fabric.is_global_zero else None
         started, first = time.monotonic(), self.step
         self._last_checkpoint = started
         self.method.train()
-        for batch in self.throughput.batches(hooks.batches(self.step, self.hyperparameters.steps)):
+        for batch in self.throughput.batches(hooks.batches(self.step, self.steps)):
             losses = self._update(batch)
             self.step += 1
             self.ema.update(self.method.model, self.step)
-            done = self.step == self.hyperparameters.steps
+            if self._limit is not None and log is not None:
+                self._keep_time(self._limit, settings, hooks, log)
+            done = self.step == self.steps
             stop = not done and self._any_process(hooks.stopped())
             checkpoint = done or stop or self._checkpoint_due()
             if checkpoint or self.step % LOG_EVERY == 0:
@@ -129,11 +150,38 @@ class Trainer:
                 if checkpoint:
                     with self.throughput.excluded():
                         self._save(settings, hooks)
-            if stop:
+            if stop or done:
                 break
         if log is not None:
             log.close()
-        return self.step == self.hyperparameters.steps
+        return self.step == self.steps
+
+    def _keep_time(self, limit: TimeLimit, settings: dict[str, object], hooks: TrainerHooks, log: TrainingLog) -> None:
+        """Set the number of steps once the pace is known, and end the run when it would take longer than it may."""
+        if self.steps == OPEN_END and limit.measured(self.step):
+            self._check_finite()  # this also waits for the GPU, which may be many steps behind
+            reached = time.monotonic()
+            with self.throughput.excluded():
+                overhead = self._measure_overhead(settings, hooks, log)
+            steps = limit.fit_steps(self.step, reached, overhead)
+            self._latest_end = limit.end - overhead.final_s
+        elif time.monotonic() > self._latest_end and self.step < self.steps:
+            steps = self.step
+        else:
+            return
+        self.hyperparameters = replace(self.hyperparameters, steps=steps)
+        settings["steps"] = steps
+        hooks.steps_fitted()
+
+    def _measure_overhead(self, settings: dict[str, object], hooks: TrainerHooks, log: TrainingLog) -> Overhead:
+        """Validate and save once, and return how long each took."""
+        h, marks = self.hyperparameters, [time.monotonic()]
+        log.write(self.step - 1, self._with_average(hooks.validate))
+        marks.append(time.monotonic())
+        self._save(settings, hooks)
+        marks.append(time.monotonic())
+        validation_s, checkpoint_s = marks[1] - marks[0], marks[2] - marks[1]
+        return Overhead(validation_s, checkpoint_s, h.validate_every, h.checkpoint_every, self._checkpoint_interval_s)
 
     def _checkpoint_due(self) -> bool:
         """Return whether a checkpoint is due after this step, by the number of steps or by the clock of this process.
@@ -218,7 +266,8 @@ class Trainer:
         if self.step % LOG_EVERY == 0 or done:
             seconds_per_step = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in losses.items()}
-            hooks.progress(self.step, sum(values.values()), seconds_per_step * (self.hyperparameters.steps - self.step))
+            if self.steps != OPEN_END:
+                hooks.progress(self.step, self.steps, sum(values.values()), seconds_per_step * (self.steps - self.step))
             log.write(
                 self.step - 1,
                 {
@@ -243,7 +292,7 @@ class Trainer:
                 f"start again with less than learning_rate={self.hyperparameters.learning_rate:g}"
             )
 
-    def _save(self, settings: Mapping[str, object], hooks: TrainerHooks) -> None:
+    def _save(self, settings: dict[str, object], hooks: TrainerHooks) -> None:
         save_state(
             self.run / STATE_FILE,
             self.step,

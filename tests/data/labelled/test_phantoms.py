@@ -138,6 +138,15 @@ def test_processes_share_the_work(tmp_path: Path, made: Counted) -> None:
     assert len(made.made) == 7
 
 
+def test_processes_of_one_machine_share_the_work_too(tmp_path: Path, made: Counted) -> None:
+    reports: list[tuple[int, int]] = []
+    PhantomDataset(tmp_path, 5).build(lambda *report: reports.append(report), processes=3)
+    assert made.made == []  # nothing was left for this process
+    assert reports[-1] == (5, 5)
+    for index in range(10):
+        assert PhantomDataset(tmp_path, 5)[index][1][0, 0] == index // 2
+
+
 SHOWN = [("liver",), ("liver", "spleen"), ("liver",), ("liver",), ("liver", "prostate"), ("liver", "spleen")]
 """Organs on the slices of three patients, two slices each."""
 

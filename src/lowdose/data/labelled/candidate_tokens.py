@@ -155,7 +155,8 @@ def candidate_token_batches(
 
     ``size`` is the batch size of one process; all processes together see size * world items a step.
     """
-    indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
+    # A generator: the last step may be far away, where a time limit ends the run.
+    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
     for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
         hu, candidates, counts = zip(*items, strict=True)
         yield CandidateTokenBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))

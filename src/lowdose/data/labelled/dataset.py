@@ -113,6 +113,7 @@ def labelled_batches(
 
     ``size`` is the batch size of one process; all processes together see size * world items a step.
     """
-    indices = [[(step * world + rank) * size + place for place in range(size)] for step in range(first, last)]
+    # A generator: the last step may be far away, where a time limit ends the run.
+    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
     for hu, classes, annotated in DataLoader(views, batch_sampler=indices, num_workers=workers):
         yield LabelledBatch(hu, classes, annotated)

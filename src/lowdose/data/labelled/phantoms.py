@@ -6,13 +6,13 @@ continued and several processes can build together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.data.processes import Advance, in_processes
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_array
@@ -82,14 +82,25 @@ class PhantomDataset:
     def __len__(self) -> int:
         return self.count * SLICES
 
-    def build(self, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
+    def build(self, progress: Advance, share: tuple[int, int] = (0, 1), processes: int = 1) -> None:
         """Create the patients that are missing.
 
         share: (k, n) = only every n-th patient from the k-th on, for n processes that build together. progress: called
-        with (patients done, patients to do). Raises OutputRefused.
+        with (patients done, patients to do). processes: number of processes, of one thread each, that this one starts
+        to share its work. Raises OutputRefused.
         """
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        processes = min(processes, self.count)
+        if processes > 1:
+
+            def work(number: int, advance: Advance) -> None:
+                self._build(advance, (share[0] + share[1] * number, share[1] * processes))
+
+            in_processes(processes, work, progress)
+        self._build(progress, share)  # whatever another process could not finish
+
+    def _build(self, progress: Advance, share: tuple[int, int]) -> None:
         mine = range(share[0], self.count, share[1])
         for done, number in enumerate(mine, start=1):
             hu, labels = self._files(number)

@@ -54,6 +54,28 @@ def level_weights(dose: float, flux: float = 1.0, doses: Sequence[float] = LEVEL
     return weights
 
 
+class WeightedPlane(NamedTuple):
+    """Window of one plane of a slice, with a weight: a summand of an image.
+
+    Attributes
+    ----------
+    plane : int
+        Index of the plane.
+    window : (slice, slice)
+        Rows and columns.
+    weight : float
+        HU per stored unit.
+    """
+
+    plane: int
+    window: Region
+    weight: float
+
+
+NoiseTerms = list[tuple[WeightedPlane, WeightedPlane]]
+"""Noise as a sum over dose levels, for each of which there are the bias and one realisation."""
+
+
 class NoisySlice(NamedTuple):
     """Full-dose image and noise realisations of one slice of a bank.
 
@@ -80,19 +102,31 @@ class NoisySlice(NamedTuple):
 
     def noise(self, window: Region, dose: float, flux: float, rng: np.random.Generator) -> HU:
         """Return the noise that ``dose`` adds in a window, (y, x) HU, from a random realisation with a random shift."""
+        return self.sum_noise(self.draw_noise(window, dose, flux, rng), window)
+
+    def draw_noise(self, window: Region, dose: float, flux: float, rng: np.random.Generator) -> NoiseTerms:
+        """Draw the planes whose sum is the noise that ``dose`` adds in a window."""
         planes_per_level = (len(self.planes) - 1) // len(self.doses)
-        parts = []
+        terms: NoiseTerms = []
         for level, weight in enumerate(level_weights(dose, flux, self.doses)):
             if weight > 0:
                 bias = 1 + level * planes_per_level
                 pick, down, right = rng.random(3)
                 plane = bias + 1 + int(pick * (planes_per_level - 1))
-                parts.append(self._scaled(bias, window, weight**2))
-                parts[-1] += self._scaled(plane, self._shifted_window(window, (down, right)), weight)
+                shifted = self._shifted_window(window, (down, right))
+                terms.append((self._weighted(bias, window, weight**2), self._weighted(plane, shifted, weight)))
+        return terms
+
+    def sum_noise(self, terms: NoiseTerms, window: Region) -> HU:
+        """Add up noise that was drawn for a window, to (y, x) HU."""
+        parts = [self._scaled(bias) + self._scaled(realisation) for bias, realisation in terms]
         return sum(parts[1:], parts[0]) if parts else np.zeros_like(self.full(window))
 
-    def _scaled(self, plane: int, window: Region, weight: float) -> HU:
-        return np.asarray(self.planes[plane][window] * np.float32(weight * self.scales[plane]))
+    def _weighted(self, plane: int, window: Region, weight: float) -> WeightedPlane:
+        return WeightedPlane(plane, window, float(np.float32(weight * self.scales[plane])))
+
+    def _scaled(self, term: WeightedPlane) -> HU:
+        return np.asarray(self.planes[term.plane][term.window] * np.float32(term.weight))
 
     def _shifted_window(self, window: Region, chances: tuple[float, float]) -> Region:
         """Shift a window by up to ``MAX_SHIFT`` pixels within the image; chances: numbers in [0, 1) for both axes."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.image import Geometry, Vector
-from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.source import Plane
+
+if TYPE_CHECKING:
+    from lowdose.io.dicom.image import SliceHeader
 
 DUPLICATE_MM = 1e-2
 """Slices nearer than this, in mm, are duplicates."""

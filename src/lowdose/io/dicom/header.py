@@ -15,8 +15,9 @@ from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.multiframe import frames
 from lowdose.io.dicom.open_file import META, Encoding, NotACtSlice, is_ct_class, open_header
 from lowdose.io.dicom.patients import patient_keys
-from lowdose.io.dicom.pixels import MAX_PIXELS, PixelFormat, check_decodable, check_encapsulated, check_native, locate
-from lowdose.io.dicom.values import Values, number, text
+from lowdose.io.dicom.pixels import PixelFormat, check_decodable, check_encapsulated, check_native, locate
+from lowdose.io.dicom.plain_values import Values, number, text
+from lowdose.io.source import MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

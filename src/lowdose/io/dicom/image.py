@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNea
 from lowdose.errors import NotCT
 from lowdose.image import Vector
 from lowdose.io.dicom.pixels import PixelFormat
-from lowdose.io.dicom.values import Values, number, numbers, text
+from lowdose.io.dicom.plain_values import Values, number, numbers, text
 from lowdose.io.source import Plane
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}

@@ -9,7 +9,8 @@ from pydicom import Dataset
 from lowdose.errors import NotCT
 from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.pixels import PixelFormat
-from lowdose.io.dicom.values import Values, tags, values
+from lowdose.io.dicom.plain_values import Values
+from lowdose.io.dicom.values import tags, values
 
 GROUPS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),

@@ -21,7 +21,8 @@ from pydicom.uid import (
 from lowdose.errors import CannotDecode, LowDoseError
 from lowdose.io.dicom.deflated import plain_file
 from lowdose.io.dicom.fast_header import NeedsFullParser, read_fast_header
-from lowdose.io.dicom.values import Values, plain, tags, text, values
+from lowdose.io.dicom.plain_values import Values, plain, text
+from lowdose.io.dicom.values import tags, values
 from lowdose.io.messages import system_reason
 
 CT = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}

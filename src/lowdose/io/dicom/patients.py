@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from lowdose.io.dicom.values import Values, text
+from lowdose.io.dicom.plain_values import Values, text
 
 GENERIC = {"", "anonymous", "anonymized", "anonymised", "anon", "unknown", "none", "patient", "phantom", "test", "noid"}
 """Patient IDs that anonymisers give to everyone."""

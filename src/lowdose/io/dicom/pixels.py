@@ -18,12 +18,6 @@ from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
-MAX_PIXELS = 1 << 26
-"""Limit of the number of pixels of a slice, 8192 x 8192.
-
-No CT slice is larger, and a header with a larger size could make a decoder request any amount of memory.
-"""
-
 WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
 """Advice for pixels that cannot be decoded."""
 

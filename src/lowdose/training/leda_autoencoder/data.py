@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
@@ -32,15 +33,18 @@ def real_slices(
 ) -> SegmentationCache | None:
     """Segment ``items`` with the anatomy network, and keep the classes in ``folder``; None if there are no items.
 
-    sha256: hash of the file that the network was read from. Each process segments its share.
+    sha256: hash of the file that the network was read from. Each process segments its share, on
+    its device.
     """
     if not items:
         return None
     real = SegmentationCache(folder, items, sha256)
     process = (fabric.global_rank, fabric.world_size)
+    network.to(fabric.device)
     real.build(
         lambda hu, pixel: segment_slice(network, hu, pixel), _progress_messages(say, "slices segmented"), process
     )
+    network.cpu()  # relevance is computed in loader processes, which cannot use CUDA
     return real
 
 
@@ -51,7 +55,8 @@ def digital_slices(
     if not (hyperparameters.digital_share and hyperparameters.patients):
         return None
     digital = PhantomDataset(bank, hyperparameters.patients)
-    digital.build(_progress_messages(say, "digital patients"), (fabric.global_rank, fabric.world_size))
+    process, cores = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
+    digital.build(_progress_messages(say, "digital patients"), process, cores)
     return digital
 
 

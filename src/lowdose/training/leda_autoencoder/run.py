@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, n
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.validation import validate_reconstruction
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.trainer import Progress
 from lowdose.version import __version__
 
 BANK, SEGMENTED = "digital-patients", "segmented"
@@ -41,7 +42,7 @@ def train_autoencoder(
     run: Path,
     options: RunOptions,
     say: Say,
-    progress: Callable[[int, float, float], None],
+    progress: Progress,
     words: Vocabulary | None = None,
     bank: Path | None = None,
     start: Path | None = None,
@@ -49,7 +50,7 @@ def train_autoencoder(
 ) -> bool:
     """Train in the folder ``run`` on ``items`` and on digital patients; True when complete, False when stopped early.
 
-    say: receives messages. progress: receives step, loss and seconds left. words: another vocabulary than the shipped
+    say: receives messages. progress: see ``trainer.Progress``. words: another vocabulary than the shipped
     one. bank: folder of the digital patients, by default in ``run``. start: autoencoder file with initial weights.
     clip: folder or hub name of a CLIP model, which then chooses the words that fit an image, as in the paper, instead
     of the anatomy network. Raises what ``run_training`` raises, and InvalidSetting when no patient would be left to
@@ -123,12 +124,15 @@ class _AutoencoderJob:
             "processes": fabric.world_size,
         }
 
-        def export(path: Path, step: int) -> None:
+        def export(path: Path, step: int, steps: int) -> None:
             vocabulary_in_file = None if hyperparameters.learned_tokens else words
             replace_file(
                 path,
                 autoencoder_file.serialise_autoencoder(
-                    autoencoder, vocabulary_in_file, hyperparameters.word_length, {**metadata, "step": step}
+                    autoencoder,
+                    vocabulary_in_file,
+                    hyperparameters.word_length,
+                    {**metadata, "step": step, "steps": steps},
                 ),
             )
 

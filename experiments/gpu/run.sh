@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Run one job on a bare machine with one CUDA GPU, from the root of the checkout.
+#
+#     experiments/gpu/run.sh JOB [MINUTES]
+#
+# MINUTES: of the whole job, 10 if left out. Needs experiments/gpu/inputs/, which prepare.sh fills, Python 3.11 or newer with
+# torch, numpy, scipy, numba, Pillow, scikit-image, safetensors and tensorboard; no network, no virtual environment, no
+# pydicom, no nibabel. Results lie in OUT, while it runs, too: the latest weights of each run every two minutes, the log
+# with its validation, and run.json (deliver.sh). Environment: OUT (experiments/gpu/results), PYTHON (python3), WORK (a
+# folder for the runs), DRY_RUN=N for N steps of two patches on the CPU.
+#
+# Jobs, most valuable first. Nobody has run them yet, so steps and results are not known:
+#   zoo_context     noise_free, three slices, from the shipped one-slice weights
+#   leda_teacher    LEDA's autoencoder, of the size that ships
+#   leda_denoisers  RED-CNN and ESAU-Net as they ship: by MSE, then on from that by MSE and by LEDA, equally long
+#   rivals          noise_free with RED-CNN and ESAU-Net of the papers' size
+#   engines         checks and timings: patches, engines, LEDA's step, projector
+set -euo pipefail
+started=$(date +%s)
+job=${1:?which job? zoo_context leda_teacher leda_denoisers rivals engines} minutes=${2:-10}
+here=$(dirname "$0")
+inputs=$here/inputs python=${PYTHON:-python3} work=${WORK:-$(mktemp -d)} results=${OUT:-$here/results}
+mkdir -p "$work" "$results"
+
+"$python" "$here/missing_packages.py" "$inputs/wheels" "$work/packages"
+export PYTHONPATH=$PWD/src:$PWD:$work/packages${PYTHONPATH:+:$PYTHONPATH}
+
+device=cuda small=()
+if [ -n "${DRY_RUN:-}" ]; then device=cpu small=(--set "steps=$DRY_RUN" --set batch=2 --set warmup=5 --precision 32-true); fi
+
+left() { # PERCENT of the minutes that are left, but for the last ten seconds
+    awk -v m="$minutes" -v s="$started" -v now="$(date +%s)" -v p="$1" 'BEGIN {print (m - (now - s + 10) / 60) * p / 100}'
+}
+
+train() { # NAME PERCENT RECIPE OPTION ...: trains for so much of the time that is left
+    local name=$1 limit=(--minutes "$(left "$2")") recipe=$3
+    shift 3
+    [ -z "${DRY_RUN:-}" ] || limit=()
+    echo "== $name ${limit[*]}"
+    "$python" -m lowdose train "$recipe" --data "$work/set.pack" --out "$work/$name" --device "$device" \
+        --set checkpoint_every=1000000000 --checkpoint-minutes 2 "$@" "${limit[@]}" "${small[@]}"
+    "$here/deliver.sh" "$work" "$results"
+}
+
+noise_free=(--pairing simulated --bank "$work/noise-bank" --set validation_patients=2 --set validate_every=1000)
+
+zoo_context() {
+    train context 100 noise_free "${noise_free[@]}" --network shuffle_unet:slices=3 --start src/lowdose/zoo/fast.safetensors \
+        --set batch=32 --set learning_rate=5e-4 --set ema=0.9995
+    next="put it beside the shipped one: python -m experiments.zoo.validation_table SET PAIRS context.safetensors; if it is
+better, python -m experiments.zoo.ship_model RUN context"
+}
+
+leda_teacher() {
+    # Fewer digital patients than in the published table: 16 cores make 64 in about a minute.
+    train teacher 100 leda_autoencoder --bank "$work/digital" --set patients="${PATIENTS:-64}" --set batch=16 \
+        --set learning_rate=1e-3 --set beta1=0.9 --set beta2=0.99 --set soft_steps=400 --set perceptual_weight=0.02 \
+        --set discriminator_width=32 --set adversarial_start=4000 --set validate_every=2000
+    next="judge it: python -m experiments.leda.autoencoder_fidelity teacher.safetensors --data NORMAL --out teacher.json (at
+least 30 dB on real slices, 2 % of the words in use); then give it to prepare.sh and run leda_denoisers"
+}
+
+leda_denoisers() {
+    local teacher=() network name paired
+    [ ! -e "$inputs/teacher.safetensors" ] || teacher=(--autoencoder "$inputs/teacher.safetensors")
+    # A quarter of the dose alone, as in the paper.
+    paired=(--pairing simulated --bank "$work/noise-bank" --set validation_patients=2 --set dose_low=0.25
+        --set dose_high=0.25 --set full_dose_share=0 --set batch=16 --set validate_every=500)
+    local shares=(20 25 33 40 50 100) number=0
+    for network in red_cnn:channels=32 esau_net:width=16; do
+        name=${network%%:*}
+        train "$name-start" "${shares[number]}" leda "${paired[@]}" --network "$network" --set leda_weight=0 \
+            --set learning_rate=3e-4
+        local on=(--start "$work/$name-start/model.safetensors" --set seed=1)
+        train "$name-mse" "${shares[number + 1]}" leda "${paired[@]}" --network "$network" "${on[@]}" --set leda_weight=0
+        train "$name-leda" "${shares[number + 2]}" leda "${paired[@]}" --network "$network" "${on[@]}" "${teacher[@]}"
+        number=$((number + 3))
+    done
+    next="compare each -leda with its -mse on real pairs: python -m experiments.leda.denoiser_tables OUT PAIRS (SSIM and FSIM
+above, PSNR within 0.1 dB); if so, python -m experiments.zoo.ship_model RUN leda_red_cnn"
+}
+
+rivals() {
+    train red_cnn 50 noise_free "${noise_free[@]}" --network red_cnn --set batch=32 --set learning_rate=2e-4
+    train esau_net 100 noise_free "${noise_free[@]}" --network esau_net --set batch=32 --set learning_rate=5e-4
+    next="put both beside the shipped model and context: python -m experiments.zoo.validation_table SET PAIRS FILE ...; the
+default should come within 0.5 dB of red_cnn"
+}
+
+engines() {
+    "$python" -m experiments.gpu.check_patches "$work/set.pack" --device "$device" | tee "$work/patches.md"
+    "$python" -m benchmarks.performance.engines "$work/engines" --device "$device" --rounds 20 --network red_cnn \
+        ${DRY_RUN:+--rounds 1} | tee "$work/engines.md"
+    "$python" -m benchmarks.leda.step_cost --network red_cnn --device "$device" --repeats 20 --direct \
+        ${DRY_RUN:+--repeats 1 --side 128} | tee "$work/step-cost.md"
+    "$python" -m benchmarks.physics.projector | tee "$work/projector.md"
+    next="copy the tables of runs.tar.gz to docs/results.md: RED-CNN fast at 60 % or more of the measured bf16 product, the HU
+gate passed; LEDA's step at least 1.1 times the direct form's throughput; patches equal to those of the CPU"
+}
+
+declare -F "$job" >/dev/null && [[ " zoo_context leda_teacher leda_denoisers rivals engines " == *" $job "* ]] ||
+    { echo "no job '$job'; there are zoo_context leda_teacher leda_denoisers rivals engines" >&2; exit 2; }
+"$python" -m experiments.furnace.training_set unpack "$inputs/training_set.zip" "$work/set.pack"
+
+# Results are copied while a run goes on, for the machine may be taken away.
+while sleep 30; do "$here/deliver.sh" "$work" "$results" || true; done >/dev/null 2>&1 &
+delivery=$!
+trap 'kill "$delivery"' EXIT
+"$job"
+"$here/deliver.sh" "$work" "$results"
+echo "results in $results: $(ls "$results" | tr '\n' ' ')"
+echo "Next: $next"
