@@ -18,12 +18,22 @@ from lowdose.network_spec import NetworkSpec, Number
 from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
+from lowdose.physics.scanner import MAX_COUNT_FLOOR
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
 PAIRING_OF = {
     **dict.fromkeys(("gain_low", "gain_high"), "folders"),
     **dict.fromkeys(
-        ("dose_low", "dose_high", "flux_low", "flux_high", "full_dose_share", "realisations", "bank_slices"),
+        (
+            "dose_low",
+            "dose_high",
+            "flux_low",
+            "flux_high",
+            "full_dose_share",
+            "realisations",
+            "bank_slices",
+            "count_floor",
+        ),
         "simulated",
     ),
 }
@@ -51,6 +61,9 @@ class DenoiserHyperparameters(Hyperparameters):
         Noise realisations that are simulated for each slice at each of two doses.
     bank_slices : int
         Most slices whose noise is simulated; 0 = all.
+    count_floor : float
+        Count floor of the simulated scanners in photons, which gives the dark bands of few photons, see
+        ``physics.scanner.Scanner``; 0 = none.
     """
 
     patch: int = 64
@@ -69,6 +82,7 @@ class DenoiserHyperparameters(Hyperparameters):
     flux_high: float = 2.0
     realisations: int = 2
     bank_slices: int = 0
+    count_floor: float = 0.0
 
     LIMITS: ClassVar[Limits] = {
         **Hyperparameters.LIMITS,
@@ -82,6 +96,7 @@ class DenoiserHyperparameters(Hyperparameters):
         "full_dose_share": (0, 1),
         "realisations": (1, 16),
         "bank_slices": (0, LARGE),
+        "count_floor": (0, MAX_COUNT_FLOOR),
     }
 
     def __post_init__(self) -> None:
