@@ -35,15 +35,23 @@ SQUARE, SMOOTH = 128, 12.0
 
 
 def relative_power(noise: Any, region: Any, pixel_mm: float) -> list[float]:
-    """Return the noise power at ``FRACTIONS`` of the Nyquist frequency over its mean; NaN where no square fits."""
+    """Return the power of one or more noises at ``FRACTIONS`` of the Nyquist frequency over its mean.
+
+    NaN where no square fits.
+    """
     try:
-        power = difference_nps(noise, region, pixel_mm, size=SQUARE, share=0.9)
+        powers = [difference_nps(one, region, pixel_mm, size=SQUARE, share=0.9) for one in _each(noise)]
+        power = np.mean(powers, axis=0)
     except GeometryMismatch:
         return [float("nan")] * len(FRACTIONS)
     line = 2 * np.fft.fftfreq(SQUARE)
     frequency = np.hypot(*np.meshgrid(line, line))
     rings = [(np.abs(frequency - f) < max(0.012, f / 10)) & (frequency > 0) for f in FRACTIONS]
     return [float(power[ring].mean() / power.mean()) for ring in rings]
+
+
+def _each(noise: Any) -> Any:
+    return noise if noise.ndim == 3 else noise[None]
 
 
 def smoothed(noise: Any, body: Any) -> Any:
@@ -55,7 +63,7 @@ def smoothed(noise: Any, body: Any) -> Any:
 def row_of(name: str, z: float, region: Any, pixel_mm: float, noises: dict[str, Any]) -> dict[str, Any]:
     """Return one row: power of each noise, and how its smoothed part agrees with that of the true one."""
     row: dict[str, Any] = {"series": name, "z": f"{z:g}"}
-    bands = {kind: smoothed(noise, region) for kind, noise in noises.items()}
+    bands = {kind: smoothed(_each(noise)[0], region) for kind, noise in noises.items()}
     for kind, noise in noises.items():
         powers = relative_power(noise, region, pixel_mm)
         row |= {f"{f:g} {kind}": f"{power:.3f}" for f, power in zip(FRACTIONS, powers, strict=True)}
@@ -80,14 +88,15 @@ def phantom_rows(folder: Path) -> Iterator[dict[str, Any]]:
     raw = sorted((folder / "ct-recon-simulated/uniform_water_phan/fbp_sharp").glob("*.raw"))
     scans = np.stack([np.fromfile(path, "<i2").reshape(256, 256) for path in raw]).astype(np.float32)
     across = np.count_nonzero(scans.mean(axis=0)[128] > -500)
-    own = (scans[0] - scans.mean(axis=0)) / np.sqrt(1 - 1 / len(scans))
+    own = (scans - scans.mean(axis=0)) / np.sqrt(1 - 1 / len(scans))
     yield _phantom_row("ct-recon water", scans[0], own, 200.0 / across)
-    with open_source(folder / "ge-ct750") as series:
-        slices = [series.read(index).in_air for index in range(len(series))]
-        pixel = series.planes[0].pixel_mm
+    water = []
+    for name in ("imgA.dcm", "imgB.dcm"):
+        with open_source(folder / "ge-ct750" / name) as series:
+            water.append(series.read(0).in_air)
+            pixel = series.planes[0].pixel_mm
     assert pixel
-    first, second = sorted(slices, key=lambda hu: float(hu[200:300, 200:300].std()))[:2]
-    yield _phantom_row("GE CT750 water", first, (first - second) / np.sqrt(2), pixel[0])
+    yield _phantom_row("GE CT750 water", water[0], (water[0] - water[1]) / np.sqrt(2), pixel[0])
 
 
 def _phantom_row(name: str, full: Any, own: Any, pixel_mm: float) -> dict[str, Any]:
@@ -135,8 +144,8 @@ def main() -> None:
     if arguments.fit:
         fit(list(pairs), arguments.fit)
         return
-    rows = [pair_row(pair) for pair in pairs]
-    rows += list(phantom_rows(arguments.phantoms)) if arguments.phantoms else []
+    rows = list(phantom_rows(arguments.phantoms)) if arguments.phantoms else []
+    rows += [pair_row(pair) for pair in pairs]
     summary(rows)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
