@@ -37,6 +37,8 @@ class Job:
         Name of the shipped model that its result may replace; '' = none.
     data : str
         Training set: 'training_set', or another of ``TRAINING_SETS``.
+    bank : str
+        Folder of simulated noise, which jobs of the same training set and ``count_floor`` share.
     share : float
         Share of the time that this job gets, relative to others.
     short : bool
@@ -54,6 +56,7 @@ class Job:
     start: str = ""
     ships_as: str = ""
     data: str = "training_set"
+    bank: str = "noise_bank"
     share: float = 1.0
     short: bool = False
     options: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from experiments.furnace.jobs import TRAINING_SETS, BadJobs, Job, load_jobs
 from experiments.furnace.state import Furnace
@@ -116,9 +118,24 @@ def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
             folders = [ct / part for part in TRAINING_SETS[name]] if ct else []
             _python("experiments.furnace.training_set", "build", packed, *folders)
             _python("experiments.furnace.training_set", "unpack", packed, pack)
+    for bank in dict.fromkeys(job.bank for job in jobs):
+        _build_noise(furnace, next(job for job in jobs if job.bank == bank))
     if not furnace.validation_set.exists():
         log.info("building the validation set")
         _python("experiments.furnace.validation_set", furnace.validation_set, *([ct] if ct else []))
+
+
+def _build_noise(furnace: Furnace, job: Job) -> None:
+    """Simulate the noise that a job needs on all cores, since each job has one: a training of one step does it."""
+    bank = furnace.noise_bank(job.bank)
+    complete = bank / "complete"
+    if not complete.exists():
+        log.info("simulating the noise of %s", job.bank)
+        with TemporaryDirectory() as scratch:
+            one_step = replace(job, set={**job.set, "steps": 1})
+            arguments = one_step.arguments(furnace.training_set(job.data), bank, Path(scratch) / "run", resume=False)
+            _python("lowdose", *arguments)
+        complete.touch()
 
 
 def _python(module: str, *arguments: object) -> None:

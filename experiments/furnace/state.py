@@ -68,10 +68,9 @@ class Furnace:
         """The validation slices."""
         return self.folder / "validation_set"
 
-    @property
-    def noise_bank(self) -> Path:
-        """Simulated noise, shared by all jobs."""
-        return self.folder / "noise_bank"
+    def noise_bank(self, name: str) -> Path:
+        """Return a folder of simulated noise."""
+        return self.folder / name
 
     @property
     def log(self) -> Path:

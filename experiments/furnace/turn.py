@@ -49,7 +49,7 @@ class Turn:
         self._stopping = self._frozen = False
         self._last = self._saved = time.monotonic()
         arguments = job.arguments(
-            furnace.training_set(job.data), furnace.noise_bank, self._folder.run, self._folder.state.exists()
+            furnace.training_set(job.data), furnace.noise_bank(job.bank), self._folder.run, self._folder.state.exists()
         )
         with self._folder.log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -23,6 +23,7 @@ from scipy.ndimage import binary_erosion
 from experiments.common.pairs import open_pair_folders
 from experiments.physics.regions import regions
 from lowdose.metrics import difference_nps, f_av, f_av_2d, noise_map, noise_map_correlation, radial_average
+from lowdose.physics.scanner import COUNT_FLOOR
 from lowdose.simulation.calibration import calibrate, describe_scan
 
 FITTED_ON = {"L096-3mm-D45f": 1, "L143-3mm-B30f": 2}
@@ -59,7 +60,7 @@ def measure_pairs(root: Path, measured: bool, seed: int) -> list[dict[str, Any]]
             scan = describe_scan(series.full)
             if measured:
                 scan = replace(scan, acquisition=replace(scan.acquisition, kernel=None))
-            calibration = calibrate(scan)
+            calibration = calibrate(scan, count_floor=COUNT_FLOOR)
             print(series.name, calibration.how, flush=True)
             for number, (i, j) in enumerate(series.pairs):
                 low, full = series.low.read(i), series.full.read(j)

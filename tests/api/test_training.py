@@ -43,6 +43,7 @@ def test_trains_on_pairs_of_volumes(ct_pair: CTPair, tmp_path: Path) -> None:
         ("unet", {"set": ["steps"]}, "write NAME=VALUE"),
         ("unet", {"set": {"stepz": 1}}, "no setting 'stepz'"),
         ("unet", {"network": "red_cnn"}, "--network red_cnn: is not an option of the recipe unet"),
+        ("unet", {"set": {"count_floor": 5}}, "count_floor=5: is for --pairing simulated"),
         ("unet", {"precision": "half"}, "--precision half"),
         ("unet", {"data": lowdose.Volume.from_array(np.zeros((2, 64, 64)), (3.0, 0.7, 0.7))}, r"pairs \(low, full\)"),
     ],

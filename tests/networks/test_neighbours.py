@@ -35,7 +35,8 @@ def test_the_outer_slices_are_learned(name: str) -> None:
     load_weights_of_fewer_slices(many, network(name, 1).state_dict())
     many(torch.randn(1, 3, 16, 16)).square().mean().backward()
     first = next(parameter for parameter in many.parameters() if parameter.ndim == 4)
-    assert (first.grad is not None) and bool((first.grad[:, 0].abs() > 0).any())
+    assert first.grad is not None
+    assert bool((first.grad[:, 0].abs() > 0).any())
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -290,3 +290,41 @@ def test_cuda_adds_the_same_noise_within_a_hundredth_hu() -> None:
     asked: dict[str, Any] = {"exposure": EXPOSURE, "dose": 0.25, "seed": 3, "key": "a"}
     here, there = (DoseSimulator(COARSE, D45, device).inserted(body(), PIXEL, **asked) for device in ("cpu", "cuda"))
     assert np.abs(here - there).max() < 0.01
+
+
+STARVED = body(radius_mm=185.0, value=20.0)
+
+
+def test_a_count_floor_darkens_the_thick_middle_and_changes_no_variance() -> None:
+    bare, floored = (DoseSimulator(replace(COARSE, pitch=0.0, count_floor=floor), B30) for floor in (0.0, 12.0))
+    expected = bare.expected(STARVED, PIXEL, 60.0)
+    one, other = (
+        np.stack([simulator.noise(expected, 0.25, noise_generator(2, str(key))) for key in range(6)])
+        for simulator in (bare, floored)
+    )
+    inside = central(radius_mm=50.0)
+    assert other[:, inside].mean() < one[:, inside].mean() - 2.0
+    assert other[:, inside].std(axis=0).mean() == pytest.approx(one[:, inside].std(axis=0).mean(), rel=0.02)
+
+
+def test_dark_bands_are_the_mean_of_the_noise() -> None:
+    simulator = DoseSimulator(replace(COARSE, pitch=0.0, count_floor=12.0), B30)
+    expected = simulator.expected(STARVED, PIXEL, 60.0)
+    bands = simulator.dark_bands(expected, 0.25)
+    assert bands is not None
+    noise = np.stack([simulator.noise(expected, 0.25, noise_generator(5, str(key))) for key in range(12)])
+    for inside in (central(radius_mm=40.0), central(radius_mm=140.0) & ~central(radius_mm=90.0)):
+        assert noise[:, inside].mean() == pytest.approx(bands[inside].mean(), rel=0.05, abs=0.5)
+    assert bands[central(radius_mm=30.0)].mean() < -3
+
+
+def test_dark_bands_of_two_steps_of_dose_are_those_of_one() -> None:
+    simulator = DoseSimulator(replace(COARSE, pitch=0.0, hardening=0.0, count_floor=12.0), B30)
+    full, half = (simulator.expected(STARVED, PIXEL, exposure) for exposure in (120.0, 60.0))
+    once, twice = simulator.dark_bands(full, 0.25), [simulator.dark_bands(*step) for step in ((full, 0.5), (half, 0.5))]
+    assert once is not None
+    np.testing.assert_allclose(once, np.sum(twice, axis=0), atol=0.05)
+
+
+def test_no_count_floor_no_bands(simulator: DoseSimulator) -> None:
+    assert simulator.dark_bands(simulator.expected(body(), PIXEL, EXPOSURE), 0.25) is None

@@ -60,6 +60,15 @@ def test_what_the_user_states_wins() -> None:
     assert calibrate(scan(), kernel=D45).simulator.kernel == D45
 
 
+@pytest.mark.parametrize("kernel", ["B30f", pytest.param("STANDARD", marks=pytest.mark.slow)])
+def test_the_count_floor_is_that_of_the_scanner_however_it_is_calibrated(kernel: str) -> None:
+    described = scan(replace(SIEMENS, kernel=kernel))
+    plain, floored = calibrate(described), calibrate(described, count_floor=9.0)
+    assert plain.simulator.scanner.count_floor == 0
+    assert floored.simulator.scanner == replace(plain.simulator.scanner, count_floor=9.0)
+    assert floored.exposures == plain.exposures
+
+
 @pytest.mark.parametrize("mas", [0.0, -5.0, float("nan"), float("inf")])
 def test_mas_that_cannot_be(mas: float) -> None:
     with pytest.raises(InvalidSetting, match="mAs"):

@@ -19,7 +19,7 @@ from lowdose.io.provenance import simulation_provenance
 from lowdose.logger import log, log_lines
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
-from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
+from lowdose.physics.scanner import COUNT_FLOOR, FITTED_SCANNERS, Scanner
 from lowdose.simulation.calibration import calibrate, describe_scan
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
@@ -145,7 +145,7 @@ def simulate_dose(
     chosen = None if kernel == "auto" else parse_kernel(kernel)
     where = str(choose_device(device))
     with open_input(source, series, spacing) as opened:
-        calibration = calibrate(describe_scan(opened), chosen, mas, where)
+        calibration = calibrate(describe_scan(opened), chosen, mas, where, COUNT_FLOOR)
         warnings = (*opened.warnings, *calibration.warnings)
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, warnings)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
 from lowdose.training.runner import RunOptions
 from lowdose.training.trainer import Progress
 
-CALIBRATION = "fit to the kernel, else own noise: 1"
+CALIBRATION = "fit to the kernel, else own noise: 2"
 """By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""
 
 H = TypeVar("H", bound=Hyperparameters)
@@ -85,7 +86,7 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
         kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
         log.info("%d %s, %d patient(s)", len(items), kind, len({item.patient for item in items}))
-        source = FROM_FOLDERS if pairing == "folders" else _simulated(request)
+        source = FROM_FOLDERS if pairing == "folders" else _simulated(request, recipe.hyperparameters.count_floor)
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, source, request.start,
@@ -124,9 +125,10 @@ def _check_pairing(values: dict[str, str], pairing: str) -> None:
             raise InvalidSetting(f"--set {name}={value}: is for --pairing {PAIRING_OF[name]}")
 
 
-def _simulated(request: Request) -> SimulatedPairing:
+def _simulated(request: Request, count_floor: float) -> SimulatedPairing:
     # On the CPU, one process for each core: photons are drawn there in any case, and that takes most of the time.
-    return SimulatedPairing(calibrate_slices, CALIBRATION, request.bank)
+    rule = f"{CALIBRATION}, count floor {count_floor:g}" if count_floor else CALIBRATION
+    return SimulatedPairing(partial(calibrate_slices, count_floor=count_floor), rule, request.bank)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:

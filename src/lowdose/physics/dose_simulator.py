@@ -14,9 +14,10 @@ from lowdose.image import HU, Mask
 from lowdose.physics.fbp import FBP
 from lowdose.physics.geometry import Grid, ParallelBeam
 from lowdose.physics.kernels import Kernel
-from lowdose.physics.photon_counts import check_dose, draw_counts
+from lowdose.physics.photon_counts import check_dose, draw_counts, floor_offset
 from lowdose.physics.projection import Projector
 from lowdose.physics.scanner import Array, Scanner
+from lowdose.physics.spiral import spiral_gain
 
 UPSAMPLING = 4
 """Upsampling of the filtered projections.
@@ -36,11 +37,14 @@ class Expected(NamedTuple):
         Mean counts through air.
     grid : Grid
         Pixel grid of the slice.
+    gain : (y, x) or None
+        Factor on the SD of the noise that a spiral scan gives each pixel; None = 1 everywhere.
     """
 
     photons: Array
     air: Array
     grid: Grid
+    gain: HU | None = None
 
 
 class DoseSimulator:
@@ -79,14 +83,35 @@ class DoseSimulator:
         return self.noise(self.expected(hu, pixel_mm, exposure), dose, noise_generator(seed, key))
 
     def expected(self, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:
-        """Compute the photons expected at full dose for a slice (y, x) in HU."""
-        return expected_counts(self.scanner, hu, pixel_mm, exposure)
+        """Compute the photons expected at full dose for a slice (y, x) in HU, and where its noise lies."""
+        expected = expected_counts(self.scanner, hu, pixel_mm, exposure)
+        return expected._replace(gain=spiral_gain(self.scanner, hu, expected.photons, expected.grid))
 
     def noise(self, expected: Expected, dose: float, rng: np.random.Generator) -> HU:
         """Draw one realisation of the noise (y, x) in HU that ``dose`` adds to full dose."""
         low, full = draw_counts(expected.photons, expected.air, dose, self.scanner.electronic, rng)
+        if self.scanner.count_floor > 0:
+            electronic, floor = self.scanner.electronic, self.scanner.count_floor
+            low += floor_offset(dose * expected.photons, electronic, floor)
+            full += floor_offset(expected.photons, electronic, floor)
         missing = self.scanner.correct(low) - self.scanner.correct(full)
-        return reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
+        noise = reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
+        return noise if expected.gain is None else noise * expected.gain
+
+    def dark_bands(self, expected: Expected, dose: float) -> HU | None:
+        """Return the mean (y, x) in HU of what ``noise`` draws, where the scanner has a count floor; else None.
+
+        Rays behind which the dose leaves few photons seem more transparent than at full dose, which darkens the body
+        along them.
+        """
+        floor = self.scanner.count_floor
+        if floor == 0:
+            return None
+        photons, air = expected.photons, expected.air
+        low, full = (np.log(air / np.hypot(photons, floor / part)) for part in (dose, 1.0))
+        missing = self.scanner.correct(low) - self.scanner.correct(full)
+        bands = reconstruct(self.scanner, self.kernel, missing, expected.grid, self.device)
+        return bands if expected.gain is None else bands * expected.gain
 
 
 def expected_counts(scanner: Scanner, hu: HU, pixel_mm: tuple[float, float], exposure: float) -> Expected:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import poisson
 
 from lowdose.errors import InvalidSetting
 
@@ -44,3 +47,28 @@ def draw_counts(
             low += rng.normal(0.0, np.sqrt(electronic * (1.0 - dose**2)), expected.shape)
     # Counts below one are set to one photon, so that the logarithm is defined.
     return np.log(dose * air / np.maximum(low, 1.0)), np.log(air / np.maximum(full, 1.0))
+
+
+def floor_offset(expected: Array, electronic: float, floor: float) -> Array:
+    """Return what to add to drawn line integrals so that their mean is that of counts with a smooth floor.
+
+    Where ``expected`` photons are counted, the mean of log(air / counts) becomes log(air / sqrt(expected^2 + floor^2)).
+    The mean of the logarithm of ``draw_counts``, which is above log(air / expected) by about half the relative variance
+    of the counts, is subtracted. ``electronic`` is the variance of the electronic noise in photons squared.
+    """
+    counts, excess = _mean_logarithm(electronic)
+    drawn = np.interp(np.log(np.maximum(expected, counts[0])), np.log(counts), excess)
+    few = expected < counts[-1]
+    many = 0.5 * (1 / np.maximum(expected, 1.0) + electronic / np.maximum(expected, 1.0) ** 2)
+    return np.asarray(-np.where(few, drawn, many) - 0.5 * np.log1p((floor / np.maximum(expected, 1e-3)) ** 2))
+
+
+@lru_cache(maxsize=4)
+def _mean_logarithm(electronic: float) -> tuple[Array, Array]:
+    """Return mean counts n from 0.001 to 400, and log(n) less the mean of log(max(counts, 1)), by summation."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+    noise, weights = np.sqrt(electronic) * nodes, weights / weights.sum()
+    drawn = np.arange(700)
+    logarithm = np.log(np.maximum(drawn[:, None] + noise, 1.0)) @ weights
+    means = np.geomspace(1e-3, 400, 120)
+    return means, np.log(means) - poisson.pmf(drawn, means[:, None]) @ logarithm

@@ -19,6 +19,12 @@ WATER = 0.0206
 MAX_EXPOSURE = 1e9
 """Highest accepted exposure in mAs mm: a thousand times what any tube gives, beyond which counts cannot be drawn."""
 
+MAX_COUNT_FLOOR = 1000.0
+"""Highest accepted count floor in photons: far above what any scan shows."""
+
+COUNT_FLOOR = 10.0
+"""Count floor (photons) of real low dose, fitted to pairs of L096 and L333 (``experiments.physics.low_frequency``)."""
+
 
 @dataclass(frozen=True)
 class Scanner:
@@ -46,6 +52,14 @@ class Scanner:
     hardening : dimensionless
         Beam hardening: a polychromatic beam measures p - hardening p^2 where a monoenergetic beam measures p. The
         scanner corrects for it, so more photons pass a thick body than its HU suggest. 0 = monoenergetic.
+    pitch : 0 to 2
+        Spiral pitch: table feed per turn divided by the width of the beam. It shapes where the noise of a slice lies
+        (``lowdose.physics.spiral``). The scans that this was fitted to have 0.70 and 0.80. 0 = axial scan.
+    count_floor : photons
+        Count f below which the logarithm levels off: where n photons are expected, the scanner reads
+        sqrt(n^2 + f^2) on average. Few photons then make a ray look too transparent, which gives the dark bands
+        of real scans behind shoulders and hips. 0 = the mean of the logarithm of the counts themselves, which errs
+        the other way.
     """
 
     fan: FanBeam = field(default_factory=FanBeam)
@@ -55,6 +69,8 @@ class Scanner:
     bowtie_mm: float = 205.0
     bowtie_share: float = 0.325
     hardening: float = 0.0094
+    pitch: float = 0.75
+    count_floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.flux > 0 and np.isfinite(self.flux)):
@@ -70,6 +86,12 @@ class Scanner:
             )
         if not 0 <= self.hardening <= 0.02:
             raise InvalidSetting(f"beam hardening {self.hardening}: must be between 0 (one energy) and 0.02")
+        if not 0 <= self.pitch <= 2:
+            raise InvalidSetting(f"spiral pitch {self.pitch}: must be between 0 (axial scan) and 2")
+        if not 0 <= self.count_floor <= MAX_COUNT_FLOOR:
+            raise InvalidSetting(
+                f"count floor {self.count_floor} photons: must be between 0 (none) and {MAX_COUNT_FLOOR:g}"
+            )
 
     @property
     def rays(self) -> ParallelBeam:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,11 +92,16 @@ def describe_scan(source: Source) -> ScanDescription:
 
 
 def calibrate(
-    scan: ScanDescription, kernel: Kernel | None = None, mas: float | None = None, device: str = "cpu"
+    scan: ScanDescription,
+    kernel: Kernel | None = None,
+    mas: float | None = None,
+    device: str = "cpu",
+    count_floor: float = 0.0,
 ) -> Calibration:
     """Calibrate the simulator: by the stored fit for its kernel if there is one, else by the series' own noise.
 
-    kernel, mas (effective mAs of the input): values that override the header. Raises InvalidSetting for an invalid
+    kernel, mas (effective mAs of the input): values that override the header. count_floor: that of the scanner, in
+    photons (see ``Scanner``). Raises InvalidSetting for an invalid
     mAs, NotCT when the header states too little and the noise cannot be measured.
     """
     if mas is not None and not (mas > 0 and np.isfinite(mas)):
@@ -105,19 +110,24 @@ def calibrate(
     complete = len(current) == len(scan.mas)
     fit = _find_fit(scan.acquisition) if kernel is None else (kernel, Scanner()) if mas is not None else None
     if fit is None or not complete or scan.thickness_mm is None:
-        return _calibrate_by_noise(scan, kernel, current if complete else [1.0] * len(scan.mas), device)
+        calibration = _calibrate_by_noise(scan, kernel, current if complete else [1.0] * len(scan.mas), device)
+        simulator = calibration.simulator
+        scanner = replace(simulator.scanner, count_floor=count_floor)
+        return replace(calibration, simulator=DoseSimulator(scanner, simulator.kernel, device))
     chosen, scanner = fit
     exposures = tuple(value * scan.thickness_mm for value in current)
     how = (
         f"Kernel {chosen}, {scanner.flux:g} photons per mAs and mm, {np.median(current):.0f} mAs, "
         f"{scan.thickness_mm:g} mm."
     )
-    return Calibration(DoseSimulator(scanner, chosen, device), exposures, how, _truncation_warning(scan))
+    simulator = DoseSimulator(replace(scanner, count_floor=count_floor), chosen, device)
+    return Calibration(simulator, exposures, how, _truncation_warning(scan))
 
 
-def calibrate_slices(slices: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]:
+def calibrate_slices(slices: Sequence[NormalDoseSlice], count_floor: float = 0.0) -> list[CalibratedSlice]:
     """Calibrate the slices of one series, each of which must state its pixel size.
 
+    count_floor: that of the scanner, in photons (see ``Scanner``).
     Raises NotCT when the header states too little and the noise cannot be measured.
     """
     first = slices[0]
@@ -127,7 +137,7 @@ def calibrate_slices(slices: Sequence[NormalDoseSlice]) -> list[CalibratedSlice]
     scan = ScanDescription(
         first.series, acquisition, first.thickness_mm, currents, first.pixel_mm, lambda index: slices[index].read()
     )
-    calibration = calibrate(scan)
+    calibration = calibrate(scan, count_floor=count_floor)
     return [CalibratedSlice(calibration.simulator, exposure) for exposure in calibration.exposures]
 
 

@@ -18,12 +18,22 @@ from lowdose.network_spec import NetworkSpec, Number
 from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
+from lowdose.physics.scanner import MAX_COUNT_FLOOR
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
 PAIRING_OF = {
     **dict.fromkeys(("gain_low", "gain_high"), "folders"),
     **dict.fromkeys(
-        ("dose_low", "dose_high", "flux_low", "flux_high", "full_dose_share", "realisations", "bank_slices"),
+        (
+            "dose_low",
+            "dose_high",
+            "flux_low",
+            "flux_high",
+            "full_dose_share",
+            "realisations",
+            "bank_slices",
+            "count_floor",
+        ),
         "simulated",
     ),
 }
@@ -56,6 +66,9 @@ class DenoiserHyperparameters(Hyperparameters):
     local_means_px : float
         Standard deviation, in pixels, of the Gaussian whose local means the model keeps when it is applied; 0 = none,
         -1 = what is usual, see ``networks.denoiser.Denoiser``. It is no part of the loss.
+    count_floor : float
+        Count floor of the simulated scanners in photons, which gives the dark bands of few photons, see
+        ``physics.scanner.Scanner``; 0 = none.
     """
 
     patch: int = 64
@@ -76,6 +89,7 @@ class DenoiserHyperparameters(Hyperparameters):
     bank_slices: int = 0
     lesion_share: float = 0.0
     local_means_px: float = -1.0
+    count_floor: float = 0.0
 
     LIMITS: ClassVar[Limits] = {
         **Hyperparameters.LIMITS,
@@ -91,6 +105,7 @@ class DenoiserHyperparameters(Hyperparameters):
         "bank_slices": (0, LARGE),
         "lesion_share": (0, 1),
         "local_means_px": (-1, 64),
+        "count_floor": (0, MAX_COUNT_FLOOR),
     }
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ ADDED_SETTINGS = {
     "lesion_weight": 0.0,
     "spectrum_weight": 0.0,
     "spectrum_level": 1.0,
+    "count_floor": 0.0,
 }
 """Settings that runs of earlier versions lack, with the value under which a run is what it was without them."""
 

@@ -20,7 +20,7 @@ from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
 from lowdose.data.noise_bank.plan import Plan, dose_levels, prepare_folder
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.errors import IncompatiblePack, LowDoseError, NotCT, OutputRefused
-from lowdose.physics.dose_simulator import noise_generator
+from lowdose.physics.dose_simulator import DoseSimulator, noise_generator
 from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
 
 WHOLE = (slice(0, 96), slice(0, 96))
@@ -126,6 +126,23 @@ def test_bias_of_starved_rays_is_that_of_the_exact_simulator(tmp_path: Path) -> 
         mean = np.mean([made.noise(wide, dose, 1.0, np.random.default_rng(n)) for n in range(100)])
         assert abs(true) > 1
         assert mean == pytest.approx(true, rel=error)
+
+
+def test_dark_bands_of_a_count_floor_are_those_of_the_exact_simulator(tmp_path: Path) -> None:
+    simulator = DoseSimulator(replace(SIMULATOR.scanner, count_floor=12.0), SIMULATOR.kernel)
+    prepare_folder(tmp_path / "bank", plan([normal(0)], realisations=4))
+    build_noise_bank(tmp_path / "bank", [normal(0)], lambda _: [CalibratedSlice(simulator, 20.0)])
+    made, expected = NoiseBank(tmp_path / "bank")["key0"], simulator.expected(water(), PIXEL, 20.0)
+    wide = (slice(34, 62), slice(34, 62))
+    bands = {dose: simulator.dark_bands(expected, dose) for dose in (*LEVELS, 0.07, 0.1)}
+    darkening = {dose: float(np.mean(band[wide])) for dose, band in bands.items() if band is not None}
+    for dose in (0.07, 0.1):
+        squares = [weight**2 for weight in level_weights(dose)]
+        by_levels = sum(w * darkening[level] for w, level in zip(squares, LEVELS, strict=True))
+        assert by_levels == pytest.approx(darkening[dose], rel=0.03)
+        mean = np.mean([made.noise(wide, dose, 1.0, np.random.default_rng(n)) for n in range(40)])
+        assert darkening[dose] < -4
+        assert mean == pytest.approx(darkening[dose], rel=0.2)
 
 
 def test_noise_is_another_one_each_time_and_the_same_for_the_same_random_numbers(tmp_path: Path) -> None:

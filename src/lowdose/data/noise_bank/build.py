@@ -133,9 +133,17 @@ def noise_planes(item: NormalDoseSlice, scan: CalibratedSlice, plan: Plan) -> Se
             scan.simulator.noise(expected, dose, noise_generator(SEED, f"{item.key} {dose:g} {number}"))
             for number in range(plan.realisations)
         ]
-        bias = gaussian_filter(np.mean(noise, axis=0), SMOOTH_PX)
+        bias = _mean_noise(noise, scan.simulator.dark_bands(expected, dose))
         planes += [bias, *(image - bias for image in noise)]
     return planes
+
+
+def _mean_noise(noise: Sequence[HU], bands: HU | None) -> HU:
+    """Return the bias (y, x) in HU of noise realisations: their smoothed mean, with sharp ``bands`` where known."""
+    mean = np.mean(noise, axis=0)
+    if bands is None:
+        return np.asarray(gaussian_filter(mean, SMOOTH_PX))
+    return np.asarray(gaussian_filter(mean - bands, SMOOTH_PX) + bands)
 
 
 def _quantise(planes: Sequence[HU]) -> tuple[Int16Image, list[float]]:
