@@ -155,7 +155,7 @@ def denoise_series(
 
 
 def _copy_for_thread(model: LoadedModel) -> HUDenoiser:
-    """Return a denoiser that one more thread may use: engines compile networks for a single thread."""
+    """Return a denoiser that one more thread may use: a compiled network serves one thread at a time."""
     denoiser = model.denoiser
     return denoiser.copy_for_thread() if isinstance(denoiser, EngineDenoiser) else denoiser
 
