@@ -47,8 +47,8 @@ noise_free=(--pairing simulated --bank "$work/noise-bank" --set validation_patie
 zoo_context() {
     train context 100 noise_free "${noise_free[@]}" --network shuffle_unet:slices=3 --start src/lowdose/zoo/fast.safetensors \
         --set batch=32 --set learning_rate=5e-4 --set ema=0.9995
-    next="put it beside the shipped one: python -m experiments.zoo.validation_table SET PAIRS context.safetensors; if it is
-better, python -m experiments.zoo.ship_model RUN context"
+    next="put it beside the shipped one: python -m experiments.furnace.compare VALIDATION OUT.csv fast context.safetensors; if
+it is better, python -m experiments.zoo.ship_model RUN context"
 }
 
 leda_teacher() {
@@ -83,7 +83,7 @@ above, PSNR within 0.1 dB); if so, python -m experiments.zoo.ship_model RUN leda
 rivals() {
     train red_cnn 50 noise_free "${noise_free[@]}" --network red_cnn --set batch=32 --set learning_rate=2e-4
     train esau_net 100 noise_free "${noise_free[@]}" --network esau_net --set batch=32 --set learning_rate=5e-4
-    next="put both beside the shipped model and context: python -m experiments.zoo.validation_table SET PAIRS FILE ...; the
+    next="put both beside the shipped model: python -m experiments.furnace.compare VALIDATION OUT.csv fast FILE ...; the
 default should come within 0.5 dB of red_cnn"
 }
 

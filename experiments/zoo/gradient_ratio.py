@@ -2,7 +2,7 @@
 
     python -m experiments.zoo.gradient_ratio SET OUT [--model fast] [--patches 64] [--bank BANK]
 
-SET: folder of normal-dose series (see ``training_set``). For each random patch the gradient of each term with respect
+SET: folder of normal-dose series. For each random patch the gradient of each term with respect
 to all weights of the model is computed with weight 1. The ratio of mean squared error to the term, of the norms of the
 mean gradients, is the weight at which both are equally strong there; so is, for a patch, the ratio of its gradients, of
 which the median is stated. Writes OUT/gradients.csv.
