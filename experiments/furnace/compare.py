@@ -2,7 +2,8 @@
 
     python -m experiments.furnace.compare SET OUT.csv MODEL [MODEL ...]
 
-MODEL: name or path, or NAME=PATH. Writes the figures of every slice and prints a Markdown table: means over patients,
+MODEL: name or path, or LABEL=MODEL; with @PX at its end the model keeps local means over that many pixels instead of
+what its file states, @0 none. Writes the figures of every slice and prints a Markdown table: means over patients,
 and below the first model the mean difference to it with its 95 % bootstrap interval over patients.
 """
 
@@ -19,7 +20,8 @@ import torch
 
 from experiments.common.markdown import table
 from experiments.furnace.score import score_slices
-from lowdose.models.load import load_by_name
+from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.networks.denoiser import Denoiser
 
 FIGURES = {
     "psnr_gain": 3, "context_gain": 3, "ssim_gain": 4, "noise_sd": 3, "f_av": 3, "nps_error": 3, "tissue_bias": 3,
@@ -38,11 +40,20 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
     for text in arguments.models:
-        name, _, path = text.partition("=")
-        model = load_by_name(path or name, torch.device("cpu"))
-        rows += [{"model": name, **row} for row in score_slices(model, arguments.set, lesions=True)]
+        label, _, model = text.partition("=")
+        loaded = load_variant(model or label)
+        rows += [{"model": label, **row} for row in score_slices(loaded, arguments.set, lesions=True)]
         write_rows(arguments.out, rows)
     print(comparison(rows))
+
+
+def load_variant(text: str) -> LoadedModel:
+    """Load a model, 'NAME' or 'NAME@PX' with local means kept over PX pixels."""
+    name, _, pixels = text.partition("@")
+    model = load_by_name(name, torch.device("cpu"))
+    if pixels and isinstance(model.denoiser, Denoiser):
+        model.denoiser.stated_means_px = float(pixels)
+    return model
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

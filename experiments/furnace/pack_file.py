@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lowdose.data.pack.index import TABLE, array_name, read_table
 from lowdose.data.pack.reader import Pack
@@ -38,6 +38,13 @@ def write_pack_file(pack: Path, target: Path) -> int:
 
 def read_pack_file(source: Path, pack: Path) -> None:
     """Write the pack that a file holds into the new folder ``pack``; raises IncompatiblePack when it is damaged."""
+    try:
+        _unpack(source, pack)
+    except (zipfile.BadZipFile, KeyError, UnidentifiedImageError) as error:
+        raise IncompatiblePack(f"{source}: is damaged ({error}); copy it again") from error
+
+
+def _unpack(source: Path, pack: Path) -> None:
     with new_folder(pack) as folder, zipfile.ZipFile(source) as archive:
         (folder / TABLE).write_bytes(archive.read(TABLE))
         rows = _read_rows(folder)
