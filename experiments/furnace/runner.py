@@ -118,8 +118,7 @@ def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
             folders = [ct / part for part in TRAINING_SETS[name]] if ct else []
             _python("experiments.furnace.training_set", "build", packed, *folders)
             _python("experiments.furnace.training_set", "unpack", packed, pack)
-    for bank in dict.fromkeys(job.bank for job in jobs):
-        _build_noise(furnace, next(job for job in jobs if job.bank == bank))
+    _build_noise(furnace, jobs[0])  # other banks are built by the jobs that need them
     if not furnace.validation_set.exists():
         log.info("building the validation set")
         _python("experiments.furnace.validation_set", furnace.validation_set, *([ct] if ct else []))
