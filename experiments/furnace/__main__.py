@@ -22,7 +22,7 @@ from pathlib import Path
 
 from experiments.furnace import ship, transfer
 from experiments.furnace.jobs import JOBS, BadJobs, find_job, load_jobs
-from experiments.furnace.runner import Runner, prepare, restart, retry
+from experiments.furnace.runner import Runner, copy_code, prepare, restart, retry
 from experiments.furnace.state import Busy, Furnace, locked
 from experiments.furnace.status import status_text
 
@@ -91,6 +91,7 @@ def _run(furnace: Furnace, jobs: Path, ct: Path | None) -> None:
     with locked(furnace.folder / "lock", "the furnace"):
         os.nice(max(0, 19 - os.nice(0)))
         prepare(furnace, load_jobs(jobs), ct)
+        copy_code(furnace)
         runner = Runner(furnace, lambda: load_jobs(jobs))
 
         def end(*_: object) -> None:

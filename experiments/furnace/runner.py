@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -106,6 +107,20 @@ class Runner:
         self._resting = {name: until for name, until in self._resting.items() if until > now}
         busy = {turn.job.name for turn in self._turns} | set(self._resting)
         return [job for job in self._jobs if job.name not in busy]
+
+
+def copy_code(furnace: Furnace) -> None:
+    """Copy the code, so that trainings and validations run what there was when the furnace began.
+
+    A checkout that changes while they run would break them, or mix two versions in one.
+    """
+    root = Path(__file__).resolve().parents[2]
+    new = furnace.code.with_name("code.new")
+    shutil.rmtree(new, ignore_errors=True)
+    for part in ("src", "experiments"):
+        shutil.copytree(root / part, new / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.rmtree(furnace.code, ignore_errors=True)
+    new.rename(furnace.code)
 
 
 def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:

@@ -73,6 +73,16 @@ class Furnace:
         return self.folder / name
 
     @property
+    def code(self) -> Path:
+        """Copy of the code, which the jobs run."""
+        return self.folder / "code"
+
+    @property
+    def python_path(self) -> dict[str, str]:
+        """Environment in which Python finds that copy."""
+        return {"PYTHONPATH": f"{self.code / 'src'}:{self.code}"}
+
+    @property
     def log(self) -> Path:
         """Log of the furnace."""
         return self.folder / "furnace.log"

@@ -55,7 +55,7 @@ class Turn:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lowdose", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 pass_fds=[descriptor], start_new_session=True, preexec_fn=_lowest_priority,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ONE_THREAD, **furnace.python_path}, cwd=furnace.folder,
             )  # fmt: skip
 
     def _begin(self) -> Progress:

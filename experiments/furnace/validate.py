@@ -45,6 +45,7 @@ class Validation:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "experiments.furnace.score", str(self._furnace.validation_set), str(candidate)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: os.nice(19),
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self._furnace.python_path}, cwd=self._furnace.folder,
         )  # fmt: skip
 
     def _take_in(self, folder: JobFolder, progress: Progress) -> None:

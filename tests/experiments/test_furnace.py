@@ -13,7 +13,7 @@ import pytest
 import torch
 from experiments.furnace import state, transfer, turn
 from experiments.furnace.jobs import BadJobs, find_job, load_jobs
-from experiments.furnace.runner import Runner, choose, restart, retry
+from experiments.furnace.runner import Runner, choose, copy_code, restart, retry
 from experiments.furnace.state import Busy, Furnace, Progress, locked
 from experiments.furnace.turn import last_line
 
@@ -76,6 +76,7 @@ def jobs_of(tmp_path: Path, *texts: str) -> Path:
 
 
 def run_to_the_end(furnace: Furnace, jobs: Path) -> None:
+    copy_code(furnace)
     Runner(furnace, lambda: load_jobs(jobs)).run()
 
 

@@ -17,7 +17,7 @@ from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, open_input, read, resolve_model
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
 from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
-from lowdose.errors import OutputRefused
+from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
 from lowdose.infer import pipeline
@@ -28,6 +28,7 @@ from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_serie
 from lowdose.io.source import Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
+from lowdose.models.noise_retention import NoiseTarget
 from lowdose.report import figures
 from lowdose.volume import Volume
 
@@ -131,6 +132,9 @@ def denoise(
     *,
     model: str | PathLike[str] | LoadedModel | None = None,
     strength: float = 1.0,
+    dose: float | None = None,
+    noise_sd: float | None = None,
+    texture: str | None = None,
     device: str = "auto",
     engine: str = AUTO,
     accuracy: str = EXACT,
@@ -157,6 +161,12 @@ def denoise(
         Name of a model, a .safetensors file, or what `load_model` gives; the shipped default if left out.
     strength : float
         Blend: 0 is the input bit for bit, 1 the model's full output.
+    dose : float, optional
+        Dose of this scan as a fraction of its usual dose, above 0 and at most 1; estimated from the noise if left out.
+    noise_sd : float, optional
+        SD in HU of the noise that shall remain, instead of dose and texture.
+    texture : {"smooth", "balanced", "natural"}, optional
+        How much noise remains: for the lowest error; the default; the SD of a scan at usual dose.
     device, engine, accuracy
         See `load_model`; of no effect for a model that is loaded already.
     jobs : int
@@ -196,33 +206,41 @@ def denoise(
     True
     """
     started = time.perf_counter()
-    check_numbers(strength=strength)
+    check_numbers(strength=strength, dose=dose, noise_sd=noise_sd)
     check_whole_numbers(jobs=jobs, explain_slices=explain_slices)
     pipeline.check_strength(strength)
+    target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy)
+    _check_target(loaded, target)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
     with open_input(source, series, spacing) as opened:
         log_lines(logging.INFO, opened.skipped, "skipped: ")
-        setup = set_up_series(opened, loaded, strength)
+        setup = set_up_series(opened, loaded, strength, target)
         log_lines(logging.WARNING, setup.warnings)
-        if setup.model.noise_kept is not None:
-            log.info(
-                "%.0f%% of the noise stays at strength 1: that of a scan at usual dose", 100 * setup.model.noise_kept
-            )
-        target = None if out is None else Path(out)
+        log_lines(logging.INFO, setup.noise.lines)
+        path = None if out is None else Path(out)
         companions = _companions(preview, manifest, words)
-        with sink_for(opened, target, setup.provenance, companions) as sink:
+        with sink_for(opened, path, setup.provenance, companions) as sink:
             result = _run(opened, sink, setup, words, jobs, progress)
             kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
-            done = _describe(opened, setup, result, words, started, target, kept)
+            done = _describe(opened, setup, result, words, started, path, kept)
             if kept is None:
                 for file, data in done.files(preview=preview, manifest=manifest).items():
                     sink.attach(file, data)
-    if target is not None and kept is not None:
-        kept.save(target, done.files(preview=preview, manifest=manifest))
+    if path is not None and kept is not None:
+        kept.save(path, done.files(preview=preview, manifest=manifest))
     return done
+
+
+def _check_target(model: LoadedModel, target: NoiseTarget) -> None:
+    """Raise InvalidSetting for a dose or texture where the model itself decides how much noise remains."""
+    given = "--dose" if target.dose is not None else "--texture" if target.texture is not None else None
+    if given and not model.denoiser.noise_free:
+        raise InvalidSetting(
+            f"{given}: model {model.name} decides itself how much noise remains; use --noise-sd or --strength"
+        )
 
 
 def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:

@@ -28,6 +28,7 @@ from lowdose.logger import log
 from lowdose.metrics.profiles import PROFILES, Profile
 from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.models.noise_retention import NoiseTarget
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
 from lowdose.report import words as words_report
@@ -52,6 +53,9 @@ def evaluate(
     words: bool = False,
     autoencoder: str | PathLike[str] | None = None,
     strength: float = 1.0,
+    dose: float | None = None,
+    noise_sd: float | None = None,
+    texture: str | None = None,
     device: str = "auto",
     spacing: Spacing | None = None,
     progress: Progress = no_progress,
@@ -85,6 +89,8 @@ def evaluate(
         For words: a shipped autoencoder or a .safetensors file.
     strength : float
         Blend of every model with the input, 0 to 1.
+    dose, noise_sd, texture
+        How much noise models of the noise-free image leave, see `lowdose.denoise`.
     device : {"auto", "cpu", "cuda"}
         Where the networks run.
     spacing : tuple of float, optional
@@ -113,9 +119,10 @@ def evaluate(
     >>> [row["image"] for row in report.table()]
     ['low dose', 'gaussian']
     """
-    check_numbers(strength=strength)
+    check_numbers(strength=strength, dose=dose, noise_sd=noise_sd)
+    target = NoiseTarget(dose, noise_sd, texture)
     pipeline.check_strength(strength)
-    given = _Given(_listed(low), _listed(full), data, spacing, _listed(model), strength, device, progress)
+    given = _Given(_listed(low), _listed(full), data, spacing, _listed(model), strength, target, device, progress)
     if task == "images":
         _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
         guided = _word_reader(words, autoencoder, device)
@@ -137,6 +144,7 @@ class _Given:
     spacing: Spacing | None
     models: list[Any]
     strength: float
+    target: NoiseTarget
     device: str
     progress: Progress
 
@@ -159,7 +167,7 @@ def _evaluate_images(
         cases = open_cases(stack, given.low, given.full, given.data, given.spacing)
         count = sum(len(case.pairs) for case in cases)
         result = images.evaluate_images(
-            cases, loaded, profile, given.strength, lambda done: given.progress(done, count)
+            cases, loaded, profile, given.strength, lambda done: given.progress(done, count), given.target
         )
         readings = _read_words(guided, result) if guided else []
         drifted = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
@@ -195,7 +203,7 @@ def _evaluate_organs(
         count = sum(len(case.pairs) for case in cases)
         total = count * (1 if alone else 2 + len(loaded))
         result = organs.evaluate_organs(
-            cases, loaded, chosen, given.strength, lambda done: given.progress(done, total), maps
+            cases, loaded, chosen, given.strength, lambda done: given.progress(done, total), maps, given.target
         )
         result.warnings = log_warnings(cases, result.warnings)
         files = {

@@ -86,6 +86,7 @@ def _identity(settings: ArchiveSettings, model: LoadedModel) -> dict[str, object
         "sha256": model.sha256,
         "strength": settings.strength,
         "accuracy": settings.accuracy,
+        **{name: value for name in ("dose", "noise_sd", "texture") if (value := getattr(settings, name)) is not None},
     }
 
 

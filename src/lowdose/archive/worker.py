@@ -20,6 +20,7 @@ from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
 from lowdose.logger import log
 from lowdose.models.load import LoadedModel
+from lowdose.models.noise_retention import NoiseTarget
 
 ATTEMPTS = 4
 """Times that a series is begun before it is put into quarantine, deaths of the worker included."""
@@ -38,6 +39,10 @@ class ArchiveSettings:
         Name or file of the model; None = the shipped default.
     strength : float
         Blend of the result with the input, 0 to 1.
+    dose, noise_sd : float or None
+        Dose as a fraction of the usual one; SD in HU of the noise that shall remain. See `lowdose.denoise`.
+    texture : str or None
+        Texture of the noise that shall remain.
     device, engine, accuracy : str
         See `lowdose.load_model`.
     threads : int
@@ -46,6 +51,9 @@ class ArchiveSettings:
 
     model: str | None = None
     strength: float = 1.0
+    dose: float | None = None
+    noise_sd: float | None = None
+    texture: str | None = None
     device: str = "auto"
     engine: str = "auto"
     accuracy: str = "exact"
@@ -54,6 +62,7 @@ class ArchiveSettings:
     def load(self) -> LoadedModel:
         """Load the model on its engine. Raises what `lowdose.load_model` raises."""
         check_strength(self.strength)
+        NoiseTarget(self.dose, self.noise_sd, self.texture)
         options = {"device": self.device, "engine": self.engine, "accuracy": self.accuracy}
         return load_model(**options) if self.model is None else load_model(self.model, **options)
 
@@ -115,4 +124,8 @@ class Worker:
         folders = [self._root / folder for folder in entry.folders]
         source = DicomSource.in_folders(self._root, folders, entry.series)
         output = self._ledger.output(entry.key)
-        return denoise(source, output, model=self._model, strength=self._settings.strength, manifest=True).slices
+        wanted = self._settings
+        return denoise(
+            source, output, model=self._model, strength=wanted.strength, dose=wanted.dose, noise_sd=wanted.noise_sd,
+            texture=wanted.texture, manifest=True,
+        ).slices  # fmt: skip

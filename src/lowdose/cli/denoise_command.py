@@ -31,6 +31,19 @@ def denoise(
             help="Fraction of the model's output in the result: 0 is the input bit for bit, 1 the full output."
         ),
     ] = 1.0,
+    dose: Annotated[
+        float | None,
+        typer.Option(help="Dose of this scan as a fraction of its usual dose; estimated from its noise if left out."),
+    ] = None,
+    noise_sd: Annotated[
+        float | None, typer.Option(metavar="HU", help="SD of the noise that shall remain, instead of dose and texture.")
+    ] = None,
+    texture: Annotated[
+        str | None,
+        typer.Option(
+            help="How much noise remains: smooth (lowest error), balanced (the default), natural (SD of a usual scan)."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[
         str,
@@ -75,7 +88,10 @@ def denoise(
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
         _refuse_with_ray(series=series, preview=preview, explain=explain, autoencoder=autoencoder)
-        settings = {"model": model, "strength": strength, "device": device, "engine": engine, "accuracy": accuracy}
+        settings = {
+            "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
+            "device": device, "engine": engine, "accuracy": accuracy,
+        }  # fmt: skip
         denoise_archive(source, target, settings, ray, jobs or 0, retry)
         return
     from lowdose import api, memory
@@ -84,7 +100,8 @@ def denoise(
     memory.keep_for_reuse()
     with progress("denoising") as advance:
         result = api.denoise(
-            source, target, model=model, strength=strength, device=device, engine=engine, accuracy=accuracy,
+            source, target, model=model, strength=strength, dose=dose, noise_sd=noise_sd, texture=texture,
+            device=device, engine=engine, accuracy=accuracy,
             jobs=1 if jobs is None else jobs, series=series, preview=preview, manifest=manifest or old_json,
             explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, progress=advance,
         )  # fmt: skip

@@ -46,6 +46,15 @@ def evaluate(
         str | None, typer.Option(help="For --words: shipped autoencoder, or a safetensors file.")
     ] = None,
     strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
+    dose: Annotated[
+        float | None, typer.Option(help="Dose of --low as a fraction of its usual dose; estimated if left out.")
+    ] = None,
+    noise_sd: Annotated[
+        float | None, typer.Option(metavar="HU", help="SD of the noise that shall remain, instead of dose and texture.")
+    ] = None,
+    texture: Annotated[
+        str | None, typer.Option(help="How much noise remains: smooth, balanced (the default) or natural.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Measure low dose and models against full dose.
@@ -59,7 +68,7 @@ def evaluate(
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None, profile=profile,
             window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
-            strength=strength, device=device, progress=advance,
+            strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, device=device, progress=advance,
         )  # fmt: skip
     for line in summary_lines(report):
         say(line)

@@ -10,6 +10,8 @@ import numpy as np
 
 from lowdose.errors import LowDoseError
 from lowdose.image import AIR, HU, Mask, Slice
+from lowdose.infer.noise_blend import measure_blend
+from lowdose.infer.noise_report import fit_noise
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
@@ -17,8 +19,9 @@ from lowdose.metrics.hu_bias import tissue_means
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.profiles import Profile, measure_fidelity
 from lowdose.metrics.statistics import Summary, summarise
-from lowdose.models import noise_retention, training_domain
+from lowdose.models import training_domain
 from lowdose.models.load import LoadedModel
+from lowdose.models.noise_retention import NoiseTarget
 
 LOW = "low dose"
 FULL = "full dose"
@@ -85,8 +88,9 @@ def evaluate_images(
     profile: Profile,
     strength: float,
     progress: Callable[[int], None],
+    target: NoiseTarget | None = None,
 ) -> ImageEvaluation:
-    """Measure every pair of every case. ``progress`` gets the number of pairs done."""
+    """Measure every pair of every case. ``progress`` gets the number of pairs done; ``target``: which noise stays."""
     models = distinct_models(models)
     names = [m.name for m in models]
     device = str(models[0].device) if models else "cpu"
@@ -95,7 +99,7 @@ def evaluate_images(
     done = 0
     for case in cases:
         shown = case.pairs[len(case.pairs) // 2]
-        fitted = fit_models_to_case(case, models)
+        fitted = fit_models_to_case(case, models, target)
         for pair, around in zip(case.pairs, low_dose_windows(case, models), strict=True):
             low, full = around[len(around) // 2], case.full.read(pair[1])
             images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, spent), FULL: full.hu}
@@ -123,12 +127,19 @@ def distinct_models(models: list[LoadedModel]) -> list[LoadedModel]:
     return found
 
 
-def fit_models_to_case(case: PairedSeries, models: Sequence[LoadedModel]) -> list[LoadedModel]:
-    """Models that keep the share of the noise that the low-dose series is to keep."""
-    if not any(model.denoiser.noise_free for model in models):
+def fit_models_to_case(
+    case: PairedSeries, models: Sequence[LoadedModel], target: NoiseTarget | None = None
+) -> list[LoadedModel]:
+    """Models that keep the share of the noise that the low-dose series is to keep.
+
+    Raises InvalidSetting for a noise SD where the noise cannot be measured.
+    """
+    target = target or NoiseTarget()
+    if target.noise_sd is None and not any(model.denoiser.noise_free for model in models):
         return list(models)
     measured = training_domain.measure_series(case.low)
-    return [noise_retention.fit_to_series(model, measured) for model in models]
+    blends = [measure_blend(case.low, model) if target.noise_sd is not None else None for model in models]
+    return [fit_noise(model, measured, target, blend) for model, blend in zip(models, blends, strict=True)]
 
 
 def low_dose_windows(case: PairedSeries, models: Sequence[LoadedModel]) -> Iterator[list[Slice]]:

@@ -28,6 +28,7 @@ from lowdose.io.label_map import LabelMap, check_on_grid, labels_of_slice
 from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.statistics import Summary, summarise
 from lowdose.models.load import LoadedModel
+from lowdose.models.noise_retention import NoiseTarget
 
 
 @dataclass
@@ -113,14 +114,16 @@ def evaluate_organs(
     strength: float,
     progress: Callable[[int], None],
     given: Sequence[LabelMap] = (),
+    target: NoiseTarget | None = None,
 ) -> OrganEvaluation:
     """Segment the organs in all images of all cases and compare them with the reference.
 
-    ``progress`` is called with the number of images (one version of one slice) segmented so far. The reference is the
-    full-dose segmentation, or ``given``: one label map for each case, on the grid of its full-dose series. Organs whose
-    label occurs in none of the label maps are left out, because a data set may be annotated in part. If ``low`` and
-    ``full`` of a case are the same series, only full dose is evaluated. Raises GeometryMismatch for labels on another
-    grid and for series that the segmenter cannot segment, InvalidSetting if no given label is an organ that it knows.
+    ``progress`` is called with the number of images (one version of one slice) segmented so far. The reference is
+    the full-dose segmentation, or ``given``: one label map for each case, on the grid of its full-dose series.
+    ``target`` says which noise the models leave. Organs whose label occurs in none of the label maps are left out,
+    because a data set may be annotated in part. If ``low`` and ``full`` of a case are the same series, only full
+    dose is evaluated. Raises GeometryMismatch for labels on another grid and for series that the segmenter cannot
+    segment, InvalidSetting if no given label is an organ that it knows.
     """
     models = distinct_models(models)
     for case in cases:
@@ -141,7 +144,7 @@ def evaluate_organs(
 
     for number, case in enumerate(cases):
         statistics = OrganStatistics(names, case)
-        segmented = segmenter.draw(case, _versions(case, models, strength), drawn)
+        segmented = segmenter.draw(case, _versions(case, models, strength, target), drawn)
         for (_, index), (item, labels) in zip(case.pairs, segmented, strict=True):
             reference = segmenter.table[labels_of_slice(given[number], case.full, index)] if given else None
             statistics.add(item, labels, reference)
@@ -168,9 +171,11 @@ def _is_unpaired(case: PairedSeries) -> bool:
     return case.low is case.full
 
 
-def _versions(case: PairedSeries, models: list[LoadedModel], strength: float) -> Iterator[SliceVersions]:
+def _versions(
+    case: PairedSeries, models: list[LoadedModel], strength: float, target: NoiseTarget | None
+) -> Iterator[SliceVersions]:
     """Yield every paired slice in all versions."""
-    fitted = fit_models_to_case(case, models)
+    fitted = fit_models_to_case(case, models, target)
     for (_, index), window in zip(case.pairs, low_dose_windows(case, models), strict=True):
         low = window[len(window) // 2]
         full = low if _is_unpaired(case) else case.full.read(index)

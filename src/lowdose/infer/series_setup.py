@@ -8,11 +8,14 @@ from importlib.metadata import version
 from typing import Any
 
 from lowdose.infer.engines.series_accuracy import check_on_series
+from lowdose.infer.noise_blend import measure_blend
+from lowdose.infer.noise_report import NoiseReport, fit_noise, report_noise
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.io.provenance import Provenance, denoising_provenance
 from lowdose.io.source import Source
-from lowdose.models import noise_retention, training_domain
+from lowdose.models import training_domain
 from lowdose.models.load import LoadedModel
+from lowdose.models.noise_retention import NoiseTarget
 from lowdose.models.training_domain import SeriesMeasurements
 from lowdose.version import __version__
 
@@ -34,6 +37,8 @@ class SeriesSetup:
         Noise, pixel size and slice thickness of the series.
     warnings : tuple of str
         Of the series, and where it lies outside the training domain of the model.
+    noise : NoiseReport
+        Noise before and after.
     provenance : Provenance
         For the headers of the derived series.
     """
@@ -42,19 +47,29 @@ class SeriesSetup:
     strength: float
     measured: SeriesMeasurements
     warnings: tuple[str, ...]
+    noise: NoiseReport
     provenance: Provenance
 
 
-def set_up_series(source: Source, model: LoadedModel, strength: float) -> SeriesSetup:
-    """Measure a few slices of a series and fit ``model`` to it. Raises what ``Source.read`` raises."""
+def set_up_series(
+    source: Source, model: LoadedModel, strength: float, target: NoiseTarget | None = None
+) -> SeriesSetup:
+    """Measure a few slices of a series and fit ``model`` to it and to the noise that is wanted.
+
+    Raises what ``Source.read`` raises, and InvalidSetting for a noise SD that cannot be reached.
+    """
+    target = target or NoiseTarget()
     measured = training_domain.measure_series(source)
     outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
     accurate, inaccurate = check_on_series(model, source)
-    fitted = noise_retention.fit_to_series(accurate, measured)
+    blend = measure_blend(source, accurate)
+    fitted = fit_noise(accurate, measured, target, blend)
+    noise = report_noise(fitted, measured, target, blend, strength)
+    outside += noise.warnings
     provenance = denoising_provenance(
-        __version__, fitted.name, fitted.sha256, strength, tuple(outside), fitted.noise_kept, fitted.accuracy
+        __version__, fitted.name, fitted.sha256, strength, tuple(outside), noise.change, fitted.accuracy
     )
-    return SeriesSetup(fitted, strength, measured, (*source.warnings, *outside, *inaccurate), provenance)
+    return SeriesSetup(fitted, strength, measured, (*source.warnings, *outside, *inaccurate), noise, provenance)
 
 
 def build_manifest(
@@ -71,6 +86,7 @@ def build_manifest(
         "model": {"name": model.name, "sha256": model.sha256},
         "strength": setup.strength,
         "noise_kept": model.noise_kept,
+        "noise": setup.noise.to_dict(),
         "device": str(model.device),
         "engine": model.engine,
         "precision": model.accuracy,

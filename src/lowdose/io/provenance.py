@@ -85,19 +85,19 @@ def denoising_provenance(
     model_sha256: str,
     strength: float,
     warnings: tuple[str, ...] = (),
-    noise_kept: float | None = None,
+    noise: str = "",
     accuracy: str = "exact",
 ) -> Provenance:
     """Return the provenance of a denoised series.
 
-    ``strength`` runs from 0 (nothing changed) to 1. ``noise_kept`` is the fraction of the noise that remains at
-    strength 1, where it is known. ``accuracy`` is the arithmetic with which the network ran; "exact" is not mentioned.
+    ``strength`` runs from 0 (nothing changed) to 1. ``noise`` is a clause on the noise before and after, where
+    it is known. ``accuracy`` is the arithmetic with which the network ran; "exact" is not mentioned.
     """
     percent = f"{100 * strength:.3g}%"
     checksum = f" Weights SHA-256 {model_sha256}." if model_sha256 else ""
-    share = "" if noise_kept is None else f" ({100 * noise_kept:.3g}% of the noise kept at 100%)"
+    change = f" ({noise})" if noise else ""
     run = "" if accuracy == "exact" else f" Run with {accuracy} arithmetic."
-    sentence = f"low-dose CT denoising with model {model} at strength {percent}{share}.{checksum}{run}"
+    sentence = f"low-dose CT denoising with model {model} at strength {percent}{change}.{checksum}{run}"
     return Provenance(SOFTWARE, version, f"{model} {percent}", sentence, (model, model_sha256), warnings=warnings)
 
 

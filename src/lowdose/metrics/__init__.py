@@ -7,8 +7,9 @@ Full-reference metrics
     ``rmse``, ``psnr``, ``ssim``, ``ssim_map``, ``fsim``, ``vif``; all of them under one named definition with
     ``measure_fidelity``, ``PROFILES`` and ``Profile``; ``frechet_distance`` between sets of image features.
 Noise
-    ``noise_level``, ``noise_map``, ``noise_map_correlation``; noise power spectra with ``nps``, ``nps_radial``,
-    ``ensemble_nps``, ``difference_nps``, ``radial_average``, ``f_av``, ``f_av_2d``, ``f_peak``.
+    ``noise_level``, ``noise_bands``, ``noise_map``, ``noise_map_correlation``; what it depends on besides dose and
+    kernel, ``water_equivalent_diameter``; noise power spectra with ``nps``, ``nps_radial``, ``ensemble_nps``,
+    ``difference_nps``, ``radial_average``, ``f_av``, ``f_av_2d``, ``f_peak``.
 Resolution
     ``ttf``, the task transfer function of a circular insert.
 HU accuracy and segmentation
@@ -39,6 +40,7 @@ __all__ = [
     "frechet_distance",
     "fsim",
     "measure_fidelity",
+    "noise_bands",
     "noise_level",
     "noise_map",
     "noise_map_correlation",
@@ -56,9 +58,12 @@ __all__ = [
     "tissue_means",
     "ttf",
     "vif",
+    "water_equivalent_diameter",
 ]
 
 if TYPE_CHECKING:
+    from lowdose.metrics.band_noise import noise_bands
+    from lowdose.metrics.body_size import water_equivalent_diameter
     from lowdose.metrics.feature_distance import frechet_distance
     from lowdose.metrics.feature_similarity import fsim
     from lowdose.metrics.fidelity import psnr, rmse
@@ -76,6 +81,8 @@ if TYPE_CHECKING:
 else:
     # No module of this package may bear an exported name: importing the module would then replace the metric.
     _MODULES = {
+        "band_noise": ("noise_bands",),
+        "body_size": ("water_equivalent_diameter",),
         "feature_distance": ("frechet_distance",),
         "feature_similarity": ("fsim",),
         "fidelity": ("psnr", "rmse"),

@@ -13,7 +13,7 @@ from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minim
 from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
 from lowdose.metrics.fidelity import Image64
-from lowdose.metrics.noise_frequency import f_av, radial_average
+from lowdose.metrics.noise_frequency import f_av, f_av_2d, radial_average
 from lowdose.metrics.noise_power import MIN_ROI, detrend, nps
 from lowdose.metrics.rois import corners_within, cut_squares
 
@@ -48,16 +48,20 @@ class NoiseLevel:
         Global noise level, a standard deviation.
     f_av : 1/mm
         Mean frequency of the noise power spectrum, weighted over the radial profile as by ``lowdose.metrics.f_av``.
+    f_av_2d : 1/mm
+        The same, weighted over the plane as by ``lowdose.metrics.f_av_2d``. It depends less on low frequencies, where a
+        single image does not tell noise from anatomy.
 
     Examples
     --------
     >>> from lowdose.metrics import NoiseLevel
-    >>> NoiseLevel(sd=12.5, f_av=0.31)
-    NoiseLevel(sd=12.5, f_av=0.31)
+    >>> NoiseLevel(sd=12.5, f_av=0.31, f_av_2d=0.36)
+    NoiseLevel(sd=12.5, f_av=0.31, f_av_2d=0.36)
     """
 
     sd: float
     f_av: float
+    f_av_2d: float
 
 
 def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
@@ -79,8 +83,8 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     Returns
     -------
     NoiseLevel or None
-        ``sd`` in HU and ``f_av`` in 1/mm; None if there is no valid 18 mm square of soft tissue. ``sd`` is 0 if at
-        least half of the soft tissue is constant, as in a synthetic image without noise.
+        ``sd`` in HU, ``f_av`` and ``f_av_2d`` in 1/mm; None if there is no valid 18 mm square of soft tissue. ``sd`` is
+        0 if at least half of the soft tissue is constant, as in a synthetic image without noise.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     power = nps(rois, pixel_mm)
     polynomials = _local_polynomials(pixel_mm)
     sds = _local_sds(image, soft, polynomials) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
-    return NoiseLevel(mode(sds), f_av(radial_average(power, pixel_mm)))
+    return NoiseLevel(mode(sds), f_av(radial_average(power, pixel_mm)), f_av_2d(power, pixel_mm))
 
 
 def soft_tissue(image: NDArray[Real], pixel_mm: float) -> tuple[NDArray[Real], Mask]:

@@ -19,6 +19,8 @@ from lowdose.io.atomic_replace import replace_file
 from lowdose.models import checkpoint, model_info, noise_retention
 from lowdose.models.checkpoint import DenoiserCheckpoint
 from lowdose.models.classical import CLASSICAL
+from lowdose.models.noise_retention import NoiseTarget
+from lowdose.models.training_domain import SeriesMeasurements
 from lowdose.weights import files, user_models
 
 KIND = "denoiser"
@@ -94,7 +96,9 @@ def check_denoises(model: DenoiserCheckpoint, named: str) -> None:
     inner = (model.denoiser.denoise(flat) - TISSUE)[..., EDGE:-EDGE, EDGE:-EDGE]
     # As in use: a model of the noise-free image keeps a share of its input, the largest one where there is no noise.
     change = float(inner.abs().max()) * (
-        1 - noise_retention.retained_share(0.0, None) if model.denoiser.noise_free else 1
+        1 - noise_retention.retained_share(NoiseTarget(), SeriesMeasurements(0.0, None, None, None))
+        if model.denoiser.noise_free
+        else 1
     )
     if not change <= MAX_CHANGE_HU:  # also true for NaN
         raise IncompatibleCheckpoint(

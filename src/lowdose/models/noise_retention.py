@@ -1,66 +1,114 @@
-"""Share of the noise that a denoised image keeps: as much noise as a scan at the usual dose would have."""
+"""How much of the noise a denoised image keeps: by the dose of the scan, the texture that is wanted, or by its SD."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
+from lowdose.errors import InvalidSetting
 from lowdose.image import Slice
-from lowdose.metrics.noise_estimate import noise_level
+from lowdose.metrics.band_noise import noise_bands
+from lowdose.metrics.body_size import water_equivalent_diameter
+from lowdose.models.dose_estimate import estimate_dose
 from lowdose.models.load import LoadedModel
-from lowdose.models.training_domain import SeriesMeasurements
+from lowdose.models.training_domain import ASSUMED_PIXEL_MM, SeriesMeasurements
 
-USUAL_NOISE = 130.0
-"""SD of the noise at the usual dose over its mean frequency (1/mm) to the power 1.5, in HU mm^1.5.
+SMOOTH, BALANCED, NATURAL = "smooth", "balanced", "natural"
+TEXTURES: Mapping[str, float] = MappingProxyType({SMOOTH: 1.0, BALANCED: 0.77, NATURAL: 0.58})
+"""Power of the dose (a fraction of the usual one) that is the share of the noise to keep.
 
-The noise power of filtered back-projection with the apodisation A(f) is f A(f)^2 over the plane (Kijewski & Judy, PMB
-1987): with twice the bandwidth the noise SD is 2^1.5 times as large, so this one number stands for the dose, whatever
-the kernel. It lies between 95 and 125 for the normal-dose scans that the models are trained on, and at 142 for the full
-dose of patient L096; 130 gives the best PSNR on the pairs of that patient.
+In an image at the fraction a of the usual dose, the noise of the usual dose and the noise that the lower dose added are
+independent and have the same spectrum. The best estimate of the former is a times the noise in the image (see
+``methods.supervised.NoiseFree``): the lowest error, and less noise than at usual dose, whose SD is sqrt(a) times that
+of the image. A little less than its square root gives that SD, since the network leaves some noise, too; 0.77 lies
+between.
 """
 
-MAX_SHARE = 0.8
-"""Largest share, so that a model has some effect even on a scan of the best quality."""
+MAX_DOSE = 0.8
+"""Largest dose that is assumed, so that a model has some effect even on a scan of the best quality."""
 
 SHARE_IF_UNMEASURED = 0.25
 """Share if the noise cannot be measured."""
 
-ASSUMED_PIXEL_MM = 0.75
-"""Pixel size in mm that is assumed if none is stated."""
 
+@dataclass(frozen=True)
+class NoiseTarget:
+    """How much noise shall remain. Raises InvalidSetting for values out of range, or that contradict each other.
 
-def retained_share(noise_sd: float | None, f_av: float | None) -> float:
-    """Return the share of the noise to keep: the dose of this scan as a fraction of the usual dose.
-
-    Equally, it is the share of the noise variance that would be there at the usual dose. In an image at the fraction a
-    of the usual dose, the noise of the usual dose and the noise that the lower dose added are independent and have the
-    same spectrum; the best estimate of the former is therefore a times the noise in the image (see
-    ``methods.supervised.NoiseFree``). ``noise_sd`` is in HU, ``f_av``, the mean frequency of the noise, in 1/mm; None
-    if unknown.
+    Attributes
+    ----------
+    dose : float or None
+        Dose of the scan as a fraction of its usual dose, above 0 and up to 1; None = estimated from the noise.
+    noise_sd : float or None, HU
+        SD of the noise that shall remain; None = by dose and texture.
+    texture : str or None
+        One of ``TEXTURES``; None = "balanced".
     """
-    if noise_sd == 0:
-        return MAX_SHARE
-    if noise_sd is None or not f_av:
+
+    dose: float | None = None
+    noise_sd: float | None = None
+    texture: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dose is not None and not 0 < self.dose <= 1:
+            raise InvalidSetting(f"--dose {self.dose:g}: must be a fraction of the usual dose, above 0 and at most 1")
+        if self.noise_sd is not None and not (0 < self.noise_sd < math.inf):
+            raise InvalidSetting(f"--noise-sd {self.noise_sd:g}: must be a number of HU above 0")
+        if self.texture is not None and self.texture not in TEXTURES:
+            raise InvalidSetting(f"--texture {self.texture}: must be one of {', '.join(TEXTURES)}")
+        if self.noise_sd is not None and (self.dose is not None or self.texture is not None):
+            given = "--dose" if self.dose is not None else "--texture"
+            raise InvalidSetting(f"--noise-sd {self.noise_sd:g}: says how much noise remains; leave out {given}")
+
+    @property
+    def chosen_texture(self) -> str:
+        """The texture that was asked for, or the default."""
+        return self.texture or BALANCED
+
+    def dose_of(self, measured: SeriesMeasurements) -> float | None:
+        """Return the dose, at most ``MAX_DOSE``: as stated, else estimated; None if it cannot be estimated."""
+        if measured.noise_sd == 0:
+            return MAX_DOSE
+        estimate = estimate_dose(measured.noise_bands, measured.body_mm, measured.thickness_mm)
+        dose = self.dose if self.dose is not None else estimate.fraction if estimate else None
+        return None if dose is None else min(MAX_DOSE, dose)
+
+
+def retained_share(target: NoiseTarget, measured: SeriesMeasurements) -> float:
+    """Return the share of the noise in the image that is kept, 0 to 1, for a dose and a texture."""
+    dose = target.dose_of(measured)
+    if dose is None:
         return SHARE_IF_UNMEASURED
-    return min(MAX_SHARE, float(USUAL_NOISE * f_av**1.5 / noise_sd) ** 2)
+    return float(dose ** TEXTURES[target.chosen_texture])
 
 
-def fit_to_series(model: LoadedModel, measured: SeriesMeasurements) -> LoadedModel:
-    """Return ``model`` with the share of noise to keep fixed for one series, so that all its slices look alike."""
-    return (
-        replace(model, noise_kept=retained_share(measured.noise_sd, measured.noise_f_av))
-        if model.denoiser.noise_free
-        else model
-    )
+def fit_to_series(model: LoadedModel, measured: SeriesMeasurements, target: NoiseTarget | None = None) -> LoadedModel:
+    """Return ``model`` with the share of noise to keep fixed for one series, so that all its slices look alike.
+
+    A model that leaves noise in its result itself is returned unchanged.
+    """
+    if not model.denoiser.noise_free:
+        return model
+    return replace(model, noise_kept=retained_share(target or NoiseTarget(), measured))
 
 
 def noise_kept(model: LoadedModel, item: Slice) -> float:
     """Return the share of the noise that a slice keeps at strength 1.
 
-    It is 0 for a model that does not estimate the noise-free image: such a model leaves noise in its result itself.
+    It is 0 for a model that does not estimate the noise-free image, unless it was set: such a model leaves noise in its
+    result itself.
     """
-    if not model.denoiser.noise_free:
-        return 0.0
     if model.noise_kept is not None:
         return model.noise_kept
-    level = noise_level(item.hu, item.valid, item.mean_pixel_mm or ASSUMED_PIXEL_MM)
-    return SHARE_IF_UNMEASURED if level is None else retained_share(level.sd, level.f_av)
+    return retained_share(NoiseTarget(), measure_slice(item)) if model.denoiser.noise_free else 0.0
+
+
+def measure_slice(item: Slice) -> SeriesMeasurements:
+    """Measure what the share of a single slice depends on; its noise SD is 0 where bands are without noise."""
+    pixel = item.mean_pixel_mm or ASSUMED_PIXEL_MM
+    bands = noise_bands(item.in_air, item.valid, pixel)
+    diameter = water_equivalent_diameter(item.in_air, item.valid, pixel)
+    noiseless = bands is not None and max(bands) == 0
+    return SeriesMeasurements(0.0 if noiseless else None, None, item.mean_pixel_mm, None, bands, diameter)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from lowdose.io.source import Source
+from lowdose.metrics.band_noise import noise_bands
+from lowdose.metrics.body_size import water_equivalent_diameter
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.models.checkpoint import TrainingDomain
 
 SAMPLED_SLICES = 5
 """Number of slices of a series that are measured."""
+
+ASSUMED_PIXEL_MM = 0.75
+"""Pixel size in mm that is assumed if none is stated."""
 
 TOLERANCE = 0.05
 """Relative distance outside the training range that causes no warning."""
@@ -31,33 +37,58 @@ class SeriesMeasurements:
         Pixel size.
     thickness_mm : float or None, mm
         Slice thickness.
+    noise_bands : tuple of float or None, HU
+        SD of the noise in bands of spatial frequency, see ``lowdose.metrics.noise_bands``.
+    body_mm : float or None, mm
+        Water-equivalent diameter of the body.
     """
 
     noise_sd: float | None
     noise_f_av: float | None
     pixel_mm: float | None
     thickness_mm: float | None
+    noise_bands: tuple[float, ...] | None = None
+    body_mm: float | None = None
 
-    def to_dict(self) -> dict[str, float | None]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the properties by name, rounded to four decimals."""
-        return {key: None if value is None else round(value, 4) for key, value in asdict(self).items()}
+        return {key: _rounded(value) for key, value in asdict(self).items()}
+
+
+def _rounded(value: float | tuple[float, ...] | None) -> Any:
+    if isinstance(value, tuple):
+        return [round(one, 4) for one in value]
+    return None if value is None else round(value, 4)
 
 
 def measure_series(source: Source) -> SeriesMeasurements:
     """Measure a few evenly spaced slices of a series and return the medians over them."""
     count = len(source)
     chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLED_SLICES, count) + 2)[1:-1].round()} or {0})
-    sds, frequencies, pixels = [], [], []
+    sds, frequencies, pixels = list[float](), list[float](), list[float]()
+    bands, diameters = list[tuple[float, ...]](), list[float]()
     for index in chosen:
         item = source.read(index)
         pixel = item.mean_pixel_mm
         pixels += [pixel] if pixel is not None else []
+        found = noise_bands(item.in_air, item.valid, pixel or ASSUMED_PIXEL_MM)
+        bands += [found] if found else []
+        diameter = water_equivalent_diameter(item.in_air, item.valid, pixel or ASSUMED_PIXEL_MM)
+        diameters += [diameter] if diameter else []
         level = noise_level(item.hu, item.valid, pixel or 1.0)
         if level is not None:
             sds.append(level.sd)
             if pixel is not None:
                 frequencies.append(level.f_av)
-    return SeriesMeasurements(_median(sds), _median(frequencies), _median(pixels), source.acquisition.thickness_mm)
+    typical = tuple(float(value) for value in np.median(bands, axis=0)) if bands else None
+    return SeriesMeasurements(
+        _median(sds),
+        _median(frequencies),
+        _median(pixels),
+        source.acquisition.thickness_mm,
+        typical,
+        _median(diameters),
+    )
 
 
 def _median(values: list[float]) -> float | None:
@@ -82,6 +113,8 @@ def domain_warnings(measured: SeriesMeasurements, domain: TrainingDomain) -> lis
             continue
         if value is None:
             warnings.append(f"{name} is not known for this series: cannot tell whether the model is made for it")
+        elif key == "noise_sd" and value < allowed[0]:
+            continue  # most of it is kept, so the model changes little
         elif not allowed[0] * (1 - TOLERANCE) <= value <= allowed[1] * (1 + TOLERANCE):
             warnings.append(
                 f"{name} {value:.3g} {unit} is outside the model's training range "

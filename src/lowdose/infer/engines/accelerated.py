@@ -62,7 +62,7 @@ class EngineDenoiser:
         return self.plain.noise_free
 
     def copy_for_thread(self) -> EngineDenoiser:
-        """Return a denoiser with the same weights for another thread; a compiled network serves one thread at a time."""
+        """Return a denoiser with the same weights for another thread: a compiled network serves one at a time."""
         return EngineDenoiser(self.plain, self.engine, self.accuracy, self.exact)
 
     def denoise(self, hu: Tensor) -> Tensor:

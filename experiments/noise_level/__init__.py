@@ -1,0 +1,1 @@
+"""The noise that is usual, and the estimate of dose from it."""
