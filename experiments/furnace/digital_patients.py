@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
+from pydicom.uid import generate_uid
 
 from lowdose.io.dicom.new_series import write_new_series
 from lowdose.phantom.contrast_phases import PHASES
@@ -44,3 +46,17 @@ def write_digital_patient(number: int, folder: Path) -> None:
     write_new_series(
         replace(scan, acquisition=made), folder, description="digital patient", patient=f"DIGITAL {number}"
     )
+    for file in folder.glob("*.dcm"):
+        fix_identity(file, number)
+
+
+def fix_identity(file: Path, number: int) -> None:
+    """Replace random UIDs and the time of day, so that a training set is the same whenever and wherever it is built."""
+    dataset = pydicom.dcmread(file)
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"):
+        dataset[name].value = generate_uid(entropy_srcs=["digital patient", name, str(number)])
+    for element in dataset:
+        if element.VR in ("DA", "TM", "DT"):
+            element.value = {"DA": "20000101", "TM": f"{number:06d}", "DT": f"20000101{number:06d}"}[element.VR]
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(file)
