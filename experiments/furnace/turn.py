@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 from experiments.furnace.jobs import Job
+from experiments.furnace.priority import lowest_priority
 from experiments.furnace.state import Furnace, JobFolder, Progress, locked
 from experiments.furnace.validate import Validation
 
@@ -22,7 +22,6 @@ MOST_FAILURES = 3
 VALIDATE_HOURS = 1 / 3
 SAVE_SECONDS = 60.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-PR_SET_PDEATHSIG = 1
 
 
 class Turn:
@@ -54,7 +53,7 @@ class Turn:
         with self._folder.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lowdose", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                pass_fds=[descriptor], start_new_session=True, preexec_fn=_lowest_priority,
+                pass_fds=[descriptor], start_new_session=True, preexec_fn=lowest_priority,
                 env={**os.environ, **ONE_THREAD, **furnace.python_path}, cwd=furnace.folder,
             )  # fmt: skip
 
@@ -122,12 +121,6 @@ class Turn:
         self.ended = True
         reason = f" ({progress.message})" if progress.message else ""
         log.info("%s: %s after %.2f hours%s", self.job.name, progress.status, progress.hours, reason)
-
-
-def _lowest_priority() -> None:
-    """Run in the new process: take the lowest priority, and be asked to end when the parent dies."""
-    os.nice(19)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def last_line(path: Path) -> str:

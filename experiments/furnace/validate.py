@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+from experiments.furnace.priority import lowest_priority
 from experiments.furnace.state import Furnace, JobFolder, Progress
 
 log = logging.getLogger("furnace")
@@ -44,7 +45,8 @@ class Validation:
         self._scored, self._hours = folder.model.stat().st_mtime_ns, progress.hours
         self._process = subprocess.Popen(
             [sys.executable, "-m", "experiments.furnace.score", str(self._furnace.validation_set), str(candidate)],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: os.nice(19),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+            preexec_fn=lowest_priority,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self._furnace.python_path}, cwd=self._furnace.folder,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from experiments.furnace import state, transfer, turn
 from experiments.furnace.jobs import BadJobs, find_job, load_jobs
+from experiments.furnace.priority import lowest_priority
 from experiments.furnace.runner import Runner, choose, copy_code, restart, retry
 from experiments.furnace.state import Busy, Furnace, Progress, locked
 from experiments.furnace.turn import last_line
@@ -289,6 +290,16 @@ def test_a_blocked_job_is_opened_again_with_its_hours(tmp_path: Path) -> None:
     furnace.job("a").save(Progress(hours=2.0, status="blocked", failures=3))
     retry(furnace, job)
     assert furnace.job("a").progress() == Progress(hours=2.0)
+
+
+def test_a_background_process_is_nice_and_so_is_its_session() -> None:
+    code = "import os; print(os.nice(0), open('/proc/self/autogroup').read().split()[-1])"
+    if not Path("/proc/self/autogroup").exists():
+        code = "import os; print(os.nice(0), 19)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=lowest_priority, start_new_session=True, capture_output=True, text=True
+    ).stdout
+    assert out.split() == ["19", "19"]
 
 
 def test_the_last_line_of_a_log(tmp_path: Path) -> None:
