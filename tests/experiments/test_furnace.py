@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from experiments.furnace import state, transfer, turn
+from experiments.furnace import runner, state, transfer, turn
 from experiments.furnace.jobs import BadJobs, find_job, load_jobs
 from experiments.furnace.priority import lowest_priority
 from experiments.furnace.runner import Runner, choose, copy_code, restart, retry
@@ -98,17 +98,17 @@ def test_killed_at_a_random_moment_it_equals_the_uninterrupted_run(tmp_path: Pat
     environment = {**os.environ, "LOWDOSE_FURNACE": str(broken.folder)}
     state, rng, kills = broken.job("tiny").state, np.random.default_rng(), 0
     while broken.job("tiny").progress().status != "done":
-        runner = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         if kills < 2:
             deadline, before = time.monotonic() + 60, state.stat().st_mtime_ns if state.exists() else 0
             while time.monotonic() < deadline and (not state.exists() or state.stat().st_mtime_ns == before):
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.3))
-            trainer = subprocess.run(["pgrep", "-P", str(runner.pid)], capture_output=True, text=True).stdout.split()
-            for process in [runner.pid, *map(int, trainer)]:
-                os.kill(process, signal.SIGKILL)
+            trainer = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+            for number in [process.pid, *map(int, trainer)]:
+                os.kill(number, signal.SIGKILL)
             kills += 1
-        runner.wait(timeout=300)
+        process.wait(timeout=300)
     assert kills == 2
     assert "goes on after" in broken.log.read_text()
     assert_same_weights(broken.job("tiny").model, whole.job("tiny").model)
@@ -120,8 +120,9 @@ def test_killed_at_a_random_moment_it_equals_the_uninterrupted_run(tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_damaged_state_is_replaced_by_the_one_before_and_a_changed_recipe_blocks(
-    tmp_path: Path, prepared: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "REST_SECONDS", 0.0)
     furnace = furnace_of(tmp_path, prepared)
     jobs = jobs_of(tmp_path, job_text("tiny", steps=6))
     run_to_the_end(furnace, jobs)
@@ -207,10 +208,10 @@ def test_a_bad_list_says_what_is_wrong(tmp_path: Path, text: str, fault: str) ->
 
 def test_a_list_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
     path = jobs_of(tmp_path, job_text("a"))
-    runner = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
-    assert [job.name for job in runner._waiting()] == ["a"]
+    queue = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
+    assert [job.name for job in queue._waiting()] == ["a"]
     path.write_text("[[job")
-    assert [job.name for job in runner._waiting()] == ["a"]
+    assert [job.name for job in queue._waiting()] == ["a"]
 
 
 def test_the_listed_jobs_are_known_to_the_command_line() -> None:
@@ -277,11 +278,11 @@ def test_a_full_disk_loses_no_progress_and_a_failed_job_rests(
 
 def test_a_job_that_failed_rests_while_others_train(tmp_path: Path) -> None:
     path = jobs_of(tmp_path, job_text("a") + job_text("b"))
-    runner = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
-    runner._resting["a"] = time.monotonic() + 60
-    assert [job.name for job in runner._waiting()] == ["b"]
-    runner._resting["a"] = time.monotonic() - 1
-    assert [job.name for job in runner._waiting()] == ["a", "b"]
+    queue = Runner(Furnace(tmp_path / "furnace"), lambda: load_jobs(path))
+    queue._resting["a"] = time.monotonic() + 60
+    assert [job.name for job in queue._waiting()] == ["b"]
+    queue._resting["a"] = time.monotonic() - 1
+    assert [job.name for job in queue._waiting()] == ["a", "b"]
 
 
 def test_a_blocked_job_is_opened_again_with_its_hours(tmp_path: Path) -> None:
