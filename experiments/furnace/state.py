@@ -145,10 +145,9 @@ class JobFolder:
             log.warning("%s: its progress cannot be written (%s)", self.folder.name, error)
 
     def keep_state(self) -> None:
-        """Keep the present training state under a second name, so that a damaged one can be replaced."""
+        """Copy the training state, which must be sound, so that it can replace one that is damaged later."""
         if self.state.exists():
-            self.previous_state.unlink(missing_ok=True)
-            os.link(self.state, self.previous_state)
+            replace_file(self.previous_state, self.state.read_bytes())
 
     def add_validation(self, row: Mapping[str, float]) -> None:
         """Append a row to the validation curve."""

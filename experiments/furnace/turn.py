@@ -44,7 +44,6 @@ class Turn:
         self._lock = locked(self._folder.folder / "lock", f"job '{job.name}'")
         descriptor = self._lock.__enter__()
         self._progress = self._begin()
-        self._folder.keep_state()
         self._stopping = self._frozen = False
         self._last = self._saved = time.monotonic()
         arguments = job.arguments(
@@ -111,6 +110,8 @@ class Turn:
             self._folder.save(progress)
             self._validation.start(self._folder, progress)
             return  # and finish once the final weights are validated
+        if code == COMPLETE or code in STOPPED:
+            self._folder.keep_state()
         if code in STOPPED:
             progress.status, progress.failures = "waiting", 0
         elif code != COMPLETE:
