@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from experiments.furnace.validation_set import ValidationSlice, load_images, loa
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.metrics.fidelity import psnr
+from lowdose.metrics.fidelity import Image64, psnr
 from lowdose.metrics.hu_bias import tissue_masks
 from lowdose.metrics.noise_frequency import f_av_2d
 from lowdose.metrics.noise_power import detrend, nps
@@ -106,35 +107,56 @@ def denoise(model: LoadedModel, item: ValidationSlice, low: HU) -> HU:
 def score_slice(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:
     """Return the figures of one slice, without lesions."""
     clean, input_ = denoise(model, item, low), low[len(low) // 2]
-    seen, target, before = (SOFT_TISSUE.apply(image) for image in (clean, full, input_))
-    gain = psnr(seen, target, 1.0) - psnr(before, target, 1.0)
+    gain, ssim_gain = gains(clean, input_, full)
     masks = tissue_masks(full)
     bias = [abs(float((clean - input_)[mask].mean(dtype=np.float64))) for mask in masks.values()]
     return {
         "psnr_gain": gain,
-        "ssim_gain": ssim(seen, target, 1.0) - ssim(before, target, 1.0),
+        "ssim_gain": ssim_gain,
         **({"context_gain": gain} if item.neighbours else {}),
         **({"tissue_bias": float(np.mean(bias))} if bias else {}),
         **_noise_figures(clean, full, item.pixel_mm),
     }
 
 
-def _noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
-    """Compare the noise of both images in the same flat regions."""
+def gains(clean: HU, low: HU, full: HU) -> tuple[float, float]:
+    """Return the gains in PSNR (dB) and SSIM over low dose, in [-160, 240] HU."""
+    seen, before, target = (SOFT_TISSUE.apply(image) for image in (clean, low, full))
+    psnr_gain, ssim_gain = (metric(seen, target, 1.0) - metric(before, target, 1.0) for metric in (psnr, ssim))
+    return psnr_gain, ssim_gain
+
+
+class RelativeNoise(NamedTuple):
+    """Noise of an image over that of full dose, in the same flat regions: SD, mean frequency, and NPS of both."""
+
+    sd: float
+    f_av: float
+    powers: tuple[Image64, Image64]
+
+
+def relative_noise(clean: HU, full: HU, pixel_mm: float, fewest: int = 4) -> RelativeNoise | None:
+    """Compare the noise of both images; None where full dose has less than ``fewest`` flat regions."""
     corners = flat_corners(full, ROI, MOST_ROIS)
-    if len(corners) < 4:
-        return {}
+    if len(corners) < fewest:
+        return None
     rois = [np.stack([image[y : y + ROI, x : x + ROI] for y, x in corners]) for image in (clean, full)]
     sds = [float(np.sqrt((detrend(stack) ** 2).mean())) for stack in rois]
-    powers = [nps(stack, pixel_mm) for stack in rois]
+    own, wanted = (nps(stack, pixel_mm) for stack in rois)
+    return RelativeNoise(sds[0] / sds[1], f_av_2d(own, pixel_mm) / f_av_2d(wanted, pixel_mm), (own, wanted))
+
+
+def _noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
+    """Return SD, mean frequency and error of the NPS of the noise against full dose's; nothing without flat regions."""
+    noise = relative_noise(clean, full, pixel_mm)
+    if noise is None:
+        return {}
     frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(ROI)] * 2)) / 0.5
     errors = []
     for low, high in zip(np.arange(0.05, 0.8, 0.125), np.arange(0.175, 0.93, 0.125), strict=False):
         band = (frequency >= low) & (frequency < high)
-        own, wanted = (power[band].mean() for power in powers)
+        own, wanted = (power[band].mean() for power in noise.powers)
         errors.append(abs(float(np.log(own / wanted))))
-    f_avs = [f_av_2d(power, pixel_mm) for power in powers]
-    return {"noise_sd": sds[0] / sds[1], "f_av": f_avs[0] / f_avs[1], "nps_error": float(np.mean(errors))}
+    return {"noise_sd": noise.sd, "f_av": noise.f_av, "nps_error": float(np.mean(errors))}
 
 
 def flat_corners(full: HU, side: int, most: int) -> list[tuple[int, int]]:

@@ -25,9 +25,9 @@ from experiments.furnace.choose_slices import held_out
 from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.data.pack.index import short_hash
 from lowdose.data.series import iterate_series
-from lowdose.image import mean_side
-from lowdose.metrics import noise_bands, water_equivalent_diameter
-from lowdose.models.dose_estimate import estimate_dose
+from lowdose.image import Slice
+from lowdose.models.noise_retention import estimated_dose
+from lowdose.models.training_domain import measure_slices
 from lowdose.simulation.calibration import calibrate_slices
 
 DOSES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -77,20 +77,14 @@ def ladder(name: str, items: list[NormalDoseSlice]) -> Iterator[dict[str, str]]:
     """Yield a row for each dose."""
     scans = calibrate_slices(items)
     for dose in DOSES:
-        bands, diameters = [], []
+        scanned = []
         for item, scan in zip(items, scans, strict=True):
             hu, sides = item.read(), item.pixel_mm
             assert sides is not None
             if dose < 1:
                 hu = scan.simulator.simulate(hu, sides, exposure=scan.exposure, dose=dose, seed=1, key=item.key)
-            valid = np.ones(hu.shape, bool)
-            found, diameter = (
-                measure(hu, valid, mean_side(sides)) for measure in (noise_bands, water_equivalent_diameter)
-            )
-            bands += [found] if found else []
-            diameters += [diameter] if diameter else []
-        median = np.median(bands, axis=0)
-        estimate = estimate_dose(median, float(np.median(diameters)) if diameters else None, items[0].thickness_mm)
+            scanned.append(Slice(hu, np.ones(hu.shape, bool), None, sides))
+        estimate = estimated_dose(measure_slices(scanned, items[0].thickness_mm))
         assert estimate is not None
         row = {"patient": name, "dose": f"{dose:g}", "estimate": f"{estimate.fraction:.3f}"}
         print(row, flush=True)

@@ -23,16 +23,13 @@ import torch
 
 from experiments.common.markdown import table
 from experiments.common.pairs import open_pair_folders
-from experiments.furnace.score import MOST_ROIS, ROI, flat_corners
-from lowdose.hounsfield import SOFT_TISSUE
+from experiments.furnace.score import gains, relative_noise
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.metrics import f_av_2d, nps, psnr, ssim
-from lowdose.metrics.noise_power import detrend
 from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
-from lowdose.models.noise_retention import TEXTURES, NoiseTarget, measure_slice, retained_share
-from lowdose.models.training_domain import SeriesMeasurements, measure_series
+from lowdose.models.noise_retention import TEXTURES, NoiseTarget, retained_share
+from lowdose.models.training_domain import SeriesMeasurements, measure_series, measure_slices
 
 DOSE = 0.25
 FIGURES = ("psnr_gain", "ssim_gain", "sd", "f_av")
@@ -74,7 +71,7 @@ def cases(folders: list[Path], arrays: list[list[str]]) -> Iterator[Case]:
         sides = (float(pixel), float(pixel))
         images = [np.load(path).astype(np.float32) for path in (low, full)]
         pair = [Slice(hu, np.ones(hu.shape, bool), None, sides) for hu in images]
-        measured = [replace(measure_slice(item), thickness_mm=float(thickness)) for item in pair]
+        measured = [measure_slices([item], float(thickness)) for item in pair]
         yield Case(Path(low).stem.split("_")[0], [(pair[0], pair[1])], measured[0], measured[1])
 
 
@@ -102,15 +99,9 @@ def measure(model: LoadedModel, case: Case) -> Iterator[dict[str, object]]:
 
 def compare(image: HU, low: Slice, full: Slice) -> tuple[float, float, float, float]:
     """Return gains in PSNR and SSIM over low dose, SD and mean frequency over full dose's."""
-    seen, before, target = (SOFT_TISSUE.apply(hu) for hu in (image, low.in_air, full.in_air))
-    gains = [metric(seen, target, 1.0) - metric(before, target, 1.0) for metric in (psnr, ssim)]
-    corners = flat_corners(full.in_air, ROI, MOST_ROIS)
-    if not corners:
-        return gains[0], gains[1], float("nan"), float("nan")
-    rois = [np.stack([hu[y : y + ROI, x : x + ROI] for y, x in corners]) for hu in (image, full.in_air)]
-    sds = [float(np.sqrt((detrend(stack) ** 2).mean())) for stack in rois]
-    f_avs = [f_av_2d(nps(stack, low.mean_pixel_mm or 1.0), low.mean_pixel_mm or 1.0) for stack in rois]
-    return gains[0], gains[1], sds[0] / sds[1], f_avs[0] / f_avs[1]
+    noise = relative_noise(image, full.in_air, low.mean_pixel_mm or 1.0, fewest=1)
+    sd, f_av = (noise.sd, noise.f_av) if noise else (float("nan"), float("nan"))
+    return (*gains(image, low.in_air, full.in_air), sd, f_av)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from lowdose.data.series import Series, iterate_series
 from lowdose.io.dicom.patients import number_patients
-from lowdose.metrics import noise_bands, water_equivalent_diameter
 from lowdose.models.dose_estimate import USUAL_DIAMETER_MM, USUAL_THICKNESS_MM
+from lowdose.models.training_domain import measure_slices
 
 SLICES = 7
 ENOUGH = 0.6
@@ -65,20 +65,12 @@ def main() -> None:
 def measure(name: str, series: Series, patient: int) -> Measured | None:
     """Measure some slices of a series; None where none shows enough soft tissue."""
     count = len(series.planes)
-    bands, diameters = [], []
-    for index in sorted({int(i) for i in np.linspace(0, count - 1, min(SLICES, count)).round()}):
-        item = series.read(index)
-        pixel = item.mean_pixel_mm or 0.75
-        found = noise_bands(item.in_air, item.valid, pixel)
-        bands += [found] if found else []
-        diameter = water_equivalent_diameter(item.in_air, item.valid, pixel)
-        diameters += [diameter] if diameter else []
-    if not bands:
+    indices = sorted({int(i) for i in np.linspace(0, count - 1, min(SLICES, count)).round()})
+    medians = measure_slices((series.read(index) for index in indices), series.acquisition.thickness_mm)
+    if medians.noise_bands is None:
         return None
-    thickness = series.acquisition.thickness_mm or USUAL_THICKNESS_MM
-    median = tuple(float(value) for value in np.median(bands, axis=0))
-    wide = float(np.median(diameters)) if diameters else None
-    return Measured(name, patient, str(series.acquisition.kernel), median, wide, thickness)
+    thickness = medians.thickness_mm or USUAL_THICKNESS_MM
+    return Measured(name, patient, str(series.acquisition.kernel), medians.noise_bands, medians.body_mm, thickness)
 
 
 def design(measured: list[Measured]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

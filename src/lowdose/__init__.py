@@ -18,6 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lowdose.lazy_exports import lazy_exports
 from lowdose.version import __version__
 
 if TYPE_CHECKING:
@@ -49,17 +50,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_exported, __dir__ = lazy_exports(globals(), {"lowdose.api": {*__all__} - {*_MODULES, "__version__"}})
+
+
 def __getattr__(name: str) -> Any:
     """Import what is exported when it is first asked for."""
-    if name in _MODULES:
-        return import_module(f"lowdose.{name}")
-    if name in __all__:
-        value = getattr(import_module("lowdose.api"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'lowdose' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    """List what is exported."""
-    return list(__all__)
+    return import_module(f"lowdose.{name}") if name in _MODULES else _exported(name)

@@ -13,7 +13,7 @@ from lowdose.archive.find_series import ArchiveContents, folders_with_files, ser
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry, key_of
 from lowdose.archive.run import _todo
 from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, ArchiveSettings, Worker
-from lowdose.errors import NotCT, OutputRefused
+from lowdose.errors import InvalidSetting, NotCT, OutputRefused
 from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
 from support import small_archive
@@ -226,3 +226,9 @@ def test_incomplete_ledger_entries_count_as_missing(tmp_path: Path) -> None:
     ledger.note("0" * 16).write_text(json.dumps({"key": 1}))
     assert list(ledger.all()) == []
     assert ledger.complete("0" * 16, "1.2") is None
+
+
+@pytest.mark.parametrize("given", [{"dose": 0.5}, {"texture": "smooth"}])
+def test_a_model_that_decides_itself_refuses_dose_and_texture_before_any_series(given: dict[str, object]) -> None:
+    with pytest.raises(InvalidSetting, match="decides itself how much noise remains"):
+        ArchiveSettings(model="gaussian", **given).load()  # type: ignore[arg-type]

@@ -103,3 +103,24 @@ def test_a_model_that_decides_itself_refuses_dose_and_texture(ct_pair: CTPair) -
     wanted = 0.8 * noise_sd(lowdose.read(ct_pair.quarter))
     result = lowdose.denoise(ct_pair.quarter, model="gaussian", noise_sd=wanted)
     assert noise_sd(result.volume) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_model_that_decides_itself_has_no_texture_in_its_words(
+    ct_pair: CTPair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="lowdose")
+    noise = lowdose.denoise(ct_pair.quarter, model="gaussian").manifest["noise"]
+    assert noise["wanted"] == {"dose": None, "noise_sd": None, "texture": None}
+    assert noise["before"]["sd"] > noise["after"]["sd"]
+    assert "dose, estimated" not in caplog.text
+
+
+def test_nothing_is_denoised_at_strength_0(ct_pair: CTPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network ran")
+
+    model = lowdose.load_model("gaussian")
+    monkeypatch.setattr("lowdose.infer.noise_blend.denoise_slices", refuse)
+    result = lowdose.denoise(ct_pair.quarter, model=model, strength=0.0)
+    assert result.manifest["noise"]["share"] == 1
+    np.testing.assert_array_equal(result.volume.hu, lowdose.read(ct_pair.quarter).hu)

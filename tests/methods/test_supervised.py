@@ -119,7 +119,7 @@ def test_noise_of_a_noise_free_estimate_differs_in_level_not_in_texture(dose: fl
     batch = PairedBatch(low, full, torch.full((4,), dose))
     found = [
         float(NoiseFree(untrained(), MSE(), NoisePowerSpectrumLoss(level=level)).further_terms(
-            truth, low, full, batch)["noise_power_spectrum"])
+            truth, full, low, full, batch)["noise_power_spectrum"])
         for level in (0.0, 1.0)
     ]  # fmt: skip
     assert found == pytest.approx([0.0, np.log(dose) ** 2], rel=0.01, abs=1e-3)

@@ -20,10 +20,11 @@ from lowdose.batch import PairedBatch
 from lowdose.errors import InvalidSetting
 from lowdose.methods.base import Method, Update
 from lowdose.training import runner
+from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.runner import MODEL_FILE
 from lowdose.training.throughput import ThroughputMeter
-from lowdose.training.trainer import STATE_FILE, Trainer, TrainerHooks
+from lowdose.training.trainer import STATE_FILE, Trainer
 from support.training_runs import EXACT, StopAfter, assert_same, small_recipe, train
 
 

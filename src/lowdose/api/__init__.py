@@ -7,8 +7,9 @@ reading a series or writing a report does.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lowdose.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from lowdose.api.denoising import DenoisedSeries, denoise
@@ -20,34 +21,21 @@ if TYPE_CHECKING:
     from lowdose.api.training import TrainingRun, list_recipes, train
     from lowdose.volume import Volume
 
-_MODULES = {
-    "lowdose.api.denoising": ("DenoisedSeries", "denoise"),
-    "lowdose.api.evaluation": ("evaluate",),
-    "lowdose.api.evaluation_report": ("EvaluationReport",),
-    "lowdose.api.explanation": ("ExplainedSeries", "explain"),
-    "lowdose.api.reading": ("load_model", "read"),
-    "lowdose.api.simulation": ("SimulatedSeries", "simulate_dose", "simulate_phantom"),
-    "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),
-    "lowdose.volume": ("Volume",),
-}
-"""What is exported, by the module that defines it."""
-
 __all__ = [
     "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "SimulatedSeries", "TrainingRun", "Volume", "denoise",
     "evaluate", "explain", "list_recipes", "load_model", "read", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is exported when it is first asked for."""
-    for module, names in _MODULES.items():
-        if name in names:
-            value = getattr(import_module(module), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'lowdose.api' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    """List what is exported."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_exports(
+    globals(),
+    {
+        "lowdose.api.denoising": ("DenoisedSeries", "denoise"),
+        "lowdose.api.evaluation": ("evaluate",),
+        "lowdose.api.evaluation_report": ("EvaluationReport",),
+        "lowdose.api.explanation": ("ExplainedSeries", "explain"),
+        "lowdose.api.reading": ("load_model", "read"),
+        "lowdose.api.simulation": ("SimulatedSeries", "simulate_dose", "simulate_phantom"),
+        "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),
+        "lowdose.volume": ("Volume",),
+    },
+)

@@ -17,7 +17,7 @@ from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, open_input, read, resolve_model
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
 from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
-from lowdose.errors import InvalidSetting, OutputRefused
+from lowdose.errors import OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
 from lowdose.infer import pipeline
@@ -28,7 +28,7 @@ from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_serie
 from lowdose.io.source import Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
-from lowdose.models.noise_retention import NoiseTarget
+from lowdose.models.noise_retention import NoiseTarget, check_target
 from lowdose.report import figures
 from lowdose.volume import Volume
 
@@ -211,7 +211,7 @@ def denoise(
     pipeline.check_strength(strength)
     target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy)
-    _check_target(loaded, target)
+    check_target(target, loaded)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
@@ -232,15 +232,6 @@ def denoise(
     if path is not None and kept is not None:
         kept.save(path, done.files(preview=preview, manifest=manifest))
     return done
-
-
-def _check_target(model: LoadedModel, target: NoiseTarget) -> None:
-    """Raise InvalidSetting for a dose or texture where the model itself decides how much noise remains."""
-    given = "--dose" if target.dose is not None else "--texture" if target.texture is not None else None
-    if given and not model.denoiser.noise_free:
-        raise InvalidSetting(
-            f"{given}: model {model.name} decides itself how much noise remains; use --noise-sd or --strength"
-        )
 
 
 def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:

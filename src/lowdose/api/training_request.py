@@ -21,13 +21,13 @@ from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
 from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.hooks import Progress
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
 from lowdose.training.runner import RunOptions
-from lowdose.training.trainer import Progress
 
 CALIBRATION = "fit to the kernel, else own noise: 2"
 """By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""

@@ -20,7 +20,7 @@ from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
 from lowdose.logger import log
 from lowdose.models.load import LoadedModel
-from lowdose.models.noise_retention import NoiseTarget
+from lowdose.models.noise_retention import NoiseTarget, check_target
 
 ATTEMPTS = 4
 """Times that a series is begun before it is put into quarantine, deaths of the worker included."""
@@ -62,9 +62,11 @@ class ArchiveSettings:
     def load(self) -> LoadedModel:
         """Load the model on its engine. Raises what `lowdose.load_model` raises."""
         check_strength(self.strength)
-        NoiseTarget(self.dose, self.noise_sd, self.texture)
+        target = NoiseTarget(self.dose, self.noise_sd, self.texture)
         options = {"device": self.device, "engine": self.engine, "accuracy": self.accuracy}
-        return load_model(**options) if self.model is None else load_model(self.model, **options)
+        model = load_model(**options) if self.model is None else load_model(self.model, **options)
+        check_target(target, model)
+        return model
 
 
 class Worker:

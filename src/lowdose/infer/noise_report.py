@@ -9,7 +9,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.infer.noise_blend import BlendNoise
 from lowdose.metrics.noise_estimate import NoiseLevel
 from lowdose.models import noise_retention
-from lowdose.models.dose_estimate import DoseEstimate, estimate_dose
+from lowdose.models.dose_estimate import DoseEstimate
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.models.training_domain import SeriesMeasurements
@@ -32,6 +32,8 @@ class NoiseReport:
         Dose of the scan as a fraction of what is usual, estimated from its noise.
     target : NoiseTarget
         What was asked for.
+    by_dose : bool
+        Whether dose and texture decided how much noise remains.
     """
 
     share: float
@@ -39,6 +41,7 @@ class NoiseReport:
     after: NoiseLevel | None
     dose: DoseEstimate | None
     target: NoiseTarget
+    by_dose: bool = True
 
     @property
     def lines(self) -> list[str]:
@@ -46,7 +49,7 @@ class NoiseReport:
         lines = []
         if self.target.dose is not None:
             lines.append(f"dose: {100 * self.target.dose:g}% of the usual one, as stated")
-        elif self.target.noise_sd is None and self.dose is not None:
+        elif self.by_dose and self.dose is not None:
             lines.append(f"dose, estimated from the noise: {self.dose.text}")
         return [*lines, *([self.change] if self.change else [])]
 
@@ -72,9 +75,8 @@ class NoiseReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain Python, rounded to four decimals."""
-        wanted = {"dose": self.target.dose, "noise_sd": self.target.noise_sd}
-        if self.target.noise_sd is None:
-            wanted["texture"] = self.target.chosen_texture  # type: ignore[assignment]
+        texture = self.target.chosen_texture if self.by_dose else None
+        wanted = {"dose": self.target.dose, "noise_sd": self.target.noise_sd, "texture": texture}
         dose = self.dose and {"fraction": round(self.dose.fraction, 4), "factor": round(self.dose.factor, 4)}
         return {
             "before": _level(self.before),
@@ -111,6 +113,6 @@ def report_noise(
 ) -> NoiseReport:
     """Return what happens to the noise of a series by a fitted model at a strength."""
     share = 1 - strength * (1 - (model.noise_kept or 0.0))
-    dose = estimate_dose(measured.noise_bands, measured.body_mm, measured.thickness_mm)
+    dose = noise_retention.estimated_dose(measured)
     levels = (blend.level(1.0), blend.level(share)) if blend else (None, None)
-    return NoiseReport(share, *levels, dose, target)
+    return NoiseReport(share, *levels, dose, target, model.denoiser.noise_free and target.noise_sd is None)

@@ -62,7 +62,7 @@ def set_up_series(
     measured = training_domain.measure_series(source)
     outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
     accurate, inaccurate = check_on_series(model, source)
-    blend = measure_blend(source, accurate)
+    blend = measure_blend(source, accurate) if strength > 0 or target.noise_sd is not None else None
     fitted = fit_noise(accurate, measured, target, blend)
     noise = report_noise(fitted, measured, target, blend, strength)
     outside += noise.warnings

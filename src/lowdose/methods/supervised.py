@@ -51,7 +51,7 @@ class Supervised(Method[PairedBatch]):
         middle = low[:, self.denoiser.context, None]  # the slice itself, without its neighbours
         compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
         terms = self.objective.terms(compared, OBJECTIVE.encode(full))
-        yield Update("denoiser", {**terms, **self.further_terms(pred, middle, full, batch)})
+        yield Update("denoiser", {**terms, **self.further_terms(pred, compared, middle, full, batch)})
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:
         """Return the image that the objective compares with ``full``; here it is ``pred``.
@@ -60,10 +60,13 @@ class Supervised(Method[PairedBatch]):
         """
         return pred
 
-    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+    def further_terms(
+        self, pred: Tensor, compared: Tensor, low: Tensor, full: Tensor, batch: PairedBatch
+    ) -> Mapping[str, Tensor]:
         """Return loss terms beyond those of the objective by name; here there are none.
 
         Images are (B, 1, H, W) in HU, clipped to the denoiser's range; ``batch`` is what they were made of.
+        ``compared`` is what the objective compares with ``full``, in its unit.
         """
         return {}
 
@@ -125,14 +128,15 @@ class NoiseFree(Supervised):
             self.FLOOR / (noise_sd(low).square() + self.FLOOR**2).sqrt()
         )
 
-    def further_terms(self, pred: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+    def further_terms(
+        self, pred: Tensor, compared: Tensor, low: Tensor, full: Tensor, batch: PairedBatch
+    ) -> Mapping[str, Tensor]:
         """Return the terms of ``texture``, and the weighted error of the contrast of lesions."""
         terms: dict[str, Tensor] = {}
         if self.texture is not None:
             estimate = full_dose_estimate(pred, low, batch.dose)
             terms |= self.texture.terms(OBJECTIVE.encode(estimate), OBJECTIVE.encode(full))
         if self.lesion_weight:
-            compared = OBJECTIVE.encode(self.compared(pred, low, full, batch.dose))
             contrast = lesion_contrast_terms(compared, OBJECTIVE.encode(full), batch.lesion)
             terms |= {name: self.lesion_weight * value for name, value in contrast.items()}
         return terms

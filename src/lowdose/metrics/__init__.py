@@ -20,8 +20,9 @@ Statistics over a test set
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from lowdose.lazy_exports import lazy_exports
 
 __all__ = [
     "PROFILES",
@@ -79,35 +80,24 @@ if TYPE_CHECKING:
     from lowdose.metrics.task_transfer import TaskTransferFunction, ttf
     from lowdose.metrics.visual_information import vif
 else:
-    # No module of this package may bear an exported name: importing the module would then replace the metric.
-    _MODULES = {
-        "band_noise": ("noise_bands",),
-        "body_size": ("water_equivalent_diameter",),
-        "feature_distance": ("frechet_distance",),
-        "feature_similarity": ("fsim",),
-        "fidelity": ("psnr", "rmse"),
-        "hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
-        "label_overlap": ("Overlap", "dice"),
-        "local_noise": ("noise_map", "noise_map_correlation"),
-        "noise_estimate": ("NoiseLevel", "noise_level"),
-        "noise_frequency": ("Spectrum", "f_av", "f_av_2d", "f_peak", "radial_average"),
-        "noise_power": ("difference_nps", "ensemble_nps", "nps", "nps_radial"),
-        "profiles": ("PROFILES", "Profile", "measure_fidelity"),
-        "statistics": ("Summary", "paired_difference", "summarise"),
-        "structural_similarity": ("ssim", "ssim_map"),
-        "task_transfer": ("TaskTransferFunction", "ttf"),
-        "visual_information": ("vif",),
-    }
-    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-    def __getattr__(name: str) -> object:
-        """Import an exported name from its module when it is first used."""
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-        globals()[name] = value  # so that the next use does not come here
-        return value
-
-    def __dir__() -> list[str]:
-        """List the exported names as well as those already imported."""
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy_exports(
+        globals(),
+        {
+            "lowdose.metrics.band_noise": ("noise_bands",),
+            "lowdose.metrics.body_size": ("water_equivalent_diameter",),
+            "lowdose.metrics.feature_distance": ("frechet_distance",),
+            "lowdose.metrics.feature_similarity": ("fsim",),
+            "lowdose.metrics.fidelity": ("psnr", "rmse"),
+            "lowdose.metrics.hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
+            "lowdose.metrics.label_overlap": ("Overlap", "dice"),
+            "lowdose.metrics.local_noise": ("noise_map", "noise_map_correlation"),
+            "lowdose.metrics.noise_estimate": ("NoiseLevel", "noise_level"),
+            "lowdose.metrics.noise_frequency": ("Spectrum", "f_av", "f_av_2d", "f_peak", "radial_average"),
+            "lowdose.metrics.noise_power": ("difference_nps", "ensemble_nps", "nps", "nps_radial"),
+            "lowdose.metrics.profiles": ("PROFILES", "Profile", "measure_fidelity"),
+            "lowdose.metrics.statistics": ("Summary", "paired_difference", "summarise"),
+            "lowdose.metrics.structural_similarity": ("ssim", "ssim_map"),
+            "lowdose.metrics.task_transfer": ("TaskTransferFunction", "ttf"),
+            "lowdose.metrics.visual_information": ("vif",),
+        },
+    )

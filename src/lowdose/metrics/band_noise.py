@@ -7,14 +7,13 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import gaussian_filter, minimum_filter, uniform_filter
 
-from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
+from lowdose.metrics.checks import check_slice
 from lowdose.metrics.fidelity import Image64
+from lowdose.metrics.noise_estimate import SOFT_TISSUE_HU, window_side
 
 WIDTHS_MM = (0.0, 0.5, 0.8, 1.25, 2.0)
 """SDs of the Gaussians whose differences are the bands, mm."""
-WINDOW_MM = 6.5
-SOFT_TISSUE_HU = (-150.0, 250.0)
 FLAT_SHARE = 0.25
 """Share of the soft tissue, the flattest, in which noise is measured."""
 FEWEST_PIXELS = 200
@@ -61,10 +60,7 @@ def noise_bands(hu: HU, valid: Mask, pixel_mm: float) -> tuple[float, ...] | Non
     >>> [round(one / other, 2) for one, other in zip(strong, weak)]
     [2.0, 2.0, 2.0, 2.0]
     """
-    if hu.ndim != 2 or hu.shape != valid.shape:
-        raise GeometryMismatch(f"noise needs a slice and its mask, not {hu.shape} and {valid.shape}")
-    if not pixel_mm > 0:
-        raise InvalidSetting(f"pixel size {pixel_mm} mm: needs a positive number")
+    check_slice(hu, valid, pixel_mm, "noise")
     image = np.where(valid, hu, np.float32(-1000.0)).astype(np.float64)
     flat = flat_tissue(image, valid, pixel_mm)
     if flat is None:
@@ -77,9 +73,9 @@ def noise_bands(hu: HU, valid: Mask, pixel_mm: float) -> tuple[float, ...] | Non
 def flat_tissue(image: Image64, valid: Mask, pixel_mm: float) -> Mask | None:
     """Return the mask (y, x) of the flattest quarter of the soft tissue, or None where there is too little.
 
-    Flat is where the gradient of the image, smoothed by 2 mm, is small on average over a window of ``WINDOW_MM``.
+    Flat is where the gradient of the image, smoothed by 2 mm, is small on average over a local window.
     """
-    smooth, window = gaussian_filter(image, WIDTHS_MM[-1] / pixel_mm), _window(pixel_mm)
+    smooth, window = gaussian_filter(image, WIDTHS_MM[-1] / pixel_mm), window_side(pixel_mm)
     soft = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1]) & valid
     inside = minimum_filter(soft.astype(np.uint8), window, mode="constant").astype(np.bool_)
     if inside.sum() < FEWEST_PIXELS:
@@ -90,12 +86,7 @@ def flat_tissue(image: Image64, valid: Mask, pixel_mm: float) -> Mask | None:
 
 
 def local_covariance(one: Image64, other: Image64, where: Mask, pixel_mm: float) -> float:
-    """Return the median over a mask of the covariance of two images (y, x) in windows of ``WINDOW_MM``, at least 0."""
-    window = _window(pixel_mm)
+    """Return the median over a mask of the covariance of two images (y, x) in local windows, at least 0."""
+    window = window_side(pixel_mm)
     product = uniform_filter(one * other, window) - uniform_filter(one, window) * uniform_filter(other, window)
     return max(0.0, float(np.median(product[where])))
-
-
-def _window(pixel_mm: float) -> int:
-    """Return the side of a window in pixels, an odd number."""
-    return max(5, 2 * round((WINDOW_MM / pixel_mm - 1) / 2) + 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 
-from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
+from lowdose.metrics.checks import check_slice
 
 BODY_HU = -300.0
 """HU of the smoothed image above which a pixel belongs to the body or the table."""
@@ -57,10 +57,7 @@ def water_equivalent_diameter(hu: HU, valid: Mask, pixel_mm: float) -> float | N
     >>> round(water_equivalent_diameter(water, np.ones(water.shape, bool), 1.0))
     198
     """
-    if hu.ndim != 2 or hu.shape != valid.shape:
-        raise GeometryMismatch(f"a body's size needs a slice and its mask, not {hu.shape} and {valid.shape}")
-    if not pixel_mm > 0:
-        raise InvalidSetting(f"pixel size {pixel_mm} mm: needs a positive number")
+    check_slice(hu, valid, pixel_mm, "a body's size")
     image = np.where(valid, hu, np.float32(-1000.0))
     regions, count = label(gaussian_filter(image, SMOOTH_MM / pixel_mm) > BODY_HU)
     if count == 0:

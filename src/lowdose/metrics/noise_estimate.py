@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minimum_filter
 
-from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.image import HU, Mask
+from lowdose.metrics.checks import check_slice
 from lowdose.metrics.fidelity import Image64
 from lowdose.metrics.noise_frequency import f_av, f_av_2d, radial_average
 from lowdose.metrics.noise_power import MIN_ROI, detrend, nps
 from lowdose.metrics.rois import corners_within, cut_squares
 
 SOFT_TISSUE_HU = (-150.0, 250.0)
-KERNEL_MM = 6.5
+WINDOW_MM = 6.5
 """Side of the window in which the local SD is measured."""
 
 ROI_MM = 18.0
@@ -106,10 +106,7 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
     >>> round(level.sd), round(level.f_av, 1)
     (20, 0.4)
     """
-    if hu.ndim != 2 or hu.shape != valid.shape:
-        raise GeometryMismatch(f"noise needs a slice and its mask, not {hu.shape} and {valid.shape}")
-    if not pixel_mm > 0:
-        raise InvalidSetting(f"pixel size {pixel_mm} mm: needs a positive number")
+    check_slice(hu, valid, pixel_mm, "noise")
     image = np.where(valid, hu, np.float32(-1000.0)).astype(np.float64)
     smooth, soft = soft_tissue(image, pixel_mm)
     soft &= valid
@@ -152,9 +149,14 @@ def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> I
     return cut_squares(image, np.array(chosen), size)
 
 
+def window_side(pixel_mm: float) -> int:
+    """Return the side in pixels, an odd number, of the window in which local noise is measured."""
+    return max(5, 2 * round((WINDOW_MM / pixel_mm - 1) / 2) + 1)
+
+
 def _local_polynomials(pixel_mm: float) -> Image64:
     """Return orthonormal polynomials (degree, k) on the k pixels, k odd, of a side of the local window."""
-    side = max(5, 2 * round((KERNEL_MM / pixel_mm - 1) / 2) + 1)
+    side = window_side(pixel_mm)
     powers = np.vander(np.linspace(-1.0, 1.0, side), _TREND_ORDER + 1, increasing=True)
     polynomials: Image64 = np.linalg.qr(powers)[0].T
     return polynomials

@@ -9,11 +9,9 @@ from types import MappingProxyType
 
 from lowdose.errors import InvalidSetting
 from lowdose.image import Slice
-from lowdose.metrics.band_noise import noise_bands
-from lowdose.metrics.body_size import water_equivalent_diameter
-from lowdose.models.dose_estimate import estimate_dose
+from lowdose.models.dose_estimate import DoseEstimate, estimate_dose
 from lowdose.models.load import LoadedModel
-from lowdose.models.training_domain import ASSUMED_PIXEL_MM, SeriesMeasurements
+from lowdose.models.training_domain import SeriesMeasurements, measure_slices
 
 SMOOTH, BALANCED, NATURAL = "smooth", "balanced", "natural"
 TEXTURES: Mapping[str, float] = MappingProxyType({SMOOTH: 1.0, BALANCED: 0.77, NATURAL: 0.58})
@@ -31,6 +29,11 @@ MAX_DOSE = 0.8
 
 SHARE_IF_UNMEASURED = 0.25
 """Share if the noise cannot be measured."""
+
+
+def estimated_dose(measured: SeriesMeasurements) -> DoseEstimate | None:
+    """Return the dose that the measurements of a series tell; None if there is no noise to judge by."""
+    return estimate_dose(measured.noise_bands, measured.body_mm, measured.thickness_mm)
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,18 @@ class NoiseTarget:
         """Return the dose, at most ``MAX_DOSE``: as stated, else estimated; None if it cannot be estimated."""
         if measured.noise_sd == 0:
             return MAX_DOSE
-        estimate = estimate_dose(measured.noise_bands, measured.body_mm, measured.thickness_mm)
+        estimate = estimated_dose(measured)
         dose = self.dose if self.dose is not None else estimate.fraction if estimate else None
         return None if dose is None else min(MAX_DOSE, dose)
+
+
+def check_target(target: NoiseTarget, model: LoadedModel) -> None:
+    """Raise InvalidSetting for a dose or texture where the model itself decides how much noise remains."""
+    given = "--dose" if target.dose is not None else "--texture" if target.texture is not None else None
+    if given and not model.denoiser.noise_free:
+        raise InvalidSetting(
+            f"{given}: model {model.name} decides itself how much noise remains; use --noise-sd or --strength"
+        )
 
 
 def retained_share(target: NoiseTarget, measured: SeriesMeasurements) -> float:
@@ -102,13 +114,4 @@ def noise_kept(model: LoadedModel, item: Slice) -> float:
     """
     if model.noise_kept is not None:
         return model.noise_kept
-    return retained_share(NoiseTarget(), measure_slice(item)) if model.denoiser.noise_free else 0.0
-
-
-def measure_slice(item: Slice) -> SeriesMeasurements:
-    """Measure what the share of a single slice depends on; its noise SD is 0 where bands are without noise."""
-    pixel = item.mean_pixel_mm or ASSUMED_PIXEL_MM
-    bands = noise_bands(item.in_air, item.valid, pixel)
-    diameter = water_equivalent_diameter(item.in_air, item.valid, pixel)
-    noiseless = bands is not None and max(bands) == 0
-    return SeriesMeasurements(0.0 if noiseless else None, None, item.mean_pixel_mm, None, bands, diameter)
+    return retained_share(NoiseTarget(), measure_slices([item], None)) if model.denoiser.noise_free else 0.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from lowdose.image import Slice
 from lowdose.io.source import Source
 from lowdose.metrics.band_noise import noise_bands
 from lowdose.metrics.body_size import water_equivalent_diameter
@@ -65,10 +67,14 @@ def measure_series(source: Source) -> SeriesMeasurements:
     """Measure a few evenly spaced slices of a series and return the medians over them."""
     count = len(source)
     chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLED_SLICES, count) + 2)[1:-1].round()} or {0})
+    return measure_slices((source.read(index) for index in chosen), source.acquisition.thickness_mm)
+
+
+def measure_slices(items: Iterable[Slice], thickness_mm: float | None) -> SeriesMeasurements:
+    """Measure slices of one series and return the medians over them; ``thickness_mm`` is what the series states."""
     sds, frequencies, pixels = list[float](), list[float](), list[float]()
     bands, diameters = list[tuple[float, ...]](), list[float]()
-    for index in chosen:
-        item = source.read(index)
+    for item in items:
         pixel = item.mean_pixel_mm
         pixels += [pixel] if pixel is not None else []
         found = noise_bands(item.in_air, item.valid, pixel or ASSUMED_PIXEL_MM)
@@ -85,7 +91,7 @@ def measure_series(source: Source) -> SeriesMeasurements:
         _median(sds),
         _median(frequencies),
         _median(pixels),
-        source.acquisition.thickness_mm,
+        thickness_mm,
         typical,
         _median(diameters),
     )

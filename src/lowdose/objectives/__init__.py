@@ -6,8 +6,9 @@ Objectives add and scale: ``MSE() + 0.1 * Perceptual(features)``. Names are impo
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from lowdose.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from lowdose.objectives.base import Objective, Sum
@@ -29,25 +30,15 @@ __all__ = [
     "segmentation_terms",
 ]
 
-_MODULE_OF = {
-    "MSE": "pixel",
-    "Leda": "leda",
-    "NoisePowerSpectrumLoss": "spectrum",
-    "Objective": "base",
-    "Perceptual": "perceptual",
-    "Sum": "base",
-    "lesion_contrast_terms": "lesion_contrast",
-    "segmentation_terms": "segmentation",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import an exported name from its module; raises AttributeError for any other name."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the exported names."""
-    return list(__all__)
+__getattr__, __dir__ = lazy_exports(
+    globals(),
+    {
+        "lowdose.objectives.base": ("Objective", "Sum"),
+        "lowdose.objectives.leda": ("Leda",),
+        "lowdose.objectives.lesion_contrast": ("lesion_contrast_terms",),
+        "lowdose.objectives.perceptual": ("Perceptual",),
+        "lowdose.objectives.pixel": ("MSE",),
+        "lowdose.objectives.segmentation": ("segmentation_terms",),
+        "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
+    },
+)

@@ -101,8 +101,8 @@ def calibrate(
     """Calibrate the simulator: by the stored fit for its kernel if there is one, else by the series' own noise.
 
     kernel, mas (effective mAs of the input): values that override the header. count_floor: that of the scanner, in
-    photons (see ``Scanner``). Raises InvalidSetting for an invalid
-    mAs, NotCT when the header states too little and the noise cannot be measured.
+    photons (see ``Scanner``). Raises InvalidSetting for an invalid mAs, NotCT when the header states too little and the
+    noise cannot be measured.
     """
     if mas is not None and not (mas > 0 and np.isfinite(mas)):
         raise InvalidSetting(f"{mas} mAs: must be a positive number")
@@ -111,24 +111,29 @@ def calibrate(
     fit = _find_fit(scan.acquisition) if kernel is None else (kernel, Scanner()) if mas is not None else None
     if fit is None or not complete or scan.thickness_mm is None:
         calibration = _calibrate_by_noise(scan, kernel, current if complete else [1.0] * len(scan.mas), device)
-        simulator = calibration.simulator
-        scanner = replace(simulator.scanner, count_floor=count_floor)
-        return replace(calibration, simulator=DoseSimulator(scanner, simulator.kernel, device))
-    chosen, scanner = fit
+    else:
+        calibration = _calibrate_by_fit(scan, *fit, current, device)
+    scanner = replace(calibration.simulator.scanner, count_floor=count_floor)
+    return replace(calibration, simulator=DoseSimulator(scanner, calibration.simulator.kernel, device))
+
+
+def _calibrate_by_fit(
+    scan: ScanDescription, chosen: Kernel, scanner: Scanner, current: Sequence[float], device: str
+) -> Calibration:
+    assert scan.thickness_mm is not None
     exposures = tuple(value * scan.thickness_mm for value in current)
     how = (
         f"Kernel {chosen}, {scanner.flux:g} photons per mAs and mm, {np.median(current):.0f} mAs, "
         f"{scan.thickness_mm:g} mm."
     )
-    simulator = DoseSimulator(replace(scanner, count_floor=count_floor), chosen, device)
-    return Calibration(simulator, exposures, how, _truncation_warning(scan))
+    return Calibration(DoseSimulator(scanner, chosen, device), exposures, how, _truncation_warning(scan))
 
 
 def calibrate_slices(slices: Sequence[NormalDoseSlice], count_floor: float = 0.0) -> list[CalibratedSlice]:
     """Calibrate the slices of one series, each of which must state its pixel size.
 
-    count_floor: that of the scanner, in photons (see ``Scanner``).
-    Raises NotCT when the header states too little and the noise cannot be measured.
+    count_floor: that of the scanner, in photons (see ``Scanner``). Raises NotCT when the header states too
+    little and the noise cannot be measured.
     """
     first = slices[0]
     assert first.pixel_mm is not None  # slices without a pixel size are left out when the data are opened

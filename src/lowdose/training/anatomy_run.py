@@ -23,9 +23,9 @@ from lowdose.networks.denoiser import channels_last
 from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
+from lowdose.training.hooks import Progress
 from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
-from lowdose.training.trainer import Progress
 from lowdose.version import __version__
 
 BANK = "digital-patients"
@@ -44,7 +44,7 @@ def train_anatomy(
 ) -> bool:
     """Train in the folder ``run`` on digital patients and on ``real`` slices; True when complete, False when stopped.
 
-    say: receives messages. progress: see ``trainer.Progress``. bank: folder of the digital patients, by
+    say: receives messages. progress: see ``hooks.Progress``. bank: folder of the digital patients, by
     default in ``run``. start: file with initial weights. Raises what ``run_training`` raises.
     """
     return run_training(

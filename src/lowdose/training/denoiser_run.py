@@ -17,10 +17,10 @@ from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.networks.neighbours import load_weights_of_fewer_slices
+from lowdose.training.hooks import Progress
 from lowdose.training.pairing import FolderPairing, Pairing
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
-from lowdose.training.trainer import Progress
 from lowdose.training.validation import measure_training_domain, validate_denoiser
 from lowdose.version import __version__
 
@@ -40,7 +40,7 @@ def train_denoiser(
 ) -> bool:
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
-    say: receives messages. progress: see ``trainer.Progress``. pairing: where low-dose images come from.
+    say: receives messages. progress: see ``hooks.Progress``. pairing: where low-dose images come from.
     start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
     InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """

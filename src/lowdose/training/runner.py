@@ -21,9 +21,10 @@ from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.atomic import output_errors
 from lowdose.methods.base import Method
 from lowdose.training.graceful_stop import GracefulStop
+from lowdose.training.hooks import Progress, TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.time_limit import TimeLimit
-from lowdose.training.trainer import STATE_FILE, Progress, Trainer, TrainerHooks
+from lowdose.training.trainer import STATE_FILE, Trainer
 from lowdose.version import __version__
 
 MODEL_FILE = "model.safetensors"
@@ -119,9 +120,8 @@ def run_training(
 ) -> bool:
     """Train the job that ``make`` returns, in the folder ``run``; True when complete, False when stopped by a signal.
 
-    say: receives messages. Raises OutputRefused when the folder already
-    holds a run and ``options.resume`` is off, and InvalidSetting when it is on and there is no run to resume, or one
-    with other settings.
+    say: receives messages. Raises OutputRefused when the folder already holds a run and ``options.resume`` is off, and
+    InvalidSetting when it is on and there is no run to resume, or one with other settings.
     """
     if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from torch.optim import AdamW, Optimizer
 
 from lowdose.errors import InvalidSetting, TrainingDiverged
 from lowdose.methods.base import Method, Update
+from lowdose.training.gradients import average_gradients
+from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.run_state import load_state, save_state
 from lowdose.training.schedule import EMA, count_updates, learning_rate
@@ -24,38 +26,8 @@ from lowdose.training.time_limit import OPEN_END, Overhead, TimeLimit
 from lowdose.training.training_log import TrainingLog
 
 T = TypeVar("T")
-Progress = Callable[[int, int, float, float], None]
-"""(step, steps, loss, seconds left): reports progress."""
 STATE_FILE = "state.pt"
 LOG_EVERY = 50
-
-
-@dataclass
-class TrainerHooks:
-    """Callbacks of the training loop.
-
-    Attributes
-    ----------
-    batches : Callable[[int, int], Iterator[tuple[Tensor, ...]]]
-        (first, last): yields one batch, a NamedTuple of tensors, for each of the steps from first to last - 1.
-    validate : Callable[[], Mapping[str, float]]
-        Returns metrics to log; called while the model has the averaged weights.
-    export : Callable[[], None]
-        Writes the model; called while it has the averaged weights.
-    progress : Callable[[int, int, float, float], None]
-        See ``Progress``.
-    stopped : Callable[[], bool]
-        Returns whether the run is to end early.
-    steps_fitted : Callable[[], None]
-        Called when a time limit has set the number of steps, which the settings then hold.
-    """
-
-    batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]
-    validate: Callable[[], Mapping[str, float]]
-    export: Callable[[], None]
-    progress: Progress
-    stopped: Callable[[], bool]
-    steps_fitted: Callable[[], None] = lambda: None
 
 
 class Trainer:
@@ -315,17 +287,3 @@ class Trainer:
         finally:
             network.load_state_dict(trained)
             self.method.train()
-
-
-def average_gradients(fabric: Fabric, parameters: list[nn.Parameter]) -> None:
-    """Average the gradients over all processes in one all-reduce, in place.
-
-    N processes are then equivalent to one with an N times larger batch.
-    """
-    if fabric.world_size == 1:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    mean = fabric.all_reduce(torch.cat([g.reshape(-1) for g in gradients]), reduce_op="mean")
-    assert isinstance(mean, torch.Tensor)
-    for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))

@@ -33,8 +33,7 @@ def real_slices(
 ) -> SegmentationCache | None:
     """Segment ``items`` with the anatomy network, and keep the classes in ``folder``; None if there are no items.
 
-    sha256: hash of the file that the network was read from. Each process segments its share, on
-    its device.
+    sha256: hash of the file that the network was read from. Each process segments its share, on its device.
     """
     if not items:
         return None

@@ -24,12 +24,12 @@ from lowdose.networks.denoiser import channels_last
 from lowdose.networks.discriminator import SMALLEST, patch_gan
 from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
+from lowdose.training.hooks import Progress
 from lowdose.training.leda_autoencoder.data import candidate_chooser, digital_slices, real_slices, training_crops
 from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, new_autoencoder, split_patients
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.validation import validate_reconstruction
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
-from lowdose.training.trainer import Progress
 from lowdose.version import __version__
 
 BANK, SEGMENTED = "digital-patients", "segmented"
@@ -50,7 +50,7 @@ def train_autoencoder(
 ) -> bool:
     """Train in the folder ``run`` on ``items`` and on digital patients; True when complete, False when stopped early.
 
-    say: receives messages. progress: see ``trainer.Progress``. words: another vocabulary than the shipped
+    say: receives messages. progress: see ``hooks.Progress``. words: another vocabulary than the shipped
     one. bank: folder of the digital patients, by default in ``run``. start: autoencoder file with initial weights.
     clip: folder or hub name of a CLIP model, which then chooses the words that fit an image, as in the paper, instead
     of the anatomy network. Raises what ``run_training`` raises, and InvalidSetting when no patient would be left to
