@@ -38,3 +38,5 @@ def test_what_is_not_known_is_taken_as_usual() -> None:
 
 def test_the_words_name_the_estimate_and_its_range() -> None:
     assert DoseEstimate(0.25, 2.0).text == "25% of the usual dose (12 to 50%)"
+    assert DoseEstimate(1.512, 1.845).text == "150% of the usual dose (82 to 280%)"
+    assert DoseEstimate(0.012, 2.0).text == "1.2% of the usual dose (0.6 to 2.4%)"

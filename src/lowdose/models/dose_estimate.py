@@ -38,8 +38,9 @@ class DoseEstimate:
     @property
     def text(self) -> str:
         """The estimate in words, in percent of the usual dose."""
-        low, high = 100 * self.fraction / self.factor, 100 * self.fraction * self.factor
-        return f"{100 * self.fraction:.2g}% of the usual dose ({low:.2g} to {high:.2g}%)"
+        ends = (self.fraction, self.fraction / self.factor, self.fraction * self.factor)
+        best, low, high = (f"{float(f'{100 * end:.2g}'):g}" for end in ends)  # two digits, and no exponent
+        return f"{best}% of the usual dose ({low} to {high}%)"
 
 
 def estimate_dose(
