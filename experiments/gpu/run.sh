@@ -9,15 +9,15 @@
 # with its validation, and run.json (deliver.sh). Environment: OUT (experiments/gpu/results), PYTHON (python3), WORK (a
 # folder for the runs), DRY_RUN=N for N steps of two patches on the CPU.
 #
-# Jobs, most valuable first. Nobody has run them yet, so steps and results are not known:
-#   zoo_context     noise_free, three slices, from the shipped one-slice weights
+# Jobs, most valuable first:
+#   zoo             fast and context of the zoo at the same time, from the shipped one-slice weights
 #   leda_teacher    LEDA's autoencoder, of the size that ships
 #   leda_denoisers  RED-CNN and ESAU-Net as they ship: by MSE, then on from that by MSE and by LEDA, equally long
 #   rivals          noise_free with RED-CNN and ESAU-Net of the papers' size
 #   engines         checks and timings: patches, engines, LEDA's step, projector
 set -euo pipefail
 started=$(date +%s)
-job=${1:?which job? zoo_context leda_teacher leda_denoisers rivals engines} minutes=${2:-10}
+job=${1:?which job? zoo leda_teacher leda_denoisers rivals engines} minutes=${2:-10}
 here=$(dirname "$0")
 inputs=$here/inputs python=${PYTHON:-python3} work=${WORK:-$(mktemp -d)} results=${OUT:-$here/results}
 mkdir -p "$work" "$results"
@@ -44,11 +44,21 @@ train() { # NAME PERCENT RECIPE OPTION ...: trains for so much of the time that 
 
 noise_free=(--pairing simulated --bank "$work/noise-bank" --set validation_patients=2 --set validate_every=1000)
 
-zoo_context() {
-    train context 100 noise_free "${noise_free[@]}" --network shuffle_unet:slices=3 --start src/lowdose/zoo/fast.safetensors \
-        --set batch=32 --set learning_rate=5e-4 --set ema=0.9995
-    next="put it beside the shipped one: python -m experiments.furnace.compare VALIDATION OUT.csv fast context.safetensors; if
-it is better, python -m experiments.zoo.ship_model RUN context"
+zoo() {
+    # Two small networks at a time: a GPU waits for the process that launches its kernels. Both read one noise bank, which
+    # a training of one step makes.
+    local set=(--pairing simulated --bank "$work/noise-bank" --start src/lowdose/zoo/fast.safetensors
+        --set validation_patients=0 --set lesion_share=0.3 --set lesion_weight=0.3 --set learning_rate=7e-4
+        --set ema=0.9995) single=shuffle_unet context=shuffle_unet:slices=3 first second
+    "$python" -m lowdose train noise_free --data "$work/set.pack" --out "$work/one-step" --device "$device" \
+        --network "$context" "${set[@]}" --set batch=2 --set steps=1
+    rm -r "$work/one-step"
+    train fast 100 noise_free "${set[@]}" --set batch=48 --network "$single" & first=$!
+    train context 100 noise_free "${set[@]}" --set batch=48 --network "$context" & second=$!
+    wait "$first" || echo "fast failed" >&2
+    wait "$second" || echo "context failed" >&2
+    next="put them beside the shipped one: python -m experiments.furnace.compare VALIDATION OUT.csv fast FILE ...; a better one
+ships: python -m experiments.zoo.ship_model RUN NAME"
 }
 
 leda_teacher() {
@@ -98,8 +108,8 @@ engines() {
 gate passed; LEDA's step at least 1.1 times the direct form's throughput; patches equal to those of the CPU"
 }
 
-declare -F "$job" >/dev/null && [[ " zoo_context leda_teacher leda_denoisers rivals engines " == *" $job "* ]] ||
-    { echo "no job '$job'; there are zoo_context leda_teacher leda_denoisers rivals engines" >&2; exit 2; }
+declare -F "$job" >/dev/null && [[ " zoo leda_teacher leda_denoisers rivals engines " == *" $job "* ]] ||
+    { echo "no job '$job'; there are zoo leda_teacher leda_denoisers rivals engines" >&2; exit 2; }
 "$python" -m experiments.furnace.training_set unpack "$inputs/training_set.zip" "$work/set.pack"
 
 # Results are copied while a run goes on, for the machine may be taken away.
