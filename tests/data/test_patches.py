@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from lowdose.data.pairs import PairedSlice, split_by_patient
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import Augmentation, Patches, PatchVariation, apply_variation, batches
+from lowdose.data.patches import (
+    COMPLETE_SHARE,
+    Augmentation,
+    Patches,
+    PatchVariation,
+    apply_variation,
+    batches,
+    draw_slice,
+)
 from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.errors import InvalidSetting
 
@@ -144,3 +152,20 @@ def test_of_two_random_windows_the_one_with_more_tissue_is_taken() -> None:
 def test_slices_too_small_for_the_patch() -> None:
     with pytest.raises(InvalidSetting, match="too small"):
         Patches(SliceCache([pair(0, 0, 20)]), 16, PLAIN, 0)[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "complete", "share"), [(20, [3, 7], COMPLETE_SHARE), (4, [0, 1, 2, 3], 1.0), (10, list(range(9)), 0.9)]
+)
+def test_slices_with_all_neighbours_are_drawn_often_enough(count: int, complete: list[int], share: float) -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_slice(count, complete, rng) for _ in range(20_000)])
+    assert np.isin(drawn, complete).mean() == pytest.approx(share, abs=0.01)
+    rates = np.bincount(drawn, minlength=count) / len(drawn)
+    assert rates[complete] == pytest.approx(share / len(complete), abs=0.01), "all of them equally often"
+
+
+def test_without_neighbours_the_first_number_of_the_generator_is_the_slice() -> None:
+    """Patches of a network for one slice stay as they were."""
+    for complete in ([], list(range(50))):
+        assert draw_slice(50, complete, np.random.default_rng(4)) == np.random.default_rng(4).integers(50)

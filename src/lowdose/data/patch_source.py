@@ -9,7 +9,7 @@ import numpy as np
 
 from lowdose.data.pack.index import Int16Image, round_hu
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.slice_context import context_indices, trainable_indices
+from lowdose.data.slice_context import context_indices, has_all_neighbours, trainable_indices
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU
 
@@ -71,9 +71,12 @@ class PatchSources(Protocol):
     ----------
     items : list of PairedSlice
         Metadata of each source, in the same order.
+    complete : list of int
+        Indices of the sources that have all their neighbours; all of them where there is no context.
     """
 
     items: list[PairedSlice]
+    complete: list[int]
 
     def __len__(self) -> int: ...
 
@@ -127,6 +130,8 @@ class SliceCache:
     items : list of PairedSlice
         Those of the given items that patches are cropped from (see ``trainable_indices``), each with ``context``
         neighbours on each side.
+    complete : list of int
+        Indices of those with all their neighbours.
     """
 
     def __init__(self, items: Sequence[PairedSlice], context: int = 0, budget: int = 1 << 30) -> None:
@@ -136,6 +141,7 @@ class SliceCache:
         self._all_items = list(items)
         self._contexts = [contexts[index] for index in trainable_indices(contexts)]
         self.items = [items[index] for index in trainable_indices(contexts)]
+        self.complete = [place for place, around in enumerate(self._contexts) if has_all_neighbours(around)]
         self._budget = budget
         self._cache: dict[int, StoredPair] = {}
 

@@ -5,7 +5,7 @@ Patch n depends on (seed, n) only: not on the number of workers or processes, no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,6 +27,10 @@ CONTEXT_DROP_RATE = 0.05
 """Share of patches in which the slice itself replaces its neighbours, drawn for each side independently.
 
 It imitates the ends of a series and gaps in it."""
+COMPLETE_SHARE = 0.75
+"""Least share of the patches that come from slices with all their neighbours, where there are any.
+
+Such slices are rare among single slices of many patients, but nearly all slices of a series that is denoised are such."""
 MAX_ZOOM = 2.0
 """Largest factor by which pixels are made larger or smaller."""
 UNKNOWN_PIXEL_MM = 0.75
@@ -126,6 +130,15 @@ def draw_dropped(count: int, rng: np.random.Generator) -> list[int]:
     return [place for side in sides if middle and rng.random() < CONTEXT_DROP_RATE for place in side]
 
 
+def draw_slice(count: int, complete: Sequence[int], rng: np.random.Generator) -> int:
+    """Draw one of ``count`` slices, with a probability of at least ``COMPLETE_SHARE`` one of ``complete``."""
+    which = int(rng.integers(count))
+    rare = 0 < len(complete) < COMPLETE_SHARE * count
+    if rare and rng.random() * (1 - len(complete) / count) < COMPLETE_SHARE - len(complete) / count:
+        return int(complete[rng.integers(len(complete))])
+    return which
+
+
 class ChosenWindow(NamedTuple):
     """Where a patch is cropped from, and how it is varied.
 
@@ -213,7 +226,7 @@ class Patches(Dataset[tuple[torch.Tensor, ...]]):
     def choose(self, index: int) -> ChosenWindow:
         """Choose slice, variation and window of patch ``index``."""
         rng = np.random.default_rng((self.seed, index))
-        which = int(rng.integers(len(self.slices)))
+        which = draw_slice(len(self.slices), self.slices.complete, rng)
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
         variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
         crop_side = min(round(side * (variation.pixel_mm or pixel) / pixel), *images.shape)

@@ -19,7 +19,7 @@ from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import CroppedPair, Region, count_tissue_pixels
-from lowdose.data.slice_context import context_indices, trainable_indices
+from lowdose.data.slice_context import context_indices, has_all_neighbours, trainable_indices
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.image import HU, mean_side
 from lowdose.io.messages import reason
@@ -105,6 +105,8 @@ class SimulatedSlices:
     ----------
     items : list of PairedSlice
         Those of the given items that the bank holds and that patches are cropped from (see ``trainable_indices``).
+    complete : list of int
+        Indices of those with all their neighbours.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class SimulatedSlices:
         trainable = trainable_indices(contexts)
         self.items: list[PairedSlice] = [built[index] for index in trainable]
         self._keys = [[built[other].key for other in contexts[index]] for index in trainable]
+        self.complete = [place for place, index in enumerate(trainable) if has_all_neighbours(contexts[index])]
         self._bank, self._doses = bank, doses
         if not self.items:
             why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")

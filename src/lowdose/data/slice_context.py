@@ -92,6 +92,11 @@ def _neighbours(places: dict[StackPosition, int], start: StackPosition | None, s
     return neighbours
 
 
+def has_all_neighbours(indices: Sequence[int]) -> bool:
+    """Return whether no slice of a context, one of ``context_indices``, replaces a missing neighbour."""
+    return len(set(indices)) == len(indices)
+
+
 def trainable_indices(around: Sequence[Sequence[int]]) -> list[int]:
     """Choose the items to train on.
 
@@ -99,5 +104,5 @@ def trainable_indices(around: Sequence[Sequence[int]]) -> list[int]:
     neighbours has a complete context. So, of three slices taken out of a series, only the middle one is used: it shows
     the same anatomy, and it has neighbours on both sides as nearly all slices of a whole series do.
     """
-    complete = {place for place, indices in enumerate(around) if len(set(indices)) == len(indices)}
+    complete = {place for place, indices in enumerate(around) if has_all_neighbours(indices)}
     return [place for place, indices in enumerate(around) if place in complete or complete.isdisjoint(indices)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,20 +38,16 @@ class OpenVino:
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
         """Convert the network, or read the converted model from the folder of the request, and compile it."""
-        import openvino
-
         model = work.folder and work.folder / "model.xml"
         converted = None if model and model.is_file() else self._convert(work, model)
-        core = openvino.Core()
-        if work.folder:
-            core.set_property({"CACHE_DIR": str(work.folder)})
         accuracy = "bf16" if work.accuracy == FAST else "f32"
         settings = {
             "INFERENCE_PRECISION_HINT": accuracy,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
+            **({"CACHE_DIR": str(work.folder)} if work.folder else {}),
         }
-        request = core.compile_model(converted or str(model), "CPU", settings).create_infer_request()
+        request = _core().compile_model(converted or str(model), "CPU", settings).create_infer_request()
 
         def run(units: Tensor) -> Tensor:
             request.infer([units.contiguous().numpy()], share_inputs=True)
@@ -70,9 +67,20 @@ class OpenVino:
         return converted
 
 
-def _capabilities() -> list[str]:
-    """Return the number formats and instructions that OpenVINO reports for the processor, such as 'BF16'."""
+@cache
+def _core() -> Any:
+    """Return the OpenVINO runtime, one for the life of the process.
+
+    Its CPU plugin gives the thread that first compiles a network a stack for signal handlers, and frees that memory
+    with itself. If that happened in another thread, the next signal of the first one, even Ctrl-C or the end of a child
+    process, would end the process without a word.
+    """
     import openvino
 
-    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino.Core()
+
+
+def _capabilities() -> list[str]:
+    """Return the number formats and instructions that OpenVINO reports for the processor, such as 'BF16'."""
+    capabilities: list[str] = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return capabilities
