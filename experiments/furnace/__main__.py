@@ -6,7 +6,7 @@
     python -m experiments.furnace retry JOB             # goes on with a blocked job
     python -m experiments.furnace restart JOB           # after its settings changed; begins anew
     python -m experiments.furnace export JOB FILE | import JOB FILE
-    python -m experiments.furnace ship JOB
+    python -m experiments.furnace ship JOB [--weights FILE --cost WORDS]   # FILE: the same job trained elsewhere
 
 State lies in $LOWDOSE_FURNACE, by default below the user's cache.
 """
@@ -43,6 +43,9 @@ def main() -> None:
         command.add_argument("job")
         if name in ("export", "import"):
             command.add_argument("file", type=Path)
+        if name == "ship":
+            command.add_argument("--weights", type=Path, help="of the same job trained elsewhere, as on a GPU")
+            command.add_argument("--cost", default="", help="what they cost, for the card")
     try:
         _execute(parser.parse_args())
     except (BadJobs, Busy, ship.NotBetter, transfer.CannotTransfer) as error:
@@ -70,7 +73,7 @@ def _change_job(furnace: Furnace, arguments: argparse.Namespace) -> str:
     """Execute a command on one job, which must not train now."""
     job = find_job(load_jobs(arguments.jobs), arguments.job)
     if arguments.command == "ship":
-        return ship.ship(furnace, job)
+        return ship.ship(furnace, job, arguments.weights, arguments.cost)
     with locked(furnace.job(job.name).folder / "lock", f"job '{job.name}'"):
         match arguments.command:
             case "retry":

@@ -81,10 +81,11 @@ def trainable_files(folders: Sequence[Path]) -> list[SliceFile]:
     return [file for file in unique.values() if file.patient not in patients]
 
 
-def choose_slices(files: Sequence[SliceFile]) -> list[SliceFile]:
+def choose_slices(files: Sequence[SliceFile], whole_runs: bool = False) -> list[SliceFile]:
     """Return runs of neighbouring slices, and single ones, of every series; those with too much noise are left out.
 
-    A run makes three slices of a model that sees neighbours. Runs and singles are spread evenly over a series.
+    A run makes three slices of a model that sees neighbours, or more with ``whole_runs``, which takes all slices of
+    every run. Runs and singles are spread evenly over a series.
     """
     series: dict[str, list[SliceFile]] = defaultdict(list)
     for file in files:
@@ -94,9 +95,9 @@ def choose_slices(files: Sequence[SliceFile]) -> list[SliceFile]:
         members.sort(key=lambda file: file.position)
         runs = [run for run in _runs(members) if len(run) >= RUN]
         wanted = max(len(runs), len(members) // SLICES_PER_RUN + 1) if runs else 0
-        taken = [part for run in runs for part in _spread_runs(run, max(1, wanted // len(runs)))]
+        taken = runs if whole_runs else [p for run in runs for p in _spread_runs(run, max(1, wanted // len(runs)))]
         singles = [file for file in members if not any(file in run for run in runs)]
-        taken += [[singles[index]] for index in _spread(len(singles), SINGLES)]
+        taken = taken + [[singles[index]] for index in _spread(len(singles), SINGLES)]
         chosen += [file for part in taken if _is_clean(part) for file in part]
     return chosen
 

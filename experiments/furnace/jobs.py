@@ -6,13 +6,36 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 JOBS = Path(__file__).with_name("jobs.toml")
 COMMON = {"validation_patients": 0, "checkpoint_every": 10**9, "validate_every": 10**9}
 """Settings of every job: models are validated by the furnace, on slices that no training set holds."""
 CHECKPOINT_MINUTES = 5
-TRAINING_SETS = {"training_set": ("normal-dose", "more", "blocks"), "seven_patients": ("normal-dose",)}
-"""Folders of scans that each training set is chosen from; the smaller one is for comparison."""
+
+
+class TrainingSet(NamedTuple):
+    """What a training set is chosen from.
+
+    Attributes
+    ----------
+    folders : tuple of str
+        Folders of scans.
+    whole_runs : bool
+        Whether all neighbouring slices are taken, as a model of three slices needs.
+    """
+
+    folders: tuple[str, ...]
+    whole_runs: bool = False
+
+
+ALL = ("normal-dose", "more", "blocks")
+TRAINING_SETS = {
+    "training_set": TrainingSet(ALL),
+    "neighbours": TrainingSet(ALL, whole_runs=True),
+    "seven_patients": TrainingSet(("normal-dose",)),
+}
+"""Training sets by name; the last is for comparison."""
 
 
 class BadJobs(Exception):

@@ -130,8 +130,10 @@ def prepare(furnace: Furnace, jobs: Sequence[Job], ct: Path | None) -> None:
         if not pack.exists():
             log.info("building %s", name)
             packed = furnace.folder / f"{name}.zip"
-            folders = [ct / part for part in TRAINING_SETS[name]] if ct else []
-            _python("experiments.furnace.training_set", "build", packed, *folders)
+            source = TRAINING_SETS[name]
+            folders = [ct / part for part in source.folders] if ct else []
+            option = ["--whole-runs"] if source.whole_runs else []
+            _python("experiments.furnace.training_set", "build", packed, *folders, *option)
             _python("experiments.furnace.training_set", "unpack", packed, pack)
     _build_noise(furnace, jobs[0])  # other banks are built by the jobs that need them
     if not furnace.validation_set.exists():

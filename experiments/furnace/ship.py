@@ -24,21 +24,27 @@ WORSE_ALLOWED = {"ssim_gain": -0.001, "tissue_bias": 0.1}
 BEGIN, END = "<!-- validation -->", "<!-- end of validation -->"
 
 
-def ship(furnace: Furnace, job: Job) -> str:
-    """Score the best weights and the shipped ones anew; ship the former if they are better. Raises NotBetter."""
+def ship(furnace: Furnace, job: Job, weights: Path | None = None, cost: str = "") -> str:
+    """Score the best weights and the shipped ones anew; ship the former if they are better. Raises NotBetter.
+
+    weights: those of the same job trained elsewhere, in place of the best of the furnace. cost: what they cost, for the
+    card.
+    """
     folder, name = furnace.job(job.name), job.ships_as
+    best = weights or folder.best
     if not name:
         raise NotBetter(f"{job.name}: jobs.toml names no model that it ships as")
-    if not folder.best.exists():
-        raise NotBetter(f"{job.name}: has no validated weights yet; let it train for a while")
-    new = _score(furnace, str(folder.best))
+    if not best.exists():
+        raise NotBetter(f"{job.name}: there are no weights {best}; let it train until its first validation")
+    new = _score(furnace, str(best))
     against = name if name in shipped_weights("denoiser") else job.start
     old = _score(furnace, against) if against else {}
     if old and not is_better(new, old):
         raise NotBetter(f"{job.name}: not better than '{against}' on the validation set\n{comparison(new, old)}")
-    ship_weights(folder.best, name)
+    ship_weights(best, name)
     text = comparison(new, old)
-    facts = f"{folder.progress().hours:.1f} hours of two cores, {steps_done(folder):,} steps, job `{job.name}`"
+    facts = cost if weights else f"{folder.progress().hours:.1f} hours of one core, {steps_done(folder):,} steps"
+    facts += f", job `{job.name}`"
     write_card(ZOO / f"{name}.md", f"{facts}; validation patients, at share 0.25 of the noise:\n\n{text}")
     return f"{name}: shipped\n{text}"
 

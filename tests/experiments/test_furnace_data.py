@@ -40,6 +40,13 @@ def test_runs_of_five_neighbours_and_up_to_three_single_slices() -> None:
 
 
 @pytest.mark.usefixtures("clean")
+def test_all_slices_of_runs_on_request() -> None:
+    positions = [*(3.0 * i for i in range(18)), *(500.0 + 20 * i for i in range(9))]
+    chosen = choose_slices.choose_slices(slices("one", positions), whole_runs=True)
+    assert [file.position for file in chosen] == [*positions[:18], 520.0, 580.0, 640.0]
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_gap_ends_a_run() -> None:
     broken = [0.0, 3.0, 6.0, 9.0, 15.0, 18.0, 21.0, 24.0]
     chosen = choose_slices.choose_slices(slices("one", broken))

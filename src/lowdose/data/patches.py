@@ -30,7 +30,7 @@ It imitates the ends of a series and gaps in it."""
 COMPLETE_SHARE = 0.75
 """Least share of the patches that come from slices with all their neighbours, where there are any.
 
-Such slices are rare among single slices of many patients, but nearly all slices of a series that is denoised are such."""
+Such slices are rare among the single slices of many patients, but most slices that are denoised have neighbours."""
 MAX_ZOOM = 2.0
 """Largest factor by which pixels are made larger or smaller."""
 UNKNOWN_PIXEL_MM = 0.75
