@@ -58,7 +58,7 @@ zoo() {
     wait "$first" || echo "fast failed" >&2
     wait "$second" || echo "context failed" >&2
     next="put them beside the shipped one: python -m experiments.furnace.compare VALIDATION OUT.csv fast FILE ...; a better one
-ships: python -m experiments.zoo.ship_model RUN NAME"
+ships: python -m experiments.furnace ship zoo_fast --weights FILE --cost '6 minutes of one H200' (or zoo_context)"
 }
 
 leda_teacher() {
