@@ -42,8 +42,14 @@ def test_no_link_is_dead(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = [ROOT / path for path in OURS.findall(text)]
-    named += [ROOT / f"{module.rstrip('.').replace('.', '/')}.py" for module in MODULES.findall(text)]
+    named += [module_file(module.rstrip(".")) for module in MODULES.findall(text)]
     assert [str(path.relative_to(ROOT)) for path in named if not path.exists()] == []
+
+
+def module_file(module: str) -> Path:
+    """Return the file that ``python -m module`` runs."""
+    package = ROOT / module.replace(".", "/")
+    return package / "__main__.py" if package.is_dir() else package.with_suffix(".py")
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:

@@ -27,7 +27,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter, uniform_filter
 
 from experiments.furnace.validation_set import ValidationSlice, load_images, load_set
 from lowdose.hounsfield import SOFT_TISSUE
@@ -37,6 +36,7 @@ from lowdose.metrics.fidelity import Image64, psnr
 from lowdose.metrics.hu_bias import tissue_masks
 from lowdose.metrics.noise_frequency import f_av_2d
 from lowdose.metrics.noise_power import detrend, nps
+from lowdose.metrics.rois import cut_squares, flattest_squares
 from lowdose.metrics.structural_similarity import ssim
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.phantom.lesion_kinds import SOFT_TISSUE as SOFT_TISSUE_LESION
@@ -136,10 +136,10 @@ class RelativeNoise(NamedTuple):
 
 def relative_noise(clean: HU, full: HU, pixel_mm: float, fewest: int = 4) -> RelativeNoise | None:
     """Compare the noise of both images; None where full dose has less than ``fewest`` flat regions."""
-    corners = flat_corners(full, ROI, MOST_ROIS)
+    corners = flattest_squares(full, ROI, MOST_ROIS)
     if len(corners) < fewest:
         return None
-    rois = [np.stack([image[y : y + ROI, x : x + ROI] for y, x in corners]) for image in (clean, full)]
+    rois = [cut_squares(image, corners, ROI) for image in (clean, full)]
     sds = [float(np.sqrt((detrend(stack) ** 2).mean())) for stack in rois]
     own, wanted = (nps(stack, pixel_mm) for stack in rois)
     return RelativeNoise(sds[0] / sds[1], f_av_2d(own, pixel_mm) / f_av_2d(wanted, pixel_mm), (own, wanted))
@@ -157,24 +157,6 @@ def _noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
         own, wanted = (power[band].mean() for power in noise.powers)
         errors.append(abs(float(np.log(own / wanted))))
     return {"noise_sd": noise.sd, "f_av": noise.f_av, "nps_error": float(np.mean(errors))}
-
-
-def flat_corners(full: HU, side: int, most: int) -> list[tuple[int, int]]:
-    """Return the corners of the flattest squares of soft tissue that do not overlap, flattest first."""
-    smooth = gaussian_filter(full.astype(np.float32), 3.0)
-    slope = np.hypot(*np.gradient(smooth))
-    soft = uniform_filter(((smooth > -20) & (smooth < 160)).astype(np.float32), side) > 0.999
-    score = np.where(soft, uniform_filter(slope, side), np.inf)
-    half, corners = side // 2, list[tuple[int, int]]()
-    while len(corners) < most:
-        y, x = np.unravel_index(int(np.argmin(score)), score.shape)
-        if not np.isfinite(score[y, x]):
-            break
-        top, left = int(y) - half, int(x) - half
-        score[max(0, y - side) : y + side, max(0, x - side) : x + side] = np.inf
-        if top >= 0 and left >= 0 and top + side <= full.shape[0] and left + side <= full.shape[1]:
-            corners.append((top, left))
-    return corners
 
 
 def _lesion_figures(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:

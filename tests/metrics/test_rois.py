@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
-from lowdose.metrics.rois import corners_within, cut_squares
+from lowdose.metrics.rois import corners_within, cut_squares, flattest_squares
 
 
 @settings(max_examples=30, deadline=None)
@@ -44,3 +44,18 @@ def test_impossible_squares_are_refused() -> None:
     for size, step, share in ((0, 1, 1.0), (4, 0, 1.0), (4, 1, 0.0), (4, 1, 1.1), (4, 1, float("nan"))):
         with pytest.raises(InvalidSetting, match="share"):
             corners_within(np.ones((9, 9), bool), size, step, share)
+
+
+def test_flattest_squares_do_not_overlap_and_avoid_edges_and_fat() -> None:
+    image = np.full((128, 128), -1000.0, np.float32)
+    image[10:120, 10:120] = 60  # soft tissue
+    image[40:60, 40:60] = 200  # bright
+    image[70:120, 10:60] = -100  # fat
+    corners = flattest_squares(image, 16, 50)
+    assert 5 < len(corners) < 50
+    for y, x in corners:
+        assert (image[y : y + 16, x : x + 16] == 60).all()
+    distance = np.abs(corners[:, None] - corners[None]).max(axis=2)
+    assert distance[~np.eye(len(corners), dtype=bool)].min() >= 16
+    assert len(flattest_squares(image, 16, 3)) == 3
+    assert flattest_squares(np.full((64, 64), -1000.0, np.float32), 16, 3).shape == (0, 2)

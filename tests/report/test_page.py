@@ -10,8 +10,9 @@ import pytest
 
 from lowdose.evaluation.images import FULL, LOW, ImageEvaluation, MetricRow, SampleSlice
 from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.metrics.noise_frequency import Spectrum
 from lowdose.metrics.profiles import PROFILES
-from lowdose.report import figures, page
+from lowdose.report import figures, page, summary
 
 
 @pytest.fixture
@@ -50,17 +51,37 @@ def test_page_escapes_names_and_holds_its_pictures(evaluation: ImageEvaluation) 
 
 
 def test_csv_and_json_carry_definitions(evaluation: ImageEvaluation) -> None:
-    rows = list(csv.DictReader(io.StringIO(page.table_csv(evaluation))))
+    rows = list(csv.DictReader(io.StringIO(summary.table_csv(evaluation))))
     assert len(rows) == len(evaluation.rows)
     assert all("[-160, 240] HU" in row["definition"] for row in rows if row["metric"] in ("rmse", "psnr"))
     assert {row["strength"] for row in rows if row["image"] == "good"} == {"0.5"}
-    gain = json.loads(page.as_json(evaluation, []))["gains_over_low_dose"]
+    gain = json.loads(summary.as_json(evaluation, []))["gains_over_low_dose"]
     assert next(g for g in gain if (g["image"], g["metric"]) == ("good", "psnr"))["mean"] == pytest.approx(5.0)
     for row in [row for row in evaluation.rows if row.metric == "psnr" and row.patient == 1]:
         evaluation.rows[evaluation.rows.index(row)] = replace(row, value=float("inf"))
-    content = json.loads(page.as_json(evaluation, [{"case": "x"}]), parse_constant=lambda name: pytest.fail(name))
+    content = json.loads(summary.as_json(evaluation, [{"case": "x"}]), parse_constant=lambda name: pytest.fail(name))
     assert content["models"]["good"] == "a" * 64
     assert any(s["mean"] == "inf" for s in content["summaries"])
+
+
+def test_noise_spectra_are_drawn_and_stand_in_the_json(evaluation: ImageEvaluation) -> None:
+    frequency = np.linspace(0.1, 1, 16)
+    for image, level in ((LOW, 4.0), (FULL, 1.0)):
+        for factor in (0.5, 1.5):
+            curve = Spectrum(frequency, np.full(16, factor * level))
+            evaluation.spectra.setdefault(("case <1>", image), []).append(curve)
+    evaluation.noise_kept.append(
+        "case <1>, good: 25% of the usual dose, as stated; texture natural: 45% of the input mixed in"
+    )
+    text = page.page(evaluation)
+    assert text.count("data:image/png;base64,") == 4
+    assert "Noise power spectrum, case &lt;1&gt;" in text
+    assert "texture natural: 45% of the input mixed in" in text
+    content = json.loads(summary.as_json(evaluation, []))
+    spectra = content["noise_power_spectra"]["spectra"]["case <1>"]
+    assert {image: one["hu2_mm2"][3] for image, one in spectra.items()} == {LOW: 4.0, FULL: 1.0}
+    assert spectra[LOW]["frequency_per_mm"] == pytest.approx(list(frequency))
+    assert content["noise_kept"] == evaluation.noise_kept
 
 
 def test_zoom_looks_at_structure_within_the_window() -> None:

@@ -31,6 +31,7 @@ from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
+from lowdose.report import summary
 from lowdose.report import words as words_report
 
 TASKS = ("images", "organs")
@@ -173,8 +174,8 @@ def _evaluate_images(
         drifted = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
         result.warnings = log_warnings(cases, [*result.warnings, *drifted])
         files = {
-            "table.csv": images_report.table_csv(result),
-            "summary.json": images_report.as_json(result, uids_of(cases)),
+            "table.csv": summary.table_csv(result),
+            "summary.json": summary.as_json(result, uids_of(cases)),
             "index.html": images_report.page(result, readings),
         }
         if guided:

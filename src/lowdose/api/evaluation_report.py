@@ -14,7 +14,7 @@ from lowdose.evaluation.images import ImageEvaluation
 from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.evaluation.words import WordReading
 from lowdose.io.atomic import new_folder
-from lowdose.report import page as images_report
+from lowdose.report.summary import FIDELITY
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class EvaluationReport:
         return html.table(header, cells) + f"<p>Means of {self.slices} slices, {self.series} series. {self._note()}</p>"
 
     def _heading(self, column: str) -> str:
-        if isinstance(self.result, ImageEvaluation) and column in images_report.FIDELITY:
+        if isinstance(self.result, ImageEvaluation) and column in FIDELITY:
             return self.result.profile.heading(column)
         return column
 
@@ -92,7 +92,7 @@ class EvaluationReport:
 def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
     rows = []
     for image in result.images[:-1]:
-        means = {metric: result.summary(metric, image) for metric in images_report.FIDELITY}
+        means = {metric: result.summary(metric, image) for metric in FIDELITY}
         rows.append({"image": image, **{metric: mean.mean for metric, mean in means.items() if mean is not None}})
     return rows
 

@@ -135,7 +135,7 @@ def draw_slice(count: int, complete: Sequence[int], rng: np.random.Generator) ->
     which = int(rng.integers(count))
     rare = 0 < len(complete) < COMPLETE_SHARE * count
     if rare and rng.random() * (1 - len(complete) / count) < COMPLETE_SHARE - len(complete) / count:
-        return int(complete[rng.integers(len(complete))])
+        return complete[int(rng.integers(len(complete)))]
     return which
 
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lowdose.errors import LowDoseError
+from lowdose.evaluation.noise_spectra import mean_spectrum, noise_spectra
 from lowdose.image import AIR, HU, Mask, Slice
 from lowdose.infer.noise_blend import measure_blend
-from lowdose.infer.noise_report import fit_noise
+from lowdose.infer.noise_report import fit_noise, report_noise
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.hu_bias import tissue_means
 from lowdose.metrics.noise_estimate import noise_level
+from lowdose.metrics.noise_frequency import Spectrum
 from lowdose.metrics.profiles import Profile, measure_fidelity
 from lowdose.metrics.statistics import Summary, summarise
 from lowdose.models import training_domain
@@ -51,7 +53,33 @@ class SampleSlice:
 
 @dataclass
 class ImageEvaluation:
-    """Everything a report shows."""
+    """Everything a report shows.
+
+    Attributes
+    ----------
+    profile : Profile
+        How fidelity was measured.
+    strength : float
+        Strength of the models.
+    device : str
+        Where they ran.
+    images : list of str
+        Names of all versions of a slice.
+    models : dict of str
+        SHA-256 of the weights of each model by name; '' for a classical filter.
+    rows : list of MetricRow
+        All numbers.
+    samples : list of SampleSlice
+        Slices to show.
+    spectra : dict of lists of Spectrum
+        Noise power spectra by (case, image), one for each slice with enough flat soft tissue.
+    noise_kept : list of str
+        Which noise each model kept in each case, and why.
+    seconds : dict of float
+        Median seconds a slice of each model.
+    warnings : list of str
+        What a reader should know.
+    """
 
     profile: Profile
     strength: float
@@ -60,6 +88,8 @@ class ImageEvaluation:
     models: dict[str, str]
     rows: list[MetricRow] = field(default_factory=list)
     samples: list[SampleSlice] = field(default_factory=list)
+    spectra: dict[tuple[str, str], list[Spectrum]] = field(default_factory=dict)
+    noise_kept: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -72,6 +102,11 @@ class ImageEvaluation:
         """Summarise a metric by mean, SD and interval; None where nothing was measured."""
         values, patients = self.values(metric, image, case)
         return summarise(values, patients, seed=0) if values else None
+
+    def spectrum(self, case: str, image: str) -> Spectrum | None:
+        """Return the mean noise power spectrum of the slices of a case; None where nothing was measured."""
+        spectra = self.spectra.get((case, image))
+        return mean_spectrum(spectra) if spectra else None
 
     def metrics(self) -> list[str]:
         """List the metrics in the order they were measured."""
@@ -100,11 +135,13 @@ def evaluate_images(
     for case in cases:
         shown = case.pairs[len(case.pairs) // 2]
         fitted = fit_models_to_case(case, models, target)
+        result.noise_kept += _noise_kept(case, fitted, target or NoiseTarget(), strength)
         for pair, around in zip(case.pairs, low_dose_windows(case, models), strict=True):
             low, full = around[len(around) // 2], case.full.read(pair[1])
             images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, spent), FULL: full.hu}
             try:
                 result.rows.extend(_rows(case, low, full, images, profile))
+                _add_spectra(result, case, low, full, images)
             except LowDoseError as error:
                 where = "no position" if low.position is None else f"{low.position:g} mm"
                 result.warnings.append(f"{case.name}, slice at {where}, is left out: {error}")
@@ -142,6 +179,17 @@ def fit_models_to_case(
     return [fit_noise(model, measured, target, blend) for model, blend in zip(models, blends, strict=True)]
 
 
+def _noise_kept(
+    case: PairedSeries, fitted: Sequence[LoadedModel], target: NoiseTarget, strength: float
+) -> Iterator[str]:
+    """Yield a sentence on each model that keeps a share of the noise."""
+    kept = [model for model in fitted if model.noise_kept is not None]
+    measured = training_domain.measure_series(case.low) if kept else None
+    for model in kept:
+        assert measured is not None
+        yield f"{case.name}, {model.name}: {report_noise(model, measured, target, None, strength).choice}"
+
+
 def low_dose_windows(case: PairedSeries, models: Sequence[LoadedModel]) -> Iterator[list[Slice]]:
     """Yield the low-dose slice of every pair with as many neighbours as any of the models looks at."""
     context = max((model.denoiser.context for model in models), default=0)
@@ -159,6 +207,15 @@ def denoise_with_each(
         images[model.name] = denoise_slice(model, low, strength, around)
         spent[model.name].append(time.perf_counter() - start)
     return images
+
+
+def _add_spectra(result: ImageEvaluation, case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU]) -> None:
+    """Add the noise power spectra of a slice; without pixels of one known size there are none."""
+    if low.pixel_mm is None or not np.isclose(*low.pixel_mm):
+        return
+    shown = np.where(low.valid & full.valid, full.hu, AIR)  # squares with padding are no soft tissue then
+    for image, spectrum in noise_spectra(images, shown, low.pixel_mm[0]).items():
+        result.spectra.setdefault((case.name, image), []).append(spectrum)
 
 
 def _rows(case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU], profile: Profile) -> list[MetricRow]:

@@ -54,6 +54,18 @@ class NoiseReport:
         return [*lines, *([self.change] if self.change else [])]
 
     @property
+    def choice(self) -> str:
+        """How much of the input is mixed in, and why, in one clause."""
+        share = f"{100 * self.share:.2g}% of the input mixed in"
+        if not self.by_dose:
+            return share
+        if self.target.dose is not None:
+            dose = f"{100 * self.target.dose:g}% of the usual dose, as stated"
+        else:
+            dose = f"dose estimated as {self.dose.text}" if self.dose else "dose unknown"
+        return f"{dose}; texture {self.target.chosen_texture}: {share}"
+
+    @property
     def change(self) -> str:
         """SD, mean frequency and share in one clause; '' where noise cannot be measured."""
         if self.before is None or self.after is None:

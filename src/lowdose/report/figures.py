@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lowdose.evaluation.images import FULL, SampleSlice
 from lowdose.hounsfield import Window
 from lowdose.image import HU
+from lowdose.metrics.noise_frequency import Spectrum
 
 DIFFERENCE_HU = 100.0
 """Differences are shown in the window from minus to plus this value, HU."""
@@ -78,6 +80,25 @@ def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
     figure, axes = _panels(len(sample.images))
     for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
         _draw(panel, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
+    return png(figure)
+
+
+def noise_spectra(curves: Mapping[str, Spectrum]) -> bytes:
+    """Draw noise power spectra over frequency; full dose is the thick line that the others should follow."""
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor(BACKGROUND)
+    for number, (name, curve) in enumerate(curves.items()):
+        thick = name == FULL
+        axes.plot(*curve, label=name, color=INK if thick else f"C{number}", linewidth=3 if thick else 1.6)
+    axes.set_yscale("log")
+    axes.set_xlabel("spatial frequency (1/mm)", color=INK)
+    axes.set_ylabel("NPS (HU² mm²)", color=INK)
+    axes.tick_params(which="both", colors=INK)
+    axes.grid(color=INK, alpha=0.15)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+    axes.legend(facecolor=BACKGROUND, edgecolor=BACKGROUND, labelcolor=INK)
     return png(figure)
 
 

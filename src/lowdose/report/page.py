@@ -1,13 +1,8 @@
-"""Report of an image evaluation: CSV (every number), JSON (summaries with definitions), a self-contained HTML page."""
+"""HTML page of an image evaluation. It is self-contained and loads no other files."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -16,86 +11,12 @@ from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL, LOW, ImageEvaluation
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.metrics.statistics import Summary, paired_difference
+from lowdose.metrics.statistics import Summary
 from lowdose.report import figures, words, words_page
+from lowdose.report.summary import FIDELITY, SPECTRUM, define, mean_spectra
 from lowdose.version import __version__
 
-FIDELITY = ("rmse", "psnr", "ssim", "fsim", "vif")
 HIGHER_IS_BETTER = {"rmse": False, "psnr": True, "ssim": True, "fsim": True, "vif": True}
-
-
-def table_csv(evaluation: ImageEvaluation) -> str:
-    """Return a CSV table with one row for each measured value, with the definition of its metric."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["case", "patient", "position_mm", "image", "strength", "metric", "value", "definition"])
-    for row in evaluation.rows:
-        position = "" if row.position is None else f"{row.position:g}"
-        strength = f"{evaluation.strength:g}" if row.image in evaluation.models else ""
-        numbers = [row.metric, f"{row.value:.9g}", define(evaluation, row.metric)]
-        writer.writerow([row.case, row.patient, position, row.image, strength, *numbers])
-    return text.getvalue()
-
-
-def define(evaluation: ImageEvaluation, metric: str) -> str:
-    """Describe a metric, with the window, data range and variant that it was computed with."""
-    if metric in FIDELITY:
-        return evaluation.profile.label(metric)
-    if metric == "noise SD":
-        return "mode of the local SD in soft tissue, HU"
-    if metric == "noise f_av":
-        return "mean frequency of the noise power spectrum, 1-D radial weighting, 1/mm"
-    return f"{metric}: mean HU of an eroded region drawn on the full-dose image, HU"
-
-
-def summaries(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
-    """Return mean, SD and interval of every metric and image, for each case and over all cases."""
-    result = []
-    for metric in evaluation.metrics():
-        for image in evaluation.images:
-            for case in [*evaluation.cases(), None]:
-                summary = evaluation.summary(metric, image, case)
-                if summary is not None:
-                    fields = {key: _finite(value) for key, value in asdict(summary).items()}
-                    result.append({"case": case or "all", "image": image, "metric": metric, **fields})
-    return result
-
-
-def gains(evaluation: ImageEvaluation) -> list[dict[str, Any]]:
-    """Return summaries of the per-slice difference from low dose, which varies far less than the values themselves."""
-    result = []
-    for metric in FIDELITY:
-        before, patients = evaluation.values(metric, LOW)
-        for image in evaluation.models:
-            after, _ = evaluation.values(metric, image)
-            if after:
-                difference = asdict(paired_difference(after, before, patients, seed=0))
-                fields = {key: _finite(value) for key, value in difference.items()}
-                result.append({"image": image, "metric": metric, **fields})
-    return result
-
-
-def _finite(value: Any) -> Any:
-    """Replace infinity and NaN, which JSON lacks, by text; the PSNR of two identical images is infinite."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def as_json(evaluation: ImageEvaluation, uids: list[dict[str, object]]) -> str:
-    """Return definitions, checksums and summaries as JSON, the only file of the report that holds UIDs."""
-    content = {
-        "lowdose": __version__,
-        "profile": evaluation.profile.describe(),
-        "definitions": {metric: define(evaluation, metric) for metric in evaluation.metrics()},
-        "models": evaluation.models,
-        "strength": evaluation.strength,
-        "device": evaluation.device,
-        "seconds_per_slice": evaluation.seconds,
-        "warnings": evaluation.warnings,
-        "summaries": summaries(evaluation),
-        "gains_over_low_dose": gains(evaluation),
-        "series": uids,
-    }
-    return json.dumps(content, indent=2)
 
 
 def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> str:
@@ -121,6 +42,9 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
         definitions={metric: define(evaluation, metric) for metric in FIDELITY if metric in evaluation.metrics()},
         tables=[_table(evaluation, case) for case in _table_cases(evaluation)],
         noise=_noise(evaluation),
+        spectra=[{"case": case, "picture": data_url(figures.noise_spectra(c))} for case, c in mean_spectra(evaluation)],
+        spectrum_definition=SPECTRUM,
+        noise_kept=evaluation.noise_kept,
         bias=_bias(evaluation),
         pictures=pictures,
         words=words_page.section(readings, SOFT_TISSUE),
