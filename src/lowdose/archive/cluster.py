@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from lowdose.archive.worker import ArchiveSettings
+from lowdose.archive.settings import LOCAL, ArchiveSettings
 from lowdose.errors import InvalidSetting
+from lowdose.io.atomic import output_errors
 
-LOCAL = "local"
 STORE_BYTES = 256 << 20
 """Shared memory of Ray on this machine; only names of series pass through it."""
 
@@ -22,22 +26,46 @@ WORKER_BYTES = 2 << 30
 """Memory reserved for each worker when their number is chosen: RED-CNN takes half of it, Ray some."""
 
 
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
+}
+"""No statistics sent, GPUs left visible, few lines in the log, and signals left to this program: Ray's own handler
+prints a native stack and aborts."""
+
+
 @contextmanager
-def ray_session(cluster: str) -> Iterator[Any]:
-    """Start Ray on this machine, quiet and without a dashboard, or join the cluster at an address."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+def ray_session(cluster: str, log_file: Path) -> Iterator[Any]:
+    """Start Ray on this machine, without a dashboard, or join the cluster at an address.
+
+    What Ray prints goes to ``log_file``; signals are handled as before.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise InvalidSetting("--ray: Ray is not installed; pip install 'lowdose[ray]'") from error
+    with _native_output_to(log_file):
+        started = not ray.is_initialized()
+        if started:
+            with _signal_handlers_kept():
+                _start(ray, cluster)
+        try:
+            yield ray
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _start(ray: Any, cluster: str) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    started = not ray.is_initialized()
-    if started and cluster == LOCAL:
+    if cluster == LOCAL:
         ray.init(include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-    elif started:
+    else:
         try:
             ray.init(address=cluster, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -47,11 +75,47 @@ def ray_session(cluster: str) -> Iterator[Any]:
     context.print_on_execution_start = False
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Restore the handlers that Ray replaces when it starts; one of Ray's that runs meanwhile counts as Ctrl-C."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    kept = {number: signal.getsignal(number) for number in numbers}
     try:
-        yield ray
+        yield
+    except SystemExit as end:
+        raise KeyboardInterrupt from end
     finally:
-        if started:
-            ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _native_output_to(file: Path) -> Iterator[None]:
+    """Send what is written to file descriptor 2 past Python to a file; Python's own standard error stays as it is."""
+    terminal = sys.stderr
+    with output_errors(file), file.open("ab") as log:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(log.fileno(), 2)
+    try:
+        with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as own:
+            if _writes_to(terminal, 2):
+                sys.stderr = own
+            yield
+    finally:
+        sys.stderr = terminal
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _writes_to(stream: Any, descriptor: int) -> bool:
+    try:
+        return bool(stream.fileno() == descriptor)
+    except (AttributeError, OSError, ValueError):  # a stream in memory
+        return False
 
 
 def allocate_workers(ray: Any, settings: ArchiveSettings, cluster: str, jobs: int) -> tuple[int, ArchiveSettings]:
