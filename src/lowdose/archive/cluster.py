@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from lowdose.archive.settings import LOCAL, ArchiveSettings
+from lowdose.archive.settings import LOCAL, ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting
-from lowdose.io.atomic import output_errors
 
 STORE_BYTES = 256 << 20
 """Shared memory of Ray on this machine; only names of series pass through it."""
@@ -37,11 +34,8 @@ prints a native stack and aborts."""
 
 
 @contextmanager
-def ray_session(cluster: str, log_file: Path) -> Iterator[Any]:
-    """Start Ray on this machine, without a dashboard, or join the cluster at an address.
-
-    What Ray prints goes to ``log_file``; signals are handled as before.
-    """
+def ray_session(cluster: str) -> Iterator[Any]:
+    """Start Ray on this machine, without a dashboard, or join the cluster at an address; signals go where they went."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -49,16 +43,15 @@ def ray_session(cluster: str, log_file: Path) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise InvalidSetting("--ray: Ray is not installed; pip install 'lowdose[ray]'") from error
-    with _native_output_to(log_file):
-        started = not ray.is_initialized()
+    started = not ray.is_initialized()
+    if started:
+        with _signal_handlers_kept():
+            _start(ray, cluster)
+    try:
+        yield ray
+    finally:
         if started:
-            with _signal_handlers_kept():
-                _start(ray, cluster)
-        try:
-            yield ray
-        finally:
-            if started:
-                ray.shutdown()
+            ray.shutdown()
 
 
 def _start(ray: Any, cluster: str) -> None:
@@ -92,43 +85,22 @@ def _signal_handlers_kept() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-@contextmanager
-def _native_output_to(file: Path) -> Iterator[None]:
-    """Send what is written to file descriptor 2 past Python to a file; Python's own standard error stays as it is."""
-    terminal = sys.stderr
-    with output_errors(file), file.open("ab") as log:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(log.fileno(), 2)
-    try:
-        with os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace") as own:
-            if _writes_to(terminal, 2):
-                sys.stderr = own
-            yield
-    finally:
-        sys.stderr = terminal
-        os.dup2(kept, 2)
-        os.close(kept)
+def allocate_workers(
+    ray: Any, settings: ArchiveSettings, options: ArchiveOptions, series: int
+) -> tuple[int, ArchiveSettings]:
+    """Return the number of workers, and the settings with the device and the threads of each; GPUs come first.
 
-
-def _writes_to(stream: Any, descriptor: int) -> bool:
-    try:
-        return bool(stream.fileno() == descriptor)
-    except (AttributeError, OSError, ValueError):  # a stream in memory
-        return False
-
-
-def allocate_workers(ray: Any, settings: ArchiveSettings, cluster: str, jobs: int) -> tuple[int, ArchiveSettings]:
-    """Return the number of workers, and the settings with the device and the threads of each; GPUs come first."""
+    series: number of them; there are no more workers than series.
+    """
     resources = ray.cluster_resources()
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     if gpus and settings.device != "cpu":
-        workers = min(jobs or gpus, gpus)
+        workers = min(options.jobs or gpus, gpus, series)
         return workers, replace(settings, device="cuda", threads=settings.threads or max(1, cpus // (2 * gpus)))
     if settings.device == "cuda":
         raise InvalidSetting("--device cuda: this cluster has no GPU; use --device cpu or auto")
     fitting = int(resources.get("memory", WORKER_BYTES) // WORKER_BYTES)
-    workers = min(jobs or max(1, min(cpus, fitting)), cpus)
-    if cluster == LOCAL:
+    workers = min(options.jobs or max(1, min(cpus, fitting)), cpus, series)
+    if options.cluster == LOCAL:
         cpus = min(cpus, torch.get_num_threads())
     return workers, replace(settings, device="cpu", threads=settings.threads or max(1, cpus // workers))

@@ -9,6 +9,7 @@ from typing import Any
 
 from lowdose.archive.cluster import allocate_workers, ray_session
 from lowdose.archive.ledger import DONE, QUARANTINED, Ledger
+from lowdose.archive.output_aside import output_aside
 from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.archive.worker import Worker
 
@@ -16,6 +17,7 @@ MAX_BLOCKS = 4096
 """Blocks of series; one that is lost with its worker is handed out again, and what the ledger holds is skipped."""
 REPORT_EVERY_S = 10.0
 RAY_LOG = "ray.log"
+"""File in the results for what Ray prints."""
 
 Say = Callable[[str], None]
 Rows = list[dict[str, Any]]
@@ -31,10 +33,10 @@ def distribute(
     left = {str(row["key"]) for row in todo}
     slices = 0
     try:
-        with ray_session(options.cluster, ledger.out / RAY_LOG) as ray:
-            workers, shared = allocate_workers(ray, settings, options.cluster, options.jobs)
-            say(f"{len(todo)} series to do, {workers} workers of {shared.threads} threads")
-            progress = _Progress(len(todo), say)
+        with output_aside(ledger.out / RAY_LOG, say) as tell, ray_session(options.cluster) as ray:
+            workers, shared = allocate_workers(ray, settings, options, len(todo))
+            tell(f"{len(todo)} series to do, {workers} workers of {shared.threads} threads")
+            progress = _Progress(len(todo), tell)
             for row in _results(ray, root, ledger.out, shared, workers, todo):
                 left.discard(str(row["key"]))
                 slices += row["slices"]
