@@ -93,7 +93,10 @@ def denoise(
     old_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     old_precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
 ) -> None:
-    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing."""
+    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing.
+
+    With --ray, exit code 3 says that something is in quarantine.
+    """
     target = output_of(out, output)
     if old_json:
         warn_deprecated("--json", "--manifest")
