@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Processes that run tests side by side.
 WORKERS ?= 2
+# A process that dies ends the run as a failure; started anew under --dist loadfile, pytest would wait for it for ever.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 .PHONY: all test check lint demo bench furnace furnace-status furnace-pause furnace-resume furnace-stop clean
 all: test
@@ -23,12 +25,12 @@ lint: .venv/.ready
 
 # For every change: all tests but those that are slow, need a GPU, or read scans from outside the repository.
 check: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not gpu and not data"
+	$(PYTEST) -m "not slow and not gpu and not data"
 
 # Before a release: every test, and the modules of which they reach least. COVERAGE_CORE=ctrace is the fastest way to
 # count lines in Python 3.11.
 test: lint
-	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=lowdose --cov-report=
+	COVERAGE_CORE=ctrace $(PYTEST) --cov=lowdose --cov-report=
 	@$(BIN)/coverage report --sort=cover | sed -n '1,17p;/^TOTAL/p'
 
 demo: .venv/.ready

@@ -12,7 +12,8 @@ from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.hu_bias import tissue_bias
 from lowdose.metrics.structural_similarity import ssim
-from lowdose.models import checkpoint, load
+from lowdose.models import load
+from lowdose.weights.identity import DEFAULT_MODEL
 from support.shared_scans import SHARED_CT
 
 PAIRS = SHARED_CT / "pairs/mayo-2016"
@@ -26,7 +27,7 @@ NEEDS_PAIRS = pytest.mark.skipif(not PAIRS.is_dir(), reason="real pairs are not 
     ("series", "gain_psnr", "gain_ssim"), [("L143-3mm-D45f", 4.5, 0.02), ("L143-3mm-B30f", 3.5, 0.04)]
 )
 def test_gain_and_hu_on_a_patient_never_seen(series: str, gain_psnr: float, gain_ssim: float) -> None:
-    model = load.load_by_name(checkpoint.DEFAULT_MODEL, torch.device("cpu"))
+    model = load.load_by_name(DEFAULT_MODEL, torch.device("cpu"))
     with ExitStack() as stack:
         (case,) = open_cases(stack, [], [], PAIRS / series, None)
         low, full = (source.read(2) for source in (case.low, case.full))

@@ -23,8 +23,9 @@ import numpy as np
 from pydicom import dcmread
 
 from lowdose.archive.ledger import DONE, Ledger
-from lowdose.archive.run import ArchiveSummary, denoise_archive
-from lowdose.archive.worker import ArchiveSettings
+from lowdose.archive.report import ArchiveSummary
+from lowdose.archive.run import denoise_archive
+from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.image import Geometry
 from lowdose.infer.engines import accuracy_check
 from lowdose.io.dicom.new_series import write_new_series
@@ -86,11 +87,11 @@ def build_archive(root: Path, count: int, slices: int) -> tuple[set[str], set[st
 def check_broken_archive(scratch: Path, count: int, slices: int) -> tuple[bool, ArchiveSummary]:
     """Denoise an archive with broken series; return whether exactly the sound ones are done, and the summary."""
     sound, broken = build_archive(scratch / "in", count, slices)
-    summary = denoise_archive(scratch / "in", scratch / "out", ArchiveSettings(), "local", 2, False, print)
+    summary = denoise_archive(scratch / "in", scratch / "out", ArchiveSettings(), ArchiveOptions(jobs=2), print)
     ledger = Ledger(scratch / "out")
-    done = {entry.series: entry.key for entry in ledger.all() if entry.state == DONE}
-    whole = all(ledger.complete(key, uid) == slices for uid, key in done.items())
-    alone = sorted(path.name for path in ledger.series.glob("*/*")) == sorted(done.values())
+    done = {entry.series: entry.place for entry in ledger.all() if entry.state == DONE}
+    whole = all(ledger.complete(place, uid) == slices for uid, place in done.items())
+    alone = sorted(str(path.relative_to(ledger.out)) for path in ledger.out.rglob("*series-*")) == sorted(done.values())
     print(f"{len(sound)} sound and {len(broken)} broken series: {len(done)} done, {summary.quarantined} in quarantine")
     return set(done) == sound and whole and alone, summary
 
@@ -102,7 +103,7 @@ def slices_per_second(root: Path, out: Path, workers: int) -> float:
     def listen(_: str) -> None:
         times.append(time.monotonic())
 
-    denoise_archive(root, out, ArchiveSettings(threads=1), "local", workers, False, listen)
+    denoise_archive(root, out, ArchiveSettings(threads=1), ArchiveOptions(jobs=workers), listen)
     ledger = Ledger(out)
     stamps = sorted(ledger.note(entry.key).stat().st_mtime for entry in ledger.all())
     slices = sum(entry.slices for entry in ledger.all()) * (len(stamps) - workers) / len(stamps)

@@ -26,10 +26,10 @@ from experiments.common.pairs import open_pair_folders
 from experiments.furnace.score import gains, relative_noise
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
-from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.models.noise_retention import TEXTURES, NoiseTarget, retained_share
 from lowdose.models.training_domain import SeriesMeasurements, measure_series, measure_slices
+from lowdose.weights.identity import DEFAULT_MODEL
 
 DOSE = 0.25
 FIGURES = ("psnr_gain", "ssim_gain", "sd", "f_av")

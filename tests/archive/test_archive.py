@@ -12,7 +12,8 @@ import torch
 from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry, key_of
 from lowdose.archive.run import _todo
-from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, ArchiveSettings, Worker
+from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
+from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, Worker
 from lowdose.errors import InvalidSetting, NotCT, OutputRefused
 from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
@@ -34,16 +35,16 @@ def found_in(root: Path) -> ArchiveContents:
     return ArchiveContents.of(row for place in folders_with_files(root) for row in series_in_folder(place))
 
 
-def ledger_at(out: Path) -> Ledger:
+def ledger_at(out: Path, settings: dict[str, object] | None = None) -> Ledger:
     ledger = Ledger(out)
-    ledger.open({"model": "tiny"})
+    out.mkdir(exist_ok=True)
+    ledger.check(settings or {"model": "tiny"})
+    ledger.begin(settings or {"model": "tiny"})
     return ledger
 
 
 def rows_of(found: ArchiveContents, uids: object) -> list[dict[str, object]]:
-    return [
-        {"key": one.key, "series": one.uid, "folders": one.folders} for one in found.series.values() if one.uid in uids
-    ]  # type: ignore[operator]
+    return [row for row in _todo(found, Ledger(Path("none")), ArchiveOptions()) if row["series"] in uids]  # type: ignore[operator]
 
 
 def a_worker(archive: Archive, out: Path, model: Path, slept: list[float] | None = None) -> Worker:
@@ -91,15 +92,15 @@ def test_good_series_are_done_and_bad_ones_quarantined_with_their_reason(
     for uid, slices in archive.good.items():
         entry = entries[uid]
         assert entry.slices == slices
-        assert ledger.complete(entry.key, uid) == slices
-        assert len(DicomSource(ledger.output(entry.key))) == slices
+        assert ledger.complete(entry.place, uid) == slices
+        assert len(DicomSource(ledger.out / entry.place)) == slices
     reasons = " ".join(entries[uid].reason for uid in archive.bad)
     for told in ("truncated", "RescaleSlope missing", "header ends early"):
         assert told in reasons
     assert str(archive.root) not in reasons
     everything = "".join(path.read_text() for path in ledger.entries.glob("*/*"))
     assert "SECRET" not in everything
-    assert not list(ledger.series.glob("*/.*"))
+    assert not list((ledger.out / "series").rglob(".*"))
 
 
 def test_finished_series_are_skipped_and_quarantined_ones_retried_on_request(
@@ -109,13 +110,13 @@ def test_finished_series_are_skipped_and_quarantined_ones_retried_on_request(
     work = a_worker(archive, tmp_path / "out", model)
     for row in rows_of(found, set(archive.good) | archive.bad):
         work(row)
-    said: list[str] = []
-    assert _todo(found, ledger, False, said.append) == []
-    assert "1 files of other kinds" in said[0]
-    assert {row["series"] for row in _todo(found, ledger, True, said.append)} == archive.bad
+    assert _todo(found, ledger, ArchiveOptions()) == []
+    assert {row["series"] for row in _todo(found, ledger, ArchiveOptions(retry=True))} == archive.bad
     gone = next(uid for uid in archive.good)
-    shutil.rmtree(ledger.output(key_of(gone, "")))
-    assert [row["series"] for row in _todo(found, ledger, False, said.append)] == [gone]
+    entry = ledger.read(key_of(gone, ""))
+    assert entry is not None
+    shutil.rmtree(ledger.out / entry.place)
+    assert [row["series"] for row in _todo(found, ledger, ArchiveOptions())] == [gone]
 
 
 def test_temporary_errors_are_retried_with_doubling_delays(
@@ -139,7 +140,7 @@ def test_temporary_errors_are_retried_with_doubling_delays(
     entry = work(row)
     assert (entry["state"], entry["attempts"], entry["reason"]) == (DONE, 4, "")
     assert slept == [BACKOFF_S, 2 * BACKOFF_S, 4 * BACKOFF_S]
-    assert len(list(ledger.series.glob("*/*"))) == 1
+    assert len(list(ledger.out.rglob("series-*"))) == 1
 
 
 def test_persistent_errors_end_in_quarantine(
@@ -156,7 +157,7 @@ def test_persistent_errors_end_in_quarantine(
     entry = work(row)
     assert (entry["state"], entry["attempts"]) == (QUARANTINED, ATTEMPTS)
     assert "Input/output error" in entry["reason"]
-    assert not list(ledger.series.glob("*/*"))
+    assert not list(ledger.out.rglob("series-*"))
 
 
 def test_bad_data_and_bugs_are_not_retried(
@@ -185,19 +186,21 @@ def test_a_worker_that_died_leaves_nothing_and_nothing_is_done_twice(
     work = a_worker(archive, tmp_path / "out", model, [])
     first, second, third = rows_of(found, archive.good)[:3]
     # In the middle: a hidden folder is there, and the ledger says 'started'.
-    half = ledger.output(str(first["key"])).with_name(f".{first['key']}.partial-1234")
-    half.mkdir()
+    result = ledger.out / str(first["result"])
+    half = result.with_name(f".{result.name}.partial-1234")
+    half.mkdir(parents=True)
     ledger.write(LedgerEntry(str(first["key"]), str(first["series"]), ("x",), STARTED, 1))
     entry = work(first)
     assert (entry["state"], entry["attempts"]) == (DONE, 2)
     assert not half.exists()
     # Between the folder and the ledger: the folder is whole, nobody noted it.
     work(second)
-    before = {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()}
+    made = ledger.out / str(second["result"])
+    before = {path: path.stat().st_mtime_ns for path in made.iterdir()}
     ledger.write(LedgerEntry(str(second["key"]), str(second["series"]), ("x",), STARTED, 1))
     entry = work(second)
     assert (entry["state"], entry["attempts"], entry["slices"]) == (DONE, 1, archive.good[str(second["series"])])
-    assert {path: path.stat().st_mtime_ns for path in ledger.output(str(second["key"])).iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in made.iterdir()} == before
     # Again and again: a series that kills whoever touches it must not do so for ever.
     ledger.write(LedgerEntry(str(third["key"]), str(third["series"]), ("x",), STARTED, ATTEMPTS))
     entry = work(third)
@@ -209,14 +212,14 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     ledger_at(tmp_path / "out")
     ledger_at(tmp_path / "out")
     with pytest.raises(OutputRefused, match="model was tiny, now other"):
-        Ledger(tmp_path / "out").open({"model": "other"})
+        ledger_at(tmp_path / "out", {"model": "other"})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     with pytest.raises(OutputRefused, match="holds something else"):
-        Ledger(tmp_path / "full").open({})
+        ledger_at(tmp_path / "full")
     (tmp_path / "out" / "settings.json").write_text("{ torn")
     with pytest.raises(OutputRefused, match="choose a new folder"):
-        Ledger(tmp_path / "out").open({"model": "tiny"})
+        ledger_at(tmp_path / "out")
 
 
 def test_incomplete_ledger_entries_count_as_missing(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_incomplete_ledger_entries_count_as_missing(tmp_path: Path) -> None:
     assert [entry.key for entry in ledger.all()] == ["0" * 16]
     ledger.note("0" * 16).write_text(json.dumps({"key": 1}))
     assert list(ledger.all()) == []
-    assert ledger.complete("0" * 16, "1.2") is None
+    assert ledger.complete("series/a", "1.2") is None
 
 
 @pytest.mark.parametrize("given", [{"dose": 0.5}, {"texture": "smooth"}])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,13 +17,14 @@ import pytest
 from lowdose.archive.cluster import allocate_workers
 from lowdose.archive.ledger import DONE, Ledger
 from lowdose.archive.run import denoise_archive
-from lowdose.archive.worker import ArchiveSettings
+from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.dicom.series import DicomSource
 from support import small_archive
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
+TWO = ArchiveOptions(jobs=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,23 +47,22 @@ def test_two_workers_denoise_every_good_series_and_a_second_run_does_nothing(
     settings: ArchiveSettings, tmp_path: Path
 ) -> None:
     archive, out, said = small_archive.build(tmp_path / "in"), tmp_path / "out", list[str]()
-    first = denoise_archive(archive.root, out, settings, "local", 2, False, said.append)
+    first = denoise_archive(archive.root, out, settings, TWO, said.append)
     ledger = Ledger(out)
     done = {entry.series: entry for entry in ledger.all() if entry.state == DONE}
     assert set(done) == set(archive.good)
     assert (first.done, first.quarantined, first.slices) == (5, 4, sum(archive.good.values()))
-    assert sorted(path.name for path in ledger.series.glob("*/*")) == sorted(entry.key for entry in done.values())
+    assert results(out) == sorted(entry.place for entry in done.values())
     for uid, entry in done.items():
-        assert len(DicomSource(ledger.output(entry.key))) == archive.good[uid]
-    assert len((out / "quarantine.csv").read_text().splitlines()) == 1 + 4
+        assert len(DicomSource(out / entry.place)) == archive.good[uid]
     assert any("5 done, 3 in quarantine, 0 left" in text and "slices/s" in text for text in said)
-    before = {path: path.stat().st_mtime_ns for path in ledger.series.rglob("*")}
-    second = denoise_archive(archive.root, out, settings, "local", 2, False, said.append)
+    before = {path: path.stat().st_mtime_ns for path in (out / "series").rglob("*")}
+    second = denoise_archive(archive.root, out, settings, TWO, said.append)
     assert (second.done, second.quarantined, second.slices) == (5, 4, 0)
-    assert {path: path.stat().st_mtime_ns for path in ledger.series.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in (out / "series").rglob("*")} == before
     other = ArchiveSettings(model=settings.model, engine="torch", strength=0.5)
     with pytest.raises(OutputRefused, match=r"strength was 1\.0, now 0\.5"):
-        denoise_archive(archive.root, out, other, "local", 2, False, said.append)
+        denoise_archive(archive.root, out, other, TWO, said.append)
 
 
 def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings, tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings
     def kill() -> None:
         """Every worker, as soon as one has a series half done."""
         for _ in range(3000):
-            half = [path for path in ledger.series.glob("*/.*.partial-*") if len(list(path.glob("*.dcm"))) > 5]
+            half = [path for path in ledger.out.rglob(".*.partial-*") if len(list(path.glob("*.dcm"))) > 5]
             if half:
                 killed.extend(workers())
                 for pid in killed:
@@ -80,16 +83,48 @@ def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings
 
     thread = threading.Thread(target=kill)
     thread.start()
-    summary = denoise_archive(tmp_path / "in", tmp_path / "out", settings, "local", 2, False, lambda _: None)
+    summary = denoise_archive(tmp_path / "in", tmp_path / "out", settings, TWO, lambda _: None)
     thread.join()
     assert killed
     assert (summary.done, summary.quarantined) == (3, 0)
     entries = list(ledger.all())
     assert {entry.series for entry in entries} == uids
     assert max(entry.attempts for entry in entries) == 2  # one at least was in the middle
-    assert sorted(path.name for path in ledger.series.glob("*/*")) == sorted(entry.key for entry in entries)
+    assert results(ledger.out) == sorted(entry.place for entry in entries)
     for entry in entries:
-        assert len(DicomSource(ledger.output(entry.key))) == slices
+        assert len(DicomSource(ledger.out / entry.place)) == slices
+
+
+def results(out: Path) -> list[str]:
+    """Everything that is or may become a result."""
+    return sorted(str(path.relative_to(out)) for path in out.rglob("*series-*"))
+
+
+def test_a_signal_ends_the_command_as_documented_and_the_same_command_goes_on(
+    settings: ArchiveSettings, tmp_path: Path
+) -> None:
+    slices, out = 200, tmp_path / "out"
+    for seed in range(3):
+        small_archive.series(tmp_path / "in" / str(seed), seed, slices)
+    command = [sys.executable, "-m", "lowdose", "denoise", str(tmp_path / "in"), "--out", str(out), "--ray"]
+    command += ["--model", str(settings.model), "--engine", "torch", "--jobs", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.rglob(".series-*.partial-*/*.dcm")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)  # what a scheduler waits before it kills
+    assert process.returncode == 130, said
+    stopped = f"stopped; what is done is in {out}, and the same command goes on from there"
+    assert said.splitlines()[-2:] == [stopped, "lowdose: interrupted"]
+    assert "***" not in said  # a native stack
+    assert not list(out.rglob(".*"))
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "3 found: 3 done, 0 in quarantine, 0 skipped" in again.stderr
+    lines = "to do|done, |says where"  # and none of Ray's
+    assert all(re.search(lines, line) for line in again.stderr.splitlines()), again.stderr
+    assert len(results(out)) == 3
 
 
 def workers() -> list[int]:
@@ -118,14 +153,14 @@ def ancestors(pid: int) -> Iterator[int]:
 
 def test_impossible_requests_are_refused_before_any_worker_starts(settings: ArchiveSettings, tmp_path: Path) -> None:
     with pytest.raises(NothingToRead, match="not a folder"):
-        denoise_archive(tmp_path / "none", tmp_path / "out", settings, "local", 2, False, print)
+        denoise_archive(tmp_path / "none", tmp_path / "out", settings, TWO, print)
     with pytest.raises(OutputRefused, match="lies inside the archive"):
-        denoise_archive(tmp_path, tmp_path / "out", settings, "local", 2, False, print)
+        denoise_archive(tmp_path, tmp_path / "out", settings, TWO, print)
     with pytest.raises(InvalidSetting, match="--jobs -1"):
-        denoise_archive(tmp_path, tmp_path.parent / "out", settings, "local", -1, False, print)
+        denoise_archive(tmp_path, tmp_path.parent / "out", settings, ArchiveOptions(jobs=-1), print)
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingToRead, match="empty"):
-        denoise_archive(tmp_path / "empty", tmp_path / "out", settings, "local", 2, False, print)
+        denoise_archive(tmp_path / "empty", tmp_path / "out", settings, TWO, print)
     if not ray.cluster_resources().get("GPU"):
         with pytest.raises(InvalidSetting, match="no GPU"):
-            allocate_workers(ray, ArchiveSettings(device="cuda"), "local", 1)
+            allocate_workers(ray, ArchiveSettings(device="cuda"), TWO, 1)

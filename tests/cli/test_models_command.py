@@ -14,6 +14,7 @@ import lowdose
 from lowdose import cli
 from lowdose.models.classical import CLASSICAL
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 
 def run(*arguments: object) -> int:
@@ -34,7 +35,7 @@ def test_the_table_holds_every_model_and_fits(model: Path, capfd: pytest.Capture
     lines = said.out.splitlines()
     assert max(map(len, lines)) <= 100
     rows = {line.split()[0]: line for line in lines if line}
-    assert {*files.shipped_weights(), *CLASSICAL, "tiny"} <= set(rows)
+    assert {*shipped_weights(), *CLASSICAL, "tiny"} <= set(rows)
     assert rows["fast"].split()[1:6] == ["(default)", "denoiser", "shuffle_unet", "1,479,796", "3.0"]
     assert rows["tiny"].split()[1:] == ["denoiser", "unet", "1,657", "<0.1", "1-5", "3"]
     assert "10,161 words" in rows["words"]
@@ -56,10 +57,10 @@ def test_the_list_as_json(model: Path, capfd: pytest.CaptureFixture[str]) -> Non
     capfd.readouterr()
     assert run("models", "--json") == 0
     found = {entry["name"]: entry for entry in json.loads(capfd.readouterr().out)}
-    assert set(found) == {*files.shipped_weights(), *CLASSICAL, "tiny"}
+    assert set(found) == {*shipped_weights(), *CLASSICAL, "tiny"}
     assert (found["tiny"]["origin"], found["nlm"]["info"]) == ("added", None)
     assert found["tiny"]["info"]["ranges"]["noise_sd"] == [1, 5]
-    assert found["fast"]["info"]["sha256"] == files.shipped_weights()["fast"]
+    assert found["fast"]["info"]["sha256"] == shipped_weights()["fast"]
 
 
 def test_a_damaged_model_is_a_row_and_a_warning(model: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +85,7 @@ def test_show_of_a_shipped_model(capfd: pytest.CaptureFixture[str]) -> None:
     facts = dict(line.split(maxsplit=1) for line in lines if line[:1] != " ")
     assert facts["kind"] == "denoiser, shipped"
     assert facts["network"] == "shuffle_unet; width 48"
-    assert facts["SHA-256"] == f"{files.shipped_weights()['fast']} (as in the index)"
+    assert facts["SHA-256"] == f"{shipped_weights()['fast']} (as in the index)"
     assert "weights as float16" in facts["file"]
     assert "noise SD" in facts["made"]
     assert facts["estimates"] == "the noise-free image"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,7 +31,9 @@ from lowdose.data.simulated import (
 )
 from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
+from lowdose.io import run_lock
 from lowdose.io.dicom import new_series
+from lowdose.io.locked_folder import locked_folder
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training import denoiser_run, runner
@@ -188,6 +191,18 @@ def go(
     return denoiser_run.train_denoiser(
         "unet", small(**changes), simulated_slices(slices)[0], folder, options, say, lambda *_: None, source
     )
+
+
+def test_a_run_waits_for_another_one_that_builds_its_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "POLL_S", 0.01)
+    bank, said = tmp_path / "bank", list[str]()
+    with ExitStack() as other:
+        other.enter_context(locked_folder(bank, ()))
+        threading.Timer(1.0, other.pop_all().close).start()
+        assert go(tmp_path / "run", people(), said=said, bank=bank)
+    assert any("bank: a run on" in text and "waiting for its end" in text for text in said)
+    assert not (bank / ".lock").exists()
+    assert (bank / "plan.json").exists()
 
 
 def people() -> list[NormalDoseSlice]:

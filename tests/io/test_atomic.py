@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 
 import pytest
@@ -47,3 +48,50 @@ def test_what_cannot_be_read_is_not_blamed_on_the_output(tmp_path):
     with pytest.raises(OutputRefused, match="out: cannot be written"), new_folder(tmp_path / "out") as folder:
         (folder / "absent" / "a").write_text("x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_a_killed_run_left_is_removed_and_said(tmp_path, monkeypatch, caplog, inside):
+    out = tmp_path / "out"
+    place = out if inside else tmp_path
+    if inside:
+        out.mkdir()
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    left = place / ".out.partial-0a1b"
+    left.mkdir()
+    (left / "00001.dcm").write_text("half")
+    (place / ".out.lock").write_text("")
+    if not inside:
+        (tmp_path / ".out2.partial-0a1b").mkdir()  # of another output
+    with caplog.at_level(logging.INFO, "lowdose"):
+        fill(AtomicFolder(out))
+    assert ".out.partial-0a1b: was left by a run that was killed; removed" in caplog.text
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", ".out2.partial-0a1b"}
+    half = tmp_path / ".a.nii.partial-77"
+    half.write_text("half")
+    files = AtomicFiles(tmp_path / "a.nii")
+    files.add(tmp_path / "a.nii").write_text("x")
+    files.commit()
+    files.discard()
+    assert not half.exists()
+    assert not list(tmp_path.glob(".a.nii*"))
+
+
+def test_an_output_that_another_run_writes_is_refused_at_once(tmp_path):
+    first, second = AtomicFolder(tmp_path / "out"), AtomicFolder(tmp_path / "out")
+    first.open()
+    with pytest.raises(OutputRefused, match="is writing it"):
+        second.open()
+    assert first.path.exists()
+    first.commit()
+    first.discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    one, two = AtomicFiles(tmp_path / "a.nii"), AtomicFiles(tmp_path / "a.nii")
+    hidden = one.add(tmp_path / "a.nii")
+    hidden.write_text("x")
+    with pytest.raises(OutputRefused, match="is writing it"):
+        two.add(tmp_path / "a.nii")
+    two.discard()
+    assert hidden.exists()
+    one.discard()

@@ -17,13 +17,13 @@ from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import Explanation
 from lowdose.models import load
 from lowdose.phantom.patient import digital_patient
-from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 CPU = torch.device("cpu")
 PIXEL = 0.9
 
 pytestmark = pytest.mark.skipif(
-    autoencoder_file.DEFAULT not in files.shipped_weights("autoencoder"),
+    autoencoder_file.DEFAULT not in shipped_weights("autoencoder"),
     reason="no autoencoder among the shipped weights",
 )
 

@@ -12,7 +12,7 @@ import lowdose
 from lowdose.errors import DownloadFailed, IncompatibleCheckpoint, NothingToRead
 from lowdose.language import vocabulary
 from lowdose.language.vocabulary import Vocabulary
-from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 TOKENS = ["liver</w>", "kid", "ney</w>", "ct</w>", "<|endoftext|>"]
 
@@ -180,7 +180,7 @@ def test_what_is_missing_is_named_with_what_to_put_where(tmp_path: Path, monkeyp
 def test_the_shipped_table() -> None:
     words = vocabulary.load_vocabulary()
     rows = words.embeddings
-    assert list(files.shipped_weights("vocabulary")) == ["words"]
+    assert list(shipped_weights("vocabulary")) == ["words"]
     assert rows.shape == (len(words), 384)
     assert len(words) > 10_000
     assert words.readable.all()

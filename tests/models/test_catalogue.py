@@ -19,6 +19,7 @@ from lowdose.network_spec import NetworkSpec
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files, user_models
+from lowdose.weights.identity import shipped_weights
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +41,10 @@ def file(tmp_path: Path) -> Path:
 def test_every_name_is_listed_with_its_kind() -> None:
     entries, problems = catalogue.list_entries()
     found = {entry.name: entry for entry in entries}
-    assert set(found) == {*files.shipped_weights(), *CLASSICAL}
+    assert set(found) == {*shipped_weights(), *CLASSICAL}
     assert problems == []
     for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary"):
-        for name, sha256 in files.shipped_weights(kind).items():
+        for name, sha256 in shipped_weights(kind).items():
             entry = found[name]
             assert entry.info is not None
             assert (entry.origin, entry.info.kind, entry.info.sha256) == ("shipped", kind, sha256)
@@ -57,7 +58,7 @@ def test_parameters_are_those_of_the_network() -> None:
         "anatomy": anatomy.load_anatomy(),
         autoencoder_file.DEFAULT: autoencoder_file.load_autoencoder().autoencoder,
     }
-    networks |= {name: checkpoint.load_denoiser(name).denoiser for name in files.shipped_weights("denoiser")}
+    networks |= {name: checkpoint.load_denoiser(name).denoiser for name in shipped_weights("denoiser")}
     for name, network in networks.items():
         stated = catalogue.find_entry(name).info
         assert stated is not None
@@ -126,7 +127,7 @@ def test_a_damaged_index_hides_nothing_shipped(folder: Path) -> None:
     folder.mkdir()
     (folder / "index.json").write_text("{")
     entries, problems = catalogue.list_entries()
-    assert {entry.name for entry in entries} == {*files.shipped_weights(), *CLASSICAL}
+    assert {entry.name for entry in entries} == {*shipped_weights(), *CLASSICAL}
     assert len(problems) == 1
     assert "is damaged" in problems[0]
     assert catalogue.find_entry("fast").origin == "shipped"
@@ -140,7 +141,7 @@ def test_an_added_name_that_a_later_version_ships(file: Path, folder: Path) -> N
     _, problems = catalogue.list_entries()
     assert "'fast' is hidden" in problems[0]
     assert catalogue.find_entry("fast").origin == "shipped"
-    assert checkpoint.load_denoiser("fast").sha256 == files.shipped_weights()["fast"]
+    assert checkpoint.load_denoiser("fast").sha256 == shipped_weights()["fast"]
     install.uninstall_model("fast")
     assert user_models.user_model_hashes() == {}
     assert catalogue.find_entry("fast").origin == "shipped"

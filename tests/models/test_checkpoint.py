@@ -18,6 +18,7 @@ from lowdose.models.checkpoint import FORMAT, TrainingDomain
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_truncated_and_missing(saved: tuple[Path, Denoiser, str], tmp_path: Path
         checkpoint.load_denoiser(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(files.shipped_weights("denoiser")))
+@pytest.mark.parametrize("name", sorted(shipped_weights("denoiser")))
 def test_every_shipped_model_loads_and_is_described(name: str) -> None:
     model = checkpoint.load_denoiser(name)
     assert model.domain != replace(model.domain, noise_sd=None)

@@ -18,6 +18,7 @@ from lowdose.models.checkpoint import TrainingDomain
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files, user_models
+from lowdose.weights.identity import shipped_weights
 
 UNET = NetworkSpec("unet", {"width": 4, "levels": 2})
 
@@ -183,7 +184,7 @@ def test_a_bad_file_leaves_nothing_behind(run: Path, folder: Path, case: str, re
 
 
 def test_every_shipped_denoiser_could_be_added() -> None:
-    for name in files.shipped_weights("denoiser"):
+    for name in shipped_weights("denoiser"):
         install.check_denoises(checkpoint.load_denoiser(name), name)
 
 

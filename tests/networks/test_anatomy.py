@@ -19,6 +19,7 @@ from lowdose.networks.anatomy import FORMAT, MULTIPLE, WIDTHS, Anatomy
 from lowdose.networks.denoiser import Denoiser
 from lowdose.organ_classes import CLASSES
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 
 def network(seed: int = 0) -> Anatomy:
@@ -176,6 +177,6 @@ def test_no_denoiser_is_made_of_it(tmp_path: Path) -> None:
         checkpoint.load_denoiser(str(tmp_path / "a.safetensors"))
 
 
-@pytest.mark.skipif(not files.shipped_weights("anatomy"), reason="no anatomy network is shipped yet")
+@pytest.mark.skipif(not shipped_weights("anatomy"), reason="no anatomy network is shipped yet")
 def test_the_shipped_one_loads() -> None:
     assert anatomy.load_anatomy()(slices())[0, :, 0, 0].argmax() == 0  # the corner is air

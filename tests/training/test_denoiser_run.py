@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 import support
 from lowdose import recipes
-from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, OutputRefused, TrainingDiverged
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, NothingToRead, OutputRefused, TrainingDiverged
+from lowdose.io.locked_folder import locked_folder
 from lowdose.language import autoencoder_file
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
@@ -131,7 +132,8 @@ def test_first_signal_asks_second_kills() -> None:
 
 def test_refuses_to_overwrite_and_to_resume_something_else(tmp_path: Path) -> None:
     with pytest.raises(InvalidSetting, match="nothing to resume"):
-        train(small_recipe(), tmp_path / "none", replace(EXACT, resume=True))
+        train(small_recipe(), tmp_path / "new" / "none", replace(EXACT, resume=True))
+    assert not list(tmp_path.iterdir())
     train(small_recipe(steps=2), tmp_path / "run")
     with pytest.raises(OutputRefused, match="--resume"):
         train(small_recipe(steps=2), tmp_path / "run")
@@ -140,6 +142,34 @@ def test_refuses_to_overwrite_and_to_resume_something_else(tmp_path: Path) -> No
     (tmp_path / "run" / STATE_FILE).write_bytes(b"broken")
     with pytest.raises(IncompatibleCheckpoint, match="damaged"):
         train(small_recipe(steps=2), tmp_path / "run", replace(EXACT, resume=True))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_in_one_folder_are_refused_and_the_first_one_is_left_alone(tmp_path: Path, resume: bool) -> None:
+    run = tmp_path / "run"
+    if resume:
+        train(small_recipe(steps=2), run)
+    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    with (
+        locked_folder(run, ()),
+        pytest.raises(OutputRefused, match=rf"run: a run on .* .process {os.getpid()}, since .* is writing it"),
+    ):
+        train(small_recipe(steps=4 if resume else 2), run, replace(EXACT, resume=resume))
+    assert {path: path.read_bytes() for path in run.glob("*.*")} == before
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (run / f".{STATE_FILE}.partial-0a1b").write_bytes(b"half")  # of a run that was killed while it saved
+    assert train(small_recipe(steps=2), run, replace(EXACT, resume=resume))
+    assert not list(run.glob(".*"))
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_data(*_: object) -> None:
+        raise NothingToRead("no patches")
+
+    monkeypatch.setattr(denoiser_run, "measure_training_domain", no_data)
+    with pytest.raises(NothingToRead, match="no patches"):
+        train(small_recipe(steps=2), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_data_are_another_run(tmp_path: Path) -> None:

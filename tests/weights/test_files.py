@@ -13,6 +13,7 @@ from torch import nn
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 
 def small(seed: int = 0) -> nn.Sequential:
@@ -112,17 +113,17 @@ def test_a_changed_bit_changes_the_checksum(tmp_path: Path) -> None:
 
 
 def test_every_shipped_file_has_the_checksum_and_a_known_kind() -> None:
-    assert files.shipped_weights()
-    for name, sha256 in files.shipped_weights().items():
+    assert shipped_weights()
+    for name, sha256 in shipped_weights().items():
         assert files.read_shipped(name).sha256 == sha256
-    kinds = [files.shipped_weights(kind) for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary")]
-    assert {name for names in kinds for name in names} == set(files.shipped_weights())
-    assert sum(map(len, kinds)) == len(files.shipped_weights())
-    assert not files.shipped_weights("recipe")
+    kinds = [shipped_weights(kind) for kind in ("denoiser", "anatomy", "autoencoder", "vocabulary")]
+    assert {name for names in kinds for name in names} == set(shipped_weights())
+    assert sum(map(len, kinds)) == len(shipped_weights())
+    assert not shipped_weights("recipe")
 
 
 def test_every_shipped_file_has_a_card() -> None:
-    for name in files.shipped_weights():
+    for name in shipped_weights():
         assert files.shipped_card(name).startswith(f"# Model card: `{name}`")
 
 
@@ -142,18 +143,18 @@ def test_an_added_file_is_read_by_name_and_checked(tmp_path: Path, monkeypatch: 
         IncompatibleCheckpoint, match=r"SHA-256 .* was replaced: 'lowdose models remove a', then add it"
     ):
         files.read_added("a")
-    assert "a" not in files.shipped_weights()
+    assert "a" not in shipped_weights()
 
 
 def test_what_is_not_shipped_names_what_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IncompatibleCheckpoint, match=r"no 'fest' among the shipped files \(.*fast"):
         files.read_shipped("fest")
     monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
-    assert files.shipped_weights() == {}
+    assert shipped_weights() == {}
     with pytest.raises(IncompatibleCheckpoint, match=r"\(none\)"):
         files.read_shipped("fast")
     sha256 = hashlib.sha256(write(tmp_path, files.serialise_weights(small(), {})).read_bytes()).hexdigest()
     (tmp_path / "index.json").write_text(json.dumps({"a": {"kind": "anatomy", "sha256": sha256}}))
-    assert files.shipped_weights("anatomy") == {"a": sha256}
-    assert files.shipped_weights("denoiser") == {}
+    assert shipped_weights("anatomy") == {"a": sha256}
+    assert shipped_weights("denoiser") == {}
     assert files.read_shipped("a").sha256 == sha256

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.models import checkpoint
-from lowdose.weights import files, user_models
+from lowdose.weights import user_models
+from lowdose.weights.identity import shipped_weights
 
 SOUND = {"kind": "denoiser", "sha256": "0" * 64}
 
@@ -96,7 +97,7 @@ def test_a_damaged_index_is_told_and_hinders_only_what_needs_it(models: Path, co
         user_models.user_model_hashes()
     with pytest.raises(IncompatibleCheckpoint, match="remove it"):
         checkpoint.load_denoiser("a")
-    assert checkpoint.load_denoiser("leda_red_cnn").sha256 == files.shipped_weights()["leda_red_cnn"]
+    assert checkpoint.load_denoiser("leda_red_cnn").sha256 == shipped_weights()["leda_red_cnn"]
 
 
 def test_an_index_that_cannot_be_read(models: Path) -> None:

@@ -26,13 +26,13 @@ from lowdose.io.atomic import new_folder
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.logger import log
 from lowdose.metrics.profiles import PROFILES, Profile
-from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
 from lowdose.report import summary
 from lowdose.report import words as words_report
+from lowdose.weights.identity import DEFAULT_MODEL
 
 TASKS = ("images", "organs")
 ModelInput = str | PathLike[str] | LoadedModel

@@ -18,10 +18,10 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO, run_on_engine
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Source
-from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.volume import Volume
 from lowdose.volume_source import VolumeSource, read_volume
+from lowdose.weights.identity import DEFAULT_MODEL
 
 Input = str | PathLike[str] | Volume | NDArray[Any] | Source
 """A file or folder, a volume, an array of HU (with its spacing), or a series that is open already."""

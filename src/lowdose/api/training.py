@@ -23,9 +23,9 @@ from lowdose.logger import log
 from lowdose.models.load import LoadedModel
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.recipe import AnatomyRecipe
-from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.runner import DESCRIPTION_FILE, MODEL_FILE, RunOptions
+from lowdose.training.training_log import LOG_FILE
 
-LOG_FILE, DESCRIPTION_FILE = "log.csv", "run.json"
 Settings = Mapping[str, float | str] | Sequence[str]
 TrainingProgress = Callable[[int, int, float, float], None]
 """Called with (step, steps, loss, seconds left)."""

@@ -2,161 +2,83 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lowdose.archive.cluster import allocate_workers, ray_session
 from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
-from lowdose.archive.ledger import DONE, QUARANTINED, Ledger, LedgerEntry, key_of
-from lowdose.archive.worker import ArchiveSettings, Worker
+from lowdose.archive.ledger import DONE, QUARANTINED, SETTINGS, Ledger, LedgerEntry, key_of, result_place
+from lowdose.archive.read_folders import read_folders
+from lowdose.archive.report import INDEX, QUARANTINE, SUMMARY, ArchiveSummary, other_files, write_reports
+from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
-from lowdose.io.atomic_replace import replace_file
-from lowdose.models.load import LoadedModel
-from lowdose.version import __version__
+from lowdose.io.locked_folder import locked_folder
 
-MAX_BLOCKS = 4096
-"""Blocks of series; one that is lost with its worker is handed out again, and what the ledger holds is skipped."""
-REPORT_EVERY_S = 10.0
+FILES = (SETTINGS, SUMMARY, INDEX, QUARANTINE)
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ArchiveSummary:
-    """Result of a run over an archive.
-
-    Attributes
-    ----------
-    done, quarantined : int
-        Series by their state, of this run or before.
-    slices : int
-        Slices denoised in this run.
-    seconds : float
-        Time of this run.
-    """
-
-    done: int
-    quarantined: int
-    slices: int
-    seconds: float
+Rows = list[dict[str, Any]]
 
 
 def denoise_archive(
-    root: Path, out: Path, settings: ArchiveSettings, cluster: str, jobs: int, retry: bool, say: Say
+    root: Path, out: Path, settings: ArchiveSettings, options: ArchiveOptions, say: Say
 ) -> ArchiveSummary:
     """Denoise every series below ``root`` into ``out``; series that the ledger of ``out`` lists as done are skipped.
 
-    cluster: 'local', or the address of a Ray cluster that sees both folders under the same names. jobs: number of
-    workers; 0 = as many as fit. retry: try what is in quarantine. Raises NothingToRead, OutputRefused,
-    InvalidSetting.
+    Ray is started only where there is something to do. Raises NothingToRead, OutputRefused, also when another run
+    writes to ``out``, and InvalidSetting.
     """
     if not root.is_dir():
         raise NothingToRead(f"{root}: not a folder; an archive is a folder of DICOM files, nested in any way")
     if out.resolve().is_relative_to(root.resolve()):
         raise OutputRefused(f"{out}: lies inside the archive {root}; choose a place outside it")
-    if jobs < 0:
-        raise InvalidSetting(f"--jobs {jobs}: must be at least 1, or 0 for as many as fit")
+    if options.jobs < 0:
+        raise InvalidSetting(f"--jobs {options.jobs}: must be at least 1, or 0 for as many as fit")
     root, out, start = root.resolve(), out.resolve(), time.monotonic()
-    ledger = Ledger(out)
-    model = settings.load()  # a wrong name ends the command before anything starts
-    ledger.open(_identity(settings, model))
-    with ray_session(cluster) as ray:
-        workers, settings = allocate_workers(ray, settings, cluster, jobs)
-        try:
-            contents = ArchiveContents.of(_listed(ray, root))
-            todo = _todo(contents, ledger, retry, say)
-            say(f"{len(contents.series)} series, {len(todo)} to do, {workers} workers of {settings.threads} threads")
-            slices = _work(ray, root, out, settings, workers, todo, say)
-        finally:
-            ledger.clear()  # of workers that ended with us
-    return _sum_up(contents, ledger, slices, time.monotonic() - start)
+    ledger, identity = Ledger(out), settings.identity()
+    with locked_folder(out, FILES):
+        ledger.check(identity)
+        begun = ledger.begun
+        if not begun:
+            settings.load()  # what is wrong with the settings is said before anything is read
+        contents, others = _found_in(root)
+        ledger.begin(identity)
+        todo = _todo(contents, ledger, options)
+        if others:
+            say(f"{len(others)} files of other kinds (zip, NIfTI, NumPy) are left out; denoise them one by one")
+        slices = 0
+        if todo:
+            from lowdose.archive.distribute import distribute  # PyTorch and Ray, a second or two
+
+            if begun:
+                settings.load()
+            slices = distribute(root, ledger, settings, options, todo, say)
+        seconds = time.monotonic() - start
+        return write_reports(root, ledger, contents, others, options.quarantine_folders, slices, seconds)
 
 
-def _identity(settings: ArchiveSettings, model: LoadedModel) -> dict[str, object]:
-    """Return what all results of one folder share."""
-    return {
-        "lowdose": __version__,
-        "model": model.name,
-        "sha256": model.sha256,
-        "strength": settings.strength,
-        "accuracy": settings.accuracy,
-        **{name: value for name in ("dose", "noise_sd", "texture") if (value := getattr(settings, name)) is not None},
-    }
-
-
-def _listed(ray: Any, root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of ``series_in_folder`` for all folders, read by the whole cluster."""
-    rows = list(folders_with_files(root))
-    if not rows:
+def _found_in(root: Path) -> tuple[ArchiveContents, list[str]]:
+    """Return what an archive holds, and the files of other formats in it. Raises NothingToRead when it is empty."""
+    folders = list(folders_with_files(root))
+    if not folders:
         raise NothingToRead(f"{root}: the archive is empty")
-    blocks = min(len(rows), MAX_BLOCKS)
-    yield from ray.data.from_items(rows, override_num_blocks=blocks).flat_map(series_in_folder).iter_rows()
+    rows = list(read_folders(folders, series_in_folder))
+    return ArchiveContents.of(rows), other_files(root, [row["folder"] for row in rows if row["others"]])
 
 
-def _todo(contents: ArchiveContents, ledger: Ledger, retry: bool, say: Say) -> list[dict[str, Any]]:
+def _todo(contents: ArchiveContents, ledger: Ledger, options: ArchiveOptions) -> Rows:
     """List the rows for workers. What cannot be read at all goes into quarantine here."""
     for folder, cause in contents.faults.items():
         ledger.write(LedgerEntry(key_of("", folder), "", (folder,), QUARANTINED, 1, reason=cause))
-    if contents.others:
-        say(f"{contents.others} files of other kinds (zip, NIfTI, NumPy) are left out; denoise them one by one")
     todo = []
     for series in contents.series.values():
         entry = ledger.read(series.key)
-        if entry and entry.state == DONE and ledger.complete(series.key, series.uid) is not None:
+        if entry and entry.state == DONE and ledger.complete(entry.place, series.uid) is not None:
             continue
-        if entry and entry.state == QUARANTINED and not retry:
+        if entry and entry.state == QUARANTINED and not options.retry:
             continue
-        todo.append({"key": series.key, "series": series.uid, "folders": series.folders})
+        begun = entry is not None and entry.state not in (DONE, QUARANTINED)
+        result = entry.place if entry and begun else result_place(series.key, series.folders, options.hashed_names)
+        todo.append({"key": series.key, "series": series.uid, "folders": series.folders, "result": result})
     return todo
-
-
-def _work(
-    ray: Any, root: Path, out: Path, settings: ArchiveSettings, workers: int, todo: list[dict[str, Any]], say: Say
-) -> int:
-    """Denoise the series of ``todo`` and return the number of slices."""
-    if not todo:
-        return 0
-    each = {"num_gpus": 1} if settings.device == "cuda" else {"num_cpus": settings.threads}
-    results = ray.data.from_items(todo, override_num_blocks=min(len(todo), MAX_BLOCKS)).map(
-        Worker,
-        fn_constructor_kwargs={"root": str(root), "out": str(out), "settings": settings},
-        compute=ray.data.ActorPoolStrategy(size=workers),
-        **each,
-    )
-    done = bad = slices = 0
-    start = reported = time.monotonic()
-    for row in results.iter_rows():
-        done += row["state"] == DONE
-        bad += row["state"] == QUARANTINED
-        slices += row["slices"]
-        now = time.monotonic()
-        if now - reported >= REPORT_EVERY_S or done + bad == len(todo):
-            reported = now
-            left = int((now - start) * (len(todo) - done - bad) / (done + bad))
-            rate = slices / max(now - start, 1e-9)
-            say(f"{done} done, {bad} in quarantine, {len(todo) - done - bad} left; {rate:.2f} slices/s, {left} s left")
-    return slices
-
-
-def _sum_up(contents: ArchiveContents, ledger: Ledger, slices: int, seconds: float) -> ArchiveSummary:
-    """Count the entries, and write summary.json and quarantine.csv (a line for each series that is not done)."""
-    states, lines = {DONE: 0, QUARANTINED: 0}, io.StringIO()
-    table = csv.writer(lines)
-    table.writerow(("key", "folders", "attempts", "reason"))
-    for entry in ledger.all():
-        if entry.state in states:
-            states[entry.state] += 1
-        if entry.state != DONE:
-            table.writerow((entry.key, ";".join(entry.folders), entry.attempts, entry.reason))
-    summary = ArchiveSummary(states[DONE], states[QUARANTINED], slices, round(seconds, 1))
-    replace_file(ledger.out / "quarantine.csv", lines.getvalue().encode())
-    replace_file(
-        ledger.out / "summary.json", json.dumps({"found": len(contents.series), **asdict(summary)}, indent=2).encode()
-    )
-    return summary

@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lowdose import memory
-from lowdose.api import denoise, load_model
+from lowdose.api import denoise
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry
+from lowdose.archive.settings import ArchiveSettings
 from lowdose.errors import LowDoseError, OutputRefused
-from lowdose.infer.pipeline import check_strength
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.messages import printable, reason
 from lowdose.logger import log
-from lowdose.models.load import LoadedModel
-from lowdose.models.noise_retention import NoiseTarget, check_target
 
 ATTEMPTS = 4
 """Times that a series is begun before it is put into quarantine, deaths of the worker included."""
@@ -29,48 +27,8 @@ BACKOFF_S = 2.0
 """Before the second attempt; twice as long before each that follows."""
 
 
-@dataclass(frozen=True)
-class ArchiveSettings:
-    """What is done to every series.
-
-    Attributes
-    ----------
-    model : str or None
-        Name or file of the model; None = the shipped default.
-    strength : float
-        Blend of the result with the input, 0 to 1.
-    dose, noise_sd : float or None
-        Dose as a fraction of the usual one; SD in HU of the noise that shall remain. See `lowdose.denoise`.
-    texture : str or None
-        Texture of the noise that shall remain.
-    device, engine, accuracy : str
-        See `lowdose.load_model`.
-    threads : int
-        Threads of one worker; 0 = its share of the processor.
-    """
-
-    model: str | None = None
-    strength: float = 1.0
-    dose: float | None = None
-    noise_sd: float | None = None
-    texture: str | None = None
-    device: str = "auto"
-    engine: str = "auto"
-    accuracy: str = "exact"
-    threads: int = 0
-
-    def load(self) -> LoadedModel:
-        """Load the model on its engine. Raises what `lowdose.load_model` raises."""
-        check_strength(self.strength)
-        target = NoiseTarget(self.dose, self.noise_sd, self.texture)
-        options = {"device": self.device, "engine": self.engine, "accuracy": self.accuracy}
-        model = load_model(**options) if self.model is None else load_model(self.model, **options)
-        check_target(target, model)
-        return model
-
-
 class Worker:
-    """Denoises one series a call: takes a row of ``series``, ``key`` and ``folders``, gives its ledger entry."""
+    """Denoises one series a call: takes a row of ``key``, ``series``, ``folders`` and ``result``, gives its entry."""
 
     def __init__(
         self, root: str, out: str, settings: ArchiveSettings, sleep: Callable[[float], None] = time.sleep
@@ -86,15 +44,15 @@ class Worker:
         key, series, folders = str(row["key"]), str(row["series"]), tuple(str(folder) for folder in row["folders"])
         before = self._ledger.read(key)
         attempts = before.attempts if before and before.state == STARTED else 0
-        entry = LedgerEntry(key, series, folders, STARTED, attempts, reason="" if before is None else before.reason)
+        reason = "" if before is None else before.reason
+        entry = LedgerEntry(key, series, folders, STARTED, attempts, reason=reason, result=str(row["result"]))
         while entry.state == STARTED:
             entry = self._attempt(entry)
         return asdict(entry)
 
     def _attempt(self, entry: LedgerEntry) -> LedgerEntry:
         """Make one more attempt and return the entry; it is still 'started' when another attempt is worth while."""
-        self._ledger.clear(entry.key)
-        slices = self._ledger.complete(entry.key, entry.series)
+        slices = self._ledger.complete(entry.place, entry.series)
         if slices is not None:  # a worker finished it and died before it could write the entry
             return self._write(replace(entry, state=DONE, slices=slices, reason=""))
         if entry.attempts >= ATTEMPTS:
@@ -125,8 +83,7 @@ class Worker:
         """Denoise one series into its folder and return the number of slices."""
         folders = [self._root / folder for folder in entry.folders]
         source = DicomSource.in_folders(self._root, folders, entry.series)
-        output = self._ledger.output(entry.key)
-        wanted = self._settings
+        wanted, output = self._settings, self._ledger.out / entry.place
         return denoise(
             source, output, model=self._model, strength=wanted.strength, dose=wanted.dose, noise_sd=wanted.noise_sd,
             texture=wanted.texture, manifest=True,

@@ -1,6 +1,7 @@
 """The command line: each command parses, calls one function of `lowdose.api`, and prints.
 
-Exit codes: 0 done, 2 something is wrong with what the user gave, 1 our fault, 130 interrupted.
+Exit codes: 0 done, 2 something is wrong with what the user gave, 1 our fault, 3 an archive was gone through and
+something of it is in quarantine, 130 interrupted by Ctrl-C, SIGTERM or SIGHUP.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def demo(
     from lowdose.io.atomic import refuse_existing_folder
     from lowdose.language import autoencoder_file
     from lowdose.physics.scanner import FITTED_SCANNERS
-    from lowdose.weights import files
+    from lowdose.weights.identity import shipped_weights
 
     target = output_of(out, output, "OUT")
     refuse_existing_folder(target)
@@ -37,7 +37,7 @@ def demo(
             "abdomen", scan, dose=0.25, seed=seed, kernel="d45", slices=slices, scanner=scanner, progress=advance
         )
     denoise(scan / "low", out=target / "denoised", preview=True, manifest=True)
-    words = autoencoder_file.DEFAULT in files.shipped_weights("autoencoder")
+    words = autoencoder_file.DEFAULT in shipped_weights("autoencoder")
     if not words:
         say(f"no words: the autoencoder '{autoencoder_file.DEFAULT}' is not shipped with this version")
     evaluate(target / "report", low=[scan / "low"], full=[scan / "full"], model=["gaussian", "fast"], words=words)

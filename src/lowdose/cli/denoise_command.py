@@ -66,6 +66,18 @@ def denoise(
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="With --ray: try the series in quarantine once more.")] = False,
+    hashed_names: Annotated[
+        bool,
+        typer.Option(
+            "--hashed-names", help="With --ray: name result folders by a hash, not as the folders of the archive."
+        ),
+    ] = False,
+    quarantine_folders: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine-folders", help="With --ray: quarantine.csv names folders and files, which may name patients."
+        ),
+    ] = False,
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
@@ -81,19 +93,29 @@ def denoise(
     old_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     old_precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
 ) -> None:
-    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing."""
+    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing.
+
+    With --ray, exit code 3 says that something is in quarantine.
+    """
     target = output_of(out, output)
     if old_json:
         warn_deprecated("--json", "--manifest")
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
-        _refuse_with_ray(series=series, preview=preview, explain=explain, autoencoder=autoencoder)
+        for_one = "is for a single series; leave it out with --ray"
+        _refuse_given(for_one, series=series, preview=preview, explain=explain, autoencoder=autoencoder)
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
             "device": device, "engine": engine, "accuracy": accuracy,
         }  # fmt: skip
-        denoise_archive(source, target, settings, ray, jobs or 0, retry)
+        options = {
+            "cluster": ray, "jobs": jobs or 0, "retry": retry, "hashed_names": hashed_names,
+            "quarantine_folders": quarantine_folders,
+        }  # fmt: skip
+        denoise_archive(source, target, settings, options)
         return
+    for_archives = "is for an archive; add --ray, or leave it out"
+    _refuse_given(for_archives, hashed_names=hashed_names, quarantine_folders=quarantine_folders)
     from lowdose import api, memory
 
     started = time.perf_counter()
@@ -115,8 +137,8 @@ def _accuracy(accuracy: str | None, precision: str | None) -> str:
     return accuracy or precision or "exact"
 
 
-def _refuse_with_ray(**given: object) -> None:
-    """Raise InvalidSetting for the first option that is for a single series."""
+def _refuse_given(why: str, **given: object) -> None:
+    """Raise InvalidSetting for the first option that was given."""
     for name, value in given.items():
         if value:
-            raise InvalidSetting(f"--{name}: is for a single series; leave it out with --ray")
+            raise InvalidSetting(f"--{name.replace('_', '-')}: {why}")

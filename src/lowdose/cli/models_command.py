@@ -38,8 +38,9 @@ def models(
     """List every model usable by name: shipped ones, those you added, classical filters."""
     if context.invoked_subcommand is not None:
         return
-    from lowdose.models import catalogue, checkpoint
+    from lowdose.models import catalogue
     from lowdose.weights import user_models
+    from lowdose.weights.identity import DEFAULT_MODEL
 
     entries, problems = catalogue.list_entries()
     if as_json:
@@ -47,7 +48,7 @@ def models(
     else:
         Console(highlight=False, markup=False, width=max(console.width, WIDTH)).print(_table(entries))
         own = [entry.name for entry in entries if entry.origin == catalogue.ADDED]
-        typer.echo(f"\ndefault of 'lowdose denoise': {checkpoint.DEFAULT_MODEL}")
+        typer.echo(f"\ndefault of 'lowdose denoise': {DEFAULT_MODEL}")
         typer.echo(
             f"added, in {user_models.models_folder()}: {', '.join(own)}"
             if own
@@ -93,7 +94,7 @@ def remove(name: Annotated[str, typer.Argument(help="A model that you added.")])
 
 
 def _table(entries: list[CatalogueEntry]) -> Table:
-    from lowdose.models import checkpoint
+    from lowdose.weights.identity import DEFAULT_MODEL
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", overflow="fold", min_width=12)
@@ -102,7 +103,7 @@ def _table(entries: list[CatalogueEntry]) -> Table:
     for column in ("parameters", "MB", "noise\nSD HU", "pixel\nmm", "slice\nmm"):
         table.add_column(column, justify="right", no_wrap=True)
     for entry in entries:
-        name = f"{entry.name} (default)" if entry.name == checkpoint.DEFAULT_MODEL else entry.name
+        name = f"{entry.name} (default)" if entry.name == DEFAULT_MODEL else entry.name
         table.add_row(name, *_row(entry))
     return table
 

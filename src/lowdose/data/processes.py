@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def in_processes(processes: int, work: Callable[[int, Advance], None], advance: 
 
     advance: receives the progress of all. The processes are forked, so that nothing needs to be pickled or imported
     again; ``work`` must therefore not use CUDA, and what it makes must lie on disk. What a process could not do because
-    of an error, which it prints, is not done: the caller should do it or find the error again.
+    of an error, which it prints, is not done: the caller should do it or find the error again. When the caller is
+    killed, the processes end at their next ``advance``.
     """
     context = multiprocessing.get_context("fork")
     counts = context.Array("q", 2 * processes)
@@ -46,8 +48,11 @@ def _run(work: Callable[[int, Advance], None], counts: Any, number: int) -> None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent ends this process, also on Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    parent = os.getppid()
 
     def advance(done: int, total: int) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
         counts[2 * number], counts[2 * number + 1] = done, total
 
     work(number, advance)

@@ -1,4 +1,8 @@
-"""Files and folders that appear under their final name complete or not at all."""
+"""Files and folders that appear under their final name complete or not at all, written by one run at a time.
+
+While an output is written, it lies under a hidden name beside its place, and a lock beside it keeps other runs off. A
+run that was killed leaves both behind; the next one to the same place removes them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from lowdose.errors import OutputRefused
 from lowdose.io.messages import reason
+from lowdose.io.run_lock import RunLock
+from lowdose.logger import log
 
 WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """Error numbers that only writing can cause: disk full, quota exceeded, read-only, file too large."""
@@ -31,6 +38,24 @@ def temporary_path(output: Path) -> Path:
     return output.parent / f".{output.name}.partial-{secrets.token_hex(4)}"
 
 
+def lock_path(output: Path) -> Path:
+    """Return the path of the lock of an output that is written beside its final place."""
+    return output.parent / f".{output.name}.lock"
+
+
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Remove from ``folder`` what killed runs left of an output; the caller must hold its lock.
+
+    name: of the output, as a pattern of `pathlib`. What cannot be removed is named in a warning.
+    """
+    for path in sorted(folder.glob(f".{name}.partial-*")):
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            log.info("%s: was left by a run that was killed; removed", path)
+        except OSError as error:
+            log.warning("%s: was left by a run that was killed; remove it (%s)", path, reason(error))
+
+
 def missing_parents(path: Path) -> list[Path]:
     """Return the folders that must be created to hold ``path``, deepest first."""
     return [parent for parent in path.parents if not parent.exists()]
@@ -44,9 +69,13 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def refuse_existing_folder(output: Path) -> None:
-    """Raise OutputRefused when a folder to be written exists and is not empty, or is a file."""
+    """Raise OutputRefused when a folder to be written exists and is not empty, or is a file.
+
+    What an unfinished run to the same folder holds in it does not count.
+    """
     if output.is_dir():
-        if any(output.iterdir()):
+        unfinished = (lock_path(output).name, f".{output.name}.partial-")
+        if not all(entry.name.startswith(unfinished) for entry in output.iterdir()):
             raise OutputRefused(f"{output}: exists and is not empty; choose another folder or remove it")
     elif output.exists():
         raise OutputRefused(f"{output}: exists and is not a folder; choose another name")
@@ -61,8 +90,9 @@ def refuse_existing_file(output: Path) -> None:
 class AtomicFolder:
     """Folder that is filled at the temporary ``path`` and becomes ``output`` on ``commit``.
 
-    ``source`` is the input that the output is made from; the output may not lie inside it. Raises OutputRefused when
-    the output exists and is not an empty folder, or cannot be written.
+    ``source`` is the input that the output is made from; the output may not lie inside it. From ``open`` to ``discard``
+    it is locked. Raises OutputRefused when the output exists and is not an empty folder, is being written by another
+    run, or cannot be written.
     """
 
     def __init__(self, output: Path, source: Path | None = None) -> None:
@@ -74,16 +104,20 @@ class AtomicFolder:
             # Renaming cannot replace a mount point, or a folder whose parent is not writable: fill it from inside.
             parent_not_writable = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
             self._fill_inside = parent_not_writable or self.output.is_mount()
-        self.path = temporary_path(self.output / self.output.name if self._fill_inside else self.output)
+        beside = self.output / self.output.name if self._fill_inside else self.output
+        self.path, self._lock = temporary_path(beside), RunLock(lock_path(beside), output)
         self._created_folders: list[Path] = []
 
     def open(self) -> None:
-        """Create the temporary folder, and the parent folders that it needs."""
+        """Take the lock and create the temporary folder, and the parent folders that it needs."""
         try:
             with output_errors(self.output):
                 refuse_existing_folder(self.output)
                 self._created_folders = missing_parents(self.path)
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+                refuse_existing_folder(self.output)  # of a run that has ended since
+                remove_unfinished(self.path.parent, escape(self.output.name))
                 self.path.mkdir()
         except BaseException:
             self.discard()
@@ -103,25 +137,37 @@ class AtomicFolder:
             self.path.rename(self.output)
 
     def discard(self) -> None:
-        """Remove what was not committed, and the parent folders created for it."""
+        """Remove what was not committed, and the parent folders created for it, and give the lock back."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
         remove_empty(self._created_folders)
 
 
 class AtomicFiles:
-    """Main file and companion files, written under temporary names and renamed together, the main file first."""
+    """Main file and companion files, written under temporary names and renamed together, the main file first.
+
+    From the first ``add`` to ``discard`` the main file is locked.
+    """
 
     def __init__(self, output: Path) -> None:
         self.output = output
+        self._lock = RunLock(lock_path(output), output)
         self._renames: list[tuple[Path, Path]] = []
         self._created_folders: list[Path] = []
 
     def add(self, final: Path) -> Path:
-        """Return the temporary path at which to write ``final``; raise OutputRefused when ``final`` exists."""
+        """Return the temporary path at which to write ``final``.
+
+        Raises OutputRefused when ``final`` exists, or the main file is being written by another run.
+        """
         with output_errors(final):
             refuse_existing_file(final)
             self._created_folders = missing_parents(final) or self._created_folders
             final.parent.mkdir(parents=True, exist_ok=True)
+            if not self._renames:
+                self._lock.acquire()
+                refuse_existing_file(final)  # of a run that has ended since
+            remove_unfinished(final.parent, escape(final.name))
         hidden = temporary_path(final)
         self._renames.append((hidden, final))
         return hidden
@@ -136,6 +182,7 @@ class AtomicFiles:
         """Remove what was not committed, and the parent folders created for it."""
         for hidden, _ in self._renames:
             hidden.unlink(missing_ok=True)
+        self._lock.release()
         remove_empty(self._created_folders)
 
 

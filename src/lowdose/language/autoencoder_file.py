@@ -16,6 +16,7 @@ from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import channels_last
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 FORMAT = "lowdose-autoencoder-1"
 DEFAULT = "leda_autoencoder"
@@ -99,7 +100,7 @@ def load_autoencoder(source: str | Path = DEFAULT, device: torch.device | str = 
     was trained with another vocabulary than the one that is shipped now.
     """
     name = str(source)
-    known = files.shipped_weights("autoencoder")
+    known = shipped_weights("autoencoder")
     if name not in known and not Path(source).exists():
         raise IncompatibleCheckpoint(
             f"no autoencoder '{name}': neither a file nor a shipped one ({', '.join(sorted(known)) or 'none'}); "

@@ -22,6 +22,7 @@ from lowdose.errors import IncompatibleCheckpoint, NothingToRead
 from lowdose.language import spelling, token_table
 from lowdose.language.model_folder import find_folder
 from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 
 DEFAULT = "words"
 _FILE_FORMAT = (
@@ -89,7 +90,7 @@ def load_vocabulary(source: str | Path | None = None, *, fetch: bool = False) ->
     DownloadFailed when an allowed download failed.
     """
     given = str(source or DEFAULT)
-    if given in files.shipped_weights("vocabulary"):
+    if given in shipped_weights("vocabulary"):
         shipped = files.read_shipped(given)
         return Vocabulary(_read_tokens(shipped, given), read_embeddings(shipped, given), f"shipped table '{given}'")
     if given.endswith(".safetensors"):

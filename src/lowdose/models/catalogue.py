@@ -13,6 +13,7 @@ from lowdose.models.classical import CLASSICAL
 from lowdose.models.model_info import ModelInfo
 from lowdose.weights import files, user_models
 from lowdose.weights.files import WeightsFile
+from lowdose.weights.identity import shipped_weights
 
 SHIPPED, ADDED, FILE = "shipped", "added", "file"
 
@@ -48,9 +49,7 @@ def list_entries() -> tuple[list[CatalogueEntry], list[str]]:
     Every file is read whole and checked against its SHA-256. A damaged model, or a damaged index of the added models,
     does not hide the other models.
     """
-    entries = [
-        _entry(name, SHIPPED, files.read_shipped, files.shipped_card) for name in sorted(files.shipped_weights())
-    ]
+    entries = [_entry(name, SHIPPED, files.read_shipped, files.shipped_card) for name in sorted(shipped_weights())]
     entries += [_classical(name) for name in CLASSICAL]
     taken, problems = {entry.name for entry in entries}, []
     try:
@@ -85,7 +84,7 @@ def _find(name: str) -> CatalogueEntry:
     """Look for a model among the classical filters, shipped models, added models and files, in this order."""
     if name in CLASSICAL:
         return _classical(name)
-    if name in files.shipped_weights():
+    if name in shipped_weights():
         return CatalogueEntry(
             name, SHIPPED, model_info.read_model_info(files.read_shipped(name), name), files.shipped_card(name)
         )
@@ -93,7 +92,7 @@ def _find(name: str) -> CatalogueEntry:
         return CatalogueEntry(name, ADDED, model_info.read_model_info(files.read_added(name), name), _added_card(name))
     path = Path(name)
     if not path.exists():
-        known = [*sorted(files.shipped_weights()), *CLASSICAL, *sorted(user_models.user_model_hashes())]
+        known = [*sorted(shipped_weights()), *CLASSICAL, *sorted(user_models.user_model_hashes())]
         raise IncompatibleCheckpoint(f"no model '{name}': neither a file nor one of {', '.join(known)}")
     return CatalogueEntry(
         name, FILE, model_info.read_model_info(files.read_weights(path), name), _text(model_info.find_card(path))

@@ -18,15 +18,13 @@ from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files, user_models
 from lowdose.weights.files import WeightsFile
+from lowdose.weights.identity import model_name, shipped_weights
 
 FORMAT = "lowdose-denoiser-1"
 """Value of "format" in the header."""
 
 NOISE_FREE_IMAGE = "the noise-free image"
 """Value of "estimates" in the header of a denoiser that estimates the image without any noise."""
-
-DEFAULT_MODEL = "fast"
-"""Shipped model that is used when none is named."""
 
 LOCAL_MEANS = "local_means_px"
 """Entry of the header with the width of the local means that are kept, where it is not the usual one."""
@@ -113,26 +111,19 @@ def load_denoiser(model: str, device: torch.device | str = "cpu") -> DenoiserChe
     Checksum (of shipped and added models), format, shapes and finiteness are checked. Raises IncompatibleCheckpoint
     with a message that names the file and a remedy.
     """
-    if model in files.shipped_weights("denoiser"):
+    if model in shipped_weights("denoiser"):
         return _build(files.read_shipped(model), model, model, device)
     if user_models.is_valid_name(model) and model in user_models.user_model_hashes("denoiser"):
         return _build(files.read_added(model), str(user_models.weights_path(model)), model, device)
     path = Path(model)
     if not path.exists():
         shipped, added = (
-            ", ".join(sorted(names("denoiser"))) or "none"
-            for names in (files.shipped_weights, user_models.user_model_hashes)
+            ", ".join(sorted(names("denoiser"))) or "none" for names in (shipped_weights, user_models.user_model_hashes)
         )
         raise IncompatibleCheckpoint(
             f"no model '{model}': neither a file nor one of the shipped models ({shipped}) or of your own ({added})"
         )
     return _build(files.read_weights(path), str(path), model_name(path), device)
-
-
-def model_name(path: Path) -> str:
-    """Return the name of a model that is given by its file."""
-    # Every run folder holds a model.safetensors, so for that file name the folder names the model.
-    return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
 def _build(file: WeightsFile, path: str, name: str, device: torch.device | str) -> DenoiserCheckpoint:

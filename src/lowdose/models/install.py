@@ -22,6 +22,7 @@ from lowdose.models.classical import CLASSICAL
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.models.training_domain import SeriesMeasurements
 from lowdose.weights import files, user_models
+from lowdose.weights.identity import model_name, shipped_weights
 
 KIND = "denoiser"
 OPTION_OF_KIND = {"anatomy": "--segmenter", "autoencoder": "--autoencoder", "vocabulary": "--vocabulary"}
@@ -45,7 +46,7 @@ def install_model(file: Path, name: str | None = None) -> str:
     OutputRefused if the folder cannot be written. A failed installation leaves nothing behind.
     """
     content, card = _read_checked(file)
-    chosen = checkpoint.model_name(file) if name is None else name
+    chosen = model_name(file) if name is None else name
     _check_name(chosen)
     with _locked_index() as known:
         entry = {"kind": KIND, "sha256": hashlib.sha256(content).hexdigest()}
@@ -128,7 +129,7 @@ def _read_checked(file: Path) -> tuple[bytes, bytes | None]:
 
 def _builtin_names() -> set[str]:
     """Return the names of shipped weights and classical filters, which an added model cannot have."""
-    return {*files.shipped_weights(), *CLASSICAL}
+    return {*shipped_weights(), *CLASSICAL}
 
 
 def _check_name(name: str) -> None:

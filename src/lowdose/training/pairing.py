@@ -15,13 +15,14 @@ from lightning_fabric import Fabric
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import Calibrate, CalibratedSlice, build_noise_bank
 from lowdose.data.noise_bank.parallel import build_with_processes
-from lowdose.data.noise_bank.plan import Plan, dose_levels, prepare_folder
+from lowdose.data.noise_bank.plan import PLAN, Plan, dose_levels, prepare_folder
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import MARGIN, Patches
 from lowdose.data.simulated import SimulatedSlice, SimulatedSlices, validation_pairs
 from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
@@ -125,14 +126,16 @@ class SimulatedPairing:
             self._rule,
             dose_levels(hyperparameters.dose_low),
         )
-        if fabric.is_global_zero:
-            prepare_folder(folder, plan)
         normal = [item.normal for item in items]
-        fabric.barrier()
-        share, processes = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
-        build_with_processes(folder, normal, self._calibrate, share, BankProgress(say), processes)
-        fabric.barrier()
-        build_noise_bank(folder, normal, self._calibrate)  # whatever another process could not finish
+        with folder_for_all(fabric, folder, (PLAN,), say):  # another run may be building it
+            if fabric.is_global_zero:
+                prepare_folder(folder, plan)
+            fabric.barrier()
+            share, processes = (fabric.global_rank, fabric.world_size), torch.get_num_threads()
+            build_with_processes(folder, normal, self._calibrate, share, BankProgress(say), processes)
+            fabric.barrier()
+            build_noise_bank(folder, normal, self._calibrate)  # whatever another process could not finish
+            fabric.barrier()
         bank = NoiseBank(folder)
         slices = SimulatedSlices(bank, items, hyperparameters.doses, context)
         _report_left_out(bank, items, say)

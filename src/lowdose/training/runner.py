@@ -18,16 +18,20 @@ from torch import Tensor
 
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.io.atomic import output_errors
+from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.base import Method
+from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hooks import Progress, TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.time_limit import TimeLimit
 from lowdose.training.trainer import STATE_FILE, Trainer
+from lowdose.training.training_log import LOG_FILE
 from lowdose.version import __version__
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE, DESCRIPTION_FILE = "model.safetensors", "run.json"
+RUN_FILES = (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, LOG_FILE)
+"""Files of a run folder that are replaced as a whole."""
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 Say = Callable[[str], None]
 
@@ -120,22 +124,46 @@ def run_training(
 ) -> bool:
     """Train the job that ``make`` returns, in the folder ``run``; True when complete, False when stopped by a signal.
 
-    say: receives messages. Raises OutputRefused when the folder already holds a run and ``options.resume`` is off, and
-    InvalidSetting when it is on and there is no run to resume, or one with other settings.
+    say: receives messages. The folder is locked for as long as the run lasts; one that fails before it trains leaves
+    nothing in it but a noise bank. Raises OutputRefused when another process trains in the folder, or when it already
+    holds a run and ``options.resume`` is off, and InvalidSetting when it is on and there is no run to resume, or one
+    with other settings.
     """
+    limit = None if options.minutes is None else TimeLimit(options.minutes, time.monotonic())
+    _refuse_other_run(run, options)
+    fabric = _launch(options)
+    with folder_for_all(fabric, run, RUN_FILES):
+        _refuse_other_run(run, options)  # one that has ended since
+        complete = _train(make, hyperparameters, run, options, say, progress, fabric, limit)
+    _leave_process_group(fabric)
+    return complete
+
+
+def _refuse_other_run(run: Path, options: RunOptions) -> None:
     if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
-    limit = None if options.minutes is None else TimeLimit(options.minutes, time.monotonic())
-    fabric = _launch(options)
+
+
+def _train(
+    make: Callable[[], TrainingJob],
+    hyperparameters: Hyperparameters,
+    run: Path,
+    options: RunOptions,
+    say: Say,
+    progress: Progress,
+    fabric: Fabric,
+    limit: TimeLimit | None,
+) -> bool:
+    """Train in the folder that the run has locked; True when complete."""
     seed_everything(hyperparameters.seed, verbose=False)
     job = make()
     trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes, limit)
     settings = {**job.settings, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
-    elif fabric.is_global_zero:
-        _write_description(run, settings, job.description, options.minutes)
     stage = job.stage(run, fabric, say if fabric.is_global_zero else _discard)
+    if fabric.is_global_zero and not options.resume:
+        _write_description(run, settings, job.description, options.minutes)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
@@ -145,9 +173,7 @@ def run_training(
             lambda: stop.requested,
             lambda: _write_description(run, settings, job.description, options.minutes),
         )
-        complete = trainer.fit(settings, hooks)
-    _leave_process_group(fabric)
-    return complete
+        return trainer.fit(settings, hooks)
 
 
 def _leave_process_group(fabric: Fabric) -> None:
@@ -238,6 +264,4 @@ def _write_description(
     versions = {"lowdose": __version__, "torch": torch.__version__, "numpy": np.__version__}
     limit = {} if minutes is None else {"minutes": minutes}
     content = {"settings": settings, **limit, **description, "versions": versions}
-    with output_errors(run):
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "run.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+    replace_file(run / DESCRIPTION_FILE, json.dumps(content, indent=2).encode())

@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lowdose.io.atomic_replace import replace_file
 
+LOG_FILE = "log.csv"
 COLUMNS = ("step", "name", "value")
 
 
@@ -21,7 +22,7 @@ class TrainingLog:
     """
 
     def __init__(self, run: Path, first: int) -> None:
-        path = run / "log.csv"
+        path = run / LOG_FILE
         kept: list[list[str]] = []
         if first > 0 and path.exists():
             with path.open(newline="") as file:

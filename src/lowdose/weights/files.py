@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.weights import user_models
+from lowdose.weights.identity import shipped_weights
 
 REINSTALL = "the shipped weights are damaged, reinstall"
 """Advice when a shipped file does not have its checksum."""
@@ -40,16 +40,6 @@ class WeightsFile(NamedTuple):
     tensors: dict[str, Tensor]
     sha256: str
     size: int
-
-
-def shipped_weights(kind: str | None = None) -> dict[str, str]:
-    """Return the SHA-256 that each weights file of the package must have, by name; all files, or those of one kind.
-
-    Kinds are "denoiser", "anatomy", "autoencoder" and "vocabulary".
-    """
-    index = resources.files("lowdose.zoo").joinpath("index.json")
-    entries = json.loads(index.read_text()) if index.is_file() else {}
-    return {name: entry["sha256"] for name, entry in entries.items() if kind in (None, entry["kind"])}
 
 
 def read_weights(path: Path, expected: str | None = None, remedy: str = REINSTALL) -> WeightsFile:

@@ -15,6 +15,7 @@ from lowdose.data.download.fetch import RemoteSeries, download, select_series
 from lowdose.data.download.imaging_data_commons import ImagingDataCommons
 from lowdose.errors import DownloadFailed, InvalidSetting, OutputRefused
 from lowdose.io.layouts import dose_of_name
+from lowdose.io.locked_folder import locked_folder
 from lowdose.io.mayo import case_in
 
 
@@ -92,6 +93,14 @@ def test_nothing_stays_when_nothing_arrives(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         download(Cut(), "ldct_and_projection_data", tmp_path / "a" / "b", [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_download_left_is_removed_and_two_at_once_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".download.partial-77" / "1.2").mkdir(parents=True)
+    download(Stub(), "LDCT-and-Projection-data", tmp_path, ["L006"])
+    assert [path.name for path in tmp_path.iterdir()] == ["L006"]
+    with locked_folder(tmp_path, ()), pytest.raises(OutputRefused, match="is writing it"):
+        download(Stub(), "LDCT-and-Projection-data", tmp_path, ["L004"])
 
 
 def test_some_patients(tmp_path: Path) -> None:

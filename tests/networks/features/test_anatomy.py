@@ -15,7 +15,7 @@ from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.features import anatomy
 from lowdose.networks.features.anatomy import LAYERS, AnatomyFeatures
 from lowdose.networks.features.base import FrozenFeatures
-from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 from support.feature_checks import CHECKS, images, state_of
 
 
@@ -82,7 +82,7 @@ def test_random_weights_are_named_and_the_same_each_time() -> None:
 
 
 def test_the_shipped_network_or_the_word_that_there_is_none() -> None:
-    if "anatomy" in files.shipped_weights():
+    if "anatomy" in shipped_weights():
         shipped = anatomy.load_anatomy_features()
         assert shipped.name == "anatomy"
         assert all(value.isfinite().all() for value in shipped(images(1, 40, 50)).values())

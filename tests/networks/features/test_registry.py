@@ -12,7 +12,7 @@ from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.networks.features import convs
 from lowdose.networks.features.registry import FEATURE_NETWORKS, load_features
-from lowdose.weights import files
+from lowdose.weights.identity import shipped_weights
 from support.feature_checks import images
 
 
@@ -68,7 +68,7 @@ def test_layers_and_window_reach_the_network() -> None:
 
 
 def test_anatomy_is_the_shipped_one_has_windows_of_its_own_and_takes_a_file(tmp_path: Path) -> None:
-    if "anatomy" in files.shipped_weights():
+    if "anatomy" in shipped_weights():
         assert load_features("anatomy")(images(1, 33, 40))["full"].shape == (1, 16, 33, 40)
     else:
         with pytest.raises(IncompatibleCheckpoint, match="anatomy"):

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from lowdose.errors import DownloadFailed, InvalidSetting, OutputRefused
-from lowdose.io.atomic import missing_parents, output_errors, remove_empty, temporary_path
+from lowdose.io.atomic import output_errors, temporary_path
+from lowdose.io.locked_folder import locked_folder
 
 PAGE = "https://www.cancerimagingarchive.net/collection"
+SCRATCH = "download"
 SHOWN = 5
 """Number of names that an error message lists."""
 
@@ -106,16 +108,24 @@ def download(
     wanted = select_series(client, collection, patients)
     if out.exists() and not out.is_dir():
         raise OutputRefused(f"{out}: exists and is not a folder; choose another name")
-    left = [series for series in wanted if not (out / series.folder).is_dir()]
-    new_parents = missing_parents(out / "x")
-    scratch = temporary_path(out / "download")
+    with locked_folder(out, (SCRATCH,)):
+        left = [series for series in wanted if not (out / series.folder).is_dir()]
+        _fetch(client, collection, out, left, lambda done: advance(len(wanted) - len(left) + done))
+    return DownloadSummary(list(wanted), len(wanted) - len(left))
+
+
+def _fetch(
+    client: Client, collection: str, out: Path, wanted: Sequence[RemoteSeries], advance: Callable[[int], None]
+) -> None:
+    """Download series patient by patient into a folder of which nothing stays, and move those that are complete."""
+    scratch = temporary_path(out / SCRATCH)
     try:
         with output_errors(out):
-            scratch.mkdir(parents=True)
-        done = len(wanted) - len(left)
-        for patient in dict.fromkeys(series.patient for series in left):
+            scratch.mkdir()
+        done = 0
+        for patient in dict.fromkeys(series.patient for series in wanted):
             advance(done)
-            group = [series for series in left if series.patient == patient]
+            group = [series for series in wanted if series.patient == patient]
             client_error = client.fetch([series.uid for series in group], scratch)
             missing = [
                 series
@@ -128,8 +138,6 @@ def download(
         advance(done)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        remove_empty(new_parents)
-    return DownloadSummary(list(wanted), len(wanted) - len(left))
 
 
 def select_series(client: Client, collection: str, patients: Sequence[str]) -> Sequence[RemoteSeries]:

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from lowdose.errors import IncompatiblePack, OutputRefused
 from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_file
+from lowdose.io.locked_folder import holds_more_than_lock
 
 FORMAT, VERSION = "lowdose-noise-bank", 1
 PLAN = "plan.json"
@@ -84,7 +85,7 @@ def prepare_folder(folder: Path, plan: Plan) -> None:
     if (folder / PLAN).exists():
         _check_existing(folder, plan, read_plan(folder))
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or holds_more_than_lock(folder)):
         raise OutputRefused(f"{folder}: is no noise bank and not empty; name another folder for the bank")
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
