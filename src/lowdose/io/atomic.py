@@ -67,7 +67,7 @@ class AtomicFolder:
 
     def __init__(self, output: Path, source: Path | None = None) -> None:
         with output_errors(output):
-            self.output = output.resolve()
+            self.output = Path(os.path.realpath(output))  # unlike resolve(), it takes a link to itself
             refuse_existing_folder(self.output)
             if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
                 raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
