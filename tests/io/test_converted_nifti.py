@@ -55,6 +55,14 @@ def test_analyze_is_read_with_a_warning(tmp_path: Path, kind: type) -> None:
         assert source.warnings == ["Analyze 7.5 files state no orientation: left and right may be exchanged."]
 
 
+def test_a_header_of_a_pair_under_another_name_is_told(tmp_path: Path) -> None:
+    save_pair(tmp_path / "a.img")
+    for name in ("a.nii", "a"):
+        (tmp_path / name).write_bytes((tmp_path / "a.hdr").read_bytes())
+        with pytest.raises(CannotDecode, match=r"name the two files \.hdr and \.img"), open_source(tmp_path / name):
+            pass
+
+
 def test_half_a_pair_and_a_short_one_are_told(tmp_path: Path, provenance: Provenance) -> None:
     path = save_pair(tmp_path / "a.img")
     path.write_bytes(path.read_bytes()[:-10])

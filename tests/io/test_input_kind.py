@@ -91,6 +91,12 @@ def test_content_decides_and_not_the_name(tmp_path: Path, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["a.img", "a.nii", "a.npy", "a.zip", "a.dcm.gz", "a.tar", "a.nrrd", "a"])
+def test_a_dicom_file_is_read_under_any_name(tmp_path: Path, name: str) -> None:
+    make_series(tmp_path / "in", 1)[0].rename(tmp_path / name)
+    assert count(tmp_path / name) == 1
+
+
 def test_damaged_headers_are_told_without_the_words_of_libraries(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

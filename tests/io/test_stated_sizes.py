@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from lowdose.data.series import iterate_series
 from lowdose.errors import InvalidSetting
 from lowdose.io.open_series import open_source
 from lowdose.io.pairing import open_pairs
@@ -80,11 +82,34 @@ def test_a_dicom_series_that_states_no_size_takes_it(tmp_path: Path) -> None:
 
 
 def test_pairs_take_the_sizes_on_both_sides(tmp_path: Path) -> None:
-    from contextlib import ExitStack
-
     for name in ("low.npy", "full.npy"):
         np.save(tmp_path / name, hu_stack())
     with ExitStack() as stack:
         (pair,) = open_pairs(stack, [("", tmp_path / "low.npy", tmp_path / "full.npy")], Sizes(0.7, 2.0))
         assert pair.pairs == [(0, 0), (1, 1), (2, 2)]
         assert [side.read(0).pixel_mm for side in (pair.low, pair.full)] == [(0.7, 0.7)] * 2
+
+
+@pytest.mark.parametrize("pixel", [1e-9, 0.0007, 700.0])
+def test_sizes_of_a_file_that_no_ct_image_has_count_as_unknown(tmp_path: Path, pixel: float) -> None:
+    path = save_nifti(tmp_path / "a.nii", affine=np.diag([-pixel, -pixel, 2.0, 1.0]))
+    with open_source(path) as source:
+        (told,) = source.warnings
+        assert "which no CT image has" in told
+        assert source.read(0).pixel_mm is None
+    with open_source(path, sizes=Sizes(pixel=0.7)) as source:
+        assert source.read(0).pixel_mm == (0.7, 0.7)
+    make_series(tmp_path / "in", 2, before=lambda ds, index: setattr(ds, "PixelSpacing", [pixel, pixel]))
+    with open_source(tmp_path / "in") as source:
+        assert source.read(0).pixel_mm is None
+    (series,) = iterate_series(tmp_path / "in", [])
+    assert series.planes[0].pixel_mm is None
+
+
+def test_a_thickness_that_no_ct_image_has_counts_as_unknown(tmp_path: Path) -> None:
+    make_series(tmp_path / "in", 2, before=lambda ds, index: setattr(ds, "SliceThickness", "1e-6"))
+    with open_source(tmp_path / "in") as source:
+        assert source.acquisition.thickness_mm is None
+        assert any("A thickness of 1e-06 mm is stated" in text for text in source.warnings)
+    with open_source(tmp_path / "in", sizes=Sizes(thickness=2.0)) as source:
+        assert source.acquisition.thickness_mm == 2.0

@@ -33,6 +33,7 @@ from lowdose.io.mayo import case_key, case_of
 from lowdose.io.messages import printable, reason
 from lowdose.io.open_series import extract, open_source
 from lowdose.io.source import Plane
+from lowdose.io.stated_sizes import with_possible_pixel
 from lowdose.io.tar_files import extract_slices
 
 SHOWN = 5
@@ -154,7 +155,7 @@ def _make_series(
 ) -> Series:
     case = case_of(name, keys)
     keys = keys | {case_key(case)} if case else keys
-    return Series(place, uid, acquisition, keys, case, planes, read)
+    return Series(place, uid, acquisition, keys, case, [with_possible_pixel(plane) for plane in planes], read)
 
 
 def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:

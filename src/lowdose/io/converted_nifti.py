@@ -56,7 +56,9 @@ def convert_pair(path: Path, target: Path) -> list[str]:
 def _both_files(path: Path) -> tuple[Path, Path]:
     """Return the header and the image file of a pair; raise NothingToRead for one that is missing."""
     plain = without_gz(path)
-    ending = PARTNER[plain.suffix.lower()]
+    ending = PARTNER.get(plain.suffix.lower())
+    if ending is None:
+        raise CannotDecode(f"{path}: is the header of a pair by its content; name the two files .hdr and .img")
     wanted = (plain.stem + ending, plain.stem + ending + ".gz")
     found = [file for file in path.parent.iterdir() if file.name.lower() in [name.lower() for name in wanted]]
     if not found:

@@ -37,6 +37,7 @@ class Kind(Enum):
     """Kind of an input."""
 
     FOLDER = auto()
+    DICOM = auto()
     NIFTI = auto()
     PAIR = auto()
     NPY = auto()
@@ -125,6 +126,8 @@ def is_series_file(path: Path) -> bool:
 def kind_of(path: Path) -> Kind:
     """Return the kind of an input that ``check_input`` has let pass: by its content, else by its name.
 
+    DICOM files without the usual beginning are OTHER.
+
     Raises CannotDecode when it cannot be opened, and for kinds of files that are not read.
     """
     if path.is_dir():
@@ -132,6 +135,8 @@ def kind_of(path: Path) -> Kind:
     start = _start(path)
     if start.startswith(GZIP):
         return _kind_of_gzip(path)
+    if start[128:132] == b"DICM":
+        return Kind.DICOM
     found = _kind_of_content(start)
     if found is Kind.OTHER and zipfile.is_zipfile(path):  # the directory of a zip is at its end
         found = _kind_of_zip(path)

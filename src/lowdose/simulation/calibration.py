@@ -120,7 +120,9 @@ def calibrate(
     """
     if mas is not None:
         check_mas(mas)
-    current = [value for value in scan.mas if value is not None] if mas is None else [mas] * len(scan.mas)
+    low, high = MAS_RANGE  # what a header states beyond it counts as not stated
+    stated = [value for value in scan.mas if value is not None and low <= value <= high]
+    current = stated if mas is None else [mas] * len(scan.mas)
     complete = len(current) == len(scan.mas)
     fit = _find_fit(scan.acquisition) if kernel is None else (kernel, Scanner()) if mas is not None else None
     if fit is None or not complete or scan.thickness_mm is None:
