@@ -75,6 +75,15 @@ class OutputRefused(LowDoseError):
     """
 
 
+class OutsideTrainingRange(LowDoseError):
+    """Series outside the range that a model was trained on, which ``--strict`` refuses.
+
+    Its noise, pixel size, slice thickness or orientation are not those of the training data, or are not known. Take a
+    model that was trained on such series, state what the files do not (``--pixel``, ``--thickness``), or leave
+    ``--strict`` out: the same words are then a warning.
+    """
+
+
 class TrainingDiverged(LowDoseError):
     """Training run whose loss is no longer a number, or whose model has collapsed.
 

@@ -47,6 +47,8 @@ class Origin:
         What is odd about the series.
     patient_keys : frozenset of str
         Hashes by which series of one patient are recognised.
+    is_array : bool
+        Whether it is an array file (NIfTI, NumPy and the like), and no DICOM series.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Origin:
     uids: Mapping[str, object]
     warnings: tuple[str, ...]
     patient_keys: frozenset[str]
+    is_array: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +194,7 @@ class Volume:
             When the path is taken or cannot be written.
         """
         target, made = Path(path), provenance or self.provenance or edited()
-        if self.origin is None or is_single_file(target) != is_single_file(self.origin.path):
+        if self.origin is None or is_single_file(target) != self.origin.is_array:
             write_volume(self, target, made.label)
             return target
         with open_source(self.origin.path, self.origin.series) as source, open_sink(source, target, made) as sink:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowdose.errors import GeometryMismatch
 from lowdose.image import Geometry, Slice
+from lowdose.io.arrays import ArraySource
 from lowdose.io.arrays import planes as planes_of
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.source import Source
@@ -62,4 +63,5 @@ def origin_of(source: Source, series: str | None, given: object) -> Origin:
     """
     path = Path(given) if isinstance(given, (str, PathLike)) else source.path
     keys = frozenset[str](getattr(source, "patient_keys", ()))
-    return Origin(path.absolute(), series, tuple(source.planes), dict(source.uids), tuple(source.warnings), keys)
+    stated = tuple(source.planes), dict(source.uids), tuple(source.warnings), keys
+    return Origin(path.absolute(), series, *stated, is_array=isinstance(source, ArraySource))

@@ -5,12 +5,14 @@ import re
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 
 import lowdose
 from support.ct_pair import CTPair
+from support.nifti_files import save_nifti
 
 
 def test_a_series_is_read_with_its_grid(ct_pair: CTPair) -> None:
@@ -126,3 +128,32 @@ def test_what_was_read_from_a_zip_is_saved_as_a_derived_series(ct_pair: CTPair, 
     for name in ("copy", "of_volume", "of_zip"):
         assert len(list((tmp_path / name).iterdir())) == 6
         assert pydicom.dcmread(min((tmp_path / name).iterdir())).StudyInstanceUID == original
+
+
+def test_sizes_that_a_file_does_not_state_can_be_given(tmp_path: Path) -> None:
+    made = np.random.default_rng(0).normal(-100, 300, (3, 40, 40)).astype(np.float32)
+    made[0, 0] = -1000
+    np.save(tmp_path / "scan.npy", made)
+    by_file = lowdose.read(tmp_path / "scan.npy", pixel=0.7, thickness=3.0)
+    by_array = lowdose.read(made, pixel=0.7, thickness=3.0)
+    for volume in (by_file, by_array):
+        assert volume.spacing == (3.0, 0.7, 0.7)
+        assert volume.acquisition.thickness_mm == 3.0
+        np.testing.assert_array_equal(volume.hu, made)
+    overlapping = lowdose.read(tmp_path / "scan.npy", spacing=(1.0, 0.7, 0.7), thickness=3.0)
+    assert (overlapping.spacing[0], overlapping.acquisition.thickness_mm) == (1.0, 3.0)
+    assert lowdose.read(by_array, thickness=5.0).acquisition.thickness_mm == 3.0
+    for options in ({"pixel": 0.0}, {"thickness": float("nan")}, {"pixel": "0.7"}):
+        with pytest.raises(lowdose.errors.InvalidSetting, match="must be"):
+            lowdose.read(made, **options)  # type: ignore[arg-type]
+
+
+def test_a_volume_of_a_file_is_saved_as_what_the_content_was(tmp_path: Path) -> None:
+    path = save_nifti(tmp_path / "a.nii")
+    path.rename(tmp_path / "scan")
+    volume = lowdose.read(tmp_path / "scan")
+    volume.save(tmp_path / "b.nii.gz")
+    np.testing.assert_array_equal(lowdose.read(tmp_path / "b.nii.gz").hu, volume.hu)
+    result = lowdose.denoise(tmp_path / "scan", model="gaussian", strength=0.0)
+    result.save(tmp_path / "c.nii.gz")
+    assert nib.load(tmp_path / "c.nii.gz").get_data_dtype() == np.int16  # as the source stores it

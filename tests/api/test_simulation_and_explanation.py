@@ -37,8 +37,11 @@ def test_a_volume_is_simulated_as_its_series_is(ct_pair: CTPair) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dose": 0.0}, "dose 0.0: must be above 0"),
+        ({"dose": 0.0}, "dose 0: must be from 0.001 to 1"),
         ({"dose": 1.5}, "dose 1.5"),
+        ({"dose": 1e-12}, "dose 1e-12"),
+        ({"mas": 1e-30}, "--mas 1e-30: must be from 0.1 to 10000 mAs"),
+        ({"pixel": 1e9}, "--pixel 1e"),
         ({"seed": -1}, "seed -1"),
         ({"z_correlation": 0.9}, "between 0 and 0.7"),
         ({"kernel": "b31"}, "kernel 'b31'"),

@@ -90,7 +90,7 @@ def test_show_of_a_shipped_model(capfd: pytest.CaptureFixture[str]) -> None:
     assert "noise SD" in facts["made"]
     assert facts["estimates"] == "the noise-free image"
     assert facts["local"] == "means kept, Gaussian of 2.5 pixels"
-    assert "lowdose 0.1.0" in said
+    assert "lowdose 0.2.0" in said
     assert facts["training"].startswith("recipe noise_free, ")
 
 

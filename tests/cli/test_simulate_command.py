@@ -78,7 +78,7 @@ def test_a_phantom_beside_its_truth(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["in", "out", "--dose", "0"], "dose 0.0: must be above 0"),
+        (["in", "out", "--dose", "0"], "dose 0: must be from 0.001 to 1"),
         (["in", "out", "--dose", "1.5"], "dose 1.5"),
         (["in", "out", "--dose", "nan"], "dose nan"),
         (["in", "--dose", "0.5"], "1 place(s) given"),

@@ -317,7 +317,7 @@ def test_unusable_slices_are_told_and_none_at_all_is_an_error(tmp_path: Path) ->
     assert any(text.endswith("(left out of validation)") for text in said)
     with pytest.raises(NothingToRead, match=r"none of 1 slices can be simulated, for example: series1: .*no air"):
         go(tmp_path / "none", [normal(0, flat)])
-    with pytest.raises(NothingToRead, match="none of 1 slices has 48 x 48 pixels"):
+    with pytest.raises(InvalidSetting, match=r"slices of .* pixels are too small for patches of 32"):
         go(tmp_path / "small", [normal(0, size=40)])
 
 

@@ -154,6 +154,11 @@ def test_outside_the_training_range_there_is_a_warning_for_each_quantity() -> No
     (text,) = training_domain.domain_warnings(SeriesMeasurements(None, 0.3, 0.75, 3.0), trained)
     assert "not known" in text
     assert training_domain.domain_warnings(SeriesMeasurements(80, 0.6, 0.4, 1.0), TrainingDomain()) == []
+    (text,) = training_domain.domain_warnings(SeriesMeasurements(30, 0.3, 0.75, 3.0, orientation="coronal"), trained)
+    assert "the slices are coronal" in text
+    for axial in ("axial", None):
+        known = SeriesMeasurements(5, 0.3, 0.75, 3.0, orientation=axial)  # less noise than in training is no fault
+        assert training_domain.domain_warnings(known, trained) == []
 
 
 def test_devices_and_names() -> None:

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from lowdose.errors import OutputRefused
-from lowdose.io.atomic import AtomicFiles, AtomicFolder, new_folder
+from lowdose.io.atomic import AtomicFiles, AtomicFolder, lies_inside, new_folder
 
 
 def fill(folder: AtomicFolder) -> None:
@@ -95,3 +95,18 @@ def test_an_output_that_another_run_writes_is_refused_at_once(tmp_path):
     two.discard()
     assert hidden.exists()
     one.discard()
+
+
+def test_a_link_to_itself_is_no_place_for_an_output(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("target")
+    with pytest.raises(OutputRefused, match="loop: exists and is not a folder"):
+        AtomicFolder(tmp_path / "loop")
+    for name in ("loop", "nowhere"):
+        with pytest.raises(OutputRefused, match="exists"):
+            AtomicFiles(tmp_path / name).add(tmp_path / name)
+    assert not lies_inside(tmp_path / "loop", tmp_path / "other")
+    assert lies_inside(tmp_path / "loop", tmp_path)
+    with new_folder(tmp_path / "nowhere") as folder:
+        (folder / "a").touch()
+    assert (tmp_path / "target" / "a").exists()

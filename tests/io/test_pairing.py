@@ -103,9 +103,12 @@ def test_strangers_are_told(tmp_path):
 
 
 def test_no_pair_and_more_than_one(tmp_path):
-    for root in (tmp_path, tmp_path / "absent"):
+    (tmp_path / "file").write_text("text")
+    for root in (tmp_path, tmp_path / "file"):
         with pytest.raises(NothingToRead, match=r"quarter.*beside one named full"):
             find_pairs(root)
+    with pytest.raises(NothingToRead, match="no such file or folder"):
+        find_pairs(tmp_path / "absent")
     for name in ("scan/quarter", "scan/low"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "scan" / "full").mkdir()

@@ -83,7 +83,7 @@ def test_noise_that_cannot_be_measured_has_a_fixed_share_and_none_is_kept() -> N
         ({"dose": -0.1}, "--dose -0.1"),
         ({"dose": 1.5}, "--dose 1.5"),
         ({"dose": float("nan")}, "--dose nan"),
-        ({"noise_sd": 0.0}, "--noise-sd 0: must be a number of HU above 0"),
+        ({"noise_sd": 0.0}, "--noise-sd 0: must be above 0 and at most 1000 HU"),
         ({"noise_sd": float("inf")}, "--noise-sd inf"),
         ({"noise_sd": float("nan")}, "--noise-sd nan"),
         ({"texture": "rough"}, "--texture rough: must be one of smooth, balanced, natural"),

@@ -10,10 +10,12 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lowdose.api.checks import path_of
 from lowdose.api.reading import Input, Spacing, open_input
 from lowdose.errors import InvalidSetting
 from lowdose.io.label_map import LabelMap, open_labels
 from lowdose.io.pairing import PairedSeries, find_pairs, open_pairs, pair_sources
+from lowdose.io.stated_sizes import Sizes
 from lowdose.logger import log, log_lines
 
 
@@ -23,8 +25,9 @@ def open_cases(
     full: Sequence[Input],
     data: str | PathLike[str] | None,
     spacing: Spacing | None,
+    sizes: Sizes,
 ) -> list[PairedSeries]:
-    """Open the pairs for as long as ``stack`` lives.
+    """Open the pairs for as long as ``stack`` lives; ``sizes`` are those of series that state none.
 
     Raises InvalidSetting when neither pairs nor a folder of pairs is given, or not as many low as full series.
     """
@@ -33,17 +36,21 @@ def open_cases(
     if len(low) != len(full) or not (low or data):
         raise InvalidSetting(f"{len(low)} --low and {len(full)} --full: give one --full for each --low, or --data")
     if data is not None:
-        cases = open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in find_pairs(Path(data))])
+        cases = open_pairs(
+            stack, [(pair.name, pair.low, pair.full) for pair in find_pairs(path_of(data, "data"))], sizes
+        )
     else:
-        opened = [[stack.enter_context(open_input(item, None, _of(item, spacing))) for item in pair]
+        opened = [[stack.enter_context(open_input(item, None, _of(item, spacing), sizes)) for item in pair]
                   for pair in zip(low, full, strict=True)]  # fmt: skip
         cases = pair_sources([("", one, other) for one, other in opened])
     return [_numbered(case, number) for number, case in enumerate(cases, start=1)]
 
 
-def open_full_only(stack: ExitStack, full: Sequence[Input], spacing: Spacing | None) -> list[PairedSeries]:
+def open_full_only(
+    stack: ExitStack, full: Sequence[Input], spacing: Spacing | None, sizes: Sizes
+) -> list[PairedSeries]:
     """Open full-dose series without a partner: ``low`` is the very same source as ``full``."""
-    opened = [stack.enter_context(open_input(item, None, _of(item, spacing))) for item in full]
+    opened = [stack.enter_context(open_input(item, None, _of(item, spacing), sizes)) for item in full]
     cases = pair_sources([("", source, source) for source in opened])
     return [_numbered(case, number) for number, case in enumerate(cases, start=1)]
 
@@ -76,7 +83,7 @@ def open_label_maps(
             f"{len(labels)} --labels for {cases} series: give one for each, in the order of the --full"
         )
     scratch = Path(stack.enter_context(TemporaryDirectory(prefix="lowdose-")))
-    return [open_labels(Path(path), scratch) for path in labels]
+    return [open_labels(path_of(path, "labels"), scratch) for path in labels]
 
 
 def log_warnings(cases: Sequence[PairedSeries], more: Iterable[str]) -> list[str]:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 
-from lowdose.errors import InvalidSetting
+from lowdose.errors import InvalidSetting, NothingToRead
+
+
+def path_of(given: str | PathLike[str], name: str) -> Path:
+    """Return what was given for ``name`` as a path; raise NothingToRead for empty text, which is no path."""
+    if not str(given):
+        raise NothingToRead(f"{name}: an empty path; give a folder or a file, '.' for the current folder")
+    return Path(given)
 
 
 def check_numbers(**values: object) -> None:

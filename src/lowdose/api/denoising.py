@@ -11,13 +11,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api.checks import check_numbers, check_whole_numbers
+from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
-from lowdose.api.reading import Input, Spacing, open_input, read, resolve_model
+from lowdose.api.reading import Input, Spacing, check_given, open_input, read, resolve_model, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
 from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
-from lowdose.errors import OutputRefused
+from lowdose.errors import OutputRefused, OutsideTrainingRange
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
 from lowdose.infer import pipeline
@@ -96,7 +96,7 @@ class DenoisedSeries:
         """
         if self._series is None:
             raise OutputRefused(f"{out}: this series was written to {self.path} while it was denoised; copy it there")
-        return self._series.save(Path(out), self.files(preview=preview, manifest=manifest))
+        return self._series.save(path_of(out, "out"), self.files(preview=preview, manifest=manifest))
 
     def files(self, *, preview: bool, manifest: bool) -> dict[str, bytes]:
         """Return the files that go with the series by name: preview, words and manifest, where they are wanted."""
@@ -141,6 +141,9 @@ def denoise(
     jobs: int = 1,
     series: str | None = None,
     spacing: Spacing | None = None,
+    pixel: float | None = None,
+    thickness: float | None = None,
+    strict: bool = False,
     preview: bool = False,
     manifest: bool = False,
     explain: bool = False,
@@ -153,7 +156,7 @@ def denoise(
     Parameters
     ----------
     source : str, Path, Volume or numpy.ndarray
-        A DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz file, a volume, or an array of HU.
+        A folder or a file, see `read`; a volume, or an array of HU.
     out : str or Path, optional
         Where to write the result: a new folder for DICOM, else a new file. Slices are then written as they are
         denoised, so that memory does not grow with the series. Left out, the result stays in memory.
@@ -174,7 +177,12 @@ def denoise(
     series : str, optional
         SeriesInstanceUID, or its end, where a folder holds several series.
     spacing : tuple of float, optional
-        (z, y, x) in mm, for arrays only, where it is required.
+        (z, y, x) in mm, for arrays only.
+    pixel, thickness : float, optional
+        Pixel size and slice thickness in mm, where the input states none, see `read`.
+    strict : bool
+        Refuse a series that lies outside the range the model was trained on (noise, pixel size, slice thickness,
+        orientation), instead of a warning.
     preview, manifest : bool
         With ``out``: also write a PNG of the middle slice, and a manifest of the run as JSON.
     explain : bool
@@ -208,19 +216,24 @@ def denoise(
     started = time.perf_counter()
     check_numbers(strength=strength, dose=dose, noise_sd=noise_sd)
     check_whole_numbers(jobs=jobs, explain_slices=explain_slices)
+    pipeline.check_jobs(jobs)
     pipeline.check_strength(strength)
+    sizes = stated_sizes(pixel, thickness)
+    check_given(source, series, spacing)
+    path = None if out is None else path_of(out, "out")
     target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy)
     check_target(target, loaded)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
-    with open_input(source, series, spacing) as opened:
+    with open_input(source, series, spacing, sizes) as opened:
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         setup = set_up_series(opened, loaded, strength, target)
+        if strict and setup.outside:
+            raise OutsideTrainingRange(f"{opened.path}, refused by --strict: {'; '.join(setup.outside)}")
         log_lines(logging.WARNING, setup.warnings)
         log_lines(logging.INFO, setup.noise.lines)
-        path = None if out is None else Path(out)
         companions = _companions(preview, manifest, words)
         with sink_for(opened, path, setup.provenance, companions) as sink:
             result = _run(opened, sink, setup, words, jobs, progress)

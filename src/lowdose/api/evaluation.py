@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
-from lowdose.api.checks import check_numbers
+from lowdose.api.checks import check_numbers, path_of
 from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.messages import Progress, no_progress
-from lowdose.api.reading import Input, Spacing
+from lowdose.api.reading import Input, Spacing, check_given, stated_sizes
 from lowdose.api.words_of_series import load_word_autoencoder
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images, organs, segmenters, total_segmentator
 from lowdose.evaluation.images import ImageEvaluation
+from lowdose.evaluation.pair_checks import pair_warnings
 from lowdose.evaluation.words import SliceLocation, WordReading, read_words
 from lowdose.hounsfield import Window
 from lowdose.infer import pipeline
 from lowdose.io.atomic import new_folder
+from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.logger import log
 from lowdose.metrics.profiles import PROFILES, Profile
@@ -59,6 +61,8 @@ def evaluate(
     texture: str | None = None,
     device: str = "auto",
     spacing: Spacing | None = None,
+    pixel: float | None = None,
+    thickness: float | None = None,
     progress: Progress = no_progress,
 ) -> EvaluationReport:
     """Measure low dose and models against full dose.
@@ -96,6 +100,8 @@ def evaluate(
         Where the networks run.
     spacing : tuple of float, optional
         (z, y, x) in mm, where low and full are arrays.
+    pixel, thickness : float, optional
+        Pixel size and slice thickness in mm of series that state none, see `lowdose.read`.
     progress : callable
         Called with (images done, images).
 
@@ -123,15 +129,21 @@ def evaluate(
     check_numbers(strength=strength, dose=dose, noise_sd=noise_sd)
     target = NoiseTarget(dose, noise_sd, texture)
     pipeline.check_strength(strength)
-    given = _Given(_listed(low), _listed(full), data, spacing, _listed(model), strength, target, device, progress)
+    sizes = stated_sizes(pixel, thickness)
+    given = _Given(
+        _listed(low), _listed(full), data, spacing, sizes, _listed(model), strength, target, device, progress
+    )
+    folder = None if out is None else path_of(out, "out")
+    for item in (*given.low, *given.full, *_listed(data), *_listed(labels)):
+        check_given(item)
     if task == "images":
         _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
         guided = _word_reader(words, autoencoder, device)
-        return _evaluate_images(given, out, _profile(profile or "default", window), guided)
+        return _evaluate_images(given, folder, _profile(profile or "default", window), guided)
     if task == "organs":
         images_only = {"--profile": profile, "--window": window, "--words": words, "--autoencoder": autoencoder}
         _refuse(task, "images", images_only)
-        return _evaluate_organs(given, out, segmenter, _listed(labels))
+        return _evaluate_organs(given, folder, segmenter, _listed(labels))
     raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
 
@@ -143,6 +155,7 @@ class _Given:
     full: list[Any]
     data: str | PathLike[str] | None
     spacing: Spacing | None
+    sizes: Sizes
     models: list[Any]
     strength: float
     target: NoiseTarget
@@ -160,19 +173,19 @@ class _Given:
 
 
 def _evaluate_images(
-    given: _Given, out: str | PathLike[str] | None, profile: Profile, guided: LanguageGuidedAutoencoder | None
+    given: _Given, out: Path | None, profile: Profile, guided: LanguageGuidedAutoencoder | None
 ) -> EvaluationReport:
     loaded = given.load_models()
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
-        cases = open_cases(stack, given.low, given.full, given.data, given.spacing)
+        cases = open_cases(stack, given.low, given.full, given.data, given.spacing, given.sizes)
         count = sum(len(case.pairs) for case in cases)
         result = images.evaluate_images(
             cases, loaded, profile, given.strength, lambda done: given.progress(done, count), given.target
         )
         readings = _read_words(guided, result) if guided else []
         drifted = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
-        result.warnings = log_warnings(cases, [*result.warnings, *drifted])
+        result.warnings = log_warnings(cases, [*pair_warnings(cases), *result.warnings, *drifted])
         files = {
             "table.csv": summary.table_csv(result),
             "summary.json": summary.as_json(result, uids_of(cases)),
@@ -184,9 +197,7 @@ def _evaluate_images(
         return _written(EvaluationReport("images", result, count, len(cases), files, readings), folder)
 
 
-def _evaluate_organs(
-    given: _Given, out: str | PathLike[str] | None, segmenter: str | None, labels: list[Any]
-) -> EvaluationReport:
+def _evaluate_organs(given: _Given, out: Path | None, segmenter: str | None, labels: list[Any]) -> EvaluationReport:
     alone = bool(labels and given.full) and not (given.low or given.data)
     if alone and given.models:
         raise InvalidSetting("--model without --low: models are measured on low-dose series; give one for each --full")
@@ -197,16 +208,16 @@ def _evaluate_organs(
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
         if alone:
-            cases = open_full_only(stack, given.full, given.spacing)
+            cases = open_full_only(stack, given.full, given.spacing, given.sizes)
         else:
-            cases = open_cases(stack, given.low, given.full, given.data, given.spacing)
+            cases = open_cases(stack, given.low, given.full, given.data, given.spacing, given.sizes)
         maps = open_label_maps(stack, labels, len(cases), given.data)
         count = sum(len(case.pairs) for case in cases)
         total = count * (1 if alone else 2 + len(loaded))
         result = organs.evaluate_organs(
             cases, loaded, chosen, given.strength, lambda done: given.progress(done, total), maps, given.target
         )
-        result.warnings = log_warnings(cases, result.warnings)
+        result.warnings = log_warnings(cases, [*pair_warnings(cases), *result.warnings])
         files = {
             "table.csv": organs_report.table_csv(result),
             "summary.json": organs_report.as_json(result, uids_of(cases)),
@@ -215,9 +226,9 @@ def _evaluate_organs(
         return _written(EvaluationReport("organs", result, count, len(cases), files), folder)
 
 
-def _new_folder(stack: ExitStack, out: str | PathLike[str] | None) -> Path | None:
+def _new_folder(stack: ExitStack, out: Path | None) -> Path | None:
     """Refuse a folder that cannot be made before any work is done; it appears when ``stack`` closes without error."""
-    return None if out is None else stack.enter_context(new_folder(Path(out)))
+    return None if out is None else stack.enter_context(new_folder(out))
 
 
 def _written(report: EvaluationReport, folder: Path | None) -> EvaluationReport:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lowdose.api import html
+from lowdose.api.checks import path_of
 from lowdose.evaluation.images import ImageEvaluation
 from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.evaluation.words import WordReading
@@ -45,7 +46,7 @@ class EvaluationReport:
 
         Raises OutputRefused when the folder exists or cannot be written.
         """
-        with new_folder(Path(out)) as folder:
+        with new_folder(path_of(out, "out")) as folder:
             self.write_files(folder)
         return Path(out)
 

@@ -9,16 +9,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api.checks import check_whole_numbers
+from lowdose.api.checks import check_whole_numbers, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
-from lowdose.api.reading import Input, Spacing, open_input
+from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
 from lowdose.api.words_of_series import INPUT, MAX_SLICES, check_slices, load_word_autoencoder
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.io.atomic import new_folder
+from lowdose.io.orientation import not_axial
 from lowdose.io.source import Source
 from lowdose.language import explanation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
@@ -64,7 +65,7 @@ class ExplainedSeries:
 
         Raises OutputRefused when the folder exists or cannot be written.
         """
-        with new_folder(Path(out)) as folder:
+        with new_folder(path_of(out, "out")) as folder:
             self._write(folder)
         return Path(out)
 
@@ -101,6 +102,8 @@ def explain(
     layers: int = 2,
     series: str | None = None,
     spacing: Spacing | None = None,
+    pixel: float | None = None,
+    thickness: float | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> ExplainedSeries:
@@ -118,7 +121,7 @@ def explain(
         Slices to read, evenly spread; 0 = all.
     layers : int
         Layers to list: 2 are regions, 3 adds a word for every cell.
-    series, spacing
+    series, spacing, pixel, thickness
         See `read`.
     device : {"auto", "cpu", "cuda"}
         Where the networks run.
@@ -142,15 +145,18 @@ def explain(
     """
     check_whole_numbers(slices=slices, layers=layers)
     check_slices(slices)
+    sizes = stated_sizes(pixel, thickness)
+    check_given(source, series, spacing)
     where = choose_device(device)
     guided = load_word_autoencoder(autoencoder, where)
     _check_layers(layers, guided)
-    with open_input(source, series, spacing) as opened:
+    with open_input(source, series, spacing, sizes) as opened:
+        opened.warnings += not_axial(opened.planes, "the words were learned on axial slices")
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, opened.warnings)
         if out is None:
             return _explain(opened, guided, slices, layers, progress)
-        with new_folder(Path(out)) as folder:
+        with new_folder(path_of(out, "out")) as folder:
             result = _explain(opened, guided, slices, layers, progress)
             result._write(folder)
             return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.api.checks import check_numbers, path_of
 from lowdose.api.messages import log_engine_message
 from lowdose.device import choose_device
-from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.errors import GeometryMismatch, InvalidSetting
 from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO, run_on_engine
+from lowdose.io.input_kind import check_input
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Source
+from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.volume import Volume
 from lowdose.volume_source import VolumeSource, read_volume
@@ -28,18 +32,32 @@ Input = str | PathLike[str] | Volume | NDArray[Any] | Source
 
 Spacing = tuple[float, ...]
 
+SPACING_NEEDED = "give spacing=(z, y, x) in mm, or pixel and thickness"
+"""Way out for arrays of unknown voxel size."""
 
-def read(source: Input, *, series: str | None = None, spacing: Spacing | None = None) -> Volume:
+
+def read(
+    source: Input,
+    *,
+    series: str | None = None,
+    spacing: Spacing | None = None,
+    pixel: float | None = None,
+    thickness: float | None = None,
+) -> Volume:
     """Read a CT series into memory.
 
     Parameters
     ----------
     source : str, Path, Volume or numpy.ndarray
-        A DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz file; or an array of HU, (z, y, x) or (y, x).
+        A DICOM folder or file, as it is or in a zip or tar; NIfTI, Analyze, NumPy or, with the extra "formats", NRRD
+        and MetaImage; or an array of HU, (z, y, x) or (y, x). What a file is, its content decides.
     series : str, optional
         SeriesInstanceUID, or its end, where a folder holds several series.
     spacing : tuple of float, optional
-        (z, y, x) in mm; required for arrays, and for .npy and .npz files that are to be a volume.
+        (z, y, x) in mm; for arrays, and for .npy and .npz files that are to be a volume.
+    pixel, thickness : float, optional
+        Pixel size and slice thickness in mm, where the input states none; what it states is used, and a warning says
+        where that is something else. Both together make a grid of slices that touch each other.
 
     Returns
     -------
@@ -65,46 +83,70 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     >>> water.hu.shape, water.geometry.spacing
     ((4, 64, 64), (3.0, 0.7, 0.7))
     """
-    if isinstance(source, Volume) and series is None and spacing is None:
+    sizes = stated_sizes(pixel, thickness)
+    if isinstance(source, Volume) and series is None and spacing is None and sizes == UNSTATED:
         return source
-    with open_input(source, series, spacing) as opened:
-        return opened.volume if isinstance(opened, VolumeSource) else read_volume(opened, series, source)
+    with open_input(source, series, spacing, sizes) as opened:
+        if isinstance(opened, VolumeSource):
+            return replace(opened.volume, acquisition=opened.acquisition)
+        return read_volume(opened, series, source)
 
 
 @contextmanager
-def open_input(source: Input, series: str | None = None, spacing: Spacing | None = None) -> Iterator[Source]:
+def open_input(
+    source: Input, series: str | None = None, spacing: Spacing | None = None, sizes: Sizes = UNSTATED
+) -> Iterator[Source]:
     """Open any input as a series that is read slice by slice. Raises as `read` does, but for irregular grids."""
     if isinstance(source, (str, PathLike)):
         _check_path(source, series, spacing)
-        with open_source(Path(source), series) as opened:
-            yield opened if spacing is None else _with_spacing(opened, spacing)
+        with open_source(path_of(source, "input"), series, UNSTATED if spacing else sizes) as opened:
+            yield opened if spacing is None else _with_spacing(opened, spacing, sizes)
         return
     if series is not None:
         raise InvalidSetting(f"series '{series}': chooses among the series of a folder; leave it out for a volume")
     if isinstance(source, Volume):
         if spacing is not None:
             raise InvalidSetting(f"spacing {spacing}: the volume states {source.geometry.spacing} mm; leave it out")
-        yield VolumeSource(source)
+        yield _sized(VolumeSource(source), sizes)
     elif isinstance(source, Source):
-        yield source
+        yield _sized(source, sizes)
     else:
-        yield VolumeSource(_volume_of(source, spacing))
+        if spacing is None and sizes.pixel is not None and sizes.thickness is not None:
+            spacing = (sizes.thickness, sizes.pixel, sizes.pixel)
+        yield _sized(VolumeSource(_volume_of(source, spacing)), sizes)
+
+
+def stated_sizes(pixel: float | None, thickness: float | None) -> Sizes:
+    """Return the sizes that a user states. Raises InvalidSetting for what is no number, or no size of a CT image."""
+    check_numbers(pixel=pixel, thickness=thickness)
+    return Sizes(pixel, thickness)
+
+
+def check_given(source: Input, series: str | None = None, spacing: Spacing | None = None) -> None:
+    """Raise for a path that cannot be an input, before anything that takes time is begun."""
+    if isinstance(source, (str, PathLike)):
+        _check_path(source, series, spacing)
+        check_input(path_of(source, "input"))
+
+
+def _sized(source: Source, sizes: Sizes) -> Source:
+    state_sizes(source, sizes)
+    return source
 
 
 def _check_path(path: str | PathLike[str], series: str | None, spacing: Spacing | None) -> None:
-    if not str(path):
-        raise NothingToRead("an empty path; give a folder or a file, '.' for the current folder")
     if series is not None and not isinstance(series, str):
         raise InvalidSetting(f"series {series!r}: must be a SeriesInstanceUID or its end, as text")
     if spacing is not None and Path(path).suffix.lower() not in (".npy", ".npz"):
         raise InvalidSetting(f"spacing {spacing}: is for arrays; {path} is a file, which states its own")
 
 
-def _with_spacing(source: Source, spacing: Spacing) -> VolumeSource:
+def _with_spacing(source: Source, spacing: Spacing, sizes: Sizes) -> Source:
     """Return the slices of a file that states no spacing as a volume. Raises InvalidSetting when it states one."""
     if any(plane.pixel_mm for plane in source.planes):
         raise InvalidSetting(f"spacing {spacing}: is for arrays; {source.path} states its own")
-    return VolumeSource(Volume.from_array(np.stack([source.read(index).hu for index in range(len(source))]), spacing))
+    hu = np.stack([source.read(index).hu for index in range(len(source))])
+    return _sized(VolumeSource(Volume.from_array(hu, spacing)), sizes)
 
 
 def _volume_of(array: Any, spacing: Spacing | None) -> Volume:
@@ -116,7 +158,7 @@ def _volume_of(array: Any, spacing: Spacing | None) -> Volume:
         raise InvalidSetting(f"a list of {len(array)} paths is no input; give the folder that holds the files")
     if spacing is None:
         shape = f"of {len(array)} slices" if nested else f"of shape {array.shape}"
-        raise GeometryMismatch(f"an array {shape} without a spacing: give spacing=(z, y, x) in mm")
+        raise GeometryMismatch(f"an array {shape} without a spacing: {SPACING_NEEDED}")
     return Volume.from_array(array, spacing)
 
 

@@ -64,7 +64,7 @@ class SeriesInMemory:
     def save(self, out: Path, files: Mapping[str, bytes]) -> Path:
         """Write the series, and the files that go with it; all of it or nothing. Raises OutputRefused."""
         origin = self.origin
-        if origin is None or is_single_file(out) != is_single_file(origin.path):
+        if origin is None or is_single_file(out) != origin.is_array:
             refuse_taken(out, files)
             write_volume(self.volume(), out, self.provenance.label, files)
             return out

@@ -9,18 +9,27 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api.checks import check_numbers, check_whole_numbers
+from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
 from lowdose.api.messages import Progress, no_progress
-from lowdose.api.reading import Input, Spacing, open_input, read
+from lowdose.api.reading import Input, Spacing, check_given, open_input, read, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
+from lowdose.io.orientation import not_axial
 from lowdose.io.provenance import simulation_provenance
+from lowdose.io.source import Source
 from lowdose.logger import log, log_lines
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
 from lowdose.physics.scanner import COUNT_FLOOR, FITTED_SCANNERS, Scanner
-from lowdose.simulation.calibration import calibrate, describe_scan
+from lowdose.simulation.calibration import (
+    Calibration,
+    ScanDescription,
+    calibrate,
+    check_mas,
+    describe_scan,
+    starved_rays_warning,
+)
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.version import __version__
@@ -63,7 +72,7 @@ class SimulatedSeries:
         """Write the series as ``lowdose simulate`` does. Raises OutputRefused when the path is taken."""
         if self._series is None:
             return self.volume.save(out)
-        return self._series.save(Path(out), {})
+        return self._series.save(path_of(out, "out"), {})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings, the number of slices and the warnings as plain Python."""
@@ -86,6 +95,8 @@ def simulate_dose(
     z_correlation: float = 0.0,
     series: str | None = None,
     spacing: Spacing | None = None,
+    pixel: float | None = None,
+    thickness: float | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> SimulatedSeries:
@@ -107,7 +118,7 @@ def simulate_dose(
         Effective mAs of the input, if not the header's.
     z_correlation : float
         Correlation of the noise of neighbouring slices, 0 to 0.7.
-    series, spacing
+    series, spacing, pixel, thickness
         See `read`.
     device : {"auto", "cpu", "cuda"}
         Where projections are computed.
@@ -143,16 +154,20 @@ def simulate_dose(
     _check_seed(seed)
     neighbour_weights(z_correlation)
     chosen = None if kernel == "auto" else parse_kernel(kernel)
+    sizes = stated_sizes(pixel, thickness)
+    check_given(source, series, spacing)
+    target = None if out is None else path_of(out, "out")
     where = str(choose_device(device))
-    with open_input(source, series, spacing) as opened:
-        calibration = calibrate(describe_scan(opened), chosen, mas, where, COUNT_FLOOR)
-        warnings = (*opened.warnings, *calibration.warnings)
+    with open_input(source, series, spacing, sizes) as opened:
+        scan = describe_scan(opened)
+        calibration = calibrate(scan, chosen, mas, where, COUNT_FLOOR)
+        warnings = (*opened.warnings, *calibration.warnings, *_doubts(opened, scan, calibration, dose))
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, warnings)
         log.info("%s", calibration.how)
         how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
         provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
-        target, count = None if out is None else Path(out), len(opened)
+        count = len(opened)
         with sink_for(opened, target, provenance) as sink:
             simulate_series(
                 opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
@@ -217,6 +232,8 @@ def simulate_phantom(
     check_whole_numbers(seed=seed, slices=slices)
     check_dose(dose)
     _check_seed(seed)
+    if mas is not None:
+        check_mas(mas)
     if phantom not in PHANTOMS:
         raise InvalidSetting(f"phantom '{phantom}': must be one of {', '.join(PHANTOMS)}")
     soft, fitted = FITTED_SCANNERS["B30"]
@@ -224,9 +241,17 @@ def simulate_phantom(
     settings = ScanSettings(
         scanner or fitted, chosen, PHANTOM_MAS if mas is None else mas, dose, seed, str(choose_device(device))
     )
-    scan_phantom(phantom, Path(out), slices, settings, lambda done: progress(done, slices))
+    scan_phantom(phantom, path_of(out, "out"), slices, settings, lambda done: progress(done, slices))
     log.info("phantom %s at %g mAs and at %.3g%% of it -> %s", phantom, settings.mas, 100 * dose, out)
     return Path(out)
+
+
+def _doubts(source: Source, scan: ScanDescription, calibration: Calibration, dose: float) -> list[str]:
+    """Return warnings of a scan that no scanner makes, and of a dose at which next to nothing is left of the image."""
+    return [
+        *not_axial(source.planes, "the simulated gantry turns in the plane of the slices, which no scanner does"),
+        *starved_rays_warning(scan, calibration, dose),
+    ]
 
 
 def _check_seed(seed: int) -> None:

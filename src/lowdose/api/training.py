@@ -13,6 +13,7 @@ from typing import Any
 
 from lowdose import recipes
 from lowdose.api import html
+from lowdose.api.checks import path_of
 from lowdose.api.reading import load_model
 from lowdose.api.training_data import TrainingInput, training_folders
 from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
@@ -179,7 +180,7 @@ def train(
     chosen = recipes.get_recipe(recipe)
     with ExitStack() as stack:
         request = Request(
-            recipe, Path(out), training_folders(stack, data, pairing), _as_text(set),
+            recipe, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
             RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
@@ -214,7 +215,7 @@ def _as_text(settings: Settings) -> dict[str, str]:
 
 
 def _path(value: str | PathLike[str] | None) -> Path | None:
-    return None if value is None else Path(value)
+    return None if value is None else path_of(value, "bank or start")
 
 
 def _text(value: str | PathLike[str] | None) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lowdose.api.checks import path_of
 from lowdose.errors import InvalidSetting
 from lowdose.volume import Volume
 
@@ -24,7 +25,7 @@ def training_folders(stack: ExitStack, data: Any, pairing: str | None) -> list[P
         return []
     pair = isinstance(data, tuple) and all(isinstance(item, Volume) for item in data)
     items = list(data) if isinstance(data, (list, tuple)) and not pair else [data]
-    folders = [Path(item) for item in items if isinstance(item, (str, PathLike))]
+    folders = [path_of(item, "data") for item in items if isinstance(item, (str, PathLike))]
     volumes = [item for item in items if not isinstance(item, (str, PathLike))]
     if volumes:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="lowdose-")))

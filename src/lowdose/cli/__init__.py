@@ -23,7 +23,7 @@ from lowdose.cli.models_command import models_app
 from lowdose.cli.simulate_command import simulate
 from lowdose.cli.terminal import INTERRUPTED, logging_to_terminal
 from lowdose.cli.train_command import TrainCommand, train
-from lowdose.errors import LowDoseError
+from lowdose.errors import InvalidSetting, LowDoseError
 from lowdose.version import __version__
 
 OK, OUR_FAULT, USER_INPUT = 0, 1, 2
@@ -62,6 +62,15 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(arguments))
 
 
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise InvalidSetting for empty text, which would stand for the current folder: a variable that is not set."""
+    for place, argument in enumerate(arguments):
+        option, sign, value = argument.partition("=")
+        if not argument.strip() or (option.startswith("--") and sign and not value.strip()):
+            before = option if sign else arguments[place - 1] if place else "lowdose"
+            raise InvalidSetting(f"nothing is given after '{before}': empty text; for the current folder give '.'")
+
+
 def with_values(arguments: Sequence[str]) -> list[str]:
     """Give ``--ray`` that stands alone the address that it then means: Typer has no optional values."""
     completed: list[str] = []
@@ -77,7 +86,9 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     try:
         with logging_to_terminal():
-            app(with_values(sys.argv[1:] if arguments is None else arguments))
+            given = sys.argv[1:] if arguments is None else arguments
+            refuse_empty(given)
+            app(with_values(given))
     except SystemExit as end:
         if end.code == INTERRUPTED:
             print("lowdose: interrupted", file=sys.stderr)

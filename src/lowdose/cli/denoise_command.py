@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from lowdose.cli.archive import denoise_archive
-from lowdose.cli.terminal import output_of, progress, say
+from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.deprecations import warn_deprecated
-from lowdose.errors import InvalidSetting
 
 
 def denoise(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="DICOM folder, file or zip; NIfTI; NPY or NPZ in HU.")
+        Path, typer.Argument(metavar="INPUT", help="DICOM folder, file, zip or tar; NIfTI; NPY or NPZ in HU.")
     ],
     output: Annotated[Path | None, typer.Argument(hidden=True)] = None,
     out: Annotated[
@@ -81,6 +80,11 @@ def denoise(
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
+    pixel: Pixel = None,
+    thickness: Thickness = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a series outside the range that the model was trained on.")
+    ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[
@@ -89,7 +93,9 @@ def denoise(
     autoencoder: Annotated[
         str | None, typer.Option(help="For --explain: shipped autoencoder, or a safetensors file.")
     ] = None,
-    explain_slices: Annotated[int, typer.Option(help="For --explain: slices to read, evenly spread; 0 = all.")] = 12,
+    explain_slices: Annotated[
+        int | None, typer.Option(help="For --explain: slices to read, evenly spread, 12 if left out; 0 = all.")
+    ] = None,
     old_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     old_precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
 ) -> None:
@@ -102,8 +108,10 @@ def denoise(
         warn_deprecated("--json", "--manifest")
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
-        for_one = "is for a single series; leave it out with --ray"
-        _refuse_given(for_one, series=series, preview=preview, explain=explain, autoencoder=autoencoder)
+        refuse_given(
+            "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
+            autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel, thickness=thickness, strict=strict,
+        )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
             "device": device, "engine": engine, "accuracy": accuracy,
@@ -114,8 +122,12 @@ def denoise(
         }  # fmt: skip
         denoise_archive(source, target, settings, options)
         return
-    for_archives = "is for an archive; add --ray, or leave it out"
-    _refuse_given(for_archives, hashed_names=hashed_names, quarantine_folders=quarantine_folders)
+    refuse_given(
+        "is for an archive; add --ray, or leave it out", retry=retry, hashed_names=hashed_names,
+        quarantine_folders=quarantine_folders,
+    )  # fmt: skip
+    if not explain:
+        refuse_given("needs --explain; add it, or leave this out", explain_slices=explain_slices)
     from lowdose import api, memory
 
     started = time.perf_counter()
@@ -124,8 +136,9 @@ def denoise(
         result = api.denoise(
             source, target, model=model, strength=strength, dose=dose, noise_sd=noise_sd, texture=texture,
             device=device, engine=engine, accuracy=accuracy,
-            jobs=1 if jobs is None else jobs, series=series, preview=preview, manifest=manifest or old_json,
-            explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, progress=advance,
+            jobs=1 if jobs is None else jobs, series=series, pixel=pixel, thickness=thickness,
+            strict=strict, preview=preview, manifest=manifest or old_json, explain=explain, autoencoder=autoencoder,
+            explain_slices=12 if explain_slices is None else explain_slices, progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices in {time.perf_counter() - started:.1f} s -> {target}")
 
@@ -135,10 +148,3 @@ def _accuracy(accuracy: str | None, precision: str | None) -> str:
     if precision is not None:
         warn_deprecated(f"--precision {precision}", f"--accuracy {precision}")
     return accuracy or precision or "exact"
-
-
-def _refuse_given(why: str, **given: object) -> None:
-    """Raise InvalidSetting for the first option that was given."""
-    for name, value in given.items():
-        if value:
-            raise InvalidSetting(f"--{name.replace('_', '-')}: {why}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowdose.cli.terminal import progress, say
+from lowdose.cli.terminal import Pixel, Thickness, progress, say
 
 if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
@@ -55,6 +55,8 @@ def evaluate(
     texture: Annotated[
         str | None, typer.Option(help="How much noise remains: smooth, balanced (the default) or natural.")
     ] = None,
+    pixel: Pixel = None,
+    thickness: Thickness = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Measure low dose and models against full dose.
@@ -68,7 +70,8 @@ def evaluate(
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None, profile=profile,
             window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
-            strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, device=device, progress=advance,
+            strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, pixel=pixel,
+            thickness=thickness, device=device, progress=advance,
         )  # fmt: skip
     for line in summary_lines(report):
         say(line)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import progress, say
+from lowdose.cli.terminal import Pixel, Thickness, progress, say
 
 
 def explain(
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="DICOM folder, file or zip; NIfTI; NPY or NPZ in HU.")
+        Path, typer.Argument(metavar="INPUT", help="DICOM folder, file, zip or tar; NIfTI; NPY or NPZ in HU.")
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="New folder for words.json, words.csv, pictures and index.html.")
@@ -23,6 +23,8 @@ def explain(
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
+    pixel: Pixel = None,
+    thickness: Thickness = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Explain slices in words: words of each quadrant and region, with their position and distance."""
@@ -30,8 +32,8 @@ def explain(
 
     with progress("reading words") as advance:
         result = api.explain(
-            source, out, autoencoder=autoencoder, slices=slices, layers=layers, series=series, device=device,
-            progress=advance,
+            source, out, autoencoder=autoencoder, slices=slices, layers=layers, series=series, pixel=pixel,
+            thickness=thickness, device=device, progress=advance,
         )  # fmt: skip
     for line in result.lines():
         say(line)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import output_of, progress, say
+from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.errors import InvalidSetting
 
 USAGE = "simulate INPUT --dose 0.25 --out OUTPUT, or simulate --phantom abdomen --dose 0.25 --out OUTPUT"
 
 
 def simulate(
-    dose: Annotated[float, typer.Option(help="Fraction of the input's dose, above 0, at most 1.")],
+    dose: Annotated[float, typer.Option(help="Fraction of the input's dose, 0.001 to 1.")],
     places: Annotated[
         list[Path] | None, typer.Argument(metavar="[INPUT]", help="The series; none with --phantom.")
     ] = None,
@@ -27,11 +27,13 @@ def simulate(
         float | None, typer.Option(help="Effective mAs of the input; if left out, as the header says.")
     ] = None,
     z_correlation: Annotated[
-        float, typer.Option(help="Correlation of the noise between neighbouring slices, 0 to 0.7.")
-    ] = 0.0,
+        float | None, typer.Option(help="Correlation of the noise between neighbouring slices, 0 (the default) to 0.7.")
+    ] = None,
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
+    pixel: Pixel = None,
+    thickness: Thickness = None,
     phantom: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +41,7 @@ def simulate(
             "line_pairs or acr_1 to acr_4."
         ),
     ] = None,
-    slices: Annotated[int, typer.Option(help="Slices of the phantom.")] = 8,
+    slices: Annotated[int | None, typer.Option(help="Slices of the phantom, 8 if left out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Simulate the scan at a fraction of its dose. The input is never touched."""
@@ -52,15 +54,20 @@ def simulate(
         raise InvalidSetting(f"{len(given)} place(s) given: {USAGE}")
     target = output_of(out, given.pop() if len(given) > wanted else None)
     if phantom is not None:
+        refuse_given(
+            "is for a series; leave it out with --phantom", series=series, z_correlation=z_correlation, pixel=pixel,
+            thickness=thickness,
+        )  # fmt: skip
         with progress("scanning") as advance:
             api.simulate_phantom(
-                phantom, target, dose=dose, seed=seed, kernel=kernel, mas=mas, slices=slices, device=device,
-                progress=advance,
+                phantom, target, dose=dose, seed=seed, kernel=kernel, mas=mas, slices=8 if slices is None else slices,
+                device=device, progress=advance,
             )  # fmt: skip
         return
+    refuse_given("is for --phantom; leave it out", slices=slices)
     with progress("simulating") as advance:
         result = api.simulate_dose(
-            given[0], target, dose=dose, seed=seed, kernel=kernel, mas=mas, z_correlation=z_correlation,
-            series=series, device=device, progress=advance,
+            given[0], target, dose=dose, seed=seed, kernel=kernel, mas=mas, z_correlation=z_correlation or 0.0,
+            series=series, pixel=pixel, thickness=thickness, device=device, progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices at {100 * dose:.3g}% of the dose -> {target}")

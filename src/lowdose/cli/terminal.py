@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -15,6 +17,12 @@ from lowdose.errors import InvalidSetting
 from lowdose.logger import log
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+Pixel = Annotated[
+    float | None, typer.Option(metavar="MM", help="Pixel size of files that state none (NPY, NPZ), 0.05 to 5.")
+]
+Thickness = Annotated[
+    float | None, typer.Option(metavar="MM", help="Slice thickness of files that state none (NPY, NPZ), 0.05 to 20.")
+]
 INTERRUPTED = 130
 """Exit code of what was stopped by a signal, as shells have it."""
 
@@ -65,6 +73,13 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def refuse_given(way_out: str, **given: object) -> None:
+    """Raise InvalidSetting for the first option that was given although it means nothing here."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise InvalidSetting(f"--{name.replace('_', '-')}: {way_out}")
 
 
 def output_of(out: Path | None, positional: Path | None, name: str = "OUTPUT") -> Path:

@@ -83,11 +83,13 @@ def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[No
             makers += [partial(_pack_slices, pack, indices) for indices in pack.by_series("full")]
         else:
             from lowdose.data.series import iterate_series  # needs pydicom, which training from a pack does not
+            from lowdose.io.orientation import FOR_TRAINING, not_axial
 
             for series in iterate_series(root, warnings, stack):
                 if _named_low(series.place, root):
                     warnings.append(f"{series.place}: is low dose by its name (left out)")
                     continue
+                warnings += [f"{series.place}: {text}" for text in not_axial(series.planes, FOR_TRAINING)]
                 known.append(series)
                 makers.append(partial(_series_slices, series, root))
     numbers = number_patients(known)

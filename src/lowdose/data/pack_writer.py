@@ -25,9 +25,10 @@ from lowdose.data.pairs import PairedSlice, paired_slices
 from lowdose.data.series import Series, iterate_series
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.image import HU, Acquisition
-from lowdose.io.atomic import new_folder
+from lowdose.io.atomic import lies_inside, new_folder
 from lowdose.io.dicom.patients import number_patients
 from lowdose.io.messages import reason
+from lowdose.io.orientation import FOR_TRAINING, not_axial
 from lowdose.io.pairing import open_pairs, search_pairs
 from lowdose.io.source import Plane
 
@@ -106,6 +107,7 @@ def write_pack(
         for root in roots:
             incoming = _paired_series(root, warnings) if pairing == "folders" else _single_series(root, dose, warnings)
             for series in incoming:
+                warnings += [f"{series.place}: {text}" for text in not_axial(series.planes, FOR_TRAINING)]
                 warnings += writer.take(series, advance)
         if not writer.slices:
             details = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
@@ -123,7 +125,7 @@ def _check(roots: Sequence[Path], out: Path, pairing: str, dose: str) -> None:
     for root in roots:
         if is_pack(root):
             raise InvalidSetting(f"{root}: is a pack already; commands that take --data take several packs")
-        if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+        if root.is_dir() and lies_inside(out, root):
             raise OutputRefused(f"{out}: lies inside the input folder {root}; choose a place outside it")
 
 

@@ -43,6 +43,8 @@ class PairedSlice:
         read. None = the pair has to be decoded.
     stack_position : StackPosition or None
         Position among the neighbouring slices; None = no neighbours.
+    shape : (int, int) or None
+        Rows and columns; None = not known before the slice is read.
     """
 
     patient: int
@@ -53,6 +55,7 @@ class PairedSlice:
     case: str | None = None
     stored: Callable[[], tuple[Int16Image, Int16Image]] | None = None
     stack_position: StackPosition | None = None
+    shape: tuple[int, int] | None = None
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:
@@ -75,7 +78,7 @@ def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: StackPosit
     key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
     pixel = mean_side(low.planes[pair[0]].pixel_mm)
     thickness = low.acquisition.thickness_mm
-    return PairedSlice(series.patient, key, pixel, thickness, read, series.case, stack_position=place)
+    return PairedSlice(series.patient, key, pixel, thickness, read, series.case, None, place, low.planes[pair[0]].shape)
 
 
 def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[PairedSlice]:
@@ -86,7 +89,7 @@ def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[Pair
         pair = _PackedPair(pack, index)
         pixel = mean_side(row.pixel_mm)
         fields = (row.key, pixel, series.thickness_mm, pair.read, series.case, pair.stored)
-        items.append(PairedSlice(patient, *fields, place))
+        items.append(PairedSlice(patient, *fields, place, row.shape))
     return items
 
 

@@ -23,6 +23,8 @@ from lowdose.image import HU
 
 MARGIN = 8
 """Pixels cropped around each patch and cut off again, since filters are not reliable near an edge."""
+USUAL_MULTIPLE = 16
+"""Sides of patches that all networks take are multiples of this."""
 CONTEXT_DROP_RATE = 0.05
 """Share of patches in which the slice itself replaces its neighbours, drawn for each side independently.
 
@@ -248,14 +250,23 @@ class Patches(Dataset[tuple[torch.Tensor, ...]]):
 
     def _crop(self, images: PatchSource, side: int, rng: np.random.Generator) -> Region:
         """Choose, of two random windows, the one with more tissue, since much of a slice is air."""
-        smallest = self.size + 2 * MARGIN
-        if min(images.shape) < smallest:
-            raise InvalidSetting(
-                f"slices of {images.shape} pixels are too small for patches of {self.size} + {2 * MARGIN}"
-            )
+        check_patch(self.size, images.shape)
         corners = [[int(rng.integers(n - side + 1)) for n in images.shape] for _ in range(2)]
         windows = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
         return max(windows, key=images.tissue_pixels)
+
+
+def check_patch(size: int, shape: tuple[int, ...]) -> None:
+    """Raise InvalidSetting when patches of ``size`` pixels a side do not fit into slices of this shape."""
+    largest = min(shape) - 2 * MARGIN
+    if size <= largest:
+        return
+    fitting = largest // USUAL_MULTIPLE * USUAL_MULTIPLE
+    way_out = f"--set patch={fitting}, or leave out such series" if fitting > 0 else "leave out such series"
+    raise InvalidSetting(
+        f"slices of {shape[0]} x {shape[1]} pixels are too small for patches of {size} and {MARGIN} around them: "
+        f"{way_out}"
+    )
 
 
 def batches(

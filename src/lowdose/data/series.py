@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lowdose.data.pack.reader import is_pack
-from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.errors import LowDoseError
 from lowdose.image import Acquisition, Slice
 from lowdose.io.dicom.grid import sort_by_position
 from lowdose.io.dicom.header import DicomFile, read_header
@@ -21,12 +21,20 @@ from lowdose.io.dicom.projection_data import is_projection
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.folder_tree import walk_folders
-from lowdose.io.layouts import ENDINGS
+from lowdose.io.input_kind import (
+    ARCHIVES,
+    ARRAYS,
+    check_input,
+    is_compressed_slice,
+    is_series_file,
+    kind_of,
+)
 from lowdose.io.mayo import case_key, case_of
 from lowdose.io.messages import printable, reason
-from lowdose.io.open_series import open_source
+from lowdose.io.open_series import extract, open_source
 from lowdose.io.source import Plane
-from lowdose.io.zip_files import extract_zip
+from lowdose.io.stated_sizes import with_possible_pixel
+from lowdose.io.tar_files import extract_slices
 
 SHOWN = 5
 """Number of unreadable files of one folder that are named; the rest are only counted."""
@@ -64,17 +72,19 @@ class Series:
 
 
 def iterate_series(root: Path, warnings: list[str], stack: ExitStack | None = None) -> Iterator[Series]:
-    """Yield the CT series of a folder, or of a single DICOM, NIfTI, NumPy or zip file, one by one.
+    """Yield the CT series of a folder, or of a single file of any kind, one by one.
 
     A series that lies in several folders is yielded in as many parts. Files that are not CT images are skipped; CT
     images that cannot be read are added to ``warnings``. Unpacked files live as long as ``stack``; without one, until
-    the next series is requested. Raises NothingToRead when ``root`` does not exist, and CannotDecode when a folder
-    cannot be listed.
+    the next series is requested. Raises NothingToRead when ``root`` does not exist, and CannotDecode when it is
+    no file or folder, or cannot be listed.
     """
-    if not root.exists():
-        raise NothingToRead(f"{root}: no such file or folder")
+    check_input(root)
     if root.is_file():
-        yield from _file_series(root.parent, [root], root.name, warnings, stack)
+        if kind_of(root) in (*ARRAYS, *ARCHIVES):
+            yield from _file_series(root, root.name, warnings, stack)
+        else:
+            yield from _folder_series(root.parent, [root], root.name, warnings, stack)
         return
     for folder, children, files in walk_folders(root):
         if is_pack(folder):
@@ -82,41 +92,56 @@ def iterate_series(root: Path, warnings: list[str], stack: ExitStack | None = No
             warnings.append(f"{folder}: a pack within a folder is passed over; name it by itself")
             continue
         name = f"{root.resolve().name}/{folder.relative_to(root).as_posix()}"
-        yield from _file_series(folder, files, name, warnings, stack)
+        yield from _folder_series(folder, files, name, warnings, stack)
 
 
-def _file_series(
+def _folder_series(
     folder: Path, files: Sequence[Path], name: str, warnings: list[str], stack: ExitStack | None
 ) -> Iterator[Series]:
-    arrays = {file: file.name.lower().endswith(ENDINGS) for file in files}
-    yield from _dicom_series(folder, [file for file in files if not arrays[file]], name, warnings)
-    for file in filter(arrays.get, files):
-        with ExitStack() as file_stack:
-            keeper = file_stack if stack is None else stack
-            if file.name.lower().endswith(".zip"):
-                yield from _zip_series(file, warnings, keeper)
-                continue
-            try:
-                source = keeper.enter_context(open_source(file))
-            except LowDoseError as error:
-                warnings.append(f"{error} (left out)")
-                continue
-            yield _make_series(
-                file, "", source.acquisition, frozenset(), f"{name}/{file.name}", source.planes, source.read
-            )
+    """Yield the series of the files of one folder, first those of single slices."""
+    whole = [file for file in files if is_series_file(file)]
+    slices = [file for file in files if not is_series_file(file)]
+    packed = [file for file in slices if is_compressed_slice(file)]
+    with ExitStack() as folder_stack:
+        if packed:
+            unpack = partial(extract_slices, packed, slices, folder)
+            yield from _unpacked_series(folder, unpack, warnings, stack or folder_stack)
+        else:
+            yield from _dicom_series(folder, slices, name, warnings)
+    for file in whole:
+        yield from _file_series(file, f"{name}/{file.name}", warnings, stack)
 
 
-def _zip_series(file: Path, warnings: list[str], keeper: ExitStack) -> Iterator[Series]:
-    unpacked = Path(keeper.enter_context(TemporaryDirectory(prefix="lowdose-"))) / file.name
+def _file_series(file: Path, name: str, warnings: list[str], stack: ExitStack | None) -> Iterator[Series]:
+    """Yield the series of an archive or of an array file; what cannot be read is added to ``warnings``."""
+    with ExitStack() as file_stack:
+        keeper = stack or file_stack
+        try:
+            check_input(file)
+            if (kind := kind_of(file)) in ARCHIVES:
+                yield from _unpacked_series(file, partial(extract, file, kind), warnings, keeper)
+                return
+            source = keeper.enter_context(open_source(file))
+        except LowDoseError as error:
+            warnings.append(f"{error} (left out)")
+            return
+        yield _make_series(file, "", source.acquisition, frozenset(), name, source.planes, source.read)
+
+
+def _unpacked_series(
+    place: Path, unpack: Callable[[Path], None], warnings: list[str], keeper: ExitStack
+) -> Iterator[Series]:
+    """Yield the series of what ``unpack`` writes into the folder that it is given; ``place`` is named in messages."""
+    unpacked = Path(keeper.enter_context(TemporaryDirectory(prefix="lowdose-"))) / place.name
     unpacked.mkdir()
-    zip_warnings: list[str] = []
+    found: list[str] = []
     try:
-        extract_zip(file, unpacked)
-        for series in iterate_series(unpacked, zip_warnings, keeper):
-            yield replace(series, place=file / series.place.relative_to(unpacked))
+        unpack(unpacked)
+        for series in iterate_series(unpacked, found, keeper):
+            yield replace(series, place=place / series.place.relative_to(unpacked))
     except LowDoseError as error:
-        zip_warnings.append(f"{error} (left out)")
-    warnings += [text.replace(str(unpacked), str(file)) for text in zip_warnings]
+        found.append(f"{error} (left out)")
+    warnings += [text.replace(str(unpacked), str(place)) for text in found]
 
 
 def _make_series(
@@ -130,7 +155,7 @@ def _make_series(
 ) -> Series:
     case = case_of(name, keys)
     keys = keys | {case_key(case)} if case else keys
-    return Series(place, uid, acquisition, keys, case, planes, read)
+    return Series(place, uid, acquisition, keys, case, [with_possible_pixel(plane) for plane in planes], read)
 
 
 def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:

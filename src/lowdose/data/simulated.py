@@ -78,6 +78,7 @@ def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedS
             partial(_normal_pair, item),
             item.case,
             stack_position=item.stack_position,
+            shape=item.shape,
             normal=item,
         )
         for item in normal

@@ -17,6 +17,7 @@ from lowdose.data.simulated import simulated_slices
 from lowdose.data.splits.published import find_split
 from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.dicom.patients import number_patients
+from lowdose.io.orientation import FOR_TRAINING, not_axial
 from lowdose.io.pairing import PairedSeries, open_pairs, search_pairs
 
 PAIRINGS = ("folders", "simulated")
@@ -76,7 +77,8 @@ def _open_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSli
         found = search_pairs(root)
         warnings += found.warnings
         for series in open_pairs(stack, [(pair.name, pair.low, pair.full) for pair in found.pairs]):
-            warnings += [f"{series.name}: {text}" for text in series.warnings]
+            doubts = not_axial(series.low.planes, FOR_TRAINING)
+            warnings += [f"{series.name}: {text}" for text in (*series.warnings, *doubts)]
             known.append(series)
             makers.append(partial(_patient_slices, series))
     numbers = number_patients(known)

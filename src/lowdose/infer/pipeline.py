@@ -101,6 +101,12 @@ def _mixed(model: LoadedModel, item: Slice, hu: HU, clean: HU, strength: float) 
     return np.where(item.valid, mixed, item.hu)
 
 
+def check_jobs(jobs: int) -> None:
+    """Raise InvalidSetting for less than one slice at a time."""
+    if jobs < 1:
+        raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
+
+
 def denoise_series(
     source: Source,
     sink: Sink,
@@ -114,8 +120,7 @@ def denoise_series(
     progress: called with the number of slices done. jobs: groups of slices that are denoised at the same time, each
     with its share of the processor's threads. Raises InvalidSetting for less than one job.
     """
-    if jobs < 1:
-        raise InvalidSetting(f"--jobs {jobs}: must be at least 1")
+    check_jobs(jobs)
     result, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
     models = [model, *(replace(model, denoiser=_copy_for_thread(model)) for _ in range(jobs - 1))]
 

@@ -37,6 +37,8 @@ class SeriesSetup:
         Noise, pixel size and slice thickness of the series.
     warnings : tuple of str
         Of the series, and where it lies outside the training domain of the model.
+    outside : tuple of str
+        Those of the warnings that say where the series lies outside the training domain.
     noise : NoiseReport
         Noise before and after.
     provenance : Provenance
@@ -47,6 +49,7 @@ class SeriesSetup:
     strength: float
     measured: SeriesMeasurements
     warnings: tuple[str, ...]
+    outside: tuple[str, ...]
     noise: NoiseReport
     provenance: Provenance
 
@@ -65,11 +68,12 @@ def set_up_series(
     blend = measure_blend(source, accurate) if strength > 0 or target.noise_sd is not None else None
     fitted = fit_noise(accurate, measured, target, blend)
     noise = report_noise(fitted, measured, target, blend, strength)
-    outside += noise.warnings
+    doubts = (*outside, *noise.warnings)
     provenance = denoising_provenance(
-        __version__, fitted.name, fitted.sha256, strength, tuple(outside), noise.change, fitted.accuracy
+        __version__, fitted.name, fitted.sha256, strength, doubts, noise.change, fitted.accuracy
     )
-    return SeriesSetup(fitted, strength, measured, (*source.warnings, *outside, *inaccurate), noise, provenance)
+    warnings = (*source.warnings, *doubts, *inaccurate)
+    return SeriesSetup(fitted, strength, measured, warnings, tuple(outside), noise, provenance)
 
 
 def build_manifest(

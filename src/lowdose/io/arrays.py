@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class ArraySource:
     ``stored`` is (z, y, x), memory-mapped from disk. Raises NotCT when values are not finite or slices are absurdly
     large.
     """
+
+    no_grid: ClassVar[str]
+    """Warning of a file that states no grid."""
 
     def __init__(
         self, path: Path, stored: NDArray[Any], geometry: Geometry | None, slope: float = 1.0, intercept: float = 0.0

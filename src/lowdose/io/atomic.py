@@ -56,6 +56,16 @@ def remove_unfinished(folder: Path, name: str) -> None:
             log.warning("%s: was left by a run that was killed; remove it (%s)", path, reason(error))
 
 
+def real_path(path: Path) -> Path:
+    """Return a path without links; unlike ``Path.resolve``, it leaves a link that leads to itself as it is."""
+    return Path(os.path.realpath(path))
+
+
+def lies_inside(path: Path, folder: Path) -> bool:
+    """Return whether a path lies inside a folder, or is that folder."""
+    return real_path(path).is_relative_to(real_path(folder))
+
+
 def missing_parents(path: Path) -> list[Path]:
     """Return the folders that must be created to hold ``path``, deepest first."""
     return [parent for parent in path.parents if not parent.exists()]
@@ -77,13 +87,13 @@ def refuse_existing_folder(output: Path) -> None:
         unfinished = (lock_path(output).name, f".{output.name}.partial-")
         if not all(entry.name.startswith(unfinished) for entry in output.iterdir()):
             raise OutputRefused(f"{output}: exists and is not empty; choose another folder or remove it")
-    elif output.exists():
+    elif output.exists() or output.is_symlink():
         raise OutputRefused(f"{output}: exists and is not a folder; choose another name")
 
 
 def refuse_existing_file(output: Path) -> None:
     """Raise OutputRefused when a file to be written exists."""
-    if output.exists():
+    if output.exists() or output.is_symlink():
         raise OutputRefused(f"{output}: exists; choose another name or remove it")
 
 
@@ -97,9 +107,9 @@ class AtomicFolder:
 
     def __init__(self, output: Path, source: Path | None = None) -> None:
         with output_errors(output):
-            self.output = output.resolve()
+            self.output = real_path(output)
             refuse_existing_folder(self.output)
-            if source is not None and source.is_dir() and self.output.is_relative_to(source.resolve()):
+            if source is not None and source.is_dir() and lies_inside(output, source):
                 raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
             # Renaming cannot replace a mount point, or a folder whose parent is not writable: fill it from inside.
             parent_not_writable = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)

@@ -14,9 +14,10 @@ from lowdose.io.messages import reason
 def walk_folders(root: Path) -> Iterator[tuple[Path, list[Path], list[Path]]]:
     """Yield (folder, its subfolders, its files), ``root`` included, sorted by name and each real folder once.
 
-    Raises CannotDecode for a folder that cannot be opened, because it may hold slices of the series.
+    A link to a folder that ``root`` lies in is not followed: it leads to what was not asked for. Raises CannotDecode
+    for a folder that cannot be opened, because it may hold slices of the series.
     """
-    seen: set[str] = set()
+    seen = {str(parent) for parent in Path(os.path.realpath(root)).parents}
     for name, children, files in os.walk(root, onerror=_raise_unreadable, followlinks=True):
         real = os.path.realpath(name)
         if real in seen:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.anatomical_labels import NAMES
-from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting, NothingToRead
+from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting
 from lowdose.image import Geometry
-from lowdose.io.nifti import TO_MM, read_header, unpack
+from lowdose.io.input_kind import check_input
+from lowdose.io.nifti import TO_MM, read_header, unpack, volume_shape
 from lowdose.io.source import Plane, Source
 
 Labels = NDArray[np.uint8]
@@ -93,11 +94,11 @@ def open_labels(path: Path, scratch: Path) -> LabelMap:
     CannotDecode, GeometryMismatch when the file does not say where its voxels lie, InvalidSetting when it holds
     anything but known labels, and NoLabels when it holds none.
     """
-    if not path.exists():
-        raise NothingToRead(f"{path}: no such file")
+    check_input(path)
+    if path.is_dir():
+        raise CannotDecode(f"{path}: is a folder; give the NIfTI file of the labels")
     header = read_header(path)
-    shape = tuple(int(n) for n in header.get_data_shape())
-    shape = shape[:3] if all(n == 1 for n in shape[3:]) else shape
+    shape = volume_shape(header)
     dtype = header.get_data_dtype()
     if len(shape) != 3 or 0 in shape or dtype.kind not in "iuf":
         raise CannotDecode(f"{path}: shape {shape}, values of type {dtype}; labels are one 3-D volume of whole numbers")

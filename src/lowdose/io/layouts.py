@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting
-from lowdose.io.arrays import FILE_ENDINGS
 from lowdose.io.folder_tree import walk_folders
+from lowdose.io.input_kind import BY_ENDING, is_series_file
 from lowdose.io.mayo import case_in
 
 LOW = r"(?:quarter|low)(?:[ _-]?dose)?|ldct|ld|qd"
@@ -25,8 +25,6 @@ DOSE = re.compile(rf"(?:(?P<low>{LOW})|(?P<full>{FULL}))(?:[ _.-]+(?P<suffix>.+)
 ARCHIVED = re.compile(r"\d+(?:\.\d+)?-(.+)-\d+")
 """Folder name of a series in The Cancer Imaging Archive: series number, description and end of the UID."""
 
-ENDINGS = (*FILE_ENDINGS, ".zip")
-"""Endings of files that hold a whole series."""
 SHOWN = 3
 """Number of series that a warning names; the rest are counted."""
 
@@ -74,7 +72,7 @@ class PairSearch:
         for folder, children, files in walk_folders(self.root):
             if not self._paired_paths.isdisjoint([folder, *folder.parents]):
                 continue
-            entries = [*children, *(file for file in files if file.name.lower().endswith(ENDINGS))]
+            entries = [*children, *filter(is_series_file, files)]
             self._pair_within_folder(folder, entries)
         self._pair_by_case()
         if self._projections:
@@ -148,7 +146,7 @@ def dose_of_name(entry: Path) -> tuple[str, str] | None:
     name = entry.name.lower()
     if archived := ARCHIVED.fullmatch(name):
         name = archived[1]
-    for ending in ENDINGS:
+    for ending in BY_ENDING:
         name = name.removesuffix(ending)
     match = DOSE.fullmatch(name)
     if match is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
 from lowdose.image import Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
+from lowdose.io.input_kind import is_gzip
 from lowdose.io.provenance import Provenance
 from lowdose.io.zip_files import CHUNK, MAX_BYTES, UnpackBudget
 
@@ -30,24 +33,25 @@ DESCRIPTION = {348: 148, 540: 240}
 
 
 class NiftiSource(ArraySource):
-    """Series in a 3-D .nii or .nii.gz file; a compressed one is unpacked into the folder ``scratch``.
+    """Series in a NIfTI file of one 3-D image; a compressed one is unpacked into the folder ``scratch``.
 
+    ``converted`` is the NIfTI file that another format was converted to; ``path`` is then named in messages only.
     Raises NotCT or CannotDecode.
     """
 
-    def __init__(self, path: Path, scratch: Path) -> None:
-        header = read_header(path)
-        shape, kind = header.get_data_shape(), header.get_data_dtype()
-        if len(shape) != 3:
-            raise NotCT(f"{path}: {len(shape)}-D, shape {shape}; only 3-D images can be used")
-        if kind.kind not in "iuf" or 0 in shape:
-            raise NotCT(f"{path}: values of type {kind}, shape {shape}: not an image in HU")
+    no_grid = "The header gives no usable voxel size or position: state the size with --pixel and --thickness."
+
+    def __init__(self, path: Path, scratch: Path, converted: Path | None = None) -> None:
+        file = converted or path
+        header = read_header(file)
+        shape, kind = volume_shape(header), header.get_data_dtype()
+        _check_image(path, shape, kind)
         self.offset = int(header.get_data_offset())
         size = self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
         if size > MAX_BYTES:
             raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
-        budget = UnpackBudget(path, path.stat().st_size, way_out="unpack it yourself and give the .nii")
-        self.plain = unpack(path, scratch / "image.nii", size, budget.spend)
+        budget = UnpackBudget(path, file.stat().st_size, way_out="unpack it yourself and give the .nii")
+        self.plain = unpack(file, scratch / "image.nii", size, budget.spend)
         slope, intercept = header.get_slope_inter()
         stored: NDArray[Any] = np.memmap(self.plain, kind, "r", self.offset, shape, "F").transpose(2, 1, 0)
         super().__init__(path, stored, geometry(header), 1.0 if slope is None else slope, intercept or 0.0)
@@ -57,15 +61,42 @@ class NiftiSource(ArraySource):
                 "-1000); a mask, another modality, or stored without its offset"
             )
         if self.geometry is None:
-            self.warnings.append("The header gives no usable voxel size or position.")
+            self.warnings.append(self.no_grid)
         if self.lowest > AIR:
             self.warnings.append(f"No value is below {AIR:g}: check that the values are HU.")
+
+
+def _check_image(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    """Raise NotCT unless a NIfTI file holds one 3-D image of numbers."""
+    if kind.names:
+        raise NotCT(f"{path}: colours (values of type {', '.join(kind.names)}), not HU; give the CT series itself")
+    if kind.kind not in "iuf" or 0 in shape:
+        raise NotCT(f"{path}: values of type {kind}, shape {shape}: not an image in HU")
+    if len(shape) > 3:
+        raise NotCT(
+            f"{path}: {len(shape)}-D, shape {shape}: several images in one file; split it into 3-D files, for example "
+            "with nibabel.four_to_three"
+        )
+
+
+def volume_shape(header: Any) -> tuple[int, ...]:
+    """Return (x, y, z) without the further axes of length 1 that some programs add, and with z = 1 for one slice."""
+    shape = tuple(int(length) for length in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return (*shape, 1) if len(shape) == 2 else shape
+
+
+def quiet_nibabel() -> AbstractContextManager[object]:
+    """Return a context in which nibabel prints nothing: what is wrong with a header is raised."""
+    context: AbstractContextManager[object] = imageglobals.LoggingOutputSuppressor()
+    return context
 
 
 def read_header(path: Path) -> Any:
     """Read a NIfTI header, version 1 or 2; raise CannotDecode when it is not readable."""
     try:
-        with _open(path) as file:
+        with quiet_nibabel(), _open(path) as file:
             size = int.from_bytes(file.read(4), "little")
             file.seek(0)
             kind = nib.Nifti2Header if size in (540, 0x1C020000) else nib.Nifti1Header
@@ -78,7 +109,7 @@ def read_header(path: Path) -> Any:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = lambda count: None) -> Path:
@@ -87,7 +118,7 @@ def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = l
     ``spend`` is called with the number of bytes unpacked since the last call, and may raise. Raises CannotDecode.
     """
     try:
-        if path.suffix == ".gz":
+        if is_gzip(path):
             with _open(path) as source, target.open("wb") as file:
                 left = size
                 while left and (chunk := source.read(min(CHUNK, left))):
@@ -140,7 +171,7 @@ class NiftiSink(ArraySink):
         size = 540 if 540 in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")) else 348
         offset = DESCRIPTION[size]
         head[offset : offset + 80] = self._provenance.label.encode("ascii")[:79].ljust(80, b"\0")
-        packed = self._output.suffix == ".gz"
+        packed = self._output.suffix.lower() == ".gz"
         file: Any = gzip.GzipFile(hidden, "wb", compresslevel=4) if packed else hidden.open("wb")
         file.write(head)
         return file  # type: ignore[no-any-return]

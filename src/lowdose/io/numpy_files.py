@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lowdose.errors import CannotDecode, GeometryMismatch, NotCT, OutputRefused
 from lowdose.image import AXIAL, Geometry, Vector
 from lowdose.io.arrays import AIR, ArraySink, ArraySource
+from lowdose.io.input_kind import Kind, kind_of
 from lowdose.io.messages import reason
 from lowdose.io.zip_files import CHUNK, UnpackBudget
 
@@ -24,7 +25,7 @@ UNREADABLE = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, OverflowError
 )  # fmt: skip
 """Everything that zipfile and NumPy raise on damaged files."""
-NO_SPACING = "The voxel spacing is unknown."
+NO_SPACING = "The voxel spacing is unknown: state it with --pixel and --thickness."
 
 
 class NumpySource(ArraySource):
@@ -34,8 +35,11 @@ class NumpySource(ArraySource):
     ``image.Geometry`` gives them. Raises NotCT or CannotDecode.
     """
 
+    no_grid = NO_SPACING
+
     def __init__(self, path: Path, scratch: Path) -> None:
-        is_npz = path.suffix == ".npz"
+        is_npz = kind_of(path) is Kind.NPZ
+        self.ending = ".npz" if is_npz else ".npy"
         try:
             array: NDArray[Any] = np.load(unpack_hu(path, scratch) if is_npz else path, "r", allow_pickle=False)
         except UNREADABLE as error:
@@ -51,7 +55,7 @@ class NumpySource(ArraySource):
                 "if they are, say so by saving an .npz with the key 'hu'"
             )
         if self.geometry is None:
-            self.warnings.append(NO_SPACING)
+            self.warnings.append(self.no_grid)
 
 
 def unpack_hu(path: Path, scratch: Path) -> Path:
@@ -139,13 +143,11 @@ class NumpySink(ArraySink):
         super().__init__(source, output)
         self._numpy = source
         self._archive: zipfile.ZipFile | None = None
-        if output.suffix != source.path.suffix:
-            raise OutputRefused(
-                f"{output}: for {source.path.suffix} input the output is a {source.path.suffix} file; name it so"
-            )
+        if output.suffix.lower() != source.ending:
+            raise OutputRefused(f"{output}: for {source.ending} input the output is a {source.ending} file; name it so")
 
     def _begin(self, hidden: Path) -> IO[bytes]:
-        if self._output.suffix == ".npz":
+        if self._numpy.ending == ".npz":
             self._archive = zipfile.ZipFile(hidden, "w", zipfile.ZIP_DEFLATED)
             copy_others(self._numpy.path, self._archive)
             file = self._archive.open(HU_MEMBER, "w", force_zip64=True)

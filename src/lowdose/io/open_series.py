@@ -7,36 +7,60 @@ neither pydicom nor nibabel.
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
 from lowdose.io.arrays import is_single_file
-from lowdose.io.messages import printable, reason
+from lowdose.io.folder_tree import walk_folders
+from lowdose.io.input_kind import (
+    ARCHIVES,
+    ARRAYS,
+    Kind,
+    check_input,
+    is_compressed_slice,
+    is_gzip,
+    is_series_file,
+    kind_of,
+    named_kind,
+    without_gz,
+)
+from lowdose.io.messages import printable
 from lowdose.io.provenance import Provenance
 from lowdose.io.source import Sink, Source
+from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
+from lowdose.io.tar_files import extract_gzip, extract_slices, extract_tar
 from lowdose.io.write_volume import refuse_other_endings
 from lowdose.io.zip_files import extract_zip
 
+CONVERTED = "converted.nii"
+"""Name of the file in the scratch folder that another format is converted to."""
+SHOWN = 3
+"""Number of files that an error message names."""
+
 
 @contextmanager
-def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
-    """Yield a series from a DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz.
+def open_source(path: Path, series: str | None = None, sizes: Sizes = UNSTATED) -> Iterator[Source]:
+    """Yield a series from a DICOM folder, file, zip or tar, or from a NIfTI, Analyze, NRRD, MetaImage or NumPy file.
 
-    ``series`` chooses one of several DICOM series by SeriesInstanceUID. Unpacked copies are removed when the block
-    ends. Raises any of the input errors of ``lowdose.errors``.
+    What a file is, its content decides. ``series`` chooses one of several DICOM series by SeriesInstanceUID; ``sizes``
+    are those of a series that states none. Unpacked copies are removed when the block ends. Raises any of the input
+    errors of ``lowdose.errors``.
     """
+    check_input(path)
     with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
-        unpacked = Path(folder) / path.name
+        unpacked = Path(folder) / (without_gz(path.resolve()).name or "input")
 
         def with_user_path(text: str) -> str:
-            return printable(text.replace(str(unpacked), str(path)))
+            for copy in (unpacked, Path(folder) / CONVERTED):
+                text = text.replace(str(copy), str(path))
+            return printable(text)
 
         try:
             source = _open(path, series, unpacked)
             source.skipped = [with_user_path(line) for line in source.skipped]
+            state_sizes(source, sizes)
             yield source
         except LowDoseError as error:
             if with_user_path(str(error)) == str(error):
@@ -46,34 +70,80 @@ def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
 
 def _open(path: Path, series: str | None, unpacked: Path) -> Source:
     """Open the series; ``unpacked`` is the path, in an existing folder, to unpack compressed input to."""
-    try:
-        path.stat()
-    except FileNotFoundError as error:
-        raise NothingToRead(f"{path}: no such file or folder") from error
-    except (OSError, ValueError) as error:
-        raise CannotDecode(f"{path}: cannot be opened ({reason(error)})") from error
-    name = path.name.lower()
-    if not path.is_dir() and is_single_file(path):
+    kind = kind_of(path)
+    if kind in ARRAYS:
         if series is not None:
             raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
-        return _open_array(path, unpacked.parent)
+        return _open_array(path, kind, unpacked.parent)
+    if kind is Kind.GZIP:
+        return _open_gzip(path, series, unpacked)
+    if kind in ARCHIVES:
+        unpacked.mkdir()
+        extract(path, kind, unpacked)
+        return _open_folder(unpacked, series, unpacked.parent / "slices")
+    if kind is Kind.FOLDER:
+        return _open_folder(path, series, unpacked)
     from lowdose.io.dicom.series import DicomSource
 
-    if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
-        unpacked.mkdir()
-        extract_zip(path, unpacked)
-        return DicomSource(unpacked, series)
     return DicomSource(path, series)
 
 
-def _open_array(path: Path, scratch: Path) -> Source:
-    if ".nii" in path.name.lower()[-7:]:
-        from lowdose.io.nifti import NiftiSource
+def _open_gzip(path: Path, series: str | None, unpacked: Path) -> Source:
+    extract_gzip(path, unpacked)
+    check_input(unpacked)
+    if is_gzip(unpacked) or kind_of(unpacked) in ARCHIVES:
+        raise CannotDecode(f"{path}: compressed twice; decompress it once (gzip -d) and give the result")
+    return _open(unpacked, series, unpacked.parent / "twice")
 
+
+def _open_folder(folder: Path, series: str | None, unpacked: Path) -> Source:
+    """Open the DICOM series of a folder, whose compressed slices are unpacked first, or its only other series."""
+    from lowdose.io.dicom.series import DicomSource
+
+    files = [file for _, _, found in walk_folders(folder) for file in found]
+    packed = [file for file in files if is_compressed_slice(file)]
+    if packed:
+        extract_slices(packed, files, folder, unpacked)
+        folder = unpacked
+    try:
+        return DicomSource(folder, series)
+    except NothingToRead:
+        others = [file for file in files if is_series_file(file)]
+        if not others:
+            raise
+        if len(others) == 1 and named_kind(others[0]) in ARRAYS and series is None:
+            check_input(others[0])
+            return _open(others[0], None, unpacked.parent / "single")
+        shown = ", ".join(file.name for file in others[:SHOWN]) + (" ..." if len(others) > SHOWN else "")
+        raise NothingToRead(
+            f"{folder}: holds no DICOM but {len(others)} file(s) that are a series each ({shown}); give one of them"
+        ) from None
+
+
+def extract(path: Path, kind: Kind, folder: Path) -> None:
+    """Unpack an archive, of one of the kinds ARCHIVES, into an empty folder. Raises UnsafeZip or CannotDecode."""
+    (extract_zip if kind is Kind.ZIP else extract_tar)(path, folder)
+
+
+def _open_array(path: Path, kind: Kind, scratch: Path) -> Source:
+    if kind in (Kind.NPY, Kind.NPZ):
+        from lowdose.io.numpy_files import NumpySource
+
+        return NumpySource(path, scratch)
+    from lowdose.io.nifti import NiftiSource
+
+    if kind is Kind.NIFTI:
         return NiftiSource(path, scratch)
-    from lowdose.io.numpy_files import NumpySource
+    from lowdose.io.converted_nifti import convert_itk, convert_pair
 
-    return NumpySource(path, scratch)
+    converted, warnings = scratch / CONVERTED, list[str]()
+    if kind is Kind.ITK:
+        convert_itk(path, converted)
+    else:
+        warnings = convert_pair(path, converted)
+    source = NiftiSource(path, scratch, converted)
+    source.warnings += warnings
+    return source
 
 
 def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:

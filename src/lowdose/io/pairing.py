@@ -11,10 +11,12 @@ import numpy as np
 
 from lowdose.errors import GeometryMismatch, NothingToRead
 from lowdose.io.dicom.patients import are_strangers, number_patients
+from lowdose.io.input_kind import check_folder
 from lowdose.io.layouts import FoundPair, PairSearch
 from lowdose.io.mayo import case_key, case_of
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Plane, Source
+from lowdose.io.stated_sizes import UNSTATED, Sizes
 
 RECOGNISED = (
     "a pair is a folder or file named quarter, quarter_dose, low, low_dose, ldct, ld or qd beside one named full, "
@@ -35,8 +37,7 @@ def search_pairs(root: Path) -> PairSearch:
     Names may carry a suffix ("full_3mm"), which must be the same on both sides. Raises NothingToRead when there is no
     pair, and InvalidSetting when a series has several candidates for its partner.
     """
-    if not root.is_dir():
-        raise NothingToRead(f"{root}: no such folder; {RECOGNISED}")
+    check_folder(root, f"pairs of series: {RECOGNISED}")
     search = PairSearch(root)
     search.run()
     if not search.pairs:
@@ -156,13 +157,15 @@ class PairedSeries:
     patient_keys: frozenset[str] = frozenset()
 
 
-def open_pairs(stack: ExitStack, places: Sequence[tuple[str, Path, Path]]) -> list[PairedSeries]:
+def open_pairs(
+    stack: ExitStack, places: Sequence[tuple[str, Path, Path]], sizes: Sizes = UNSTATED
+) -> list[PairedSeries]:
     """Open each (name, low, full) for as long as ``stack`` lives, pair their slices, and number the patients from 1.
 
-    Raises any of the input errors of ``lowdose.errors``.
+    ``sizes`` are those of series that state none. Raises any of the input errors of ``lowdose.errors``.
     """
     opened = [
-        (name, stack.enter_context(open_source(low)), stack.enter_context(open_source(full)))
+        (name, stack.enter_context(open_source(low, sizes=sizes)), stack.enter_context(open_source(full, sizes=sizes)))
         for name, low, full in places
     ]
     return pair_sources(opened)

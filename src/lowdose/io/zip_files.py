@@ -78,7 +78,7 @@ def extract_zip(path: Path, folder: Path) -> None:
                 raise UnsafeZip(f"{path}: holds {len(entries)} entries, more than {MAX_ENTRIES}; {WAY_OUT}")
             budget = UnpackBudget(path, path.stat().st_size)
             for entry in entries:
-                target = folder / safe_name(path, entry)
+                target = folder / _safe_place(path, entry)
                 if entry.is_dir():
                     target.mkdir(parents=True, exist_ok=True)
                     continue
@@ -93,15 +93,21 @@ def extract_zip(path: Path, folder: Path) -> None:
         raise CannotDecode(f"{path}: cannot be unpacked ({reason(error)}); {WAY_OUT}") from error
 
 
-def safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
-    """Return the path of an entry below the target folder.
+def place_below(path: Path, name: str) -> PurePosixPath:
+    """Return the path of an archive's entry below the target folder; raise UnsafeZip for one that leaves it."""
+    plain = name.replace("\\", "/")
+    place = PurePosixPath(plain)
+    if place.is_absolute() or PureWindowsPath(plain).drive or ".." in place.parts or not place.parts:
+        raise UnsafeZip(f"{path}: entry '{printable(name)}' would be written outside its folder; {WAY_OUT}")
+    return place
+
+
+def _safe_place(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
+    """Return the path of an entry of a zip below the target folder.
 
     Raises UnsafeZip when it lies elsewhere, is encrypted, or is not a plain file or folder.
     """
-    name = entry.filename.replace("\\", "/")
-    place, shown = PurePosixPath(name), printable(entry.filename)
-    if place.is_absolute() or PureWindowsPath(name).drive or ".." in place.parts or not place.parts:
-        raise UnsafeZip(f"{path}: entry '{shown}' would be written outside its folder; {WAY_OUT}")
+    place, shown = place_below(path, entry.filename), printable(entry.filename)
     if entry.flag_bits & 0x1:
         raise UnsafeZip(f"{path}: entry '{shown}' is encrypted; {WAY_OUT}")
     kind = stat.S_IFMT(entry.external_attr >> 16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from lowdose.image import Slice
 from lowdose.models.dose_estimate import DoseEstimate, estimate_dose
 from lowdose.models.load import LoadedModel
 from lowdose.models.training_domain import SeriesMeasurements, measure_slices
+from lowdose.physics.photon_counts import SMALLEST_DOSE
 
 SMOOTH, BALANCED, NATURAL = "smooth", "balanced", "natural"
 TEXTURES: Mapping[str, float] = MappingProxyType({SMOOTH: 1.0, BALANCED: 0.77, NATURAL: 0.58})
@@ -23,6 +23,9 @@ independent and have the same spectrum. The best estimate of the former is a tim
 of the image. A little less than its square root gives that SD, since the network leaves some noise, too; 0.77 lies
 between.
 """
+
+MAX_NOISE_SD = 1000.0
+"""Largest SD of noise in HU that can be asked for: water and air cannot be told apart in an image that has it."""
 
 MAX_DOSE = 0.8
 """Largest dose that is assumed, so that a model has some effect even on a scan of the best quality."""
@@ -43,7 +46,7 @@ class NoiseTarget:
     Attributes
     ----------
     dose : float or None
-        Dose of the scan as a fraction of its usual dose, above 0 and up to 1; None = estimated from the noise.
+        Dose of the scan as a fraction of its usual dose, from 0.001 to 1; None = estimated from the noise.
     noise_sd : float or None, HU
         SD of the noise that shall remain; None = by dose and texture.
     texture : str or None
@@ -55,10 +58,12 @@ class NoiseTarget:
     texture: str | None = None
 
     def __post_init__(self) -> None:
-        if self.dose is not None and not 0 < self.dose <= 1:
-            raise InvalidSetting(f"--dose {self.dose:g}: must be a fraction of the usual dose, above 0 and at most 1")
-        if self.noise_sd is not None and not (0 < self.noise_sd < math.inf):
-            raise InvalidSetting(f"--noise-sd {self.noise_sd:g}: must be a number of HU above 0")
+        if self.dose is not None and not SMALLEST_DOSE <= self.dose <= 1:
+            raise InvalidSetting(
+                f"--dose {self.dose:g}: must be a fraction of the usual dose, from {SMALLEST_DOSE:g} to 1"
+            )
+        if self.noise_sd is not None and not (0 < self.noise_sd <= MAX_NOISE_SD):
+            raise InvalidSetting(f"--noise-sd {self.noise_sd:g}: must be above 0 and at most {MAX_NOISE_SD:g} HU")
         if self.texture is not None and self.texture not in TEXTURES:
             raise InvalidSetting(f"--texture {self.texture}: must be one of {', '.join(TEXTURES)}")
         if self.noise_sd is not None and (self.dose is not None or self.texture is not None):

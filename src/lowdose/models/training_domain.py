@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lowdose.image import Slice
+from lowdose.io.orientation import AXIAL, orientation_of
 from lowdose.io.source import Source
 from lowdose.metrics.band_noise import noise_bands
 from lowdose.metrics.body_size import water_equivalent_diameter
@@ -43,6 +44,8 @@ class SeriesMeasurements:
         SD of the noise in bands of spatial frequency, see ``lowdose.metrics.noise_bands``.
     body_mm : float or None, mm
         Water-equivalent diameter of the body.
+    orientation : str or None
+        Orientation of the slices, "axial", "sagittal", "coronal" or "oblique".
     """
 
     noise_sd: float | None
@@ -51,23 +54,25 @@ class SeriesMeasurements:
     thickness_mm: float | None
     noise_bands: tuple[float, ...] | None = None
     body_mm: float | None = None
+    orientation: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the properties by name, rounded to four decimals."""
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
 
-def _rounded(value: float | tuple[float, ...] | None) -> Any:
+def _rounded(value: float | tuple[float, ...] | str | None) -> Any:
     if isinstance(value, tuple):
         return [round(one, 4) for one in value]
-    return None if value is None else round(value, 4)
+    return value if value is None or isinstance(value, str) else round(value, 4)
 
 
 def measure_series(source: Source) -> SeriesMeasurements:
     """Measure a few evenly spaced slices of a series and return the medians over them."""
     count = len(source)
     chosen = sorted({int(i) for i in np.linspace(0, count - 1, min(SAMPLED_SLICES, count) + 2)[1:-1].round()} or {0})
-    return measure_slices((source.read(index) for index in chosen), source.acquisition.thickness_mm)
+    measured = measure_slices((source.read(index) for index in chosen), source.acquisition.thickness_mm)
+    return replace(measured, orientation=orientation_of(source.planes))
 
 
 def measure_slices(items: Iterable[Slice], thickness_mm: float | None) -> SeriesMeasurements:
@@ -101,6 +106,7 @@ def _median(values: list[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
+TRAINED_ON_AXIAL = "the model was trained on axial slices; denoise the axial series and reformat the result"
 QUANTITIES = {
     "noise_sd": ("noise SD", "HU"),
     "noise_f_av": ("mean noise frequency", "1/mm"),
@@ -111,8 +117,13 @@ QUANTITIES = {
 
 
 def domain_warnings(measured: SeriesMeasurements, domain: TrainingDomain) -> list[str]:
-    """Return one warning for each quantity that lies outside the training range or is unknown for the series."""
+    """Return one warning for each quantity that lies outside the training range or is unknown for the series.
+
+    Models are trained on axial slices, so another orientation is outside the range of all.
+    """
     warnings = []
+    if measured.orientation not in (None, AXIAL):
+        warnings.append(f"the slices are {measured.orientation}: {TRAINED_ON_AXIAL}")
     for key, (name, unit) in QUANTITIES.items():
         value, allowed = getattr(measured, key), getattr(domain, key)
         if allowed is None:

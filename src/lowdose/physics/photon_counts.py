@@ -13,10 +13,14 @@ from lowdose.errors import InvalidSetting
 Array = NDArray[np.float64]
 
 
+SMALLEST_DOSE = 0.001
+"""Smallest fraction of a dose that is simulated: of a scan of 200 mAs, less than any scanner can give."""
+
+
 def check_dose(dose: float) -> None:
-    """Raise InvalidSetting unless the dose fraction is in (0, 1]."""
-    if not 0.0 < dose <= 1.0:
-        raise InvalidSetting(f"dose {dose}: must be above 0 and at most 1 (1 = the dose of the input)")
+    """Raise InvalidSetting unless the dose fraction is from SMALLEST_DOSE to 1."""
+    if not SMALLEST_DOSE <= dose <= 1.0:
+        raise InvalidSetting(f"dose {dose:g}: must be from {SMALLEST_DOSE:g} to 1 (1 = the dose of the input)")
 
 
 def draw_counts(

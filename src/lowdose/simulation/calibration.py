@@ -15,7 +15,7 @@ from lowdose.image import HU, Acquisition, mean_side
 from lowdose.io.source import Source
 from lowdose.metrics.local_noise import noise_map
 from lowdose.metrics.noise_estimate import NoiseLevel, noise_level, soft_tissue
-from lowdose.physics.dose_simulator import DoseSimulator
+from lowdose.physics.dose_simulator import DoseSimulator, expected_counts
 from lowdose.physics.kernels import Kernel, kernel_matching_f_av
 from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
 
@@ -24,6 +24,13 @@ SAMPLED = 5
 
 BODY_HU, LARGEST_TRUNCATION = -300.0, 0.03
 """A body counts as truncated where more than this share of the image's border is denser than this HU."""
+
+MAS_RANGE = (0.1, 10_000.0)
+"""Effective mAs that a scanner can give a slice: from a tenth of the lowest setting to ten times the highest one."""
+
+BODY_TRANSMISSION, FEW_PHOTONS, LARGEST_STARVED = 0.7, 10.0, 0.2
+"""Rays that let through less than this share count as through the body; a warning is given where more than this share
+of them is left with fewer than so many photons."""
 
 SMALLEST_SD = 1.0
 """Smallest noise (HU) that can be calibrated to: images with less are synthetic or were denoised."""
@@ -79,11 +86,18 @@ class Calibration:
     warnings: tuple[str, ...] = ()
 
 
+def check_mas(mas: float) -> None:
+    """Raise InvalidSetting unless a tube current-time product is one that a scanner can give a slice."""
+    low, high = MAS_RANGE
+    if not low <= mas <= high:
+        raise InvalidSetting(f"--mas {mas:g}: must be from {low:g} to {high:g} mAs")
+
+
 def describe_scan(source: Source) -> ScanDescription:
     """Describe an open series; raises NotCT when no slice states its pixel size."""
     pixel = next((plane.pixel_mm for plane in source.planes if plane.pixel_mm), None)
     if pixel is None:
-        raise NotCT(f"{source.path}: no pixel size is stated, so no rays can be drawn; convert it to DICOM or NIfTI")
+        raise NotCT(f"{source.path}: no pixel size is stated, so no rays can be drawn; state it with --pixel")
     thickness = source.acquisition.thickness_mm or (source.geometry.spacing[0] if source.geometry else None)
     mas = tuple(plane.mas for plane in source.planes)
     return ScanDescription(
@@ -104,9 +118,11 @@ def calibrate(
     photons (see ``Scanner``). Raises InvalidSetting for an invalid mAs, NotCT when the header states too little and the
     noise cannot be measured.
     """
-    if mas is not None and not (mas > 0 and np.isfinite(mas)):
-        raise InvalidSetting(f"{mas} mAs: must be a positive number")
-    current = [value for value in scan.mas if value is not None] if mas is None else [mas] * len(scan.mas)
+    if mas is not None:
+        check_mas(mas)
+    low, high = MAS_RANGE  # what a header states beyond it counts as not stated
+    stated = [value for value in scan.mas if value is not None and low <= value <= high]
+    current = stated if mas is None else [mas] * len(scan.mas)
     complete = len(current) == len(scan.mas)
     fit = _find_fit(scan.acquisition) if kernel is None else (kernel, Scanner()) if mas is not None else None
     if fit is None or not complete or scan.thickness_mm is None:
@@ -166,7 +182,8 @@ def _calibrate_by_noise(scan: ScanDescription, kernel: Kernel | None, weights: l
     if not levels:
         raise NotCT(
             f"{scan.name}: kernel '{scan.acquisition.kernel or 'not stated'}' has no fit, and the series' own noise "
-            "cannot be measured (no 18 mm of soft tissue, or no noise); state both --kernel and --mas"
+            "cannot be measured (no 18 mm of soft tissue, or no noise); state --kernel, --mas and, if the "
+            "files do not, --thickness"
         )
     if kernel is None:
         f_av = float(np.median([level.f_av for _, _, level in levels]))
@@ -179,6 +196,21 @@ def _calibrate_by_noise(scan: ScanDescription, kernel: Kernel | None, weights: l
     how = f"Kernel {kernel} and photons from the noise of the series itself, SD {sd:.1f} HU."
     scale = float(np.median(exposures))
     return Calibration(simulator, tuple(scale * weight for weight in weights), how, _truncation_warning(scan))
+
+
+def starved_rays_warning(scan: ScanDescription, calibration: Calibration, dose: float) -> list[str]:
+    """Return a warning when ``dose`` leaves many rays through the body next to no photons, in the middle slice."""
+    index = len(scan.mas) // 2
+    scanner, exposure = calibration.simulator.scanner, calibration.exposures[index]
+    photons, air, _, _ = expected_counts(scanner, scan.read(index), scan.pixel_mm, exposure)
+    body = photons < BODY_TRANSMISSION * air
+    starved = float((dose * photons[body] < FEW_PHOTONS).mean()) if body.any() else 0.0
+    if starved <= LARGEST_STARVED:
+        return []
+    return [
+        f"{100 * starved:.0f}% of the rays through the body count fewer than {FEW_PHOTONS:g} photons at this dose: "
+        "streaks and wrong HU hide the body"
+    ]
 
 
 def _truncation_warning(scan: ScanDescription) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.networks.neighbours import load_weights_of_fewer_slices
 from lowdose.training.hooks import Progress
-from lowdose.training.pairing import FolderPairing, Pairing
+from lowdose.training.pairing import FolderPairing, Pairing, large_enough
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
 from lowdose.training.validation import measure_training_domain, validate_denoiser
@@ -47,6 +47,7 @@ def train_denoiser(
     training, validation = split_by_patient(
         items, _count_validation_patients(items, recipe.hyperparameters.validation_patients)
     )
+    large_enough(training, recipe.hyperparameters.patch)  # else nothing is written
     return run_training(
         lambda: _DenoiserJob(name, recipe, training, validation, pairing, start),
         recipe.hyperparameters,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from lowdose.data.noise_bank.parallel import build_with_processes
 from lowdose.data.noise_bank.plan import PLAN, Plan, dose_levels, prepare_folder
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import MARGIN, Patches
+from lowdose.data.patches import MARGIN, Patches, check_patch
 from lowdose.data.simulated import SimulatedSlice, SimulatedSlices, validation_pairs
 from lowdose.data.slice_context import context_indices, trainable_indices
-from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.errors import LowDoseError
 from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
@@ -80,7 +80,7 @@ class FolderPairing:
     ) -> Patches:
         """Return the training patches of the pairs ``learn``."""
         return Patches(
-            SliceCache(learn, context),
+            SliceCache(large_enough(learn, hyperparameters.patch, say), context),
             hyperparameters.patch,
             hyperparameters.augmentation,
             hyperparameters.seed,
@@ -197,6 +197,23 @@ def _simulated(items: Sequence[PairedSlice]) -> list[SimulatedSlice]:
     return [item for item in items if isinstance(item, SimulatedSlice)]
 
 
+P = TypeVar("P", bound=PairedSlice)
+
+
+def large_enough(items: Sequence[P], patch: int, say: Say = lambda text: None) -> list[P]:
+    """Return the slices into which a patch fits, and those of unknown size; say how many are left out.
+
+    Raises InvalidSetting when none is left.
+    """
+    side = patch + 2 * MARGIN
+    large = [item for item in items if item.shape is None or min(item.shape) >= side]
+    if items and not large:
+        check_patch(patch, max((item.shape for item in items if item.shape), key=min))
+    if len(large) < len(items):
+        say(f"warning: {len(items) - len(large)} slices of less than {side} x {side} pixels are left out")
+    return large
+
+
 def _choose_bank_slices(
     items: Sequence[SimulatedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
 ) -> list[SimulatedSlice]:
@@ -204,14 +221,7 @@ def _choose_bank_slices(
 
     Where there are more, the choice is random and determined by the seed.
     """
-    side = hyperparameters.patch + 2 * MARGIN
-    large = [item for item in items if min(item.normal.shape) >= side]
-    if not large:
-        raise NothingToRead(
-            f"none of {len(items)} slices has {side} x {side} pixels, as patch={hyperparameters.patch} needs"
-        )
-    if len(large) < len(items):
-        say(f"warning: {len(items) - len(large)} slices of less than {side} x {side} pixels are left out")
+    large = large_enough(items, hyperparameters.patch, say)
     if not 0 < hyperparameters.bank_slices < len(large):
         return large
     rng = np.random.default_rng(hyperparameters.seed)

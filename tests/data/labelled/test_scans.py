@@ -203,7 +203,7 @@ def test_unusable_scans_are_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_labelled_scans_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NothingToRead, match="nowhere: no such folder"):
+    with pytest.raises(NothingToRead, match="nowhere: no such file or folder"):
         labelled_slices([tmp_path / "nowhere"])
     ct(tmp_path, hu())
     with pytest.raises(NothingToRead, match=r"no labelled scan found; needs folders with ct\.nii\.gz or dicom/"):

@@ -15,6 +15,7 @@ from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
 from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.errors import LowDoseError, NothingToRead
+from lowdose.io.input_kind import check_folder
 from lowdose.io.label_map import LabelMap, NoLabels, check_on_grid, labels_of_slice, open_labels
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Source
@@ -61,8 +62,7 @@ def labelled_slices(roots: Sequence[Path]) -> tuple[list[LabelledSlice], list[st
 
 
 def _scan_folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise NothingToRead(f"{root}: no such folder")
+    check_folder(root, "labelled scans")
     places = {path.parent for name in LABEL_FILES for path in root.rglob(name)}
     places |= {path.parent for path in root.rglob(SEGMENTATIONS) if path.is_dir()}
     return sorted(places)

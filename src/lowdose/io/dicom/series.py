@@ -88,7 +88,7 @@ class DicomSource:
         scale = image.slope, image.intercept
         padding = None if image.padding is None else declared(stored, values, image.padding, *scale)
         valid = valid_mask(hu, padding, image.lossy)
-        return Slice(hu, valid, image.plane.position, image.plane.pixel_mm, Origin(image, stored))
+        return Slice(hu, valid, image.plane.position, self.planes[index].pixel_mm, Origin(image, stored))
 
 
 def keep_memory() -> None:
