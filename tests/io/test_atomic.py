@@ -10,6 +10,7 @@ import pytest
 
 from lowdose.errors import OutputRefused
 from lowdose.io.atomic import AtomicFiles, AtomicFolder, lies_inside, new_folder
+from lowdose.io.atomic_replace import replace_file
 
 
 def fill(folder: AtomicFolder) -> None:
@@ -110,3 +111,13 @@ def test_a_link_to_itself_is_no_place_for_an_output(tmp_path):
     with new_folder(tmp_path / "nowhere") as folder:
         (folder / "a").touch()
     assert (tmp_path / "target" / "a").exists()
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputRefused, match="is no regular file"):
+        replace_file(tmp_path / "pipe", b"data")
+    replace_file(tmp_path / "file", b"old")
+    replace_file(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe"]

@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.errors import OutputRefused
 from lowdose.io.atomic import output_errors, temporary_path
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace the content of a file; on failure it keeps what it held, and OutputRefused is raised."""
+    """Replace the content of a file; on failure it keeps what it held, and OutputRefused is raised.
+
+    A pipe, a device or a folder of that name is never replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise OutputRefused(f"{path}: exists and is no regular file; choose another name")
     hidden = temporary_path(path)
     try:
         with output_errors(path):

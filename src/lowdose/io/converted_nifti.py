@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,7 +78,7 @@ def convert_itk(path: Path, target: Path) -> None:
     Raises CannotDecode when it is damaged, absurdly large, or SimpleITK is not installed.
     """
     try:
-        import SimpleITK as sitk  # noqa: N813 - as its own manual calls it
+        sitk: Any = import_module("SimpleITK")  # most of it is without types
     except ImportError as error:
         raise CannotDecode(
             f"{path}: NRRD and MetaImage files need the extra 'formats' (pip install 'lowdose[formats]'); or "
