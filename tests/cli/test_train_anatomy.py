@@ -99,7 +99,7 @@ def test_options_without_meaning_for_the_recipe_are_refused(
             "--split mayo-2016: is not an option of the recipe anatomy; leave it out",
         ),
         (["anatomy", "--data", tmp_path / "empty"], "no labelled scan found"),
-        (["anatomy", "--data", tmp_path / "nowhere"], "nowhere: no such folder"),
+        (["anatomy", "--data", tmp_path / "nowhere"], "nowhere: no such file or folder"),
         (["anatomy", "--data", labelled / "no-ct"], "labels without a CT"),
         (["anatomy", "--start", unet], "an anatomy network has"),
         (["anatomy", "--set", "patch=64"], "no setting 'patch'; there are"),
