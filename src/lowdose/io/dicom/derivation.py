@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, CTImageStorage, generate_uid
 
+from lowdose.io.dicom.plain_values import HIGHEST_INTEGER
 from lowdose.io.provenance import Code, Provenance
 
 SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
@@ -18,8 +19,6 @@ PROCESSING_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 """Purpose of the entry for this software in the contributing equipment."""
 SERIES_NUMBER_STEP = 1000
 """The series number of a derived series is the source's plus this."""
-HIGHEST_INTEGER = (1 << 31) - 1
-"""Largest number that DICOM's value representation IS holds."""
 STALE = (
     "IconImageSequence",
     "PixelDataProviderURL",
@@ -56,7 +55,7 @@ class Derivation:
     created : datetime
         Time at which the derived series was created.
     study : str
-        StudyInstanceUID of the source; an empty one is replaced by a new UID.
+        StudyInstanceUID of images that state none; an empty one is replaced by a new UID.
     series, frame_of_reference : str
         New SeriesInstanceUID, and the new FrameOfReferenceUID for a source that has none.
     objects : int
@@ -93,7 +92,7 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
     Such an object states its derivation in functional groups.
     """
     reference = _source_reference(header)
-    if reference is not None:
+    if reference is not None and is_legal(header.get("SeriesInstanceUID")) and is_legal(header.get("StudyInstanceUID")):
         earlier = list(header.get("SourceImageEvidenceSequence") or [])
         header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence_item(header, reference)])
     _renew_identity(header, derivation)
@@ -115,16 +114,24 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
 
 
 def _source_reference(header: Any) -> Dataset | None:
-    """Return a reference to the source image, or None when it has no valid UID."""
+    """Return a reference to the source image, or None when it has no legal UID."""
     meta = header.file_meta
     instance = header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
-    if not instance or not UID(instance).is_valid:
+    if not is_legal(instance):
         return None
     item = Dataset()
     item.ReferencedSOPClassUID = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or CTImageStorage
     item.ReferencedSOPInstanceUID = instance
     item.PurposeOfReferenceCodeSequence = Sequence([code(SOURCE_IMAGE)])
     return item
+
+
+def is_legal(uid: Any) -> bool:
+    """Return whether a UID is one by the rules of DICOM, its root (0, 1 or 2) included."""
+    if not uid or not UID(str(uid)).is_valid:
+        return False
+    root, _, rest = str(uid).partition(".")
+    return root in ("0", "1", "2") and rest != "" and (root == "2" or int(rest.partition(".")[0]) < 40)
 
 
 def _evidence_item(header: Any, reference: Dataset) -> Dataset:
@@ -152,7 +159,7 @@ def _renew_identity(header: Any, derivation: Derivation) -> None:
     header.SOPClassUID = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage
     header.SOPInstanceUID = new_uid()
     header.SeriesInstanceUID = derivation.series
-    header.StudyInstanceUID = derivation.study
+    header.StudyInstanceUID = header.get("StudyInstanceUID") or derivation.study
     header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or derivation.frame_of_reference
     header.Modality = "CT"
     header.SeriesNumber = _series_number(header)
@@ -166,11 +173,13 @@ def _renew_identity(header: Any, derivation: Derivation) -> None:
 def _series_number(header: Any) -> int:
     """Return the source's series number plus 1000.
 
-    Where the sum does not fit the attribute, the source's number itself.
+    Where the sum does not fit the attribute, the source's number itself. A number that does not fit counts as absent.
     """
     try:
         number = int(header.get("SeriesNumber") or 0)
     except (TypeError, ValueError, OverflowError):
+        number = 0
+    if abs(number) > HIGHEST_INTEGER:
         number = 0
     return number + SERIES_NUMBER_STEP if number + SERIES_NUMBER_STEP <= HIGHEST_INTEGER else number
 

@@ -78,7 +78,7 @@ class DicomSink:
         header = read_full_header(image.path)
         is_enhanced = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
         (derive_multiframe_header if is_enhanced else derive_header)(header, self._derivation)
-        refresh_extremes(header, stored)
+        refresh_extremes(header, image.pixels.values(stored))
         self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def attach(self, name: str, data: bytes) -> None:
@@ -122,21 +122,19 @@ def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
     """Convert a result in HU to stored values of the source's type, clipped to what its pixels can hold."""
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
-    stored = origin.stored.copy()
     changed_values = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
     if image.padding is not None:
         exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
-        changed_values = beside_padding(changed_values, exact, image.padding, stored.dtype, form.limits)
-    stored[changed] = form.pack(changed_values)
-    return stored
+        changed_values = beside_padding(changed_values, exact, image.padding, origin.stored.dtype, form.limits)
+    return form.replace_values(origin.stored, changed, changed_values)
 
 
-def refresh_extremes(header: Any, stored: StoredPixels) -> None:
+def refresh_extremes(header: Any, values: StoredPixels) -> None:
     """Update the smallest and largest pixel value where the header states them."""
-    for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
+    for keyword, value in (("SmallestImagePixelValue", values.min()), ("LargestImagePixelValue", values.max())):
         if keyword in header:
             element = header[keyword]
-            element.VR = "SS" if stored.dtype.kind == "i" else "US"
+            element.VR = "SS" if values.dtype.kind == "i" else "US"
             element.value = int(np.clip(value, -32768, 65535))
 
 

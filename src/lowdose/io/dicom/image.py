@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNea
 from lowdose.errors import NotCT
 from lowdose.image import Vector
 from lowdose.io.dicom.pixels import PixelFormat
-from lowdose.io.dicom.plain_values import Values, number, numbers, text
+from lowdose.io.dicom.plain_values import Values, integer, number, numbers, text
 from lowdose.io.source import Plane
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
@@ -86,7 +86,7 @@ def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values,
         form.syntax in LOSSY or header.get("LossyImageCompression") == "01",
         number(frame_values.get("SliceThickness")),
         number(header.get("GantryDetectorTilt")) or 0.0,
-        (int(number(frame_values.get("AcquisitionNumber")) or 0), int(number(frame_values.get("InstanceNumber")) or 0)),
+        (integer(frame_values.get("AcquisitionNumber")) or 0, integer(frame_values.get("InstanceNumber")) or 0),
         header["SOPInstanceUID"],
         number(frame_values.get("SpacingBetweenSlices")),
     )

@@ -13,6 +13,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
+from lowdose.image import Mask
 from lowdose.io.dicom.deflated import plain_file
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels
@@ -74,9 +75,27 @@ class PixelFormat:
         left_shift, right_shift = self.allocated - 1 - self.high_bit, self.allocated - self.bits
         return stored if not (left_shift or right_shift) else (stored << left_shift) >> right_shift
 
-    def pack(self, values: StoredPixels) -> StoredPixels:
-        """Convert values within ``limits`` to the form in which they are stored."""
-        return (values << (self.high_bit + 1 - self.bits)).astype(self.dtype.newbyteorder("="))
+    def replace_values(self, stored: StoredPixels, where: Mask, values: StoredPixels) -> StoredPixels:
+        """Return stored pixels in which those of the mask ``where`` have other values, within ``limits``.
+
+        Bits beside the value, as those of an overlay, stay as they are, but for those that extend the sign.
+        """
+        shift = self.high_bit + 1 - self.bits
+        shifted = (values << shift).astype(stored.dtype)
+        own_bits = np.array(((1 << self.bits) - 1) << shift, f"u{stored.dtype.itemsize}").view(stored.dtype)
+        replaced = np.where(self._extends_sign(stored)[where], np.array(-1).astype(stored.dtype), own_bits)
+        result = stored.copy()
+        result[where] = (stored[where] & ~replaced) | (shifted & replaced)
+        return result
+
+    def _extends_sign(self, stored: StoredPixels) -> Mask:
+        """Return in which pixels the bits above the value extend its sign, if most negative values have them so."""
+        if not self.signed or self.high_bit + 1 != self.bits:
+            return np.zeros(stored.shape, dtype=np.bool_)
+        values = self.values(stored)
+        extended, negative = values == stored, values < 0
+        usual = not negative.any() or extended[negative].mean() > 0.5
+        return np.asarray(extended & usual)
 
 
 def locate(file: BinaryIO, implicit: bool, little: bool) -> tuple[int, int] | None:
