@@ -68,7 +68,8 @@ def save(ds: Any, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
     ds.file_meta = meta
     path.parent.mkdir(parents=True, exist_ok=True)
     with config.disable_value_validation():
-        dcmwrite(path, ds, enforce_file_format=True)
+        ds.preamble = b"\0" * 128
+        dcmwrite(path, ds, enforce_file_format=bool(ds.SOPInstanceUID))
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lowdose.errors import OutputRefused
 from lowdose.io.atomic_replace import replace_file
+from lowdose.io.dicom.series_identity import uid_of
 
 STARTED, DONE, QUARANTINED = "started", "done", "quarantined"
 KEY_LENGTH = 16
@@ -31,7 +32,7 @@ class LedgerEntry:
     key : str
         Name of the series in the ledger.
     series : str
-        SeriesInstanceUID, '' for none.
+        SeriesInstanceUID, with an addition where that does not tell series apart; '' for none.
     folders : tuple of str
         Where its files lie, relative to the archive.
     state : {"started", "done", "quarantined"}
@@ -122,7 +123,7 @@ class Ledger:
         """
         try:
             found = json.loads((self.output(key) / "manifest.json").read_text())
-            return int(found["slices"]) if found["input"]["series"] == series else None
+            return int(found["slices"]) if found["input"]["series"] == uid_of(series) else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

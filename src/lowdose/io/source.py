@@ -34,6 +34,9 @@ class Plane:
         Position along the slice normal.
     mas : float or None, mAs
         Effective tube current-time product.
+    stack : int
+        Number of the stack that the slice is part of, from 0: a series may hold several at the same places, as those
+        of contrast phases.
     """
 
     shape: tuple[int, int]
@@ -42,6 +45,7 @@ class Plane:
     axes: tuple[Vector, Vector] | None = None
     position: float | None = None
     mas: float | None = None
+    stack: int = 0
 
 
 @runtime_checkable

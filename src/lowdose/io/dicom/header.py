@@ -14,9 +14,9 @@ from lowdose.image import Acquisition
 from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.multiframe import frames
 from lowdose.io.dicom.open_file import META, Encoding, NotACtSlice, is_ct_class, open_header
-from lowdose.io.dicom.patients import patient_keys
+from lowdose.io.dicom.patients import patient_keys, patient_of
 from lowdose.io.dicom.pixels import PixelFormat, check_decodable, check_encapsulated, check_native, locate
-from lowdose.io.dicom.plain_values import Values, number, text
+from lowdose.io.dicom.plain_values import Values, integer, number, text
 from lowdose.io.source import MAX_PIXELS
 
 
@@ -28,8 +28,10 @@ class DicomFile:
     ----------
     path : Path
         The file.
-    series, study : str
-        SeriesInstanceUID and StudyInstanceUID.
+    series, study, frame : str
+        SeriesInstanceUID, StudyInstanceUID and FrameOfReferenceUID.
+    patient : str
+        Hash of the patient's identity (``patients.patient_of``).
     shape : tuple of 2 int
         Number of rows and columns.
     acquisition : Acquisition
@@ -45,6 +47,8 @@ class DicomFile:
     path: Path
     series: str
     study: str
+    frame: str
+    patient: str
     shape: tuple[int, int]
     acquisition: Acquisition
     patient_keys: frozenset[str]
@@ -75,6 +79,8 @@ def read_header(path: Path) -> DicomFile:
         path,
         text(header.get("SeriesInstanceUID")),
         text(header.get("StudyInstanceUID")),
+        text(header.get("FrameOfReferenceUID")),
+        patient_of(header),
         (header.get("Rows", 0), header.get("Columns", 0)),
         _acquisition(header),
         patient_keys(header),
@@ -111,7 +117,7 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
         raise NotCT(f"{path}: a colour image ({colour}, {samples} samples per pixel), not CT in HU")
     allocated, bits = header.get("BitsAllocated", 0), header.get("BitsStored", 0)
     form = PixelFormat(
-        int(number(header.get("NumberOfFrames")) or 1),
+        integer(header.get("NumberOfFrames")) or 1,
         header["Rows"],
         header["Columns"],
         allocated,
