@@ -19,7 +19,7 @@ from lowdose.image import HU, Acquisition, Geometry, Mask, Vector
 from lowdose.io.arrays import is_single_file
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import SOFTWARE, Provenance
-from lowdose.io.source import Plane, Source
+from lowdose.io.source import Plane, Rescale, Source
 from lowdose.io.write_volume import write_volume
 from lowdose.version import __version__
 
@@ -47,6 +47,8 @@ class Origin:
         What is odd about the series.
     patient_keys : frozenset of str
         Hashes by which series of one patient are recognised.
+    rescale : tuple of 2 floats or None
+        Slope and intercept that the user stated, because the headers do not.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Origin:
     uids: Mapping[str, object]
     warnings: tuple[str, ...]
     patient_keys: frozenset[str]
+    rescale: Rescale | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +197,11 @@ class Volume:
         if self.origin is None or is_single_file(target) != is_single_file(self.origin.path):
             write_volume(self, target, made.label)
             return target
-        with open_source(self.origin.path, self.origin.series) as source, open_sink(source, target, made) as sink:
+        origin = self.origin
+        with (
+            open_source(origin.path, origin.series, origin.rescale) as source,
+            open_sink(source, target, made) as sink,
+        ):
             check_same_series(source, self)
             for index, hu in enumerate(self.hu):
                 sink.write(source.read(index), hu)

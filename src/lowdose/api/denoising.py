@@ -25,7 +25,7 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_series
-from lowdose.io.source import Sink, Source
+from lowdose.io.source import Rescale, Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget, check_target
@@ -141,6 +141,7 @@ def denoise(
     jobs: int = 1,
     series: str | None = None,
     spacing: Spacing | None = None,
+    rescale: Rescale | None = None,
     preview: bool = False,
     manifest: bool = False,
     explain: bool = False,
@@ -175,6 +176,8 @@ def denoise(
         SeriesInstanceUID, or its end, where a folder holds several series.
     spacing : tuple of float, optional
         (z, y, x) in mm, for arrays only, where it is required.
+    rescale : tuple of 2 floats, optional
+        Slope and intercept in HU, for DICOM whose headers do not state them.
     preview, manifest : bool
         With ``out``: also write a PNG of the middle slice, and a manifest of the run as JSON.
     explain : bool
@@ -215,7 +218,7 @@ def denoise(
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
-    with open_input(source, series, spacing) as opened:
+    with open_input(source, series, spacing, rescale) as opened:
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         setup = set_up_series(opened, loaded, strength, target)
         log_lines(logging.WARNING, setup.warnings)

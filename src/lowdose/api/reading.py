@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.api.checks import check_rescale
 from lowdose.api.messages import log_engine_message
 from lowdose.device import choose_device
 from lowdose.errors import GeometryMismatch, InvalidSetting, NothingToRead
 from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO, run_on_engine
 from lowdose.io.open_series import open_source
-from lowdose.io.source import Source
+from lowdose.io.source import Rescale, Source
 from lowdose.models.checkpoint import DEFAULT_MODEL
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.volume import Volume
@@ -29,7 +30,9 @@ Input = str | PathLike[str] | Volume | NDArray[Any] | Source
 Spacing = tuple[float, ...]
 
 
-def read(source: Input, *, series: str | None = None, spacing: Spacing | None = None) -> Volume:
+def read(
+    source: Input, *, series: str | None = None, spacing: Spacing | None = None, rescale: Rescale | None = None
+) -> Volume:
     """Read a CT series into memory.
 
     Parameters
@@ -40,6 +43,8 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
         SeriesInstanceUID, or its end, where a folder holds several series.
     spacing : tuple of float, optional
         (z, y, x) in mm; required for arrays, and for .npy and .npz files that are to be a volume.
+    rescale : tuple of 2 floats, optional
+        Slope and intercept in HU, for DICOM whose headers do not state them.
 
     Returns
     -------
@@ -65,22 +70,27 @@ def read(source: Input, *, series: str | None = None, spacing: Spacing | None = 
     >>> water.hu.shape, water.geometry.spacing
     ((4, 64, 64), (3.0, 0.7, 0.7))
     """
-    if isinstance(source, Volume) and series is None and spacing is None:
+    if isinstance(source, Volume) and series is None and spacing is None and rescale is None:
         return source
-    with open_input(source, series, spacing) as opened:
+    with open_input(source, series, spacing, rescale) as opened:
         return opened.volume if isinstance(opened, VolumeSource) else read_volume(opened, series, source)
 
 
 @contextmanager
-def open_input(source: Input, series: str | None = None, spacing: Spacing | None = None) -> Iterator[Source]:
+def open_input(
+    source: Input, series: str | None = None, spacing: Spacing | None = None, rescale: Rescale | None = None
+) -> Iterator[Source]:
     """Open any input as a series that is read slice by slice. Raises as `read` does, but for irregular grids."""
+    check_rescale(rescale)
     if isinstance(source, (str, PathLike)):
         _check_path(source, series, spacing)
-        with open_source(Path(source), series) as opened:
+        with open_source(Path(source), series, rescale) as opened:
             yield opened if spacing is None else _with_spacing(opened, spacing)
         return
     if series is not None:
         raise InvalidSetting(f"series '{series}': chooses among the series of a folder; leave it out for a volume")
+    if rescale is not None:
+        raise InvalidSetting(f"rescale {rescale}: is for DICOM files; leave it out for what is in HU already")
     if isinstance(source, Volume):
         if spacing is not None:
             raise InvalidSetting(f"spacing {spacing}: the volume states {source.geometry.spacing} mm; leave it out")

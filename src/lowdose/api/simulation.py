@@ -16,6 +16,7 @@ from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.io.provenance import simulation_provenance
+from lowdose.io.source import Rescale
 from lowdose.logger import log, log_lines
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
@@ -86,6 +87,7 @@ def simulate_dose(
     z_correlation: float = 0.0,
     series: str | None = None,
     spacing: Spacing | None = None,
+    rescale: Rescale | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> SimulatedSeries:
@@ -107,7 +109,7 @@ def simulate_dose(
         Effective mAs of the input, if not the header's.
     z_correlation : float
         Correlation of the noise of neighbouring slices, 0 to 0.7.
-    series, spacing
+    series, spacing, rescale
         See `read`.
     device : {"auto", "cpu", "cuda"}
         Where projections are computed.
@@ -144,7 +146,7 @@ def simulate_dose(
     neighbour_weights(z_correlation)
     chosen = None if kernel == "auto" else parse_kernel(kernel)
     where = str(choose_device(device))
-    with open_input(source, series, spacing) as opened:
+    with open_input(source, series, spacing, rescale) as opened:
         calibration = calibrate(describe_scan(opened), chosen, mas, where, COUNT_FLOOR)
         warnings = (*opened.warnings, *calibration.warnings)
         log_lines(logging.INFO, opened.skipped, "skipped: ")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lowdose.cli.archive import denoise_archive
+from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import output_of, progress, say
 from lowdose.deprecations import warn_deprecated
 from lowdose.errors import InvalidSetting
@@ -69,6 +70,7 @@ def denoise(
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
+    rescale: RescaleOption = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[
@@ -87,7 +89,7 @@ def denoise(
         warn_deprecated("--json", "--manifest")
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
-        _refuse_with_ray(series=series, preview=preview, explain=explain, autoencoder=autoencoder)
+        _refuse_with_ray(series=series, rescale=rescale, preview=preview, explain=explain, autoencoder=autoencoder)
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
             "device": device, "engine": engine, "accuracy": accuracy,
@@ -102,7 +104,8 @@ def denoise(
         result = api.denoise(
             source, target, model=model, strength=strength, dose=dose, noise_sd=noise_sd, texture=texture,
             device=device, engine=engine, accuracy=accuracy,
-            jobs=1 if jobs is None else jobs, series=series, preview=preview, manifest=manifest or old_json,
+            jobs=1 if jobs is None else jobs, series=series, rescale=parse_rescale(rescale),
+            preview=preview, manifest=manifest or old_json,
             explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices in {time.perf_counter() - started:.1f} s -> {target}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import output_of, progress, say
 from lowdose.errors import InvalidSetting
 
@@ -32,6 +33,7 @@ def simulate(
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
+    rescale: RescaleOption = None,
     phantom: Annotated[
         str | None,
         typer.Option(
@@ -61,6 +63,6 @@ def simulate(
     with progress("simulating") as advance:
         result = api.simulate_dose(
             given[0], target, dose=dose, seed=seed, kernel=kernel, mas=mas, z_correlation=z_correlation,
-            series=series, device=device, progress=advance,
+            series=series, rescale=parse_rescale(rescale), device=device, progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices at {100 * dose:.3g}% of the dose -> {target}")

@@ -16,17 +16,18 @@ from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingTo
 from lowdose.io.arrays import is_single_file
 from lowdose.io.messages import printable, reason
 from lowdose.io.provenance import Provenance
-from lowdose.io.source import Sink, Source
+from lowdose.io.source import Rescale, Sink, Source
 from lowdose.io.write_volume import refuse_other_endings
 from lowdose.io.zip_files import extract_zip
 
 
 @contextmanager
-def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
+def open_source(path: Path, series: str | None = None, rescale: Rescale | None = None) -> Iterator[Source]:
     """Yield a series from a DICOM folder, file or zip, a .nii, .nii.gz, .npy or .npz.
 
-    ``series`` chooses one of several DICOM series by SeriesInstanceUID. Unpacked copies are removed when the block
-    ends. Raises any of the input errors of ``lowdose.errors``.
+    ``series`` chooses one of several DICOM series by SeriesInstanceUID; ``rescale`` is for DICOM images that do not
+    state their slope and intercept. Unpacked copies are removed when the block ends. Raises any of the input errors of
+    ``lowdose.errors``.
     """
     with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
         unpacked = Path(folder) / path.name
@@ -35,7 +36,7 @@ def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
             return printable(text.replace(str(unpacked), str(path)))
 
         try:
-            source = _open(path, series, unpacked)
+            source = _open(path, series, unpacked, rescale)
             source.skipped = [with_user_path(line) for line in source.skipped]
             yield source
         except LowDoseError as error:
@@ -44,7 +45,7 @@ def open_source(path: Path, series: str | None = None) -> Iterator[Source]:
             raise type(error)(with_user_path(str(error))) from error
 
 
-def _open(path: Path, series: str | None, unpacked: Path) -> Source:
+def _open(path: Path, series: str | None, unpacked: Path, rescale: Rescale | None) -> Source:
     """Open the series; ``unpacked`` is the path, in an existing folder, to unpack compressed input to."""
     try:
         path.stat()
@@ -56,14 +57,16 @@ def _open(path: Path, series: str | None, unpacked: Path) -> Source:
     if not path.is_dir() and is_single_file(path):
         if series is not None:
             raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
+        if rescale is not None:
+            raise InvalidSetting(f"--rescale {rescale[0]:g},{rescale[1]:g}: is for DICOM; {path} is none; leave it out")
         return _open_array(path, unpacked.parent)
     from lowdose.io.dicom.series import DicomSource
 
     if not path.is_dir() and (name.endswith(".zip") or zipfile.is_zipfile(path)):
         unpacked.mkdir()
         extract_zip(path, unpacked)
-        return DicomSource(unpacked, series)
-    return DicomSource(path, series)
+        return DicomSource(unpacked, series, rescale)
+    return DicomSource(path, series, rescale)
 
 
 def _open_array(path: Path, scratch: Path) -> Source:

@@ -15,6 +15,9 @@ MAX_PIXELS = 1 << 26
 No CT slice is larger, and a header with a larger size could make a decoder request any amount of memory.
 """
 
+Rescale = tuple[float, float]
+"""Slope and intercept in HU: HU = stored value * slope + intercept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:

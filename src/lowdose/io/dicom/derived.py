@@ -10,6 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.valuerep import format_number_as_ds
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
@@ -25,6 +29,9 @@ from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
 from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
+
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+"""Where enhanced objects state what holds for their frames."""
 
 
 class DicomSink:
@@ -75,11 +82,20 @@ class DicomSink:
         self._written += 1
 
     def _write_single(self, image: SliceHeader, stored: StoredPixels) -> None:
-        header = read_full_header(image.path)
-        is_enhanced = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
-        (derive_multiframe_header if is_enhanced else derive_header)(header, self._derivation)
+        header = self._derived_header(image)
         refresh_extremes(header, image.pixels.values(stored))
         self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
+
+    def _derived_header(self, image: SliceHeader) -> Any:
+        header = read_full_header(image.path)
+        in_groups = any(keyword in header for keyword in GROUPS)
+        (derive_multiframe_header if in_groups else derive_header)(header, self._derivation)
+        state_bits(header, image)
+        if not in_groups:
+            state_scale(header, image)
+        elif not image.own_scale:
+            state_shared_scale(header, image)
+        return header
 
     def attach(self, name: str, data: bytes) -> None:
         """Write one more file into the output folder."""
@@ -93,8 +109,7 @@ class DicomSink:
         frames = self._frame_stores[image.path]
         frames.put(image.frame, stored)
         if frames.complete:
-            header = read_full_header(image.path)
-            derive_multiframe_header(header, self._derivation)
+            header = self._derived_header(image)
             with frames.reader() as file:
                 self._save(header, file)
             frames.close()
@@ -127,6 +142,32 @@ def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
         exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
         changed_values = beside_padding(changed_values, exact, image.padding, origin.stored.dtype, form.limits)
     return form.replace_values(origin.stored, changed, changed_values)
+
+
+def state_bits(header: Any, image: SliceHeader) -> None:
+    """State the bits by which the pixels were read, where the header does not."""
+    for keyword, value in (("BitsStored", image.pixels.bits), ("HighBit", image.pixels.high_bit)):
+        if header.get(keyword) is None:
+            setattr(header, keyword, value)
+
+
+def state_scale(header: Any, image: SliceHeader) -> None:
+    """State the scale by which the pixels were read, where the header does not, or in more than one value."""
+    if not image.own_scale:
+        header.RescaleType = "HU"
+    for keyword, value in (("RescaleSlope", image.slope), ("RescaleIntercept", image.intercept)):
+        if not image.own_scale or isinstance(header.get(keyword), MultiValue):
+            setattr(header, keyword, format_number_as_ds(float(value)))
+
+
+def state_shared_scale(header: Any, image: SliceHeader) -> None:
+    """State the scale by which the pixels were read for all frames, in place of what the frames state."""
+    for group in header.get("PerFrameFunctionalGroupsSequence") or []:
+        if "PixelValueTransformationSequence" in group:
+            del group.PixelValueTransformationSequence
+    item = Dataset()
+    item.RescaleSlope, item.RescaleIntercept, item.RescaleType = image.slope, image.intercept, "HU"
+    header.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = Sequence([item])
 
 
 def refresh_extremes(header: Any, values: StoredPixels) -> None:

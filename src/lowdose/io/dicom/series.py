@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from lowdose.errors import NothingToRead
+from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.image import Slice
 from lowdose.io.dicom.arrangement import arrange
 from lowdose.io.dicom.copies import drop_copies
@@ -20,7 +20,7 @@ from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.rescale import StoredPixels, to_hu
 from lowdose.io.dicom.series_catalog import SeriesCatalog, choose_series, read_headers, scan_path
 from lowdose.io.dicom.series_identity import uid_of
-from lowdose.io.source import Plane
+from lowdose.io.source import Plane, Rescale
 
 COARSE_STEP = 2.0
 """Difference in HU between neighbouring stored values above which a warning is given."""
@@ -45,12 +45,20 @@ class Origin:
 class DicomSource:
     """CT series from one file, or from a folder, which is searched recursively.
 
-    ``series`` chooses one of several by SeriesInstanceUID or its unique ending. Raises NothingToRead, NotCT,
-    MixedSeries, InvalidSetting or CannotDecode.
+    ``series`` chooses one of several by SeriesInstanceUID or its unique ending. ``rescale`` is for images that do not
+    state their slope and intercept. Raises NothingToRead, NotCT, MixedSeries, InvalidSetting or CannotDecode.
     """
 
-    def __init__(self, path: Path, series: str | None = None) -> None:
-        self._load(path, scan_path(path), series)
+    rescale: Rescale | None = None
+
+    def __init__(self, path: Path, series: str | None = None, rescale: Rescale | None = None) -> None:
+        self._load(path, scan_path(path, rescale), series)
+        if rescale is not None and all(image.own_scale for image in self.images):
+            raise InvalidSetting(
+                f"--rescale {rescale[0]:g},{rescale[1]:g}: every image of {path} states its slope and intercept; "
+                "leave it out"
+            )
+        self.rescale = rescale
 
     @classmethod
     def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:

@@ -17,6 +17,7 @@ from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series_identity import SeriesGroup, SeriesPart, group_parts, uid_of
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import reason
+from lowdose.io.source import Rescale
 
 SHOWN = 3
 """Number of files that an error message names; the rest are counted."""
@@ -47,8 +48,10 @@ class SeriesCatalog:
     dicom: bool
 
 
-def scan_path(root: Path) -> SeriesCatalog:
+def scan_path(root: Path, rescale: Rescale | None = None) -> SeriesCatalog:
     """Read every header below a folder, or that of one file.
+
+    ``rescale`` is for images that do not state their slope and intercept.
 
     Raises NothingToRead when there is nothing at all, and CannotDecode when something cannot be opened or a file is cut
     short before it names its series: leaving out a slice of the series would be worse than stopping.
@@ -58,10 +61,10 @@ def scan_path(root: Path) -> SeriesCatalog:
     paths = [root] if root.is_file() else [file for _, _, files in walk_folders(root) for file in files]
     if not paths:
         raise NothingToRead(f"{root}: the folder is empty")
-    return read_headers(root, paths)
+    return read_headers(root, paths, rescale)
 
 
-def read_headers(root: Path, paths: Iterable[Path]) -> SeriesCatalog:
+def read_headers(root: Path, paths: Iterable[Path], rescale: Rescale | None = None) -> SeriesCatalog:
     """Read the headers of these files; ``root`` is named in messages."""
     read: list[DicomFile] = []
     skipped: list[str] = []
@@ -72,7 +75,7 @@ def read_headers(root: Path, paths: Iterable[Path]) -> SeriesCatalog:
                 skipped.append(f"{path}: not a regular file")
                 continue
             try:
-                read.append(read_header(path))
+                read.append(read_header(path, rescale))
             except NotACtSlice as rejection:
                 dicom |= rejection.dicom
                 skipped.append(f"{path}: {rejection}")
