@@ -83,9 +83,19 @@ def test_stacks_are_told_apart_by_whatever_tells_them_apart(tmp_path, name, inte
     assert linked_slices(source.planes, 2.0) == [True, True, True, False] * 2 + [True] * 3
 
 
-def test_private_attributes_tell_stacks_apart(tmp_path):
-    source = DicomSource(stacks(tmp_path, private))
-    assert "3 stacks of 4 slices, told apart by (0053,106F)" in source.warnings[0]
+def nested(ds: Any, stack: int, place: int) -> None:
+    del ds.StationName
+    item = Dataset()
+    item.MonoenergeticEnergyEquivalent = 40.0 + stack
+    ds.MultienergyCTProcessingSequence = Sequence([item])
+
+
+@pytest.mark.parametrize(
+    ("mark", "name"), [(private, r"(0053,106F)"), (nested, "MonoenergeticEnergyEquivalent")], ids=["private", "nested"]
+)
+def test_private_and_nested_attributes_tell_stacks_apart(tmp_path, mark, name):
+    source = DicomSource(stacks(tmp_path, mark))
+    assert f"3 stacks of 4 slices, told apart by {name};" in source.warnings[0]
 
 
 def test_the_order_at_each_place_tells_stacks_apart_where_nothing_else_does(tmp_path):

@@ -77,13 +77,12 @@ def derive_header(header: Any, derivation: Derivation) -> None:
     """Turn the header of a single-frame CT image into that of its derived image, in place."""
     reference = _source_reference(header)
     _renew_identity(header, derivation)
-    header.ImageType = derived_type(header.get("ImageType"))
-    header.DerivationDescription = derivation.provenance.derivation
-    header.DerivationCodeSequence = Sequence(
-        [*header.get("DerivationCodeSequence", []), code(derivation.provenance.code)]
-    )
+    put(header, "ImageType", derived_type(header.get("ImageType")))
+    put(header, "DerivationDescription", derivation.provenance.derivation)
+    codes = [*items_of(header, "DerivationCodeSequence"), code(derivation.provenance.code)]
+    put(header, "DerivationCodeSequence", Sequence(codes))
     if reference is not None:
-        header.SourceImageSequence = Sequence([reference])
+        put(header, "SourceImageSequence", Sequence([reference]))
 
 
 def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
@@ -93,10 +92,10 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
     """
     reference = _source_reference(header)
     if reference is not None and is_legal(header.get("SeriesInstanceUID")) and is_legal(header.get("StudyInstanceUID")):
-        earlier = list(header.get("SourceImageEvidenceSequence") or [])
-        header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence_item(header, reference)])
+        evidence = [*items_of(header, "SourceImageEvidenceSequence"), _evidence_item(header, reference)]
+        put(header, "SourceImageEvidenceSequence", Sequence(evidence))
     _renew_identity(header, derivation)
-    header.ImageType = derived_type(header.get("ImageType"))
+    put(header, "ImageType", derived_type(header.get("ImageType")))
     shared = list(header.get("SharedFunctionalGroupsSequence") or [Dataset()])
     header.SharedFunctionalGroupsSequence = Sequence(shared)
     per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
@@ -156,18 +155,34 @@ def _renew_identity(header: Any, derivation: Derivation) -> None:
     if not header.get("SOPClassUID"):
         for keyword in (keyword for keyword in REQUIRED.split() if keyword not in header):
             setattr(header, keyword, None)
-    header.SOPClassUID = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage
-    header.SOPInstanceUID = new_uid()
-    header.SeriesInstanceUID = derivation.series
-    header.StudyInstanceUID = header.get("StudyInstanceUID") or derivation.study
-    header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or derivation.frame_of_reference
-    header.Modality = "CT"
-    header.SeriesNumber = _series_number(header)
-    header.SeriesDescription = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
-    header.InstanceCreationDate = derivation.created.strftime("%Y%m%d")
-    header.InstanceCreationTime = derivation.created.strftime("%H%M%S")
-    equipment = list(header.get("ContributingEquipmentSequence") or [])
-    header.ContributingEquipmentSequence = Sequence([*equipment, _equipment_item(derivation)])
+    equipment = [*items_of(header, "ContributingEquipmentSequence"), _equipment_item(derivation)]
+    description = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
+    for keyword, value in {
+        "SOPClassUID": header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage,
+        "SOPInstanceUID": new_uid(),
+        "SeriesInstanceUID": derivation.series,
+        "StudyInstanceUID": header.get("StudyInstanceUID") or derivation.study,
+        "FrameOfReferenceUID": header.get("FrameOfReferenceUID") or derivation.frame_of_reference,
+        "Modality": "CT",
+        "SeriesNumber": _series_number(header),
+        "SeriesDescription": description,
+        "InstanceCreationDate": derivation.created.strftime("%Y%m%d"),
+        "InstanceCreationTime": derivation.created.strftime("%H%M%S"),
+        "ContributingEquipmentSequence": Sequence(equipment),
+    }.items():
+        put(header, keyword, value)
+
+
+def put(header: Any, keyword: str, value: Any) -> None:
+    """Set an attribute in its own value representation, whatever the source states it in."""
+    if keyword in header:
+        del header[keyword]
+    setattr(header, keyword, value)
+
+
+def items_of(header: Any, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none where it is missing or no sequence."""
+    return [item for item in header.get(keyword) or [] if isinstance(item, Dataset)]
 
 
 def _series_number(header: Any) -> int:

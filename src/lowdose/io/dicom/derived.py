@@ -18,7 +18,7 @@ from pydicom.valuerep import format_number_as_ds
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
 from lowdose.io.atomic import AtomicFolder, output_errors
-from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header
+from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header, put
 from lowdose.io.dicom.frames import FrameStore
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
@@ -148,16 +148,16 @@ def state_bits(header: Any, image: SliceHeader) -> None:
     """State the bits by which the pixels were read, where the header does not."""
     for keyword, value in (("BitsStored", image.pixels.bits), ("HighBit", image.pixels.high_bit)):
         if header.get(keyword) is None:
-            setattr(header, keyword, value)
+            put(header, keyword, value)
 
 
 def state_scale(header: Any, image: SliceHeader) -> None:
     """State the scale by which the pixels were read, where the header does not, or in more than one value."""
     if not image.own_scale:
-        header.RescaleType = "HU"
+        put(header, "RescaleType", "HU")
     for keyword, value in (("RescaleSlope", image.slope), ("RescaleIntercept", image.intercept)):
         if not image.own_scale or isinstance(header.get(keyword), MultiValue):
-            setattr(header, keyword, format_number_as_ds(float(value)))
+            put(header, keyword, format_number_as_ds(float(value)))
 
 
 def state_shared_scale(header: Any, image: SliceHeader) -> None:

@@ -23,6 +23,7 @@ ImageComments EchoNumbers StackID FrameAcquisitionNumber AcquisitionDateTime Fra
 """Attributes that tell stacks apart, those that name a phase or an energy before those that merely differ."""
 KNOWN_NAMES = KNOWN.split()
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+PER_FRAME = Tag(GROUPS[1])
 MAX_BYTES = 256
 """Longest value that is compared."""
 
@@ -31,7 +32,7 @@ Attributes = dict[str, bytes]
 
 
 def read_attributes(images: Sequence[SliceHeader], known_only: bool) -> list[Attributes]:
-    """Return the attributes of every image: the known ones, or all that its header holds."""
+    """Return the attributes of every image: the known ones at its top, or all that its header holds."""
     by_file: dict[Path, list[int]] = {}
     for index, image in enumerate(images):
         by_file.setdefault(image.path, []).append(index)
@@ -41,7 +42,7 @@ def read_attributes(images: Sequence[SliceHeader], known_only: bool) -> list[Att
         for path, indices in by_file.items():
             with path.open("rb") as file:
                 header = read_data(path, file, **({} if wanted is None else {"specific_tags": wanted}))[0]
-            common = dict(_elements(header))
+            common = dict(_elements(header) if known_only else _nested([header]))
             per_frame = header.get(GROUPS[1]) or []
             for index in indices:
                 result[index] = common | dict(_nested(per_frame[images[index].frame : images[index].frame + 1]))
@@ -59,9 +60,9 @@ def _elements(data: Dataset) -> Iterator[tuple[str, bytes]]:
 
 
 def _nested(groups: Sequence[Dataset]) -> Iterator[tuple[str, bytes]]:
-    """Yield the values of functional groups, without their nesting."""
+    """Yield the values of data sets and of all sequences in them, but for the groups of single frames."""
     for data in groups:
-        yield from _elements(data)
         for tag in data.keys():  # noqa: SIM118
-            if data.get_item(tag).VR == "SQ":
+            if data.get_item(tag).VR == "SQ" and tag != PER_FRAME:
                 yield from _nested(list(data[tag].value))
+        yield from _elements(data)

@@ -68,7 +68,7 @@ class _Splitter:
     def _split_by_rest(self, members: Indices, depth: int) -> list[Indices]:
         """Split by any other attribute, else by the order of acquisition at each place."""
         every = self._attributes(False)
-        names = {name for i in members for name in every[i]} - set(KNOWN_NAMES)
+        names = {name for i in members for name in every[i].keys() - self._attributes(True)[i].keys()}
         for name in sorted(names, key=lambda name: (name.startswith("("), name)):  # private ones last
             parts = self._parted(members, [attributes.get(name) for attributes in every])
             if 1 < len(parts) <= depth and self._factors(parts, depth) and self._cover_half(parts, members):
