@@ -13,7 +13,7 @@ from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers
 from lowdose.api.html import picture
-from lowdose.api.messages import Progress, no_progress
+from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, open_input, read, resolve_model
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
 from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
@@ -24,7 +24,7 @@ from lowdose.infer import pipeline
 from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
-from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_series
+from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_stacks
 from lowdose.io.source import Rescale, Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
@@ -220,9 +220,9 @@ def denoise(
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
     with open_input(source, series, spacing, rescale) as opened:
         log_lines(logging.INFO, opened.skipped, "skipped: ")
-        setup = set_up_series(opened, loaded, strength, target)
+        setup = set_up_stacks(opened, loaded, strength, target)
         log_lines(logging.WARNING, setup.warnings)
-        log_lines(logging.INFO, setup.noise.lines)
+        log_lines(logging.INFO, setup.noise_lines)
         path = None if out is None else Path(out)
         companions = _companions(preview, manifest, words)
         with sink_for(opened, path, setup.provenance, companions) as sink:
@@ -248,9 +248,13 @@ def _run(
 ) -> SeriesResult:
     count = len(source)
     through = words.read_along(sink, count) if words else sink
-    return pipeline.denoise_series(
-        source, through, setup.model, setup.strength, lambda done: progress(done, count), jobs
-    )
+    total = SeriesResult()
+    for part, own in setup.stacks or ((source, setup),):
+        result = pipeline.denoise_series(
+            part, through, own.model, own.strength, counting_on(progress, total.slices, count), jobs
+        )
+        total.add(result)
+    return total
 
 
 def _describe(

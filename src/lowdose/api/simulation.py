@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers
-from lowdose.api.messages import Progress, no_progress
+from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, open_input, read
 from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
 from lowdose.device import choose_device
-from lowdose.errors import InvalidSetting
+from lowdose.errors import InvalidSetting, LowDoseError, NotCT
 from lowdose.io.provenance import simulation_provenance
-from lowdose.io.source import Rescale
+from lowdose.io.source import Rescale, Source, stacks_of
 from lowdose.logger import log, log_lines
-from lowdose.physics.kernels import parse_kernel
+from lowdose.physics.kernels import Kernel, parse_kernel
 from lowdose.physics.photon_counts import check_dose
 from lowdose.physics.scanner import COUNT_FLOOR, FITTED_SCANNERS, Scanner
-from lowdose.simulation.calibration import calibrate, describe_scan
+from lowdose.simulation.calibration import Calibration, calibrate, describe_scan
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.version import __version__
@@ -147,24 +148,54 @@ def simulate_dose(
     chosen = None if kernel == "auto" else parse_kernel(kernel)
     where = str(choose_device(device))
     with open_input(source, series, spacing, rescale) as opened:
-        calibration = calibrate(describe_scan(opened), chosen, mas, where, COUNT_FLOOR)
-        warnings = (*opened.warnings, *calibration.warnings)
+        stacks = _calibrated_stacks(opened, chosen, mas, where)
+        limits = tuple(dict.fromkeys(text for _, calibration in stacks for text in calibration.warnings))
+        scanner_model = " ".join(dict.fromkeys(calibration.how for _, calibration in stacks))
+        warnings = (*opened.warnings, *limits)
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, warnings)
-        log.info("%s", calibration.how)
-        how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
-        provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
+        log.info("%s", scanner_model)
+        how = scanner_model + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
+        provenance = simulation_provenance(__version__, dose, seed, how, limits)
         target, count = None if out is None else Path(out), len(opened)
         with sink_for(opened, target, provenance) as sink:
-            simulate_series(
-                opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
-                progress=lambda done: progress(done, count),
-            )  # fmt: skip
+            finished = 0
+            for part, calibration in stacks:
+                simulate_series(
+                    part, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
+                    progress=counting_on(progress, finished, count),
+                )  # fmt: skip
+                finished += len(part)
             kept = sink.series(source, series, provenance) if isinstance(sink, MemorySink) else None
     if kept is not None and target is not None:
         kept.save(target, {})
-    settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": calibration.how}
+    settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": scanner_model}
     return SimulatedSeries(count, settings, warnings, target, kept)
+
+
+def _calibrated_stacks(
+    source: Source, kernel: Kernel | None, mas: float | None, device: str
+) -> list[tuple[Source, Calibration]]:
+    """Return every stack of a series with its own calibration.
+
+    A stack whose noise cannot be measured has that of the first one where it can. Raises what ``calibrate`` raises
+    when there is none.
+    """
+    found: list[tuple[Source, Calibration | LowDoseError]] = []
+    for part in stacks_of(source):
+        try:
+            found.append((part, calibrate(describe_scan(part), kernel, mas, device, COUNT_FLOOR)))
+        except NotCT as error:
+            found.append((part, error))
+    known = next((calibration for _, calibration in found if isinstance(calibration, Calibration)), None)
+    result = []
+    for part, calibration in found:
+        if isinstance(calibration, LowDoseError):
+            if known is None:
+                raise calibration
+            calibration = replace(known, exposures=(median(known.exposures),) * len(part))
+        result.append((part, calibration))
+    return result
 
 
 def simulate_phantom(

@@ -88,6 +88,12 @@ class Source(Protocol):
         ...
 
 
+def stacks_of(source: Source) -> list[Source]:
+    """Return every stack of a series as a series of its own; a series of one stack is that stack."""
+    split = getattr(source, "stacks", None)
+    return [source] if split is None else list(split())
+
+
 class Sink(Protocol):
     """Writer that takes every slice of a source once, in order.
 

@@ -64,11 +64,15 @@ def _of_one_stack(one: Plane, other: Plane) -> bool:
 
 
 def slice_keys(source: Source) -> list[str]:
-    """Return a unique key of each slice: its SOPInstanceUID or, for frames and slices without one, series and index."""
+    """Return a unique key of each slice.
+
+    That is its SOPInstanceUID or, for frames and slices without one, series, stack after the first, and index.
+    """
     instances = source.uids.get("instances")
     if isinstance(instances, list) and len(instances) == len(source):
         return [str(uid) for uid in instances]
-    return [f"{source.uids.get('series', '')} {index}" for index in range(len(source))]
+    stacks = [f" stack {plane.stack}" if plane.stack else "" for plane in source.planes]
+    return [f"{source.uids.get('series', '')}{stack} {index}" for index, stack in enumerate(stacks)]
 
 
 def neighbour_weights(correlation: float) -> tuple[np.float32, np.float32]:

@@ -104,6 +104,12 @@ def test_the_order_at_each_place_tells_stacks_apart_where_nothing_else_does(tmp_
     assert "3 stacks of 4 slices, told apart by their order at each place" in source.warnings[0]
 
 
+@pytest.mark.parametrize(("number", "wanted"), [(lambda s, p: p + 1, "102"), (lambda s, p: 1 + p + 4 * s, "012")])
+def test_stacks_are_in_the_order_of_their_images_else_of_what_tells_them_apart(tmp_path, number, wanted):
+    source = DicomSource(stacks(tmp_path, by(KVP=[100, 80, 140], InstanceNumber=number)))
+    assert "".join(dict.fromkeys(stack_names(source))) == wanted
+
+
 def test_two_attributes_together(tmp_path):
     """Two energies of two phases."""
     source = DicomSource(stacks(tmp_path, by(KVP=[80, 140, 80, 140], AcquisitionNumber=[1, 1, 2, 2]), 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -82,6 +83,7 @@ class DicomSource:
         odd = [*group.warnings, *copy_warnings, *arranged.warnings]
         self.warnings = [*odd, *grid_messages, *_coarse_warning(self.images)]
         self.acquisition = files[0].acquisition
+        self._acquisitions = {file.path: file.acquisition for file in files}
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
         self.uids: dict[str, object] = {
             "study": next((file.study for file in files if file.study), ""),
@@ -91,6 +93,21 @@ class DicomSource:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def stacks(self) -> list[Self]:
+        """Return each stack as a series of its own, with its own grid and acquisition."""
+        numbers = dict.fromkeys(plane.stack for plane in self.planes)
+        return [self] if len(numbers) == 1 else [self._stack(number) for number in numbers]
+
+    def _stack(self, number: int) -> Self:
+        part = copy(self)
+        part.images = [image for image in self.images if image.plane.stack == number]
+        part.planes = [image.plane for image in part.images]
+        part.geometry, _ = find_grid(part.images)
+        part.acquisition = self._acquisitions[part.images[0].path]
+        part.uids = {**self.uids, "instances": list(dict.fromkeys(image.sop_uid for image in part.images))}
+        part.warnings, part.skipped = [], []
+        return part
 
     def read(self, index: int) -> Slice:
         """Decode one slice; raise CannotDecode naming the file."""

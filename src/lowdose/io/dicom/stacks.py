@@ -49,7 +49,7 @@ class _Splitter:
     def run(self) -> tuple[list[Indices], list[str]]:
         stacks = self._split(list(range(len(self._images))))
         if len(stacks) > 1:
-            stacks.sort(key=lambda members: min(self._order(i)[:2] for i in members))
+            stacks.sort(key=lambda members: min(self._order(i)[:3] for i in members))
         return stacks, list(dict.fromkeys(self.names))
 
     def _split(self, members: Indices) -> list[Indices]:
