@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import config, dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -150,9 +150,17 @@ def gaussian() -> LoadedModel:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(any_series())
-def test_every_image_is_derived_once_bit_for_bit_or_named(gaussian: LoadedModel, series: Series) -> None:
+@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
+def test_every_image_is_derived_once_bit_for_bit_or_named(gaussian: LoadedModel, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(any_series())
+    def check_any(series: Series) -> None:
+        check_series(gaussian, series)
+
+    check_any()
+
+
+def check_series(gaussian: LoadedModel, series: Series) -> None:
     with tempfile.TemporaryDirectory() as name, config.disable_value_validation():
         folder, root = Path(name) / "in", Path(name)
         series.write(folder)

@@ -17,7 +17,7 @@ from lowdose.io.dicom.series import DicomSource
 from lowdose.io.neighbours import linked_slices, slice_windows
 from lowdose.io.open_series import open_sink
 from lowdose.io.pairing import pair_slices
-from support.synthetic_dicom import make_enhanced, make_series, save
+from support.synthetic_dicom import make_enhanced, make_series, pixels, save
 
 
 def stacks(
@@ -190,6 +190,24 @@ def test_frames_of_several_time_points(tmp_path):
     source = DicomSource(path)
     assert [image.frame for image in source.images] == [0, 2, 4, 1, 3, 5]
     assert "2 stacks of 3 slices, told apart by TemporalPositionIndex" in source.warnings[0]
+
+
+def test_a_frame_that_is_set_aside_stays_in_its_object_unchanged(tmp_path, provenance):
+    path = make_enhanced(tmp_path / "e.dcm", 5)
+    ds = dcmread(path)
+    del ds.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence
+    save(ds, path)
+    source = DicomSource(path)
+    assert [image.frame for image in source.images] == [4, 3, 1, 0]
+    (line,) = source.skipped
+    assert "frame 3: without a position" in line
+    with open_sink(source, tmp_path / "out", provenance) as sink:
+        for index in range(4):
+            sink.write(source.read(index), source.read(index).hu + np.float32(7))
+    (made,) = (tmp_path / "out").iterdir()
+    before, after = pixels(path).astype(int), pixels(made).astype(int)
+    np.testing.assert_array_equal(after[2], before[2])
+    assert (after[0] - before[0]).max() == 7
 
 
 def odd_one(ds: Any, i: int) -> None:

@@ -23,6 +23,7 @@ from lowdose.io.dicom.frames import FrameStore
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
+from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
@@ -105,7 +106,7 @@ class DicomSink:
     def _collect_frame(self, image: SliceHeader, stored: StoredPixels) -> None:
         """Keep one frame on disk; with the last one, write the object."""
         if image.path not in self._frame_stores:
-            self._frame_stores[image.path] = FrameStore(self._folder.path, image)
+            self._frame_stores[image.path] = self._new_frame_store(image)
         frames = self._frame_stores[image.path]
         frames.put(image.frame, stored)
         if frames.complete:
@@ -114,6 +115,14 @@ class DicomSink:
                 self._save(header, file)
             frames.close()
             del self._frame_stores[image.path]
+
+    def _new_frame_store(self, image: SliceHeader) -> FrameStore:
+        """Return the store for the frames of a file, which holds those already that were set aside unchanged."""
+        frames = FrameStore(self._folder.path, image)
+        expected = {other.frame for other in self._source.images if other.path == image.path}
+        for frame in set(range(image.pixels.frames)) - expected:
+            frames.put(frame, read_stored(image.path, frame, image.pixels))
+        return frames
 
     def _save(self, header: Any, pixels: Any) -> None:
         self._derivation.objects += 1
