@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_images_with_a_series_each_are_joined_where_they_are_a_stack(tmp_path):
     assert "SeriesInstanceUID of its own" in source.warnings[0]
     assert source.uids["series"] == "1.2.3.46"
     assert [len(series.planes) for series in iterate_series(tmp_path / "in", [])] == [5]
+
+
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "FrameOfReferenceUID"])
+def test_copies_do_not_hide_that_each_image_has_a_uid_of_its_own(tmp_path, keyword):
+    paths = make_series(tmp_path, 5, after=lambda ds, i: setattr(ds, keyword, f"1.2.3.{50 + i}"))
+    for path in paths[:3]:
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    assert len(DicomSource(tmp_path)) == 5
 
 
 @pytest.mark.parametrize(

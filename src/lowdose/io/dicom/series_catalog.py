@@ -134,7 +134,7 @@ def _find_only_series(catalog: SeriesCatalog) -> str:
     if len(in_hu) > 1:
         raise MixedSeries(
             f"{catalog.root} holds {len(in_hu)} series{_of_patients(catalog, in_hu)}; choose one with --series and its "
-            "UID or the UID's end:\n" + listing(catalog, in_hu)
+            "UID (as listed here) or the UID's end:\n" + listing(catalog, in_hu)
         )
     return (in_hu or list(catalog.series))[0]
 

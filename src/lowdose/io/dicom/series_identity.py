@@ -104,9 +104,20 @@ def merged(parts: Iterable[SeriesPart]) -> list[SeriesPart]:
     for part in parts:
         alike[replace(part, images=0, grid="", position=0.0)].append(part)
     return [
-        found[0] if len(found) == 1 else replace(kind, images=sum(part.images for part in found))
+        found[0] if len(set(found)) == 1 else replace(kind, images=_count_images(found))
         for kind, found in alike.items()
     ]
+
+
+def _count_images(parts: Iterable[SeriesPart]) -> int:
+    """Return the number of images without their copies: single images at one place on one grid count once."""
+    places, others = set[tuple[str, float]](), 0
+    for part in parts:
+        if part.images == 1 and part.grid:
+            places.add((part.grid, part.position))
+        else:
+            others += part.images
+    return len(places) + others
 
 
 def uid_of(name: str) -> str:
@@ -126,7 +137,7 @@ def _completed(parts: Sequence[SeriesPart]) -> list[SeriesPart]:
     for members in by_series.values():
         stated = {name: {getattr(parts[i], name) for i in members} - {""} for name in ("study", "patient", "frame")}
         only = {name: next(iter(values)) for name, values in stated.items() if len(values) == 1}
-        if JOINED_IMAGES <= len(stated["frame"]) == sum(parts[i].images for i in members):
+        if JOINED_IMAGES <= len(stated["frame"]) == _count_images([parts[i] for i in members]):
             only["frame"] = ""
         for i in members:
             result[i] = replace(parts[i], **{n: v for n, v in only.items() if n == "frame" or not getattr(parts[i], n)})
@@ -143,7 +154,7 @@ def _one_image_series(
     alike: dict[tuple[str, ...], list[Identity]] = defaultdict(list)
     for identity, members in by_identity.items():
         part = parts[members[0]]
-        if part.series and part.grid and sum(parts[i].images for i in members) == 1:
+        if part.series and part.grid and _count_images([parts[i] for i in members]) == 1:
             alike[part.study, part.patient, part.grid].append(identity)
     result: dict[Identity, list[Identity]] = {}
     for identities in alike.values():
