@@ -34,10 +34,11 @@ class NothingToRead(LowDoseError):
 
 
 class MixedSeries(LowDoseError):
-    """Input that holds several CT series, of which none was chosen.
+    """Input that holds several CT series, of which none was chosen, or different images with one SOPInstanceUID.
 
     Usually the folder of a whole study. The message lists the series: choose one by its SeriesInstanceUID or the
-    end of it (``--series`` on the command line), or give the folder of that series alone.
+    end of it (``--series`` on the command line), or give the folder of that series alone. Of two images with one UID,
+    keep the right one.
     """
 
 

@@ -19,7 +19,7 @@ from lowdose.image import HU, Acquisition, Geometry, Mask, Vector
 from lowdose.io.arrays import is_single_file
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import SOFTWARE, Provenance
-from lowdose.io.source import Plane, Source
+from lowdose.io.source import Plane, Rescale, Source
 from lowdose.io.write_volume import write_volume
 from lowdose.version import __version__
 
@@ -49,6 +49,8 @@ class Origin:
         Hashes by which series of one patient are recognised.
     is_array : bool
         Whether it is an array file (NIfTI, NumPy and the like), and no DICOM series.
+    rescale : tuple of 2 floats or None
+        Slope and intercept that the user stated, because the headers do not.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Origin:
     warnings: tuple[str, ...]
     patient_keys: frozenset[str]
     is_array: bool = False
+    rescale: Rescale | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +200,11 @@ class Volume:
         if self.origin is None or is_single_file(target) != self.origin.is_array:
             write_volume(self, target, made.label)
             return target
-        with open_source(self.origin.path, self.origin.series) as source, open_sink(source, target, made) as sink:
+        origin = self.origin
+        with (
+            open_source(origin.path, origin.series, rescale=origin.rescale) as source,
+            open_sink(source, target, made) as sink,
+        ):
             check_same_series(source, self)
             for index, hu in enumerate(self.hu):
                 sink.write(source.read(index), hu)

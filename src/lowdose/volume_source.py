@@ -64,4 +64,7 @@ def origin_of(source: Source, series: str | None, given: object) -> Origin:
     path = Path(given) if isinstance(given, (str, PathLike)) else source.path
     keys = frozenset[str](getattr(source, "patient_keys", ()))
     stated = tuple(source.planes), dict(source.uids), tuple(source.warnings), keys
-    return Origin(path.absolute(), series, *stated, is_array=isinstance(source, ArraySource))
+    return Origin(
+        path.absolute(), series, *stated, is_array=isinstance(source, ArraySource),
+        rescale=getattr(source, "rescale", None),
+    )  # fmt: skip

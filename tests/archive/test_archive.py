@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydicom import dcmread
 
 from lowdose.archive.find_series import ArchiveContents, folders_with_files, series_in_folder
 from lowdose.archive.ledger import DONE, QUARANTINED, STARTED, Ledger, LedgerEntry, key_of
@@ -17,8 +20,10 @@ from lowdose.archive.worker import ATTEMPTS, BACKOFF_S, Worker
 from lowdose.errors import InvalidSetting, NotCT, OutputRefused
 from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
+from lowdose.io.dicom.series_identity import uid_of
 from support import small_archive
 from support.small_archive import Archive
+from support.synthetic_dicom import make_series
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +78,28 @@ def test_every_series_is_found_once_wherever_its_files_lie(archive: Archive) -> 
     assert len(set(keys)) == len(keys)
 
 
-def test_series_without_uid_are_told_apart_by_their_folders() -> None:
-    rows = [{"series": "", "folder": folder, "fault": "", "others": 0} for folder in ("a", "b")]
-    found = ArchiveContents.of(rows)
-    assert sorted(one.key for one in found.series.values()) == sorted({key_of("", "a"), key_of("", "b")})
+def test_series_are_told_apart_as_by_denoise(tmp_path: Path, model: Path) -> None:
+    """Without a UID by folder, and by patient where two patients share a UID."""
+    for uid in ("", "1.2.3.9"):
+        for patient in "AB":
+            made = make_series(tmp_path / "in" / f"{uid}-{patient}", 2, after=partial(of_patient, patient, uid))
+            shutil.copy(made[0], made[0].with_name("copy.dcm"))
+    found, ledger = found_in(tmp_path / "in"), ledger_at(tmp_path / "out")
+    assert len(found.series) == len({one.key for one in found.series.values()}) == 4
+    assert {uid_of(one.uid) for one in found.series.values()} == {"", "1.2.3.9"}
+    work = Worker(str(tmp_path / "in"), str(tmp_path / "out"), ArchiveSettings(model=str(model), engine="torch"))
+    for row in rows_of(found, found.series):
+        entry = work(row)
+        assert (entry["state"], entry["slices"], entry["reason"]) == (DONE, 2, "")
+        assert ledger.complete(str(row["result"]), str(row["series"])) == 2
+        made = [dcmread(path) for path in (ledger.out / str(row["result"])).glob("*.dcm")]
+        assert len({header.PatientID for header in made}) == 1
+        assert {header.StudyInstanceUID for header in made} == {f"1.2.{ord(made[0].PatientID)}"}
+
+
+def of_patient(patient: str, uid: str, ds: Any, index: int) -> None:
+    ds.PatientID, ds.PatientName, ds.StudyInstanceUID = patient, patient, f"1.2.{ord(patient)}"
+    ds.SeriesInstanceUID = uid
 
 
 def test_good_series_are_done_and_bad_ones_quarantined_with_their_reason(

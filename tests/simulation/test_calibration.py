@@ -77,7 +77,7 @@ def test_mas_that_cannot_be(mas: float) -> None:
 
 def test_nothing_stated_and_nothing_to_measure() -> None:
     clean = scan(replace(SIEMENS, kernel=None), read=lambda index: BODY.hu[index])
-    with pytest.raises(NotCT, match="--kernel and --mas"):
+    with pytest.raises(NotCT, match="state --kernel, --mas"):
         calibrate(clean)
 
 

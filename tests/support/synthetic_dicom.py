@@ -63,12 +63,13 @@ def store(ds: Any, hu: np.ndarray, order: str = "<") -> None:
 
 def save(ds: Any, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.get("SOPInstanceUID")
     meta.TransferSyntaxUID = syntax
     ds.file_meta = meta
     path.parent.mkdir(parents=True, exist_ok=True)
     with config.disable_value_validation():
-        dcmwrite(path, ds, enforce_file_format=True)
+        ds.preamble = b"\0" * 128
+        dcmwrite(path, ds, enforce_file_format=bool(ds.get("SOPInstanceUID")))
     return path
 
 

@@ -62,6 +62,7 @@ def _of(item: Input, spacing: Spacing | None) -> Spacing | None:
 
 def _numbered(case: PairedSeries, number: int) -> PairedSeries:
     """Name a case by its number: folders are often named after patients, and their names stay in the log."""
+    log_lines(logging.INFO, list(dict.fromkeys([*case.low.skipped, *case.full.skipped])), "skipped: ")
     kernel = case.full.acquisition.kernel
     label = f"series {number} ({kernel})" if kernel else f"series {number}"
     if case.name:

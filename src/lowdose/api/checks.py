@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting, NothingToRead
+from lowdose.io.source import Rescale
 
 
 def path_of(given: str | PathLike[str], name: str) -> Path:
@@ -24,6 +26,17 @@ def check_numbers(**values: object) -> None:
 def check_whole_numbers(**values: object) -> None:
     """Raise InvalidSetting for the first value that is no whole number; None stands for an option left out."""
     _check(Integral, "a whole number", values)
+
+
+def check_rescale(rescale: Rescale | None) -> None:
+    """Raise InvalidSetting for a slope and intercept that give no HU."""
+    if rescale is None:
+        return
+    numbers = list(rescale) if isinstance(rescale, (tuple, list)) else []
+    if len(numbers) != 2 or not all(isinstance(value, Real) and math.isfinite(value) for value in numbers):
+        raise InvalidSetting(f"rescale {rescale!r}: must be two numbers, slope and intercept, as in (1, -1024)")
+    if numbers[0] == 0:
+        raise InvalidSetting(f"--rescale {numbers[0]:g},{numbers[1]:g}: a slope of 0 gives every pixel the same HU")
 
 
 def _check(kind: type, needed: str, values: dict[str, object]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
 from lowdose.api.html import picture
-from lowdose.api.messages import Progress, no_progress
+from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, read, resolve_model, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
 from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
@@ -24,8 +24,8 @@ from lowdose.infer import pipeline
 from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
-from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_series
-from lowdose.io.source import Sink, Source
+from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_stacks
+from lowdose.io.source import Rescale, Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget, check_target
@@ -144,6 +144,7 @@ def denoise(
     pixel: float | None = None,
     thickness: float | None = None,
     strict: bool = False,
+    rescale: Rescale | None = None,
     preview: bool = False,
     manifest: bool = False,
     explain: bool = False,
@@ -183,6 +184,8 @@ def denoise(
     strict : bool
         Refuse a series that lies outside the range the model was trained on (noise, pixel size, slice thickness,
         orientation), instead of a warning.
+    rescale : tuple of 2 floats, optional
+        Slope and intercept in HU, for DICOM whose headers do not state them.
     preview, manifest : bool
         With ``out``: also write a PNG of the middle slice, and a manifest of the run as JSON.
     explain : bool
@@ -227,13 +230,13 @@ def denoise(
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
-    with open_input(source, series, spacing, sizes) as opened:
+    with open_input(source, series, spacing, sizes, rescale) as opened:
         log_lines(logging.INFO, opened.skipped, "skipped: ")
-        setup = set_up_series(opened, loaded, strength, target)
+        setup = set_up_stacks(opened, loaded, strength, target)
         if strict and setup.outside:
             raise OutsideTrainingRange(f"{opened.path}, refused by --strict: {'; '.join(setup.outside)}")
         log_lines(logging.WARNING, setup.warnings)
-        log_lines(logging.INFO, setup.noise.lines)
+        log_lines(logging.INFO, setup.noise_lines)
         companions = _companions(preview, manifest, words)
         with sink_for(opened, path, setup.provenance, companions) as sink:
             result = _run(opened, sink, setup, words, jobs, progress)
@@ -258,9 +261,13 @@ def _run(
 ) -> SeriesResult:
     count = len(source)
     through = words.read_along(sink, count) if words else sink
-    return pipeline.denoise_series(
-        source, through, setup.model, setup.strength, lambda done: progress(done, count), jobs
-    )
+    total = SeriesResult()
+    for part, own in setup.stacks or ((source, setup),):
+        result = pipeline.denoise_series(
+            part, through, own.model, own.strength, counting_on(progress, total.slices, count), jobs
+        )
+        total.add(result)
+    return total
 
 
 def _describe(

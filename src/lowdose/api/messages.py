@@ -22,3 +22,8 @@ def log_engine_message(text: str) -> None:
         log.warning("%s", text.removeprefix(WARNING))
     else:
         log.info("%s", text)
+
+
+def counting_on(progress: Progress, before: int, count: int) -> Callable[[int], None]:
+    """Return what reports, of ``count`` slices, those that are done since ``before`` were."""
+    return lambda done: progress(before + done, count)

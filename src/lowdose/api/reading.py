@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.api.checks import check_numbers, path_of
+from lowdose.api.checks import check_numbers, check_rescale, path_of
 from lowdose.api.messages import log_engine_message
 from lowdose.device import choose_device
 from lowdose.errors import GeometryMismatch, InvalidSetting
@@ -20,7 +20,7 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO, run_on_engine
 from lowdose.io.input_kind import check_input
 from lowdose.io.open_series import open_source
-from lowdose.io.source import Source
+from lowdose.io.source import Rescale, Source
 from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.volume import Volume
@@ -43,6 +43,7 @@ def read(
     spacing: Spacing | None = None,
     pixel: float | None = None,
     thickness: float | None = None,
+    rescale: Rescale | None = None,
 ) -> Volume:
     """Read a CT series into memory.
 
@@ -58,6 +59,8 @@ def read(
     pixel, thickness : float, optional
         Pixel size and slice thickness in mm, where the input states none; what it states is used, and a warning says
         where that is something else. Both together make a grid of slices that touch each other.
+    rescale : tuple of 2 floats, optional
+        Slope and intercept in HU, for DICOM whose headers do not state them.
 
     Returns
     -------
@@ -84,9 +87,10 @@ def read(
     ((4, 64, 64), (3.0, 0.7, 0.7))
     """
     sizes = stated_sizes(pixel, thickness)
-    if isinstance(source, Volume) and series is None and spacing is None and sizes == UNSTATED:
+    unchanged = series is None and spacing is None and rescale is None and sizes == UNSTATED
+    if isinstance(source, Volume) and unchanged:
         return source
-    with open_input(source, series, spacing, sizes) as opened:
+    with open_input(source, series, spacing, sizes, rescale) as opened:
         if isinstance(opened, VolumeSource):
             return replace(opened.volume, acquisition=opened.acquisition)
         return read_volume(opened, series, source)
@@ -94,16 +98,24 @@ def read(
 
 @contextmanager
 def open_input(
-    source: Input, series: str | None = None, spacing: Spacing | None = None, sizes: Sizes = UNSTATED
+    source: Input,
+    series: str | None = None,
+    spacing: Spacing | None = None,
+    sizes: Sizes = UNSTATED,
+    rescale: Rescale | None = None,
 ) -> Iterator[Source]:
     """Open any input as a series that is read slice by slice. Raises as `read` does, but for irregular grids."""
+    check_rescale(rescale)
     if isinstance(source, (str, PathLike)):
         _check_path(source, series, spacing)
-        with open_source(path_of(source, "input"), series, UNSTATED if spacing else sizes) as opened:
+        path = path_of(source, "input")
+        with open_source(path, series, UNSTATED if spacing else sizes, rescale) as opened:
             yield opened if spacing is None else _with_spacing(opened, spacing, sizes)
         return
     if series is not None:
         raise InvalidSetting(f"series '{series}': chooses among the series of a folder; leave it out for a volume")
+    if rescale is not None:
+        raise InvalidSetting(f"rescale {rescale}: is for DICOM files; leave it out for what is in HU already")
     if isinstance(source, Volume):
         if spacing is not None:
             raise InvalidSetting(f"spacing {spacing}: the volume states {source.geometry.spacing} mm; leave it out")

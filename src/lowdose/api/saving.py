@@ -68,7 +68,10 @@ class SeriesInMemory:
             refuse_taken(out, files)
             write_volume(self.volume(), out, self.provenance.label, files)
             return out
-        with open_source(origin.path, origin.series) as source, open_sink(source, out, self.provenance) as sink:
+        with (
+            open_source(origin.path, origin.series, rescale=origin.rescale) as source,
+            open_sink(source, out, self.provenance) as sink,
+        ):
             if len(source) != len(self.hu):
                 raise GeometryMismatch(f"{origin.path}: is no longer the series that was denoised; denoise it again")
             for index, hu in enumerate(self.hu):

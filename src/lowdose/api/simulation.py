@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
-from lowdose.api.messages import Progress, no_progress
+from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, read, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
 from lowdose.device import choose_device
-from lowdose.errors import InvalidSetting
+from lowdose.errors import InvalidSetting, LowDoseError, NotCT
 from lowdose.io.orientation import not_axial
 from lowdose.io.provenance import simulation_provenance
-from lowdose.io.source import Source
+from lowdose.io.source import Rescale, Source, stacks_of
 from lowdose.logger import log, log_lines
-from lowdose.physics.kernels import parse_kernel
+from lowdose.physics.kernels import Kernel, parse_kernel
 from lowdose.physics.photon_counts import check_dose
 from lowdose.physics.scanner import COUNT_FLOOR, FITTED_SCANNERS, Scanner
 from lowdose.simulation.calibration import (
     Calibration,
-    ScanDescription,
     calibrate,
     check_mas,
     describe_scan,
@@ -97,6 +97,7 @@ def simulate_dose(
     spacing: Spacing | None = None,
     pixel: float | None = None,
     thickness: float | None = None,
+    rescale: Rescale | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
 ) -> SimulatedSeries:
@@ -118,7 +119,7 @@ def simulate_dose(
         Effective mAs of the input, if not the header's.
     z_correlation : float
         Correlation of the noise of neighbouring slices, 0 to 0.7.
-    series, spacing, pixel, thickness
+    series, spacing, pixel, thickness, rescale
         See `read`.
     device : {"auto", "cpu", "cuda"}
         Where projections are computed.
@@ -158,26 +159,56 @@ def simulate_dose(
     check_given(source, series, spacing)
     target = None if out is None else path_of(out, "out")
     where = str(choose_device(device))
-    with open_input(source, series, spacing, sizes) as opened:
-        scan = describe_scan(opened)
-        calibration = calibrate(scan, chosen, mas, where, COUNT_FLOOR)
-        warnings = (*opened.warnings, *calibration.warnings, *_doubts(opened, scan, calibration, dose))
+    with open_input(source, series, spacing, sizes, rescale) as opened:
+        stacks = _calibrated_stacks(opened, chosen, mas, where)
+        limits = tuple(dict.fromkeys(text for _, calibration in stacks for text in calibration.warnings))
+        doubts = dict.fromkeys(text for part, calibration in stacks for text in _doubts(part, calibration, dose))
+        scanner_model = " ".join(dict.fromkeys(calibration.how for _, calibration in stacks))
+        warnings = (*opened.warnings, *limits, *doubts)
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, warnings)
-        log.info("%s", calibration.how)
-        how = calibration.how + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
-        provenance = simulation_provenance(__version__, dose, seed, how, calibration.warnings)
+        log.info("%s", scanner_model)
+        how = scanner_model + (f" Correlation along z {z_correlation:g}." if z_correlation else "")
+        provenance = simulation_provenance(__version__, dose, seed, how, limits)
         count = len(opened)
         with sink_for(opened, target, provenance) as sink:
-            simulate_series(
-                opened, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
-                progress=lambda done: progress(done, count),
-            )  # fmt: skip
+            finished = 0
+            for part, calibration in stacks:
+                simulate_series(
+                    part, sink, calibration, dose=dose, seed=seed, z_correlation=z_correlation,
+                    progress=counting_on(progress, finished, count),
+                )  # fmt: skip
+                finished += len(part)
             kept = sink.series(source, series, provenance) if isinstance(sink, MemorySink) else None
     if kept is not None and target is not None:
         kept.save(target, {})
-    settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": calibration.how}
+    settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": scanner_model}
     return SimulatedSeries(count, settings, warnings, target, kept)
+
+
+def _calibrated_stacks(
+    source: Source, kernel: Kernel | None, mas: float | None, device: str
+) -> list[tuple[Source, Calibration]]:
+    """Return every stack of a series with its own calibration.
+
+    A stack whose noise cannot be measured has that of the first one where it can. Raises what ``calibrate`` raises
+    when there is none.
+    """
+    found: list[tuple[Source, Calibration | LowDoseError]] = []
+    for part in stacks_of(source):
+        try:
+            found.append((part, calibrate(describe_scan(part), kernel, mas, device, COUNT_FLOOR)))
+        except NotCT as error:
+            found.append((part, error))
+    known = next((calibration for _, calibration in found if isinstance(calibration, Calibration)), None)
+    result = []
+    for part, calibration in found:
+        if isinstance(calibration, LowDoseError):
+            if known is None:
+                raise calibration
+            calibration = replace(known, exposures=(median(known.exposures),) * len(part))
+        result.append((part, calibration))
+    return result
 
 
 def simulate_phantom(
@@ -246,11 +277,11 @@ def simulate_phantom(
     return Path(out)
 
 
-def _doubts(source: Source, scan: ScanDescription, calibration: Calibration, dose: float) -> list[str]:
+def _doubts(source: Source, calibration: Calibration, dose: float) -> list[str]:
     """Return warnings of a scan that no scanner makes, and of a dose at which next to nothing is left of the image."""
     return [
         *not_axial(source.planes, "the simulated gantry turns in the plane of the slices, which no scanner does"),
-        *starved_rays_warning(scan, calibration, dose),
+        *starved_rays_warning(describe_scan(source), calibration, dose),
     ]
 
 

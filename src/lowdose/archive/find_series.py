@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from lowdose.archive.ledger import key_of
 from lowdose.errors import LowDoseError
 from lowdose.io.arrays import FILE_ENDINGS
-from lowdose.io.dicom.header import read_header
+from lowdose.io.dicom.header import DicomFile, read_header
 from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
+from lowdose.io.dicom.series_catalog import part_of
+from lowdose.io.dicom.series_identity import SeriesPart, group_parts, merged
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.messages import printable, reason
 
@@ -22,7 +25,11 @@ OTHER_FORMATS = (*FILE_ENDINGS, ".zip")
 
 @dataclass
 class ArchiveSeries:
-    """One series: its UID, and the folders, relative to the archive, that hold files of it."""
+    """One series: its name, and the folders, relative to the archive, that hold files of it.
+
+    The name is the SeriesInstanceUID, with an addition where that does not tell series apart
+    (``io.dicom.series_identity.SeriesGroup``).
+    """
 
     uid: str
     folders: list[str] = field(default_factory=list)
@@ -47,20 +54,24 @@ def series_in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
     and refuses to leave out what may be a slice of the body.
     """
     folder = Path(row["root"]) / row["folder"]
-    uids, faults, others = set[str](), list[str](), 0
+    files, faults, others = list[DicomFile](), list[str](), 0
     with suppress_pydicom_warnings():
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
             others += path.name.lower().endswith(OTHER_FORMATS)
             try:
-                uids.add(read_header(path).series)
+                files.append(read_header(path))
             except NotACtSlice:
                 continue
             except (LowDoseError, OSError) as error:
                 faults.append(printable(reason(error).replace(f"{row['root']}/", "")))
     place = row["folder"]
-    rows: list[dict[str, Any]] = [{"series": uid, "folder": place, "fault": "", "others": 0} for uid in sorted(uids)]
-    fault = faults[0] if faults and not uids else ""
-    return [*rows, {"series": "", "folder": place, "fault": fault, "others": others}] if fault or others else rows
+    rows = [
+        {**asdict(part), "fault": "", "others": 0}
+        for part in merged([part_of(file, Path(row["root"])) for file in files])
+    ]
+    fault = faults[0] if faults and not files else ""
+    nothing = asdict(SeriesPart("", "", "", "", place, images=0))
+    return [*rows, {**nothing, "fault": fault, "others": others}] if fault or others else rows
 
 
 @dataclass
@@ -83,14 +94,22 @@ class ArchiveContents:
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any]]) -> ArchiveContents:
-        """Collect the rows of all folders, in any order. A series without a UID counts once for each folder."""
+        """Collect the rows of all folders, in any order; series are told apart as ``lowdose denoise`` does."""
         contents = cls()
+        parts = []
         for row in sorted(rows, key=lambda row: (row["series"], row["folder"])):
             if row["fault"] or row["others"]:
                 contents.others += row["others"]
                 if row["fault"]:
                     contents.faults[row["folder"]] = row["fault"]
                 continue
-            name = row["series"] or f"without UID in {row['folder']}"
-            contents.series.setdefault(name, ArchiveSeries(row["series"])).folders.append(row["folder"])
+            parts.append(SeriesPart(**{field.name: row[field.name] for field in fields(SeriesPart)}))
+        folders: dict[str, set[str]] = defaultdict(set)
+        for part in parts:
+            folders[part.series].add(part.folder)
+        for group in group_parts(parts):
+            members = [parts[index] for index in group.parts]
+            # A worker that knows all folders of a UID groups their files as they were grouped here.
+            places = {place for part in members for place in (folders[part.series] if part.series else (part.folder,))}
+            contents.series[group.name] = ArchiveSeries(group.name, sorted(places))
         return contents

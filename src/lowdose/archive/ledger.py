@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from lowdose.errors import LowDoseError, OutputRefused
 from lowdose.io.atomic import lock_path, output_errors, remove_empty, remove_unfinished
 from lowdose.io.atomic_replace import replace_file
+from lowdose.io.dicom.series_identity import uid_of
 from lowdose.io.locked_folder import holds_more_than_lock
 from lowdose.io.run_lock import RunLock
 
@@ -47,7 +48,7 @@ class LedgerEntry:
     key : str
         Name of the series in the ledger.
     series : str
-        SeriesInstanceUID, '' for none.
+        SeriesInstanceUID, with an addition where that does not tell series apart; '' for none.
     folders : tuple of str
         Where its files lie, relative to the archive.
     state : {"started", "done", "quarantined"}
@@ -149,7 +150,7 @@ class Ledger:
         """
         try:
             found = json.loads((self.out / place / "manifest.json").read_text())
-            return int(found["slices"]) if found["input"]["series"] == series else None
+            return int(found["slices"]) if found["input"]["series"] == uid_of(series) else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

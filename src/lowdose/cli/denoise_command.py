@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lowdose.cli.archive import denoise_archive
+from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.deprecations import warn_deprecated
 
@@ -85,6 +86,7 @@ def denoise(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a series outside the range that the model was trained on.")
     ] = False,
+    rescale: RescaleOption = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[
@@ -109,8 +111,9 @@ def denoise(
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
         refuse_given(
-            "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
-            autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel, thickness=thickness, strict=strict,
+            "is for a single series; leave it out with --ray", series=series, rescale=rescale, preview=preview,
+            explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel,
+            thickness=thickness, strict=strict,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
@@ -137,8 +140,9 @@ def denoise(
             source, target, model=model, strength=strength, dose=dose, noise_sd=noise_sd, texture=texture,
             device=device, engine=engine, accuracy=accuracy,
             jobs=1 if jobs is None else jobs, series=series, pixel=pixel, thickness=thickness,
-            strict=strict, preview=preview, manifest=manifest or old_json, explain=explain, autoencoder=autoencoder,
-            explain_slices=12 if explain_slices is None else explain_slices, progress=advance,
+            rescale=parse_rescale(rescale), strict=strict, preview=preview, manifest=manifest or old_json,
+            explain=explain, autoencoder=autoencoder, explain_slices=12 if explain_slices is None else explain_slices,
+            progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices in {time.perf_counter() - started:.1f} s -> {target}")
 

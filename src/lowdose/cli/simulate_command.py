@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.errors import InvalidSetting
 
@@ -34,6 +35,7 @@ def simulate(
     ] = None,
     pixel: Pixel = None,
     thickness: Thickness = None,
+    rescale: RescaleOption = None,
     phantom: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +70,7 @@ def simulate(
     with progress("simulating") as advance:
         result = api.simulate_dose(
             given[0], target, dose=dose, seed=seed, kernel=kernel, mas=mas, z_correlation=z_correlation or 0.0,
-            series=series, pixel=pixel, thickness=thickness, device=device, progress=advance,
+            series=series, pixel=pixel, thickness=thickness, rescale=parse_rescale(rescale), device=device,
+            progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices at {100 * dose:.3g}% of the dose -> {target}")

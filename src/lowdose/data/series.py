@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,13 +12,16 @@ from tempfile import TemporaryDirectory
 from lowdose.data.pack.reader import is_pack
 from lowdose.errors import LowDoseError
 from lowdose.image import Acquisition, Slice
-from lowdose.io.dicom.grid import sort_by_position
+from lowdose.io.dicom.arrangement import arrange
+from lowdose.io.dicom.copies import drop_copies
 from lowdose.io.dicom.header import DicomFile, read_header
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.projection_data import is_projection
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
-from lowdose.io.dicom.series import DicomSource
+from lowdose.io.dicom.series import read_slice
+from lowdose.io.dicom.series_catalog import part_of
+from lowdose.io.dicom.series_identity import group_parts, uid_of
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.input_kind import (
     ARCHIVES,
@@ -159,8 +161,11 @@ def _make_series(
 
 
 def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
-    """Yield the series among the DICOM files of one folder, complete except for files that cannot be read."""
-    by_uid: dict[str, list[DicomFile]] = defaultdict(list)
+    """Yield the series among the DICOM files of one folder, complete except for files that cannot be read.
+
+    Copies, and images that have no place in a stack of their series, are left out and named in ``warnings``.
+    """
+    readable: list[DicomFile] = []
     faults: list[str] = []
     with suppress_pydicom_warnings():
         for path in paths:
@@ -172,21 +177,29 @@ def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list
                 faults.append(str(error) if isinstance(error, LowDoseError) else f"{path}: {reason(error)}")
                 continue
             if file is not None and file.fault is None:
-                by_uid[file.series].append(file)
+                readable.append(file)
             elif file is not None:
                 faults.append(str(file.fault))
     more = len(faults) - SHOWN
     warnings += [printable(f"{text} (left out)") for text in faults[:SHOWN]]
     warnings += [f"{folder}: {more} more files that cannot be read (left out)"] if more > 0 else []
-    for uid, found in by_uid.items():
+    for group in group_parts([part_of(file, folder) for file in readable]):
+        found = [readable[index] for index in group.parts]
         if is_projection(found[0].path):
             warnings.append(f"{folder}: projection data (DICOM-CT-PD), not images; passed over")
             continue
-        images, _ = sort_by_position([image for file in found for image in file.images])
+        try:
+            found, copies, _ = drop_copies(found)
+        except LowDoseError as error:
+            warnings.append(printable(f"{error} (left out)"))
+            continue
+        arranged = arrange([image for file in found for image in file.images])
+        warnings += [printable(line) for line in (*copies, *arranged.set_aside)]
+        images = arranged.images
         keys = frozenset[str]().union(*(file.patient_keys for file in found))
         planes = [image.plane for image in images]
         yield _make_series(
-            folder, uid, _acquisition(found[0], images), keys, name, planes, partial(_read_slice, images)
+            folder, uid_of(group.name), _acquisition(found[0], images), keys, name, planes, partial(_read_slice, images)
         )
 
 
@@ -202,6 +215,4 @@ def _acquisition(file: DicomFile, images: Sequence[SliceHeader]) -> Acquisition:
 
 def _read_slice(images: Sequence[SliceHeader], index: int) -> Slice:
     """Read one slice from its own file only, so that a fault in another file cannot prevent it."""
-    image = images[index]
-    source = DicomSource(image.path)
-    return source.read(next(i for i, other in enumerate(source.images) if other.frame == image.frame))
+    return read_slice(images[index], images[index].plane)

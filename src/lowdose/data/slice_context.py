@@ -57,10 +57,16 @@ def stack_positions(name: str, planes: Sequence[Plane], thickness_mm: float | No
 def packed_stack_positions(pack: Pack, indices: Sequence[int]) -> list[StackPosition]:
     """Return the stack positions of slices of one series of a pack.
 
-    A pack does not store the orientation of slices, so all slices of a series are taken to have the same one.
+    A pack does not store the orientation of slices, so all slices of a series are taken to have the same one. Nor does
+    it store their stack; slices of a stack lie in order, so where the position goes back another stack begins.
     """
     rows = [pack.slices[index] for index in indices]
-    planes = [Plane(row.shape, row.pixel_mm, position=row.position) for row in rows]
+    planes: list[Plane] = []
+    for row in rows:
+        before = planes[-1] if planes else None
+        back = before is not None and (row.position or 0.0) <= (before.position or 0.0)
+        stack = 0 if before is None else before.stack + back
+        planes.append(Plane(row.shape, row.pixel_mm, position=row.position, stack=stack))
     series = rows[0].series if rows else 0
     return stack_positions(f"{pack.path} {series}", planes, pack.series[series].thickness_mm)
 

@@ -61,6 +61,14 @@ class SeriesResult:
     before: Slice | None = None
     after: HU | None = None
 
+    def add(self, other: SeriesResult) -> None:
+        """Take up the result for a further stack of the series, and its middle slice if there is none yet."""
+        self.slices += other.slices
+        for step, spent in other.seconds.items():
+            self.seconds[step] += spent
+        if self.before is None:
+            self.before, self.after = other.before, other.after
+
 
 def check_strength(strength: float) -> None:
     """Raise InvalidSetting for a strength outside [0, 1]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +12,7 @@ from lowdose.infer.noise_blend import measure_blend
 from lowdose.infer.noise_report import NoiseReport, fit_noise, report_noise
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.io.provenance import Provenance, denoising_provenance
-from lowdose.io.source import Source
+from lowdose.io.source import Source, stacks_of
 from lowdose.models import training_domain
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
@@ -43,6 +43,8 @@ class SeriesSetup:
         Noise before and after.
     provenance : Provenance
         For the headers of the derived series.
+    stacks : tuple of (Source, SeriesSetup)
+        Every stack and what was measured and fitted on it; of a series of several stacks only.
     """
 
     model: LoadedModel
@@ -52,6 +54,41 @@ class SeriesSetup:
     outside: tuple[str, ...]
     noise: NoiseReport
     provenance: Provenance
+    stacks: tuple[tuple[Source, SeriesSetup], ...] = ()
+
+    @property
+    def noise_lines(self) -> list[str]:
+        """What a user should know of the noise, in sentences."""
+        if not self.stacks:
+            return self.noise.lines
+        return [f"stack {number}: {line}" for number, (_, own) in enumerate(self.stacks, 1) for line in own.noise.lines]
+
+
+def set_up_stacks(
+    source: Source, model: LoadedModel, strength: float, target: NoiseTarget | None = None
+) -> SeriesSetup:
+    """Do what ``set_up_series`` does for every stack of a series by itself: their noise may differ a lot.
+
+    What the result says of the whole series is true of its first stack, but for warnings, range and provenance.
+    """
+    parts = stacks_of(source)
+    setups = [set_up_series(part, model, strength, target) for part in parts]
+    if len(setups) == 1:
+        return setups[0]
+    numbered = list(enumerate(setups, 1))
+    warnings = [f"stack {number}: {text}" for number, setup in numbered for text in setup.warnings]
+    noise = "; ".join(f"stack {number}: {setup.noise.change}" for number, setup in numbered if setup.noise.change)
+    fitted = setups[0].model
+    provenance = denoising_provenance(
+        __version__, fitted.name, fitted.sha256, strength, tuple(warnings), noise, fitted.accuracy
+    )
+    return replace(
+        setups[0],
+        warnings=(*source.warnings, *warnings),
+        outside=tuple(f"stack {number}: {text}" for number, setup in numbered for text in setup.outside),
+        provenance=provenance,
+        stacks=tuple(zip(parts, setups, strict=True)),
+    )
 
 
 def set_up_series(
@@ -96,9 +133,19 @@ def build_manifest(
         "precision": model.accuracy,
         "input": source.uids,
         "slices": result.slices,
+        **({"stacks": [_describe(part, own) for part, own in setup.stacks]} if setup.stacks else {}),
         "skipped_files": len(source.skipped),
         "measured": setup.measured.to_dict(),
         "seconds": {**{step: round(spent, 3) for step, spent in result.seconds.items()}, "total": round(seconds, 3)},
         "warnings": warnings,
         "use": "research use only, not a medical device",
+    }
+
+
+def _describe(part: Source, setup: SeriesSetup) -> dict[str, Any]:
+    return {
+        "slices": len(part),
+        "noise_kept": setup.model.noise_kept,
+        "noise": setup.noise.to_dict(),
+        "measured": setup.measured.to_dict(),
     }

@@ -21,10 +21,10 @@ Beyond it a slice is missing in between.
 def linked_slices(planes: Sequence[Plane], thickness_mm: float | None) -> list[bool]:
     """Return for each slice but the last whether it and the next one are neighbours, in order.
 
-    Two slices are neighbours where both positions are known, the step between them is not zero and at most
-    MAX_STEP_RATIO times the usual step, and one lies above the other with the same matrix. The slices of a series that
-    were selected from a thicker stack (a usual step of more than SPARSE_RATIO times ``thickness_mm``; None where it is
-    not stated) show different anatomy and have no neighbours.
+    Two slices are neighbours where they are of one stack, both positions are known, the step between them is not zero
+    and at most MAX_STEP_RATIO times the usual step, and one lies above the other with the same matrix. The slices of a
+    series that were selected from a thicker stack (a usual step of more than SPARSE_RATIO times ``thickness_mm``; None
+    where it is not stated) show different anatomy and have no neighbours.
     """
     steps = np.array([_step(one, other) for one, other in pairwise(planes)])
     positive_steps = steps[steps >= DUPLICATE_MM]
@@ -43,9 +43,9 @@ def linked_slices(planes: Sequence[Plane], thickness_mm: float | None) -> list[b
 def _step(one: Plane, other: Plane) -> float:
     """Return the distance of two slices along the normal in mm.
 
-    NaN where a position is not known; it compares as neither near nor far.
+    NaN where a position is not known or they are of different stacks; it compares as neither near nor far.
     """
-    if one.position is None or other.position is None:
+    if one.position is None or other.position is None or one.stack != other.stack:
         return float("nan")
     return abs(other.position - one.position)
 

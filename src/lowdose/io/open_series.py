@@ -28,7 +28,7 @@ from lowdose.io.input_kind import (
 )
 from lowdose.io.messages import printable
 from lowdose.io.provenance import Provenance
-from lowdose.io.source import Sink, Source
+from lowdose.io.source import Rescale, Sink, Source
 from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
 from lowdose.io.tar_files import extract_gzip, extract_slices, extract_tar
 from lowdose.io.write_volume import refuse_other_endings
@@ -41,12 +41,14 @@ SHOWN = 3
 
 
 @contextmanager
-def open_source(path: Path, series: str | None = None, sizes: Sizes = UNSTATED) -> Iterator[Source]:
+def open_source(
+    path: Path, series: str | None = None, sizes: Sizes = UNSTATED, rescale: Rescale | None = None
+) -> Iterator[Source]:
     """Yield a series from a DICOM folder, file, zip or tar, or from a NIfTI, Analyze, NRRD, MetaImage or NumPy file.
 
     What a file is, its content decides. ``series`` chooses one of several DICOM series by SeriesInstanceUID; ``sizes``
-    are those of a series that states none. Unpacked copies are removed when the block ends. Raises any of the input
-    errors of ``lowdose.errors``.
+    are those of a series that states none; ``rescale`` is for DICOM images that do not state their slope and intercept.
+    Unpacked copies are removed when the block ends. Raises any of the input errors of ``lowdose.errors``.
     """
     check_input(path)
     with tempfile.TemporaryDirectory(prefix="lowdose-") as folder:
@@ -58,7 +60,7 @@ def open_source(path: Path, series: str | None = None, sizes: Sizes = UNSTATED) 
             return printable(text)
 
         try:
-            source = _open(path, series, unpacked)
+            source = _open(path, series, unpacked, rescale)
             source.skipped = [with_user_path(line) for line in source.skipped]
             state_sizes(source, sizes)
             yield source
@@ -68,35 +70,37 @@ def open_source(path: Path, series: str | None = None, sizes: Sizes = UNSTATED) 
             raise type(error)(with_user_path(str(error))) from error
 
 
-def _open(path: Path, series: str | None, unpacked: Path) -> Source:
+def _open(path: Path, series: str | None, unpacked: Path, rescale: Rescale | None) -> Source:
     """Open the series; ``unpacked`` is the path, in an existing folder, to unpack compressed input to."""
     kind = kind_of(path)
     if kind in ARRAYS:
         if series is not None:
             raise InvalidSetting(f"series '{series}': {path} is no DICOM and holds one series; leave --series out")
+        if rescale is not None:
+            raise InvalidSetting(f"--rescale {rescale[0]:g},{rescale[1]:g}: is for DICOM; {path} is none; leave it out")
         return _open_array(path, kind, unpacked.parent)
     if kind is Kind.GZIP:
-        return _open_gzip(path, series, unpacked)
+        return _open_gzip(path, series, unpacked, rescale)
     if kind in ARCHIVES:
         unpacked.mkdir()
         extract(path, kind, unpacked)
-        return _open_folder(unpacked, series, unpacked.parent / "slices")
+        return _open_folder(unpacked, series, unpacked.parent / "slices", rescale)
     if kind is Kind.FOLDER:
-        return _open_folder(path, series, unpacked)
+        return _open_folder(path, series, unpacked, rescale)
     from lowdose.io.dicom.series import DicomSource
 
-    return DicomSource(path, series)
+    return DicomSource(path, series, rescale)
 
 
-def _open_gzip(path: Path, series: str | None, unpacked: Path) -> Source:
+def _open_gzip(path: Path, series: str | None, unpacked: Path, rescale: Rescale | None) -> Source:
     extract_gzip(path, unpacked)
     check_input(unpacked)
     if is_gzip(unpacked) or kind_of(unpacked) in ARCHIVES:
         raise CannotDecode(f"{path}: compressed twice; decompress it once (gzip -d) and give the result")
-    return _open(unpacked, series, unpacked.parent / "twice")
+    return _open(unpacked, series, unpacked.parent / "twice", rescale)
 
 
-def _open_folder(folder: Path, series: str | None, unpacked: Path) -> Source:
+def _open_folder(folder: Path, series: str | None, unpacked: Path, rescale: Rescale | None) -> Source:
     """Open the DICOM series of a folder, whose compressed slices are unpacked first, or its only other series."""
     from lowdose.io.dicom.series import DicomSource
 
@@ -106,14 +110,14 @@ def _open_folder(folder: Path, series: str | None, unpacked: Path) -> Source:
         extract_slices(packed, files, folder, unpacked)
         folder = unpacked
     try:
-        return DicomSource(folder, series)
+        return DicomSource(folder, series, rescale)
     except NothingToRead:
         others = [file for file in files if is_series_file(file)]
         if not others:
             raise
         if len(others) == 1 and named_kind(others[0]) in ARRAYS and series is None:
             check_input(others[0])
-            return _open(others[0], None, unpacked.parent / "single")
+            return _open(others[0], None, unpacked.parent / "single", rescale)
         shown = ", ".join(file.name for file in others[:SHOWN]) + (" ..." if len(others) > SHOWN else "")
         raise NothingToRead(
             f"{folder}: holds no DICOM but {len(others)} file(s) that are a series each ({shown}); give one of them"

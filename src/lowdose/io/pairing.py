@@ -61,7 +61,7 @@ def pair_slices(low: Source, full: Source) -> list[tuple[int, int]]:
     if not any(position is not None for position in [*low_mm, *full_mm]) and len(low_mm) == len(full_mm):
         pairs = [(i, i) for i in range(len(low_mm))]
     else:
-        pairs = _match_positions(low_mm, full_mm)
+        pairs = _match_stacks(low, full)
     if not pairs:
         where = f"{_describe_range(low_mm)}, {_describe_range(full_mm)}"
         raise GeometryMismatch(f"{low.path}, {full.path}: no slice of the two series lies at the same place: {where}")
@@ -82,6 +82,20 @@ def pairing_warnings(low: Source, full: Source, pairs: list[tuple[int, int]]) ->
         for name, count, used in sides
         if len(used) < count
     ]
+
+
+def _match_stacks(low: Source, full: Source) -> list[tuple[int, int]]:
+    """Pair slices by position, stack by stack where both series hold as many (contrast phases, time points)."""
+    sides = [[plane.stack for plane in source.planes] for source in (low, full)]
+    numbers = sorted(set(sides[0])) if set(sides[0]) == set(sides[1]) else [None]
+    pairs = []
+    for number in numbers:
+        chosen = [[i for i, stack in enumerate(side) if number in (None, stack)] for side in sides]
+        found = _match_positions(
+            [low.planes[i].position for i in chosen[0]], [full.planes[i].position for i in chosen[1]]
+        )
+        pairs += [(chosen[0][i], chosen[1][j]) for i, j in found]
+    return pairs
 
 
 def _match_positions(low_mm: list[float | None], full_mm: list[float | None]) -> list[tuple[int, int]]:

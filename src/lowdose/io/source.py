@@ -15,6 +15,9 @@ MAX_PIXELS = 1 << 26
 No CT slice is larger, and a header with a larger size could make a decoder request any amount of memory.
 """
 
+Rescale = tuple[float, float]
+"""Slope and intercept in HU: HU = stored value * slope + intercept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plane:
@@ -34,6 +37,9 @@ class Plane:
         Position along the slice normal.
     mas : float or None, mAs
         Effective tube current-time product.
+    stack : int
+        Number of the stack that the slice is part of, from 0: a series may hold several at the same places, as those
+        of contrast phases.
     """
 
     shape: tuple[int, int]
@@ -42,6 +48,7 @@ class Plane:
     axes: tuple[Vector, Vector] | None = None
     position: float | None = None
     mas: float | None = None
+    stack: int = 0
 
 
 @runtime_checkable
@@ -79,6 +86,12 @@ class Source(Protocol):
     def read(self, index: int) -> Slice:
         """Decode slice ``index``."""
         ...
+
+
+def stacks_of(source: Source) -> list[Source]:
+    """Return every stack of a series as a series of its own; a series of one stack is that stack."""
+    split = getattr(source, "stacks", None)
+    return [source] if split is None else list(split())
 
 
 class Sink(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU, Slice
-from lowdose.io.source import Sink, Source
+from lowdose.io.source import Plane, Sink, Source
 from lowdose.physics.photon_counts import check_dose
 from lowdose.simulation.calibration import Calibration
 
@@ -30,8 +30,8 @@ def simulate_series(
     """Simulate every slice of ``source`` at ``dose`` and write it to ``sink``; padding is left unchanged.
 
     z_correlation: correlation of the noise of neighbouring slices, up to 0.7, as in overlapping slices; each slice gets
-    a share of its neighbours' noise. With 0, the noise of a slice depends on (seed, SOPInstanceUID) only. Raises
-    InvalidSetting for a dose or correlation out of range, NotCT for slices that are not in HU.
+    a share of its neighbours' noise, within its stack. With 0, the noise of a slice depends on (seed, SOPInstanceUID)
+    only. Raises InvalidSetting for a dose or correlation out of range, NotCT for slices that are not in HU.
     """
     check_dose(dose)
     own_weight, neighbour_weight = neighbour_weights(z_correlation)
@@ -46,23 +46,33 @@ def simulate_series(
             if next_item is None
             else _added_noise(next_item, calibration, index + 1, dose, seed, keys[index + 1])
         )
+        stacked = next_item is not None and _of_one_stack(source.planes[index], source.planes[index + 1])
         noise = (
-            own_weight * own_noise + neighbour_weight * (previous_noise + next_noise)
+            own_weight * own_noise + neighbour_weight * (previous_noise + (next_noise if stacked else NO_NOISE))
             if neighbour_weight > 0
             else own_noise
         )
         sink.write(item, np.where(item.valid, item.hu + noise, item.hu))
         progress(index + 1)
         if next_item is not None:
-            previous_noise, own_noise, item = own_noise, np.asarray(next_noise), next_item
+            previous_noise = own_noise if stacked else NO_NOISE
+            own_noise, item = np.asarray(next_noise), next_item
+
+
+def _of_one_stack(one: Plane, other: Plane) -> bool:
+    return (one.stack, one.shape) == (other.stack, other.shape)
 
 
 def slice_keys(source: Source) -> list[str]:
-    """Return a unique key of each slice: its SOPInstanceUID or, for frames and slices without one, series and index."""
+    """Return a unique key of each slice.
+
+    That is its SOPInstanceUID or, for frames and slices without one, series, stack after the first, and index.
+    """
     instances = source.uids.get("instances")
     if isinstance(instances, list) and len(instances) == len(source):
         return [str(uid) for uid in instances]
-    return [f"{source.uids.get('series', '')} {index}" for index in range(len(source))]
+    stacks = [f" stack {plane.stack}" if plane.stack else "" for plane in source.planes]
+    return [f"{source.uids.get('series', '')}{stack} {index}" for index, stack in enumerate(stacks)]
 
 
 def neighbour_weights(correlation: float) -> tuple[np.float32, np.float32]:

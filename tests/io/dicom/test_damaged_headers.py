@@ -49,7 +49,7 @@ def test_damaged_headers_never_end_in_a_traceback(tmp_path, provenance, kind):
 def test_a_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "locked.dcm").write_bytes(b"x")
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, rescale: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(series_catalog, "read_header", refuse)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread, dcmwrite
+from pydicom import config, dcmread, dcmwrite
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from lowdose.errors import OutputRefused
 from lowdose.io.dicom import derived
+from lowdose.io.dicom.derivation import is_legal
 from lowdose.io.dicom.rescale import changed_pixels, to_hu, to_stored
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_sink
@@ -159,6 +160,75 @@ def test_a_result_is_never_written_as_padding(tmp_path, provenance, limit, wante
         made = run(source, tmp_path / f"{number}", provenance, lambda hu, exact=exact: hu * 0 + np.float32(exact))
         valid = source.read(0).valid
         assert set(pixels(made[0])[valid]) == {stored}
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_bits_beside_the_pixel_value_stay_as_they_were(tmp_path, provenance, signed):
+    """Overlays of old scanners lie in the bits above BitsStored."""
+
+    def edit(ds, i):
+        ds.PixelRepresentation, ds.RescaleIntercept = signed, 0 if signed else -1024
+        ds.SmallestImagePixelValue, ds.LargestImagePixelValue = 1, 2
+
+    def overlay(ds, i):
+        stored = np.frombuffer(ds.PixelData, "<u2") & 0x0FFF
+        stored = stored.reshape(64, 64).copy()
+        stored[10:40, 10:20] |= 0x9000
+        ds.PixelData = stored.tobytes()
+        ds.add_new(0x60000102, "US", 12)
+
+    path = make_series(tmp_path / "in", 1, before=edit, after=overlay)[0]
+    source = DicomSource(path)
+    made = run(source, tmp_path / "out", provenance, lambda hu: hu + 7)[0]
+    old, new = (pixels_as_stored(name) for name in (path, made))
+    np.testing.assert_array_equal(new & 0xF000, old & 0xF000)
+    shift = 7 << 20  # the difference, compared in the upper bits of 32 so that the sign is extended
+    assert (((new.astype(np.int32) << 20) - (old.astype(np.int32) << 20)) == shift)[source.read(0).hu < 2040].all()
+    assert dcmread(made).LargestImagePixelValue <= 4095
+
+
+def pixels_as_stored(path: Path) -> np.ndarray:
+    return np.frombuffer(dcmread(path).PixelData, "<u2")[: 64 * 64].reshape(64, 64)
+
+
+def test_the_sign_of_new_values_is_extended_as_it_was(tmp_path, provenance):
+    def edit(ds, i):
+        ds.PixelRepresentation, ds.RescaleIntercept = 1, 0
+
+    make_series(tmp_path / "in", 1, before=edit)
+    made = run(DicomSource(tmp_path / "in"), tmp_path / "out", provenance, lambda hu: -hu.clip(-1024, 1024))[0]
+    inside = anatomy() < 2048  # the marker is more than 12 bits hold
+    np.testing.assert_array_equal(pixels_as_stored(made).view("<i2")[inside], -anatomy().clip(-1024, 1024)[inside])
+
+
+@pytest.mark.parametrize("number", [456115117112105110101, 2147483648, -2147483649])
+def test_a_series_number_that_no_header_may_hold_counts_as_absent(tmp_path, provenance, number):
+    def edit(ds, i):
+        ds.SeriesNumber = ds.InstanceNumber = ds.AcquisitionNumber = number
+
+    with config.disable_value_validation():
+        make_series(tmp_path / "in", 2, after=lambda ds, i: edit(ds, i))
+    source = DicomSource(tmp_path / "in")
+    assert {image.numbers for image in source.images} == {(0, 0)}
+    new = dcmread(run(source, tmp_path / "out", provenance)[0])
+    assert new.SeriesNumber == 1000
+    assert new.get_item("InstanceNumber").value.strip() == str(number).encode()  # the source's own, not another one
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("uid", ["3.2.1", "9.1.2", "1.40.2", "1", "1.02.3", "abc", "1." + "2" * 70])
+def test_a_uid_that_breaks_the_rules_is_never_referred_to(tmp_path, provenance, uid):
+    paths = make_series(tmp_path / "in", 1, after=lambda ds, i: setattr(ds, "SOPInstanceUID", uid))
+    new = dcmread(run(DicomSource(paths[0]), tmp_path / "out", provenance)[0])
+    assert "SourceImageSequence" not in new
+    assert is_legal(new.SOPInstanceUID)
+    path = make_enhanced(tmp_path / "e.dcm")
+    ds = dcmread(path)
+    ds.StudyInstanceUID = uid
+    save(ds, path)
+    new = dcmread(run(DicomSource(path), tmp_path / "out2", provenance)[0])
+    assert "SourceImageEvidenceSequence" not in new
+    assert new.StudyInstanceUID == uid  # an image is not moved to another study
 
 
 @pytest.mark.parametrize(("number", "wanted"), [(2147482647, 2147483647), (2147482648, 2147482648), (-5, 995)])

@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, CTImageStorage, generate_uid
 
+from lowdose.io.dicom.plain_values import HIGHEST_INTEGER
 from lowdose.io.provenance import Code, Provenance
 
 SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
@@ -18,8 +19,6 @@ PROCESSING_EQUIPMENT = ("109102", "DCM", "Processing Equipment")
 """Purpose of the entry for this software in the contributing equipment."""
 SERIES_NUMBER_STEP = 1000
 """The series number of a derived series is the source's plus this."""
-HIGHEST_INTEGER = (1 << 31) - 1
-"""Largest number that DICOM's value representation IS holds."""
 STALE = (
     "IconImageSequence",
     "PixelDataProviderURL",
@@ -56,7 +55,7 @@ class Derivation:
     created : datetime
         Time at which the derived series was created.
     study : str
-        StudyInstanceUID of the source; an empty one is replaced by a new UID.
+        StudyInstanceUID of images that state none; an empty one is replaced by a new UID.
     series, frame_of_reference : str
         New SeriesInstanceUID, and the new FrameOfReferenceUID for a source that has none.
     objects : int
@@ -78,13 +77,12 @@ def derive_header(header: Any, derivation: Derivation) -> None:
     """Turn the header of a single-frame CT image into that of its derived image, in place."""
     reference = _source_reference(header)
     _renew_identity(header, derivation)
-    header.ImageType = derived_type(header.get("ImageType"))
-    header.DerivationDescription = derivation.provenance.derivation
-    header.DerivationCodeSequence = Sequence(
-        [*header.get("DerivationCodeSequence", []), code(derivation.provenance.code)]
-    )
+    put(header, "ImageType", derived_type(header.get("ImageType")))
+    put(header, "DerivationDescription", derivation.provenance.derivation)
+    codes = [*items_of(header, "DerivationCodeSequence"), code(derivation.provenance.code)]
+    put(header, "DerivationCodeSequence", Sequence(codes))
     if reference is not None:
-        header.SourceImageSequence = Sequence([reference])
+        put(header, "SourceImageSequence", Sequence([reference]))
 
 
 def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
@@ -93,11 +91,11 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
     Such an object states its derivation in functional groups.
     """
     reference = _source_reference(header)
-    if reference is not None:
-        earlier = list(header.get("SourceImageEvidenceSequence") or [])
-        header.SourceImageEvidenceSequence = Sequence([*earlier, _evidence_item(header, reference)])
+    if reference is not None and is_legal(header.get("SeriesInstanceUID")) and is_legal(header.get("StudyInstanceUID")):
+        evidence = [*items_of(header, "SourceImageEvidenceSequence"), _evidence_item(header, reference)]
+        put(header, "SourceImageEvidenceSequence", Sequence(evidence))
     _renew_identity(header, derivation)
-    header.ImageType = derived_type(header.get("ImageType"))
+    put(header, "ImageType", derived_type(header.get("ImageType")))
     shared = list(header.get("SharedFunctionalGroupsSequence") or [Dataset()])
     header.SharedFunctionalGroupsSequence = Sequence(shared)
     per_frame = list(header.get("PerFrameFunctionalGroupsSequence") or [])
@@ -115,16 +113,24 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
 
 
 def _source_reference(header: Any) -> Dataset | None:
-    """Return a reference to the source image, or None when it has no valid UID."""
+    """Return a reference to the source image, or None when it has no legal UID."""
     meta = header.file_meta
     instance = header.get("SOPInstanceUID") or meta.get("MediaStorageSOPInstanceUID")
-    if not instance or not UID(instance).is_valid:
+    if not is_legal(instance):
         return None
     item = Dataset()
     item.ReferencedSOPClassUID = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or CTImageStorage
     item.ReferencedSOPInstanceUID = instance
     item.PurposeOfReferenceCodeSequence = Sequence([code(SOURCE_IMAGE)])
     return item
+
+
+def is_legal(uid: Any) -> bool:
+    """Return whether a UID is one by the rules of DICOM, its root (0, 1 or 2) included."""
+    if not uid or not UID(str(uid)).is_valid:
+        return False
+    root, _, rest = str(uid).partition(".")
+    return root in ("0", "1", "2") and rest != "" and (root == "2" or int(rest.partition(".")[0]) < 40)
 
 
 def _evidence_item(header: Any, reference: Dataset) -> Dataset:
@@ -149,28 +155,46 @@ def _renew_identity(header: Any, derivation: Derivation) -> None:
     if not header.get("SOPClassUID"):
         for keyword in (keyword for keyword in REQUIRED.split() if keyword not in header):
             setattr(header, keyword, None)
-    header.SOPClassUID = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage
-    header.SOPInstanceUID = new_uid()
-    header.SeriesInstanceUID = derivation.series
-    header.StudyInstanceUID = derivation.study
-    header.FrameOfReferenceUID = header.get("FrameOfReferenceUID") or derivation.frame_of_reference
-    header.Modality = "CT"
-    header.SeriesNumber = _series_number(header)
-    header.SeriesDescription = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
-    header.InstanceCreationDate = derivation.created.strftime("%Y%m%d")
-    header.InstanceCreationTime = derivation.created.strftime("%H%M%S")
-    equipment = list(header.get("ContributingEquipmentSequence") or [])
-    header.ContributingEquipmentSequence = Sequence([*equipment, _equipment_item(derivation)])
+    equipment = [*items_of(header, "ContributingEquipmentSequence"), _equipment_item(derivation)]
+    description = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
+    for keyword, value in {
+        "SOPClassUID": header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage,
+        "SOPInstanceUID": new_uid(),
+        "SeriesInstanceUID": derivation.series,
+        "StudyInstanceUID": header.get("StudyInstanceUID") or derivation.study,
+        "FrameOfReferenceUID": header.get("FrameOfReferenceUID") or derivation.frame_of_reference,
+        "Modality": "CT",
+        "SeriesNumber": _series_number(header),
+        "SeriesDescription": description,
+        "InstanceCreationDate": derivation.created.strftime("%Y%m%d"),
+        "InstanceCreationTime": derivation.created.strftime("%H%M%S"),
+        "ContributingEquipmentSequence": Sequence(equipment),
+    }.items():
+        put(header, keyword, value)
+
+
+def put(header: Any, keyword: str, value: Any) -> None:
+    """Set an attribute in its own value representation, whatever the source states it in."""
+    if keyword in header:
+        del header[keyword]
+    setattr(header, keyword, value)
+
+
+def items_of(header: Any, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none where it is missing or no sequence."""
+    return [item for item in header.get(keyword) or [] if isinstance(item, Dataset)]
 
 
 def _series_number(header: Any) -> int:
     """Return the source's series number plus 1000.
 
-    Where the sum does not fit the attribute, the source's number itself.
+    Where the sum does not fit the attribute, the source's number itself. A number that does not fit counts as absent.
     """
     try:
         number = int(header.get("SeriesNumber") or 0)
     except (TypeError, ValueError, OverflowError):
+        number = 0
+    if abs(number) > HIGHEST_INTEGER:
         number = 0
     return number + SERIES_NUMBER_STEP if number + SERIES_NUMBER_STEP <= HIGHEST_INTEGER else number
 

@@ -10,21 +10,29 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.valuerep import format_number_as_ds
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
 from lowdose.io.atomic import AtomicFolder, output_errors
-from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header
+from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header, put
 from lowdose.io.dicom.frames import FrameStore
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
+from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
 from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
+
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+"""Where enhanced objects state what holds for their frames."""
 
 
 class DicomSink:
@@ -75,11 +83,20 @@ class DicomSink:
         self._written += 1
 
     def _write_single(self, image: SliceHeader, stored: StoredPixels) -> None:
-        header = read_full_header(image.path)
-        is_enhanced = "SharedFunctionalGroupsSequence" in header or "PerFrameFunctionalGroupsSequence" in header
-        (derive_multiframe_header if is_enhanced else derive_header)(header, self._derivation)
-        refresh_extremes(header, stored)
+        header = self._derived_header(image)
+        refresh_extremes(header, image.pixels.values(stored))
         self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
+
+    def _derived_header(self, image: SliceHeader) -> Any:
+        header = read_full_header(image.path)
+        in_groups = any(keyword in header for keyword in GROUPS)
+        (derive_multiframe_header if in_groups else derive_header)(header, self._derivation)
+        state_bits(header, image)
+        if not in_groups:
+            state_scale(header, image)
+        elif not image.own_scale:
+            state_shared_scale(header, image)
+        return header
 
     def attach(self, name: str, data: bytes) -> None:
         """Write one more file into the output folder."""
@@ -89,16 +106,23 @@ class DicomSink:
     def _collect_frame(self, image: SliceHeader, stored: StoredPixels) -> None:
         """Keep one frame on disk; with the last one, write the object."""
         if image.path not in self._frame_stores:
-            self._frame_stores[image.path] = FrameStore(self._folder.path, image)
+            self._frame_stores[image.path] = self._new_frame_store(image)
         frames = self._frame_stores[image.path]
         frames.put(image.frame, stored)
         if frames.complete:
-            header = read_full_header(image.path)
-            derive_multiframe_header(header, self._derivation)
+            header = self._derived_header(image)
             with frames.reader() as file:
                 self._save(header, file)
             frames.close()
             del self._frame_stores[image.path]
+
+    def _new_frame_store(self, image: SliceHeader) -> FrameStore:
+        """Return the store for the frames of a file, which holds those already that were set aside unchanged."""
+        frames = FrameStore(self._folder.path, image)
+        expected = {other.frame for other in self._source.images if other.path == image.path}
+        for frame in set(range(image.pixels.frames)) - expected:
+            frames.put(frame, read_stored(image.path, frame, image.pixels))
+        return frames
 
     def _save(self, header: Any, pixels: Any) -> None:
         self._derivation.objects += 1
@@ -122,21 +146,45 @@ def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
     """Convert a result in HU to stored values of the source's type, clipped to what its pixels can hold."""
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
-    stored = origin.stored.copy()
     changed_values = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
     if image.padding is not None:
         exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
-        changed_values = beside_padding(changed_values, exact, image.padding, stored.dtype, form.limits)
-    stored[changed] = form.pack(changed_values)
-    return stored
+        changed_values = beside_padding(changed_values, exact, image.padding, origin.stored.dtype, form.limits)
+    return form.replace_values(origin.stored, changed, changed_values)
 
 
-def refresh_extremes(header: Any, stored: StoredPixels) -> None:
+def state_bits(header: Any, image: SliceHeader) -> None:
+    """State the bits by which the pixels were read, where the header does not."""
+    for keyword, value in (("BitsStored", image.pixels.bits), ("HighBit", image.pixels.high_bit)):
+        if header.get(keyword) is None:
+            put(header, keyword, value)
+
+
+def state_scale(header: Any, image: SliceHeader) -> None:
+    """State the scale by which the pixels were read, where the header does not, or in more than one value."""
+    if not image.own_scale:
+        put(header, "RescaleType", "HU")
+    for keyword, value in (("RescaleSlope", image.slope), ("RescaleIntercept", image.intercept)):
+        if not image.own_scale or isinstance(header.get(keyword), MultiValue):
+            put(header, keyword, format_number_as_ds(float(value)))
+
+
+def state_shared_scale(header: Any, image: SliceHeader) -> None:
+    """State the scale by which the pixels were read for all frames, in place of what the frames state."""
+    for group in header.get("PerFrameFunctionalGroupsSequence") or []:
+        if "PixelValueTransformationSequence" in group:
+            del group.PixelValueTransformationSequence
+    item = Dataset()
+    item.RescaleSlope, item.RescaleIntercept, item.RescaleType = image.slope, image.intercept, "HU"
+    header.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = Sequence([item])
+
+
+def refresh_extremes(header: Any, values: StoredPixels) -> None:
     """Update the smallest and largest pixel value where the header states them."""
-    for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
+    for keyword, value in (("SmallestImagePixelValue", values.min()), ("LargestImagePixelValue", values.max())):
         if keyword in header:
             element = header[keyword]
-            element.VR = "SS" if stored.dtype.kind == "i" else "US"
+            element.VR = "SS" if values.dtype.kind == "i" else "US"
             element.value = int(np.clip(value, -32768, 65535))
 
 

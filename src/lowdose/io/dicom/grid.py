@@ -1,9 +1,8 @@
-"""Spatial order of slices, the voxel grid they form if they form one, and a sentence for every irregularity."""
+"""The voxel grid that slices form if they form one, and a sentence for every irregularity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,33 +30,6 @@ REPEATED_SHARE = 0.1
 """Fraction of the steps of a series; a step that occurs less often is not the usual one."""
 
 Points = NDArray[np.float64]
-
-
-def sort_by_position(images: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[str]]:
-    """Sort images by position along the slice normal; return them, and messages on anything odd about the order.
-
-    Each returned plane states its position in mm.
-    """
-    first = next((image.plane.axes for image in images if image.plane.axes), None)
-    if first is None or any(image.plane.corner is None for image in images):
-        ordered = sorted(images, key=lambda image: (image.numbers[::-1], str(image.path), image.frame))
-        messages = ["The headers do not say where each slice lies; the order is that of the instance numbers."]
-        return ordered, messages if len(images) > 1 else []
-    along = slice_normal(first)
-    placed = [
-        replace(image, plane=replace(image.plane, position=float(np.dot(along, image.plane.corner or (0, 0, 0)))))
-        for image in images
-    ]
-    # Rounding makes duplicates equal, so that their numbers decide the order, not noise in their positions.
-    placed.sort(key=lambda image: (round(image.plane.position or 0.0, 2), image.numbers, str(image.path), image.frame))
-    return placed, _check_numbering(placed)
-
-
-def _check_numbering(ordered: Sequence[SliceHeader]) -> list[str]:
-    steps = np.diff([image.numbers[1] for image in ordered])
-    if len(steps) < 2 or not steps.any() or (steps > 0).all() or (steps < 0).all():
-        return []
-    return ["Instance numbers do not follow the position of the slices; the order is that of the positions."]
 
 
 def slice_normal(axes: tuple[Vector, Vector]) -> Vector:
@@ -168,9 +140,12 @@ def _irregular_steps(steps: Points, usual: float) -> list[str]:
 def find_grid(images: Sequence[SliceHeader]) -> tuple[Geometry | None, list[str]]:
     """Return the grid that slices in order form, or None, and one message per irregularity.
 
-    A tilted stack is one grid whose first axis is not orthogonal to the other two.
+    A tilted stack is one grid whose first axis is not orthogonal to the other two. Several stacks are no grid.
     """
     planes = [image.plane for image in images]
+    stacks = {plane.stack: [image for image in images if image.plane.stack == plane.stack] for plane in planes}
+    if len(stacks) > 1:
+        return None, list(dict.fromkeys(text for stack in stacks.values() for text in find_grid(stack)[1]))
     messages = mixed_properties(planes)
     thicknesses = sorted({image.thickness_mm for image in images if image.thickness_mm})
     thickness_messages = (

@@ -14,10 +14,21 @@ from lowdose.image import Acquisition
 from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.multiframe import frames
 from lowdose.io.dicom.open_file import META, Encoding, NotACtSlice, is_ct_class, open_header
-from lowdose.io.dicom.patients import patient_keys
-from lowdose.io.dicom.pixels import PixelFormat, check_decodable, check_encapsulated, check_native, locate
-from lowdose.io.dicom.plain_values import Values, number, text
-from lowdose.io.source import MAX_PIXELS
+from lowdose.io.dicom.patients import patient_keys, patient_of
+from lowdose.io.dicom.pixels import (
+    PixelFormat,
+    check_decodable,
+    check_encapsulated,
+    check_integers,
+    check_known,
+    check_native,
+    locate,
+)
+from lowdose.io.dicom.plain_values import Values, integer, number, text
+from lowdose.io.source import MAX_PIXELS, Rescale
+
+CORRECT = "correct the header, for example with 'dcmodify', or export the image again"
+"""Advice for pixels whose header is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +39,10 @@ class DicomFile:
     ----------
     path : Path
         The file.
-    series, study : str
-        SeriesInstanceUID and StudyInstanceUID.
+    series, study, frame : str
+        SeriesInstanceUID, StudyInstanceUID and FrameOfReferenceUID.
+    patient : str
+        Hash of the patient's identity (``patients.patient_of``).
     shape : tuple of 2 int
         Number of rows and columns.
     acquisition : Acquisition
@@ -45,6 +58,8 @@ class DicomFile:
     path: Path
     series: str
     study: str
+    frame: str
+    patient: str
     shape: tuple[int, int]
     acquisition: Acquisition
     patient_keys: frozenset[str]
@@ -52,8 +67,10 @@ class DicomFile:
     fault: LowDoseError | None
 
 
-def read_header(path: Path) -> DicomFile:
+def read_header(path: Path, rescale: Rescale | None = None) -> DicomFile:
     """Read the header of one file; a CT slice that cannot be read has a ``fault``.
+
+    ``rescale`` is for images that do not state their slope and intercept.
 
     Raises NotACtSlice when the file is no CT slice, and CannotDecode when too little is left of it to know: it may be a
     slice of any series.
@@ -66,7 +83,7 @@ def read_header(path: Path) -> DicomFile:
         fault: LowDoseError | None = None
         images: tuple[SliceHeader, ...] = ()
         try:
-            images = _images(path, header, _pixel_format(path, file, encoding, header))
+            images = _images(path, header, _pixel_format(path, file, encoding, header), rescale)
         except LowDoseError as error:
             fault = error
         except Exception as error:  # broken nested headers raise errors of many types
@@ -75,6 +92,8 @@ def read_header(path: Path) -> DicomFile:
         path,
         text(header.get("SeriesInstanceUID")),
         text(header.get("StudyInstanceUID")),
+        text(header.get("FrameOfReferenceUID")),
+        patient_of(header),
         (header.get("Rows", 0), header.get("Columns", 0)),
         _acquisition(header),
         patient_keys(header),
@@ -97,21 +116,31 @@ def _require_ct_slice(path: Path, header: Values) -> None:
         raise CannotDecode(f"{path}: may be a CT image, but its header ends early; copy or export it again")
 
 
-def _images(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, ...]:
+def _images(path: Path, header: Values, form: PixelFormat, rescale: Rescale | None) -> tuple[SliceHeader, ...]:
     if "PerFrameFunctionalGroupsSequence" in header or "SharedFunctionalGroupsSequence" in header:
-        return frames(path, header, form)
-    if form.frames != 1:
-        raise NotCT(f"{path}: {form.frames} frames, but no header says where each lies or what its HU are")
-    return (read_slice_header(path, 0, form, header, header),)
+        return frames(path, header, form, rescale)
+    if form.frames == 1:
+        return (read_slice_header(path, 0, form, header, header, rescale),)
+    # Frames of one header, which says what their HU are, but where no more than the first one lies.
+    placeless = {keyword: value for keyword, value in header.items() if keyword != "ImagePositionPatient"}
+    return tuple(
+        read_slice_header(path, index, form, header, {**placeless, "InstanceNumber": index + 1}, rescale)
+        for index in range(form.frames)
+    )
 
 
 def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values) -> PixelFormat:
     if header.get("SamplesPerPixel", 1) != 1:
         colour, samples = text(header.get("PhotometricInterpretation")), header["SamplesPerPixel"]
         raise NotCT(f"{path}: a colour image ({colour}, {samples} samples per pixel), not CT in HU")
-    allocated, bits = header.get("BitsAllocated", 0), header.get("BitsStored", 0)
+    check_known(path, encoding.syntax)
+    check_integers(path, file)
+    if "BitsAllocated" not in header:
+        raise CannotDecode(f"{path}: BitsAllocated is missing, so its pixels cannot be told apart; {CORRECT}")
+    allocated = header["BitsAllocated"]
+    bits = header.get("BitsStored") or header.get("HighBit", allocated - 1) + 1
     form = PixelFormat(
-        int(number(header.get("NumberOfFrames")) or 1),
+        integer(header.get("NumberOfFrames")) or 1,
         header["Rows"],
         header["Columns"],
         allocated,
@@ -128,7 +157,10 @@ def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values
         or not 0 < bits <= form.high_bit + 1 <= allocated
         or form.frame_bytes * form.frames <= 0
     ):
-        raise CannotDecode(f"{path}: {size} pixels, {bits} of {allocated} bits: no CT pixel format")
+        raise CannotDecode(
+            f"{path}: {size} pixels, {bits} of {allocated} bits up to bit {form.high_bit} (BitsStored, BitsAllocated, "
+            f"HighBit): no CT pixel format; {CORRECT}"
+        )
     if form.rows * form.columns > MAX_PIXELS:
         raise CannotDecode(f"{path}: {size} pixels: no CT image is that large")
     return _locate(path, file, form, encoding.implicit)

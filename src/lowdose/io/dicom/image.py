@@ -6,19 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.uid import JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from lowdose.errors import NotCT
 from lowdose.image import Vector
 from lowdose.io.dicom.pixels import PixelFormat
-from lowdose.io.dicom.plain_values import Values, number, numbers, text
-from lowdose.io.source import Plane
+from lowdose.io.dicom.plain_values import Values, integer, number, numbers, text
+from lowdose.io.source import Plane, Rescale
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
 """Transfer syntaxes that may lose information."""
-HU_TYPES = {"", "HU", "HU_MOD"}
-"""Values of RescaleType that mean HU; the attribute is often absent."""
+HU_TYPES = {"", "hu", "humod", "hounsfield", "hounsfieldunit", "hounsfieldunits"}
+"""Letters of the values of RescaleType that mean HU; the attribute is often absent."""
+STATE_THEM = "state them to denoise or simulate with --rescale SLOPE,INTERCEPT"
+"""Advice for images that do not say what their HU are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class SliceHeader:
         SOPInstanceUID.
     step_mm : float or None, mm
         Spacing between slices as the header states it.
+    own_scale : bool
+        Whether slope and intercept are the header's; else the user stated them.
     """
 
     path: Path
@@ -66,14 +71,28 @@ class SliceHeader:
     numbers: tuple[int, int]
     sop_uid: str
     step_mm: float | None = None
+    own_scale: bool = True
 
 
-def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values, frame_values: Values) -> SliceHeader:
+def read_slice_header(
+    path: Path,
+    frame: int,
+    form: PixelFormat,
+    header: Values,
+    frame_values: Values,
+    rescale: Rescale | None = None,
+) -> SliceHeader:
     """Return one slice from the file's ``header`` and the values that hold for its frame.
 
-    Both are the same in a file of a single frame. Raises NotCT when the slice is not in HU.
+    Both are the same in a file of a single frame. ``rescale`` is for a slice that states no scale of its own. Raises
+    NotCT when the slice is not in HU.
     """
-    slope, intercept = rescale_factors(path, frame_values)
+    try:
+        (slope, intercept), own_scale = rescale_factors(path, frame_values), True
+    except NoScale:
+        if rescale is None:
+            raise
+        (slope, intercept), own_scale = rescale, False
     padding = header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")
     return SliceHeader(
         path,
@@ -86,27 +105,41 @@ def read_slice_header(path: Path, frame: int, form: PixelFormat, header: Values,
         form.syntax in LOSSY or header.get("LossyImageCompression") == "01",
         number(frame_values.get("SliceThickness")),
         number(header.get("GantryDetectorTilt")) or 0.0,
-        (int(number(frame_values.get("AcquisitionNumber")) or 0), int(number(frame_values.get("InstanceNumber")) or 0)),
+        (integer(frame_values.get("AcquisitionNumber")) or 0, integer(frame_values.get("InstanceNumber")) or 0),
         header["SOPInstanceUID"],
         number(frame_values.get("SpacingBetweenSlices")),
+        own_scale,
     )
+
+
+class NoScale(NotCT):
+    """Slice whose header does not say how its values become HU."""
 
 
 def rescale_factors(path: Path, frame_values: Values) -> tuple[float, float]:
     """Return (slope, intercept) from stored values to HU; raise NotCT naming what is missing or not HU."""
     if frame_values.get("ModalityLUTSequence"):
         raise NotCT(f"{path}: stored through a modality look-up table, not as a linear scale of HU")
-    rescale_type = text(frame_values.get("RescaleType")).upper()
-    if rescale_type not in HU_TYPES:
-        meaning = "unspecified units" if rescale_type == "US" else "not HU"
-        raise NotCT(f"{path}: RescaleType is '{rescale_type}' ({meaning}); only images in HU can be used")
-    slope, intercept = number(frame_values.get("RescaleSlope")), number(frame_values.get("RescaleIntercept"))
-    if slope is None or intercept is None:
-        missing = " and ".join(n for n, v in (("RescaleSlope", slope), ("RescaleIntercept", intercept)) if v is None)
-        raise NotCT(f"{path}: {missing} missing or not a number, so the pixels cannot be turned into HU")
-    if slope == 0.0:
-        raise NotCT(f"{path}: RescaleSlope is 0, so the pixels cannot be turned into HU")
+    rescale_type = text(frame_values.get("RescaleType"))
+    if rescale_type.upper() == "US":
+        raise NoScale(f"{path}: RescaleType is 'US' (unspecified units); if they are HU, {STATE_THEM}")
+    if "".join(letter for letter in rescale_type.lower() if letter.isalpha()) not in HU_TYPES:
+        raise NotCT(f"{path}: RescaleType is '{rescale_type}' (not HU); give the images of this scan that are in HU")
+    stated = {keyword: frame_values.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")}
+    slope, intercept = (number(value) for value in stated.values())
+    if slope is None or intercept is None or slope == 0.0:
+        said = " and ".join(_describe(keyword, value) for keyword, value in stated.items()
+                            if number(value) is None or (keyword, number(value)) == ("RescaleSlope", 0.0))  # fmt: skip
+        raise NoScale(f"{path}: {said}, so the pixels cannot be turned into HU; {STATE_THEM}")
     return slope, intercept
+
+
+def _describe(keyword: str, value: Any) -> str:
+    if value is None:
+        return f"{keyword} missing or empty"
+    if number(value) is not None:
+        return f"{keyword} is {number(value):g}"
+    return f"{keyword} is '{chr(92).join(value) if isinstance(value, list) else value}'"
 
 
 def read_plane(frame_values: Values, shape: tuple[int, int]) -> Plane:

@@ -11,6 +11,7 @@ from lowdose.io.dicom.image import SliceHeader, read_slice_header
 from lowdose.io.dicom.pixels import PixelFormat
 from lowdose.io.dicom.plain_values import Values
 from lowdose.io.dicom.values import tags, values
+from lowdose.io.source import Rescale
 
 GROUPS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
@@ -25,10 +26,10 @@ GROUPS = {
 tags([*GROUPS, *(keyword for keywords in GROUPS.values() for keyword in keywords)])
 
 
-def frames(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, ...]:
+def frames(path: Path, header: Values, form: PixelFormat, rescale: Rescale | None) -> tuple[SliceHeader, ...]:
     """Return the slices of one enhanced object; values that only the first frame states are added to ``header``.
 
-    Raises NotCT when a frame is not in HU.
+    ``rescale`` is for an object whose frames do not state their scale. Raises NotCT when a frame is not in HU.
     """
     per_frame = header.get("PerFrameFunctionalGroupsSequence", [])
     if len(per_frame) not in (0, form.frames):
@@ -37,10 +38,14 @@ def frames(path: Path, header: Values, form: PixelFormat) -> tuple[SliceHeader, 
     result = []
     for index in range(form.frames):
         frame_values = {**shared, **flat(per_frame[index : index + 1]), "InstanceNumber": index + 1}
-        result.append(read_slice_header(path, index, form, header, frame_values))
+        result.append(read_slice_header(path, index, form, header, frame_values, rescale))
         for keyword in ("ConvolutionKernel", "KVP", "SliceThickness"):
             if keyword in frame_values:
                 header.setdefault(keyword, frame_values[keyword])
+    if len({image.own_scale for image in result}) > 1:
+        raise NotCT(
+            f"{path}: some of its {form.frames} frames state how they become HU, others do not; export it again"
+        )
     return tuple(result)
 
 

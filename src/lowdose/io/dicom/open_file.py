@@ -32,7 +32,7 @@ SLICE_ENDINGS = (".dcm", ".ima")
 """Endings by which files are recognised as slices even when they are empty."""
 KEYWORDS = """
 SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID FrameOfReferenceUID Modality ImageType PatientID
-StudyDate StudyTime Manufacturer KVP XRayTubeCurrent ExposureTime Exposure SpiralPitchFactor SliceThickness
+PatientName StudyDate StudyTime Manufacturer KVP XRayTubeCurrent ExposureTime Exposure SpiralPitchFactor SliceThickness
 ConvolutionKernel GantryDetectorTilt AcquisitionNumber
 InstanceNumber ImagePositionPatient ImageOrientationPatient PixelSpacing SamplesPerPixel PhotometricInterpretation
 SpacingBetweenSlices NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue

@@ -9,6 +9,8 @@ from lowdose.io.dicom.plain_values import Values, text
 
 GENERIC = {"", "anonymous", "anonymized", "anonymised", "anon", "unknown", "none", "patient", "phantom", "test", "noid"}
 """Patient IDs that anonymisers give to everyone."""
+PATIENT_LENGTH = 16
+"""Digits of the hash by which the patients of one series are compared."""
 
 
 def patient_keys(header: Values) -> frozenset[str]:
@@ -29,6 +31,13 @@ def patient_keys(header: Values) -> frozenset[str]:
     if date and time.partition(".")[2].strip("0 "):
         keys.append(("StudyTime", f"{date} {time.rstrip('0 ')}"))
     return frozenset(hashlib.sha256(f"{kind}:{value}".encode()).hexdigest() for kind, value in keys if value)
+
+
+def patient_of(header: Values) -> str:
+    """Return a hash of the patient ID, of the name where there is no ID or one given to everyone; '' for neither."""
+    number, name = (text(header.get(keyword)).casefold() for keyword in ("PatientID", "PatientName"))
+    who = next((who for who in (number, name.strip("^ ")) if not is_generic(who)), number)
+    return hashlib.sha256(f"patient:{who}".encode()).hexdigest()[:PATIENT_LENGTH] if who else ""
 
 
 def is_generic(patient: str) -> bool:

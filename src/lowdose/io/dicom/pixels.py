@@ -13,6 +13,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
+from lowdose.image import Mask
 from lowdose.io.dicom.deflated import plain_file
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels
@@ -20,6 +21,21 @@ from lowdose.io.dicom.rescale import StoredPixels
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
 """Advice for pixels that cannot be decoded."""
+UNKNOWN_SYNTAXES = {
+    "1.2.840.10008.1.2.4.110": ("JPEG XL Lossless", "decompress it first, for example with dcm4che's 'dcm2dcm'"),
+    "1.2.840.10008.1.2.4.111": ("JPEG XL of a JPEG", "decompress it first, for example with dcm4che's 'dcm2dcm'"),
+    "1.2.840.10008.1.2.4.112": ("JPEG XL", "decompress it first, for example with dcm4che's 'dcm2dcm'"),
+    "1.2.840.113619.5.2": ("GE's private big-endian syntax", "convert it first, for example with 'gdcmconv --raw'"),
+}
+"""Name and advice for transfer syntaxes that pydicom does not know."""
+ELSE_OUT = "export the images again as Explicit VR Little Endian, uncompressed"
+FLOAT_PIXELS = {
+    b"\xe0\x7f\x08\x00": "FloatPixelData",
+    b"\x7f\xe0\x00\x08": "FloatPixelData",
+    b"\xe0\x7f\x09\x00": "DoubleFloatPixelData",
+    b"\x7f\xe0\x00\x09": "DoubleFloatPixelData",
+}
+"""Tags, in either byte order, of pixels that are no integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +90,27 @@ class PixelFormat:
         left_shift, right_shift = self.allocated - 1 - self.high_bit, self.allocated - self.bits
         return stored if not (left_shift or right_shift) else (stored << left_shift) >> right_shift
 
-    def pack(self, values: StoredPixels) -> StoredPixels:
-        """Convert values within ``limits`` to the form in which they are stored."""
-        return (values << (self.high_bit + 1 - self.bits)).astype(self.dtype.newbyteorder("="))
+    def replace_values(self, stored: StoredPixels, where: Mask, values: StoredPixels) -> StoredPixels:
+        """Return stored pixels in which those of the mask ``where`` have other values, within ``limits``.
+
+        Bits beside the value, as those of an overlay, stay as they are, but for those that extend the sign.
+        """
+        shift = self.high_bit + 1 - self.bits
+        shifted = (values << shift).astype(stored.dtype)
+        own_bits = np.array(((1 << self.bits) - 1) << shift, f"u{stored.dtype.itemsize}").view(stored.dtype)
+        replaced = np.where(self._extends_sign(stored)[where], np.array(-1).astype(stored.dtype), own_bits)
+        result = stored.copy()
+        result[where] = (stored[where] & ~replaced) | (shifted & replaced)
+        return result
+
+    def _extends_sign(self, stored: StoredPixels) -> Mask:
+        """Return in which pixels the bits above the value extend its sign, if most negative values have them so."""
+        if not self.signed or self.high_bit + 1 != self.bits:
+            return np.zeros(stored.shape, dtype=np.bool_)
+        values = self.values(stored)
+        extended, negative = values == stored, values < 0
+        usual = not negative.any() or extended[negative].mean() > 0.5
+        return np.asarray(extended & usual)
 
 
 def locate(file: BinaryIO, implicit: bool, little: bool) -> tuple[int, int] | None:
@@ -120,6 +154,30 @@ def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
         raise CannotDecode(f"{path}: the header says {frames} frames, {fragments} are there; copy or export it again")
 
 
+def check_known(path: Path, syntax: UID) -> None:
+    """Raise CannotDecode, with the UID, for a transfer syntax of which nothing is known."""
+    if syntax in UNKNOWN_SYNTAXES:
+        name, way_out = UNKNOWN_SYNTAXES[syntax]
+        raise CannotDecode(
+            f"{path}: pixels are compressed as {name} ({syntax}), which cannot be decoded here; {way_out}"
+        )
+    if not syntax.is_transfer_syntax:
+        kind = "a private" if syntax.is_private else "an unknown"
+        raise CannotDecode(f"{path}: {kind} transfer syntax ({syntax}), which cannot be decoded here; {ELSE_OUT}")
+
+
+def check_integers(path: Path, file: BinaryIO) -> None:
+    """Raise CannotDecode when the element at the position of ``file``, which stays, holds floating-point pixels."""
+    at = file.tell()
+    name = FLOAT_PIXELS.get(file.read(4))
+    file.seek(at)
+    if name is not None:
+        raise CannotDecode(
+            f"{path}: the pixels are floating-point numbers ({name}), which no CT image holds; convert the series "
+            "first, for example with 'dcm2niix' to NIfTI"
+        )
+
+
 def check_decodable(path: Path, syntax: UID, bits: int) -> None:
     """Raise CannotDecode when no installed decoder reads this compression."""
     try:
@@ -127,7 +185,7 @@ def check_decodable(path: Path, syntax: UID, bits: int) -> None:
     except NotImplementedError:
         available = False
     if not available or (syntax == JPEGExtended12Bit and bits > 8):
-        name = f"{bits}-bit {syntax.name}" if syntax == JPEGExtended12Bit else syntax.name
+        name = f"{bits}-bit {syntax.name}" if syntax == JPEGExtended12Bit else f"{syntax.name} ({syntax})"
         raise CannotDecode(f"{path}: pixels are compressed as {name}, which cannot be decoded here; {WAY_OUT}")
 
 

@@ -20,6 +20,8 @@ WORDS = {
 """Attributes that hold an unsigned 16-bit integer."""
 DOUBLES = {"SpiralPitchFactor", "ExposureInmAs"}
 """Attributes that hold a double."""
+HIGHEST_INTEGER = (1 << 31) - 1
+"""Largest number, of either sign, that DICOM's value representation IS holds."""
 Values = dict[str, Any]
 """Values of attributes by keyword."""
 
@@ -35,12 +37,20 @@ def plain(keyword: str, raw: bytes, little: bool = True) -> Any:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number, or None when the value is not one."""
+    """Return a finite number, or None when the value is not one. Equal values repeated count as one."""
+    if isinstance(value, list) and value and all(item == value[0] for item in value):
+        value = value[0]
     try:
         result = float(value)
     except (TypeError, ValueError):
         return None
     return result if math.isfinite(result) else None
+
+
+def integer(value: Any) -> int | None:
+    """Return a whole number that the value representation IS can hold, or None when the value is not one."""
+    result = number(value)
+    return None if result is None or abs(result) > HIGHEST_INTEGER else int(result)
 
 
 def numbers(value: Any, count: int) -> list[float] | None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from lowdose.errors import NothingToRead
+from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.image import Slice
-from lowdose.io.dicom.grid import find_grid, sort_by_position
+from lowdose.io.dicom.arrangement import arrange
+from lowdose.io.dicom.copies import drop_copies
+from lowdose.io.dicom.grid import find_grid
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.padding import declared, valid_mask
 from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.rescale import StoredPixels, to_hu
 from lowdose.io.dicom.series_catalog import SeriesCatalog, choose_series, read_headers, scan_path
-from lowdose.io.source import Plane
+from lowdose.io.dicom.series_identity import uid_of
+from lowdose.io.source import Plane, Rescale
 
 COARSE_STEP = 2.0
 """Difference in HU between neighbouring stored values above which a warning is given."""
@@ -42,16 +46,24 @@ class Origin:
 class DicomSource:
     """CT series from one file, or from a folder, which is searched recursively.
 
-    ``series`` chooses one of several by SeriesInstanceUID or its unique ending. Raises NothingToRead, NotCT,
-    MixedSeries, InvalidSetting or CannotDecode.
+    ``series`` chooses one of several by SeriesInstanceUID or its unique ending. ``rescale`` is for images that do not
+    state their slope and intercept. Raises NothingToRead, NotCT, MixedSeries, InvalidSetting or CannotDecode.
     """
 
-    def __init__(self, path: Path, series: str | None = None) -> None:
-        self._load(path, scan_path(path), series)
+    rescale: Rescale | None = None
+
+    def __init__(self, path: Path, series: str | None = None, rescale: Rescale | None = None) -> None:
+        self._load(path, scan_path(path, rescale), series)
+        if rescale is not None and all(image.own_scale for image in self.images):
+            raise InvalidSetting(
+                f"--rescale {rescale[0]:g},{rescale[1]:g}: every image of {path} states its slope and intercept; "
+                "leave it out"
+            )
+        self.rescale = rescale
 
     @classmethod
     def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
-        """Return the series with UID ``series`` from the files that lie directly in ``folders``, all below ``root``."""
+        """Return the series of this name from the files that lie directly in ``folders``, all below ``root``."""
         source = cls.__new__(cls)
         files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.is_dir()]
         source._load(root, read_headers(root, files), series)
@@ -59,36 +71,59 @@ class DicomSource:
 
     def _load(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
         keep_memory()
-        files, self.skipped = choose_series(catalog, series)
-        self.path = path
-        self.images, order_messages = sort_by_position([image for file in files for image in file.images])
+        group, files, skipped = choose_series(catalog, series)
+        files, copies, copy_warnings = drop_copies(files)
+        arranged = arrange([image for file in files for image in file.images])
+        self.path, self.images = path, arranged.images
         if not self.images:
             raise NothingToRead(f"{path}: the series has no frames")
+        self.skipped = [*skipped, *copies, *arranged.set_aside]
         self.planes: list[Plane] = [image.plane for image in self.images]
         self.geometry, grid_messages = find_grid(self.images)
-        self.warnings = [*order_messages, *grid_messages, *_coarse_warning(self.images)]
+        odd = [*group.warnings, *copy_warnings, *arranged.warnings]
+        self.warnings = [*odd, *grid_messages, *_coarse_warning(self.images)]
         self.acquisition = files[0].acquisition
+        self._acquisitions = {file.path: file.acquisition for file in files}
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
         self.uids: dict[str, object] = {
-            "study": files[0].study,
-            "series": files[0].series,
+            "study": next((file.study for file in files if file.study), ""),
+            "series": uid_of(group.name),
             "instances": list(dict.fromkeys(image.sop_uid for image in self.images)),
         }
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def stacks(self) -> list[Self]:
+        """Return each stack as a series of its own, with its own grid and acquisition."""
+        numbers = dict.fromkeys(plane.stack for plane in self.planes)
+        return [self] if len(numbers) == 1 else [self._stack(number) for number in numbers]
+
+    def _stack(self, number: int) -> Self:
+        part = copy(self)
+        part.images = [image for image in self.images if image.plane.stack == number]
+        part.planes = [plane for plane in self.planes if plane.stack == number]
+        part.geometry, _ = find_grid(part.images)
+        part.acquisition = self._acquisitions[part.images[0].path]
+        part.uids = {**self.uids, "instances": list(dict.fromkeys(image.sop_uid for image in part.images))}
+        part.warnings, part.skipped = [], []
+        return part
+
     def read(self, index: int) -> Slice:
         """Decode one slice; raise CannotDecode naming the file."""
-        image = self.images[index]
-        pixel_format = image.pixels
-        stored = read_stored(image.path, image.frame, pixel_format)
-        values = pixel_format.values(stored)
-        hu = to_hu(values, image.slope, image.intercept)
-        scale = image.slope, image.intercept
-        padding = None if image.padding is None else declared(stored, values, image.padding, *scale)
-        valid = valid_mask(hu, padding, image.lossy)
-        return Slice(hu, valid, image.plane.position, self.planes[index].pixel_mm, Origin(image, stored))
+        return read_slice(self.images[index], self.planes[index])
+
+
+def read_slice(image: SliceHeader, plane: Plane) -> Slice:
+    """Decode one slice of known place and pixels; raise CannotDecode naming the file."""
+    pixel_format = image.pixels
+    stored = read_stored(image.path, image.frame, pixel_format)
+    values = pixel_format.values(stored)
+    hu = to_hu(values, image.slope, image.intercept)
+    scale = image.slope, image.intercept
+    padding = None if image.padding is None else declared(stored, values, image.padding, *scale)
+    valid = valid_mask(hu, padding, image.lossy)
+    return Slice(hu, valid, plane.position, plane.pixel_mm, Origin(image, stored))
 
 
 def keep_memory() -> None:
