@@ -71,7 +71,7 @@ def test_words_manifest_and_headers_agree_with_the_pixels(
         assert level is not None
         # Rounding to whole HU alone moves the mode of the local SD by some percent.
         assert noise[key]["sd"] == pytest.approx(level.sd, rel=0.1)
-        assert noise[key]["f_av_2d"] == pytest.approx(level.f_av_2d, rel=0.03)
+        assert noise[key]["f_av_2d"] == pytest.approx(level.f_av_2d, rel=0.06)
     kept = result.manifest["noise_kept"]
     assert noise["share"] == pytest.approx(1 - float(options.get("strength", 1.0)) * (1 - kept), abs=1e-4)  # type: ignore[arg-type]
     said = f"noise SD {noise['before']['sd']:.3g} to {noise['after']['sd']:.3g} HU"

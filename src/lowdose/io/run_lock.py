@@ -119,7 +119,11 @@ class RunLock:
     def _try(self) -> Holder | None:
         """Take the lock, or return who holds it."""
         while True:
-            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # the last holder left nothing in the folder, and removed it
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                continue
             try:
                 holder = self._holder(descriptor)
                 if holder is None and _is_open_file(self._file, descriptor):
