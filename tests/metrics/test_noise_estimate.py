@@ -81,3 +81,14 @@ def test_what_is_no_slice_is_refused() -> None:
         noise_level(np.zeros((64, 64), np.float32), np.ones((64, 63), bool), PIXEL)
     with pytest.raises(InvalidSetting, match="pixel size"):
         noise_level(np.zeros((64, 64), np.float32), np.ones((64, 64), bool), -1.0)
+
+
+def test_anatomy_in_most_of_the_tissue_is_not_taken_for_its_noise() -> None:
+    """As in a slice of mostly lung, whose walls and vessels are all the soft tissue there is but for some muscle."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256] * 0.7  # mm
+    vessels = 60 * np.sin(2 * np.pi * x / 7) * np.sin(2 * np.pi * y / 7) * (x > 60)
+    hu = (40 + vessels + rng.normal(0, 10, (256, 256))).astype(np.float32)
+    level = noise_level(hu, np.ones(hu.shape, bool), 0.7)
+    assert level is not None
+    assert level.sd == pytest.approx(10, rel=0.1)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minimum_filter
+from scipy.ndimage import correlate1d, gaussian_filter, gaussian_filter1d, minimum_filter, uniform_filter
 
 from lowdose.image import HU, Mask
 from lowdose.metrics.checks import check_slice
@@ -33,6 +33,13 @@ _LOG_STEP = 0.01
 
 _BANDWIDTH_BINS = 6.0
 """SD of the Gaussian that smooths this histogram."""
+
+_ANATOMY_RATIO = 1.25
+"""Ratio of the mode of all windows to that of the flattest half above which the former is one of anatomy.
+
+It is 1.02 to 1.16 on pairs of doses, whose noise is known, and 1.06 in the median of 103 normal-dose series."""
+_FLATNESS_PX = 9
+"""Side of the window over which the gradient is averaged."""
 
 _NOISELESS_SD = 1e-3
 """Local SD in HU up to which tissue counts as free of noise."""
@@ -69,7 +76,8 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
 
     The level is the mode of the local SD in soft tissue [1]_, in windows of 6.5 mm from which a fitted second-order
     surface is subtracted. The fit also removes part of the noise; this is corrected for with the noise power spectrum
-    (NPS) of the up to 12 most uniform 18 mm squares.
+    (NPS) of the up to 12 most uniform 18 mm squares. Where the mode is far above that of the flattest half of the
+    windows, it is one of anatomy, as in slices of mostly lung, and that of the flattest half counts.
 
     Parameters
     ----------
@@ -115,8 +123,9 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
         return None
     power = nps(rois, pixel_mm)
     polynomials = _local_polynomials(pixel_mm)
-    sds = _local_sds(image, soft, polynomials) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
-    return NoiseLevel(mode(sds), f_av(radial_average(power, pixel_mm)), f_av_2d(power, pixel_mm))
+    sds, inside = _local_sds(image, soft, polynomials)
+    level = _level(sds, inside, smooth) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
+    return NoiseLevel(level, f_av(radial_average(power, pixel_mm)), f_av_2d(power, pixel_mm))
 
 
 def soft_tissue(image: NDArray[Real], pixel_mm: float) -> tuple[NDArray[Real], Mask]:
@@ -162,8 +171,19 @@ def _local_polynomials(pixel_mm: float) -> Image64:
     return polynomials
 
 
-def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> Image64:
-    """Compute the SD (n,) about the fitted surface in all windows that lie completely in soft tissue."""
+def _level(sds: Image64, inside: Mask, smooth: Image64) -> float:
+    """Return the mode of the local SDs (y, x) of windows ``inside`` soft tissue, or of their flattest half.
+
+    smooth: the smoothed image (y, x), whose gradient tells how flat a window is.
+    """
+    everywhere = mode(sds[inside])
+    slope = uniform_filter(np.hypot(*np.gradient(smooth)), _FLATNESS_PX)[inside]
+    flattest = mode(sds[inside][slope <= np.median(slope)])
+    return flattest if 0 < _ANATOMY_RATIO * flattest < everywhere else everywhere
+
+
+def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> tuple[Image64, Mask]:
+    """Compute the SD (y, x) about the fitted surface in windows; also return which lie completely in soft tissue."""
     degrees, side = polynomials.shape
     ones = np.ones(side)
     residual = correlate1d(correlate1d(image**2, ones, axis=0), ones, axis=1)
@@ -172,8 +192,8 @@ def _local_sds(image: Image64, soft: Mask, polynomials: Image64) -> Image64:
         for j in range(degrees - i):
             residual -= correlate1d(rows, polynomials[j], axis=1) ** 2
     inside = minimum_filter(soft.astype(np.uint8), size=side, mode="constant").astype(np.bool_)
-    sds: Image64 = np.sqrt(np.maximum(residual[inside], 0.0)) / side
-    return sds
+    sds: Image64 = np.sqrt(np.maximum(residual, 0.0)) / side
+    return sds, inside
 
 
 def surviving_share(power: Image64, polynomials: Image64, order: int) -> float:
