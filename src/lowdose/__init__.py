@@ -27,12 +27,14 @@ if TYPE_CHECKING:
         DenoisedSeries,
         EvaluationReport,
         ExplainedSeries,
+        Installation,
         SimulatedSeries,
         TrainingRun,
         Volume,
         denoise,
         evaluate,
         explain,
+        info,
         list_recipes,
         load_model,
         read,
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
 _MODULES = ("api", "errors", "metrics", "objectives")
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "SimulatedSeries", "TrainingRun", "Volume",
-    "__version__", "api", "denoise", "errors", "evaluate", "explain", "list_recipes", "load_model", "metrics",
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimulatedSeries", "TrainingRun", "Volume",
+    "__version__", "api", "denoise", "errors", "evaluate", "explain", "info", "list_recipes", "load_model", "metrics",
     "objectives", "read", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from lowdose.api.evaluation import evaluate
     from lowdose.api.evaluation_report import EvaluationReport
     from lowdose.api.explanation import ExplainedSeries, explain
+    from lowdose.api.installation import Installation, info
     from lowdose.api.reading import load_model, read
     from lowdose.api.simulation import SimulatedSeries, simulate_dose, simulate_phantom
     from lowdose.api.training import TrainingRun, list_recipes, train
     from lowdose.volume import Volume
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "SimulatedSeries", "TrainingRun", "Volume", "denoise",
-    "evaluate", "explain", "list_recipes", "load_model", "read", "simulate_dose", "simulate_phantom", "train",
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimulatedSeries", "TrainingRun", "Volume",
+    "denoise", "evaluate", "explain", "info", "list_recipes", "load_model", "read", "simulate_dose", "simulate_phantom",
+    "train",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -33,6 +35,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.api.evaluation": ("evaluate",),
         "lowdose.api.evaluation_report": ("EvaluationReport",),
         "lowdose.api.explanation": ("ExplainedSeries", "explain"),
+        "lowdose.api.installation": ("Installation", "info"),
         "lowdose.api.reading": ("load_model", "read"),
         "lowdose.api.simulation": ("SimulatedSeries", "simulate_dose", "simulate_phantom"),
         "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),

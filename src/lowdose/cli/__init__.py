@@ -19,6 +19,7 @@ from lowdose.cli.demo_command import demo
 from lowdose.cli.denoise_command import denoise
 from lowdose.cli.evaluate_command import evaluate
 from lowdose.cli.explain_command import explain
+from lowdose.cli.info_command import info
 from lowdose.cli.models_command import models_app
 from lowdose.cli.simulate_command import simulate
 from lowdose.cli.terminal import INTERRUPTED, logging_to_terminal
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (denoise, evaluate, explain, simulate, demo):
+for command in (denoise, evaluate, explain, simulate, demo, info):
     app.command()(command)
 app.command(cls=TrainCommand)(train)
 app.add_typer(data_app, name="data")

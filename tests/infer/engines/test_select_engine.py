@@ -265,3 +265,11 @@ def test_cuda_passes_the_accuracy_check(name: str, accuracy: str) -> None:
         for _ in range(2):
             found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
             assert not accuracy_check.Difference.between(right, found).fault(accuracy)
+
+
+def test_without_the_compiled_engine_the_measurement_says_what_that_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowdose.infer.engines.winograd.engine.load_library", lambda: None)
+    monkeypatch.setattr(select_engine, "CPU", {"one": Off("one", 0, 0), "other": Off("other", 0, 0)})
+    said: list[str] = []
+    run_on_engine(a_model(), say=said.append)
+    assert [text for text in said if "winograd, the fastest engine, is missing" in text and "g++" in text]

@@ -118,6 +118,9 @@ def _timings(denoiser: Denoiser, engines: Mapping[str, Engine], accuracy: str, s
     if cached is not None:
         return [EngineTiming(**fields) for fields in cached["engines"]]
     say("measuring engines on this machine, once for this model")
+    on_cpu = next(denoiser.network.parameters()).device.type == "cpu"
+    if on_cpu and len(engines) > 1 and (missing := Winograd().unavailable_reason()):
+        say(f"{Winograd.name}, the fastest engine, is missing: {missing}")
     slices = accuracy_check.reference_slice(2 * denoiser.context + 1)
     reference = _in_float64(denoiser, slices)
     timings = [_measure(denoiser, each, level, slices, reference) for each, level in runs]
