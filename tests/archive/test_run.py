@@ -72,7 +72,7 @@ def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings
 
     def kill() -> None:
         """Every worker, as soon as one has a series half done."""
-        for _ in range(3000):
+        for _ in range(20_000):
             half = [path for path in ledger.out.rglob(".*.partial-*") if len(list(path.glob("*.dcm"))) > 5]
             if half:
                 killed.extend(workers())

@@ -115,5 +115,5 @@ def test_an_archive_goes_through_the_command(
         "1",
     ]
     assert cli.run(command) == 0
-    assert "4 series done, 0 in quarantine" in capsys.readouterr().err
+    assert "4 found: 4 done, 0 in quarantine" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["done"] == 4
