@@ -25,6 +25,9 @@ mkdir -p "$work" "$results"
 "$python" "$here/missing_packages.py" "$inputs/wheels" "$work/packages"
 export PYTHONPATH=$PWD/src:$PWD:$work/packages${PYTHONPATH:+:$PYTHONPATH}
 
+# NumPy's products would take all cores in each of the processes that simulate noise.
+export OPENBLAS_NUM_THREADS=1
+
 device=cuda small=()
 if [ -n "${DRY_RUN:-}" ]; then device=cpu small=(--set "steps=$DRY_RUN" --set batch=2 --set warmup=5 --precision 32-true); fi
 
