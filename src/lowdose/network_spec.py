@@ -1,19 +1,39 @@
-"""Description of a network by name and constructor arguments, which checkpoints store instead of code."""
+"""Denoising networks by name: registration, and their description in checkpoints by name and constructor arguments."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from lowdose.errors import IncompatibleCheckpoint
 
 Number = int | float | bool
 NETWORKS: dict[str, type[nn.Module]] = {}
 """Registered network classes by name."""
-N = TypeVar("N", bound=type[nn.Module])
+
+
+class Network(Protocol):
+    """What a denoising network must have: ``forward``; it is also a ``torch.nn.Module``.
+
+    Its constructor takes numbers, each with a default, which are what ``--network NAME:setting=number`` can change. It
+    may have further attributes, of the class or of the instance:
+
+    - ``multiple`` (1 if missing): both sides of an image must be multiples of this.
+    - ``smallest`` (1): pixels a side of the smallest image.
+    - ``slices`` (1): neighbouring slices that it takes as channels, an odd number.
+    - ``scale`` (``hounsfield.Scale()``), of the class: map from HU to its units that it is trained with.
+    """
+
+    def forward(self, x: Tensor, /) -> Tensor:
+        """Denoise the middle one of neighbouring slices, in network units: (B, slices, H, W) -> (B, 1, H, W)."""
+        ...
+
+
+N = TypeVar("N", bound=type[Network])
 
 
 @dataclass(frozen=True)
@@ -45,12 +65,25 @@ class NetworkSpec:
 
 
 def register_network(name: str) -> Callable[[N], N]:
-    """Return a class decorator that registers a network under ``name``; a name can be used once."""
+    """Return a class decorator that registers a ``Network`` under ``name``; a name can be used once.
+
+    It raises ValueError for a name that is taken, and TypeError for a class that is no ``Network``.
+    """
 
     def register(cls: N) -> N:
         if name in NETWORKS:
             raise ValueError(f"two networks are called '{name}'")
+        if not issubclass(cls, nn.Module):
+            raise TypeError(f"network '{name}': {cls.__name__} must be a torch.nn.Module")
+        for setting, default in constructor_defaults(cls).items():
+            if not isinstance(default, Number):
+                raise TypeError(f"network '{name}': its setting '{setting}' needs a number as default")
         NETWORKS[name] = cls
         return cls
 
     return register
+
+
+def constructor_defaults(cls: type[nn.Module]) -> dict[str, Number]:
+    """Return the default of each argument of a network's constructor by name."""
+    return {setting: argument.default for setting, argument in inspect.signature(cls).parameters.items()}

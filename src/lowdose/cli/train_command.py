@@ -17,7 +17,7 @@ class TrainCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Put the names into the help of the parameters."""
         from lowdose import recipes
-        from lowdose.training.denoisers import DENOISERS
+        from lowdose.training.denoisers import denoiser_names
         from lowdose.training.recipe import DenoiserRecipe
 
         names = recipes.recipe_names()
@@ -26,7 +26,11 @@ class TrainCommand(TyperCommand):
             for name in names
             if isinstance(recipe := recipes.get_recipe(name), DenoiserRecipe) and recipe.accepts_any_network
         ]
-        values = {"recipes": ", ".join(names), "any_network": ", ".join(losses), "networks": ", ".join(DENOISERS)}
+        values = {
+            "recipes": ", ".join(names),
+            "any_network": ", ".join(losses),
+            "networks": ", ".join(denoiser_names()),
+        }
         for parameter in self.params:
             for key, text in values.items():
                 described: Any = parameter

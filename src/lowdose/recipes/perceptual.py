@@ -11,7 +11,7 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
 from lowdose.weights import files
@@ -50,9 +50,9 @@ def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, feat
 
 RECIPE = DenoiserRecipe(
     paper="Johnson et al., Perceptual losses, ECCV 2016; Chen et al., LEDA, arXiv 2403.06128 (as a baseline)",
-    network=DENOISERS["red_cnn"].network,
+    network=default_denoiser("red_cnn").network,
     method=_method,
-    scale=DENOISERS["red_cnn"].scale,
+    scale=default_denoiser("red_cnn").scale,
     # As in the recipe leda, with which this one is to be compared.
     hyperparameters=PerceptualHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
