@@ -9,11 +9,11 @@ import pytest
 from lowdose import recipes
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import NON_NEGATIVE, Scale
-from lowdose.network_spec import NETWORKS, NetworkSpec
-from lowdose.training.denoisers import default_denoiser, denoiser_names, parse_denoiser
+from lowdose.network_spec import NETWORKS, NetworkSpec, network_names
+from lowdose.training.denoisers import default_denoiser, parse_denoiser
 
 
-@pytest.mark.parametrize("name", denoiser_names())
+@pytest.mark.parametrize("name", network_names())
 def test_a_network_has_the_size_that_its_class_states(name: str) -> None:
     usual = default_denoiser(name)
     assert usual == parse_denoiser(name)

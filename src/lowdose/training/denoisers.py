@@ -9,7 +9,7 @@ import torch
 import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
-from lowdose.network_spec import NETWORKS, NetworkSpec, Number, constructor_defaults
+from lowdose.network_spec import NetworkSpec, Number, constructor_defaults, find_network, network_names
 
 MAX_PARAMETERS = 10**9
 """Most parameters of a network whose size the user chooses: AdamW training stores four times as many values."""
@@ -34,11 +34,6 @@ class DenoiserChoice:
     scale: Scale = field(default_factory=Scale)
 
 
-def denoiser_names() -> list[str]:
-    """List the names of all networks that can denoise, sorted."""
-    return sorted(NETWORKS)
-
-
 def default_denoiser(name: str) -> DenoiserChoice:
     """Return the network called ``name`` with the settings and the scale that its class states.
 
@@ -46,13 +41,13 @@ def default_denoiser(name: str) -> DenoiserChoice:
     """
     settings = _allowed_settings(name)
     settings.pop(SLICES, None)
-    return DenoiserChoice(NetworkSpec(name, settings), getattr(NETWORKS[name], "scale", Scale()))
+    return DenoiserChoice(NetworkSpec(name, settings), getattr(find_network(name), "scale", Scale()))
 
 
 def _allowed_settings(name: str) -> dict[str, Number]:
-    if name not in denoiser_names():
-        raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(denoiser_names())}")
-    return constructor_defaults(NETWORKS[name])
+    if name not in network_names():
+        raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(network_names())}")
+    return constructor_defaults(find_network(name))
 
 
 def parse_denoiser(text: str) -> DenoiserChoice:
