@@ -131,7 +131,7 @@ def test_a_learned_codebook_is_frozen_here_too() -> None:
 @pytest.mark.parametrize("name", network_names())
 def test_any_denoiser_learns_from_it_unchanged(name: str) -> None:
     torch.manual_seed(0)
-    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2}
+    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2, "bias": False}
     network = default_denoiser(name).network
     spec = NetworkSpec(name, {key: small[key] for key in network.settings})
     method = Supervised(Denoiser(spec, default_denoiser(name).scale), leda)
