@@ -18,8 +18,8 @@ all: test
 	@touch $@
 
 lint: .venv/.ready
-	$(BIN)/ruff format --check --quiet src tests benchmarks experiments
-	$(BIN)/ruff check --quiet src tests benchmarks experiments
+	$(BIN)/ruff format --check --quiet src tests benchmarks experiments examples
+	$(BIN)/ruff check --quiet src tests benchmarks experiments examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

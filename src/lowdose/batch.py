@@ -24,12 +24,16 @@ class PairedBatch(NamedTuple):
         Weights by which the contrast of a lesion that was inserted into both images is measured: their sum is 1 over
         the lesion and -1 over a ring around it. All 0 for slices without a lesion; empty, (0,), where no lesions are
         inserted at all.
+    number : (B,) int64
+        Number of each patch in the training, on which alone random draws of a method may depend; empty, (0,), where
+        it is not stated.
     """
 
     low: Tensor
     full: Tensor
     dose: Tensor = torch.tensor([torch.nan])
     lesion: Tensor = torch.zeros(0)
+    number: Tensor = torch.zeros(0, dtype=torch.int64)
 
 
 class LabelledBatch(NamedTuple):

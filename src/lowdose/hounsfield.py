@@ -95,6 +95,9 @@ class Scale:
 OBJECTIVE = Scale(low=-1000.0, high=2000.0, zero=-1000.0, one=2000.0)
 """Units in which every training objective sees prediction and target, whatever the denoiser's own scale is."""
 
+NON_NEGATIVE = Scale(zero=-1150.0, one=2000.0)
+"""Scale for networks that end with a ReLU: every HU of its range maps to a value >= 0."""
+
 
 @dataclass(frozen=True)
 class Window:

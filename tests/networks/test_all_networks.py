@@ -15,6 +15,7 @@ SMALL = {
     "esau_net": {"width": 8},
     "shuffle_unet": {"width": 8},
     "unet": {"width": 4, "levels": 3},
+    "wgan_vgg": {"channels": 8},
 }
 
 
@@ -29,6 +30,8 @@ def count(spec: NetworkSpec) -> int:
         (NetworkSpec("esau_net"), 4_914_230),
         (NetworkSpec("shuffle_unet"), 1_479_796),
         (NetworkSpec("unet"), 1_946_305),
+        (NetworkSpec("wgan_vgg"), 55_872),
+        (NetworkSpec("wgan_vgg", {"bias": True}), 56_097),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -81,6 +84,24 @@ def test_red_cnn_written_out_slowly() -> None:
     d3 = (d[2](d2) + c2).relu()
     d4 = d[3](d3).relu()
     assert torch.equal(network(x), (d[4](d4) + x).relu())
+
+
+def test_wgan_vgg_written_out_slowly() -> None:
+    torch.manual_seed(1)
+    network = NetworkSpec("wgan_vgg", {"channels": 3, "bias": True}).build()
+    x = torch.rand(1, 1, 17, 21)
+    h = x
+    for layer in network.layers:
+        h = functional.conv2d(functional.pad(h, (1, 1, 1, 1)), layer.weight, layer.bias).relu()
+    torch.testing.assert_close(network(x), h)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_untrained_wgan_vgg_is_dead(seed: int) -> None:
+    # The last layer is a ReLU: where it is 0 for all images, nothing is ever learned.
+    torch.manual_seed(seed)
+    x = torch.rand(1, 1, 24, 24) * 0.1 + 0.35
+    assert 0.05 < NetworkSpec("wgan_vgg").build()(x).mean().item() < 2
 
 
 def test_red_cnn_moves_with_its_input_away_from_the_border() -> None:

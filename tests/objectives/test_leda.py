@@ -13,12 +13,12 @@ from lowdose.batch import PairedBatch
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.supervised import Supervised
-from lowdose.network_spec import NetworkSpec
+from lowdose.network_spec import NetworkSpec, network_names
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from support.tiny_word_autoencoder import CHANNELS, WORDS, Tiny, hash_of
 
 
@@ -128,13 +128,13 @@ def test_a_learned_codebook_is_frozen_here_too() -> None:
     assert not any(parameter.requires_grad for parameter in autoencoder.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(DENOISERS))
+@pytest.mark.parametrize("name", network_names())
 def test_any_denoiser_learns_from_it_unchanged(name: str) -> None:
     torch.manual_seed(0)
-    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2}
-    network = DENOISERS[name].network
+    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2, "bias": False}
+    network = default_denoiser(name).network
     spec = NetworkSpec(name, {key: small[key] for key in network.settings})
-    method = Supervised(Denoiser(spec, DENOISERS[name].scale), leda)
+    method = Supervised(Denoiser(spec, default_denoiser(name).scale), leda)
     full = OBJECTIVE.decode(images(1, 1, 32, 32)[1])
     (turn,) = method.updates(PairedBatch(full + 100 * torch.randn_like(full), full))
     sum(turn.terms.values()).backward()

@@ -8,34 +8,31 @@ import pytest
 
 from lowdose import recipes
 from lowdose.errors import InvalidSetting
-from lowdose.hounsfield import Scale
-from lowdose.network_spec import NETWORKS, NetworkSpec
-from lowdose.training.denoisers import DENOISERS, NON_NEGATIVE_SCALE, OPTIONAL_SETTINGS, parse_denoiser
+from lowdose.hounsfield import NON_NEGATIVE, Scale
+from lowdose.network_spec import NETWORKS, NetworkSpec, network_names
+from lowdose.training.denoisers import default_denoiser, parse_denoiser
 
 
-@pytest.mark.parametrize("name", sorted(DENOISERS))
-def test_the_table_gives_every_number_a_network_takes(name: str) -> None:
-    usual = DENOISERS[name]
+@pytest.mark.parametrize("name", network_names())
+def test_a_network_has_the_size_that_its_class_states(name: str) -> None:
+    usual = default_denoiser(name)
     assert usual == parse_denoiser(name)
     assert usual.network.name == name
     taken = {parameter.name: parameter.default for parameter in inspect.signature(NETWORKS[name]).parameters.values()}
-    assert {**usual.network.settings, **OPTIONAL_SETTINGS.get(name, {})} == taken
+    assert {"slices": 1, **usual.network.settings} == {"slices": 1, **taken}
+    assert "slices" not in usual.network.settings  # as in checkpoints of earlier versions
 
 
 @pytest.mark.parametrize("name", ["esau_net", "red_cnn", "unet"])
-def test_recipes_that_are_networks_take_theirs_from_the_table(name: str) -> None:
+def test_recipes_that_are_networks_take_them_as_they_are(name: str) -> None:
     recipe = recipes.get_recipe(name)
-    assert (recipe.network, recipe.scale) == (DENOISERS[name].network, DENOISERS[name].scale)  # type: ignore[union-attr]
-
-
-def test_every_known_network_of_a_denoiser_is_in_the_table() -> None:
-    assert set(DENOISERS) == set(NETWORKS)
+    assert (recipe.network, recipe.scale) == (default_denoiser(name).network, default_denoiser(name).scale)  # type: ignore[union-attr]
 
 
 def test_numbers_change_the_size_and_nothing_else() -> None:
     small = parse_denoiser("red_cnn:channels=32")
     assert small.network == NetworkSpec("red_cnn", {"channels": 32})
-    assert small.scale == NON_NEGATIVE_SCALE == Scale(zero=-1150.0, one=2000.0)
+    assert small.scale == NON_NEGATIVE == Scale(zero=-1150.0, one=2000.0)
     assert parse_denoiser("unet:levels=2").network.settings == {"width": 32, "levels": 2}
     assert parse_denoiser("unet:slices=3").network.settings == {"width": 32, "levels": 4, "slices": 3}
     assert parse_denoiser("unet:levels=2,width=8").network.settings == {"width": 8, "levels": 2}
@@ -44,7 +41,7 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, shuffle_unet, unet"),
+        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, shuffle_unet, unet, wgan"),
         ("", "no network ''"),
         ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
         ("unet:depth=3", "'depth=3' is no setting of unet"),

@@ -135,6 +135,7 @@ def denoise(
     dose: float | None = None,
     noise_sd: float | None = None,
     texture: str | None = None,
+    network_file: str | PathLike[str] | None = None,
     device: str = "auto",
     engine: str = AUTO,
     accuracy: str = EXACT,
@@ -163,6 +164,8 @@ def denoise(
         denoised, so that memory does not grow with the series. Left out, the result stays in memory.
     model : str, Path or LoadedModel, optional
         Name of a model, a .safetensors file, or what `load_model` gives; the shipped default if left out.
+    network_file : str or Path, optional
+        Python file that registers the network of ``model``, where that is the user's own; it is executed.
     strength : float
         Blend: 0 is the input bit for bit, 1 the model's full output.
     dose : float, optional
@@ -225,7 +228,7 @@ def denoise(
     check_given(source, series, spacing)
     path = None if out is None else path_of(out, "out")
     target = NoiseTarget(dose, noise_sd, texture)
-    loaded = resolve_model(model, device, engine, accuracy)
+    loaded = resolve_model(model, device, engine, accuracy, network_file)
     check_target(target, loaded)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"

@@ -13,7 +13,7 @@ from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_lab
 from lowdose.api.checks import check_numbers, path_of
 from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.messages import Progress, no_progress
-from lowdose.api.reading import Input, Spacing, check_given, stated_sizes
+from lowdose.api.reading import Input, Spacing, check_given, run_network_file, stated_sizes
 from lowdose.api.words_of_series import load_word_autoencoder
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
@@ -59,6 +59,7 @@ def evaluate(
     dose: float | None = None,
     noise_sd: float | None = None,
     texture: str | None = None,
+    network_file: str | PathLike[str] | None = None,
     device: str = "auto",
     spacing: Spacing | None = None,
     pixel: float | None = None,
@@ -80,6 +81,8 @@ def evaluate(
         organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``.
     model : str, Path, LoadedModel, or a sequence of them
         Models to measure; the shipped default if left out.
+    network_file : str or Path, optional
+        Python file that registers the networks of ``model``, where they are the user's own; it is executed.
     profile : str, optional
         For images: a key of `lowdose.metrics.PROFILES`, which defines the metrics.
     window : tuple of float, optional
@@ -127,6 +130,7 @@ def evaluate(
     ['low dose', 'gaussian']
     """
     check_numbers(strength=strength, dose=dose, noise_sd=noise_sd)
+    run_network_file(network_file)
     target = NoiseTarget(dose, noise_sd, texture)
     pipeline.check_strength(strength)
     sizes = stated_sizes(pixel, thickness)

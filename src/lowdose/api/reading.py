@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose import plugins
 from lowdose.api.checks import check_numbers, check_rescale, path_of
 from lowdose.api.messages import log_engine_message
 from lowdose.device import choose_device
@@ -175,7 +176,12 @@ def _volume_of(array: Any, spacing: Spacing | None) -> Volume:
 
 
 def load_model(
-    model: str | PathLike[str] = DEFAULT_MODEL, *, device: str = "auto", engine: str = AUTO, accuracy: str = EXACT
+    model: str | PathLike[str] = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    engine: str = AUTO,
+    accuracy: str = EXACT,
+    network_file: str | PathLike[str] | None = None,
 ) -> LoadedModel:
     """Load a denoiser and put it on the engine that runs it.
 
@@ -189,6 +195,8 @@ def load_model(
         What runs the network; "auto" is the fastest one here that is right, measured once for each model.
     accuracy : {"exact", "fast"}
         "exact": within 0.01 HU of float64. "fast": within 1 HU rms, checked on each series.
+    network_file : str or Path, optional
+        Python file that registers the model's network, where that is the user's own; it is executed.
 
     Returns
     -------
@@ -208,13 +216,30 @@ def load_model(
     >>> lowdose.load_model("gaussian").name
     'gaussian'
     """
+    run_network_file(network_file)
     return run_on_engine(load_by_name(str(model), choose_device(device)), engine, accuracy, log_engine_message)
 
 
+def run_network_file(path: str | PathLike[str] | None) -> None:
+    """Execute the Python file that registers the user's own networks, if one is given."""
+    if path is not None:
+        plugins.run_file(path_of(path, "network_file"))
+
+
 def resolve_model(
-    model: str | PathLike[str] | LoadedModel | None, device: str = "auto", engine: str = AUTO, accuracy: str = EXACT
+    model: str | PathLike[str] | LoadedModel | None,
+    device: str = "auto",
+    engine: str = AUTO,
+    accuracy: str = EXACT,
+    network_file: str | PathLike[str] | None = None,
 ) -> LoadedModel:
     """Return a loaded model as it is, and load any other."""
     if isinstance(model, LoadedModel):
         return model
-    return load_model(DEFAULT_MODEL if model is None else model, device=device, engine=engine, accuracy=accuracy)
+    return load_model(
+        DEFAULT_MODEL if model is None else model,
+        device=device,
+        engine=engine,
+        accuracy=accuracy,
+        network_file=network_file,
+    )

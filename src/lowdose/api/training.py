@@ -14,7 +14,7 @@ from typing import Any
 from lowdose import recipes
 from lowdose.api import html
 from lowdose.api.checks import path_of
-from lowdose.api.reading import load_model
+from lowdose.api.reading import load_model, run_network_file
 from lowdose.api.training_data import TrainingInput, training_folders
 from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
 from lowdose.errors import InvalidSetting
@@ -96,9 +96,11 @@ def list_recipes() -> list[str]:
 
 
 def train(
-    recipe: str,
+    recipe: str | None,
     out: str | PathLike[str],
     *,
+    recipe_file: str | PathLike[str] | None = None,
+    network_file: str | PathLike[str] | None = None,
     data: TrainingInput | Sequence[TrainingInput] | None = None,
     set: Settings = (),  # noqa: A002 - as the option of the command line is called
     split: str | None = None,
@@ -124,10 +126,14 @@ def train(
 
     Parameters
     ----------
-    recipe : str
-        One of `list_recipes`.
+    recipe : str or None
+        One of `list_recipes`; None with ``recipe_file``.
     out : str or Path
         Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json.
+    recipe_file : str or Path, optional
+        Python file that defines ``RECIPE``; it is executed.
+    network_file : str or Path, optional
+        Python file that registers networks, for ``network``; it is executed.
     data : path, Volume, pair of them, or a sequence of these
         Folders in which pairs (or normal-dose scans, see ``pairing``) lie, or packs; for the anatomy network folders
         with a CT and its labels. Or volumes: pairs (low, full), or with pairing="simulated" volumes of normal dose.
@@ -177,10 +183,11 @@ def train(
     >>> run = lowdose.train("unet", "RUN", data="PAIRS", set={"steps": 20_000})  # doctest: +SKIP
     >>> lowdose.denoise("SERIES", "OUT", model=run.weights)  # doctest: +SKIP
     """
-    chosen = recipes.get_recipe(recipe)
+    run_network_file(network_file)
+    name, chosen = _choose_recipe(recipe, recipe_file)
     with ExitStack() as stack:
         request = Request(
-            recipe, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
+            name, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
             RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
@@ -194,6 +201,17 @@ def train(
         else:
             complete = train_denoiser_recipe(request, chosen)
     return TrainingRun(Path(out), complete)
+
+
+def _choose_recipe(name: str | None, file: str | PathLike[str] | None) -> tuple[str, recipes.AnyRecipe]:
+    """Return the recipe with its name. Raises InvalidSetting unless either a name or a file is given."""
+    if file is not None and name is not None:
+        raise InvalidSetting(f"--recipe-file {file}: takes the place of the recipe {name}; leave one of them out")
+    if file is not None:
+        return recipes.read_recipe_file(path_of(file, "recipe_file"))
+    if name is None:
+        raise InvalidSetting(f"no recipe given; there are {', '.join(recipes.recipe_names())}, or give --recipe-file")
+    return name, recipes.get_recipe(name)
 
 
 def _log_progress(step: int, steps: int, loss: float, seconds_left: float) -> None:

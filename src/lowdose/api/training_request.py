@@ -112,7 +112,7 @@ def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
-    frozen_network = recipe.frozen_network and getattr(request, recipe.frozen_network.option)
+    frozen_network = recipe.frozen_network and getattr(request, recipe.frozen_network.option, None)
     if recipe.frozen_network and frozen_network is not None:
         recipe = replace(recipe, frozen_network=recipe.frozen_network._replace(name=frozen_network))
     return recipe

@@ -10,7 +10,7 @@ import typer
 
 from lowdose.cli.archive import denoise_archive
 from lowdose.cli.rescale import RescaleOption, parse_rescale
-from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
+from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.deprecations import warn_deprecated
 
 
@@ -25,6 +25,7 @@ def denoise(
     model: Annotated[
         str | None, typer.Option(help="Model by name ('lowdose models'), safetensors file, or nlm, tv, gaussian.")
     ] = None,
+    network_file: NetworkFile = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -113,7 +114,7 @@ def denoise(
         refuse_given(
             "is for a single series; leave it out with --ray", series=series, rescale=rescale, preview=preview,
             explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel,
-            thickness=thickness, strict=strict,
+            thickness=thickness, strict=strict, network_file=network_file,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
@@ -137,7 +138,8 @@ def denoise(
     memory.keep_for_reuse()
     with progress("denoising") as advance:
         result = api.denoise(
-            source, target, model=model, strength=strength, dose=dose, noise_sd=noise_sd, texture=texture,
+            source, target, model=model, network_file=network_file, strength=strength, dose=dose,
+            noise_sd=noise_sd, texture=texture,
             device=device, engine=engine, accuracy=accuracy,
             jobs=1 if jobs is None else jobs, series=series, pixel=pixel, thickness=thickness,
             rescale=parse_rescale(rescale), strict=strict, preview=preview, manifest=manifest or old_json,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowdose.cli.terminal import Pixel, Thickness, progress, say
+from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, progress, say
 
 if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
@@ -24,6 +24,7 @@ def evaluate(
     ] = None,
     task: Annotated[str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of every organ.")] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
+    network_file: NetworkFile = None,
     profile: Annotated[
         str | None,
         typer.Option(help="For images: metric definitions default, leda, red_cnn, core_diff, ldct_bench."),
@@ -68,7 +69,8 @@ def evaluate(
 
     with progress("measuring" if task == "images" else "segmenting organs") as advance:
         report = api.evaluate(
-            low or None, full or None, out=out, data=data, task=task, model=model or None, profile=profile,
+            low or None, full or None, out=out, data=data, task=task, model=model or None,
+            network_file=network_file, profile=profile,
             window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
             strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, pixel=pixel,
             thickness=thickness, device=device, progress=advance,

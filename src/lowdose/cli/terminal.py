@@ -23,6 +23,10 @@ Pixel = Annotated[
 Thickness = Annotated[
     float | None, typer.Option(metavar="MM", help="Slice thickness of files that state none (NPY, NPZ), 0.05 to 20.")
 ]
+NetworkFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.py", help="Python file of yours that defines the network of a model; it is executed."),
+]
 INTERRUPTED = 130
 """Exit code of what was stopped by a signal, as shells have it."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from lowdose.cli.terminal import INTERRUPTED, say
+from lowdose.cli.terminal import INTERRUPTED, NetworkFile, say
+
+if TYPE_CHECKING:
+    from lowdose.training.recipe import DenoiserRecipe
 
 
 class TrainCommand(TyperCommand):
@@ -17,16 +20,17 @@ class TrainCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Put the names into the help of the parameters."""
         from lowdose import recipes
-        from lowdose.training.denoisers import DENOISERS
-        from lowdose.training.recipe import DenoiserRecipe
+        from lowdose.network_spec import network_names
 
         names = recipes.recipe_names()
-        losses = [
-            name
-            for name in names
-            if isinstance(recipe := recipes.get_recipe(name), DenoiserRecipe) and recipe.accepts_any_network
-        ]
-        values = {"recipes": ", ".join(names), "any_network": ", ".join(losses), "networks": ", ".join(DENOISERS)}
+        found = [(name, recipe) for name in names if (recipe := _denoiser_recipe(name))]
+        named = {
+            option: [name for name, recipe in found if recipe.frozen_network and recipe.frozen_network.option == option]
+            for option in ("autoencoder", "features")
+        }
+        any_network = [name for name, recipe in found if recipe.accepts_any_network]
+        lists = {**named, "recipes": names, "any_network": any_network, "networks": network_names()}
+        values = {key: ", ".join(words) for key, words in lists.items()}
         for parameter in self.params:
             for key, text in values.items():
                 described: Any = parameter
@@ -34,12 +38,30 @@ class TrainCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
+def _denoiser_recipe(name: str) -> DenoiserRecipe | None:
+    """Return the recipe of a denoiser; None for another kind, and for one of a package that does not import."""
+    from lowdose import recipes
+    from lowdose.errors import LowDoseError
+    from lowdose.training.recipe import DenoiserRecipe
+
+    try:
+        recipe = recipes.get_recipe(name)
+    except LowDoseError:
+        return None
+    return recipe if isinstance(recipe, DenoiserRecipe) else None
+
+
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe: {recipes}.")],
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Run folder: model.safetensors, log.csv, tensorboard, state.pt, run.json."),
     ],
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe: {recipes}.")] = None,
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.py", help="Instead of a name: a Python file of yours that defines RECIPE."),
+    ] = None,
+    network_file: NetworkFile = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -83,13 +105,14 @@ def train(
         ),
     ] = None,
     autoencoder: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="For leda: the autoencoder; the shipped one if left out.")
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="For {autoencoder}: the autoencoder; the shipped one if left out."),
     ] = None,
     features: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[:WEIGHTS]",
-            help="For perceptual and leda_autoencoder: the network whose features are compared; 'anatomy' if left out.",
+            help="For {features}, leda_autoencoder: the network whose features are compared; 'anatomy' if left out.",
         ),
     ] = None,
     size: Annotated[
@@ -131,7 +154,8 @@ def train(
     from lowdose import api
 
     run = api.train(
-        recipe, out, data=data, set=setting or (), split=split, pairing=pairing, bank=bank, start=start,
+        recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
+        split=split, pairing=pairing, bank=bank, start=start,
         network=network, autoencoder=autoencoder, features=features, size=size, vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
         minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,

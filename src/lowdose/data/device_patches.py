@@ -22,7 +22,7 @@ from lowdose.batch import PairedBatch
 from lowdose.data.noise_bank.bank import NoiseTerms, WeightedPlane
 from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE
 from lowdose.data.patch_source import Region
-from lowdose.data.patches import MARGIN, Patches, draw_dropped, draw_turn
+from lowdose.data.patches import MARGIN, Patches, draw_dropped, draw_turn, patch_numbers
 from lowdose.data.simulated import DrawnNoise, SimulatedPatchSource, SimulatedSlices
 from lowdose.data.transforms.kernel_conversion import MIN_WINDOW
 
@@ -224,7 +224,8 @@ def device_batches(
     patches: DevicePatches, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[PairedBatch]:
     """Yield the batches that ``patches.batches`` yields, on the device; ``workers`` processes make the recipes."""
-    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
+    numbers = (list(patch_numbers(step, size, rank, world)) for step in range(first, last))
     recipes = copy.copy(patches)  # without the planes, which loader processes must not touch
-    for recipe in DataLoader(recipes, batch_sampler=indices, num_workers=workers, collate_fn=join):
-        yield patches.compute(recipe)
+    loader = DataLoader(recipes, batch_sampler=numbers, num_workers=workers, collate_fn=join)
+    for step, recipe in enumerate(loader, start=first):
+        yield patches.compute(recipe)._replace(number=torch.tensor(patch_numbers(step, size, rank, world)))

@@ -277,6 +277,12 @@ def batches(
     ``size`` is the batch size of one process; all processes together see size * world patches a step.
     """
     # A generator: the last step may be far away, where a time limit ends the run.
-    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for parts in DataLoader(patches, batch_sampler=indices, num_workers=workers):
-        yield PairedBatch(*parts)
+    numbers = (list(patch_numbers(step, size, rank, world)) for step in range(first, last))
+    for step, parts in enumerate(DataLoader(patches, batch_sampler=numbers, num_workers=workers), start=first):
+        yield PairedBatch(*parts)._replace(number=torch.tensor(patch_numbers(step, size, rank, world)))
+
+
+def patch_numbers(step: int, size: int, rank: int, world: int) -> range:
+    """Return the numbers of the patches that process ``rank`` of ``world`` sees in a step."""
+    start = (step * world + rank) * size
+    return range(start, start + size)

@@ -8,6 +8,8 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
+from lowdose.methods.optimiser_settings import OptimiserSettings
+
 B = TypeVar("B", bound=tuple[Tensor, ...])
 """Type of a batch: a NamedTuple of tensors, see ``lowdose.batch``."""
 
@@ -34,6 +36,9 @@ class Update(NamedTuple):
 class Method(nn.Module, ABC, Generic[B]):
     """A way to train ``model``: it yields losses, while the trainer owns optimisers and gradients.
 
+    A count of steps, or anything else that changes in training, is a buffer of the method (``register_buffer``), which
+    is saved and resumed.
+
     Attributes
     ----------
     accumulates : bool
@@ -52,12 +57,20 @@ class Method(nn.Module, ABC, Generic[B]):
     def trained_modules(self) -> Mapping[str, nn.Module]:
         """Return by name the modules that are trained, each with an optimiser of its own."""
 
+    def optimisers(self) -> Mapping[str, OptimiserSettings]:
+        """Return by name how trained modules are optimised; the hyperparameters of the run apply to those left out."""
+        return {}
+
     def checkpointed_modules(self) -> Mapping[str, nn.Module]:
         """Return by name the modules whose state a checkpoint holds.
 
         These are the trained modules and any that hold running statistics, but never a frozen network.
         """
         return self.trained_modules()
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the method's own buffers by name, which a checkpoint holds too; not those of the modules in it."""
+        return {name: value for name, value in self.state_dict().items() if "." not in name}
 
     def fingerprint(self) -> Mapping[str, object]:
         """Return by name what determines the updates besides hyperparameters, such as the hash of a frozen network.

@@ -44,11 +44,7 @@ class Supervised(Method[PairedBatch]):
 
     def updates(self, batch: PairedBatch) -> Iterator[Update]:
         """Yield one update of the denoiser by the objective's terms."""
-        scale = self.denoiser.scale
-        low = batch.low.clamp(scale.low, scale.high)
-        full = batch.full.clamp(scale.low, scale.high)
-        pred = scale.decode(self.denoiser(scale.encode(low)).float())
-        middle = low[:, self.denoiser.context, None]  # the slice itself, without its neighbours
+        pred, middle, full = denoise_batch(self.denoiser, batch)
         compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
         terms = self.objective.terms(compared, OBJECTIVE.encode(full))
         yield Update("denoiser", {**terms, **self.further_terms(pred, compared, middle, full, batch)})
@@ -69,6 +65,18 @@ class Supervised(Method[PairedBatch]):
         ``compared`` is what the objective compares with ``full``, in its unit.
         """
         return {}
+
+
+def denoise_batch(denoiser: Denoiser, batch: PairedBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the denoised images, the low-dose images without their neighbours, and the full-dose images.
+
+    All are (B, 1, H, W) in HU; the images of the batch are clipped to the denoiser's range, as at inference.
+    """
+    scale = denoiser.scale
+    low = batch.low.clamp(scale.low, scale.high)
+    full = batch.full.clamp(scale.low, scale.high)
+    denoised = scale.decode(denoiser(scale.encode(low)).float())
+    return denoised, low[:, denoiser.context, None], full
 
 
 class NoiseFree(Supervised):

@@ -14,7 +14,7 @@ import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
 from lowdose.io.atomic_replace import replace_file
-from lowdose.network_spec import NetworkSpec
+from lowdose.network_spec import NetworkSpec, UnknownNetwork
 from lowdose.networks.denoiser import Denoiser
 from lowdose.weights import files, user_models
 from lowdose.weights.files import WeightsFile
@@ -153,6 +153,8 @@ def _parse_header(path: str, header: Mapping[str, str]) -> tuple[Denoiser, Train
             noise_free = header.get("estimates") == NOISE_FREE_IMAGE
             denoiser = Denoiser(spec, scale, context, noise_free, None if stated is None else float(stated))
         return denoiser, domain, dict(json.loads(header["training"]))
+    except UnknownNetwork as error:
+        raise IncompatibleCheckpoint(f"{path}: {error}") from error
     except Exception as error:  # a damaged header can raise anything
         reason = str(error) or type(error).__name__
         raise IncompatibleCheckpoint(f"{path}: its description is damaged ({reason}); copy it again") from error

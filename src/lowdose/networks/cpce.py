@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowdose.hounsfield import NON_NEGATIVE
 from lowdose.network_spec import register_network
 from lowdose.networks.full_precision import full_precision
 
@@ -33,6 +34,8 @@ class CPCE(nn.Module):
 
     Attributes
     ----------
+    scale : Scale
+        Map from HU to units in which every HU is >= 0.
     multiple : int
         Both sides of an image must be multiples of this.
     smallest : int
@@ -44,6 +47,7 @@ class CPCE(nn.Module):
     Network for Low-Dose CT via Transfer Learning From a 2-D Trained Network, IEEE TMI 2018.
     """
 
+    scale = NON_NEGATIVE
     multiple = 1
     smallest = 2 * DEPTH + 1
 

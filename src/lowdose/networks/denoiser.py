@@ -136,6 +136,16 @@ class Denoiser(nn.Module):
             )
 
     @property
+    def multiple(self) -> int:
+        """Both sides of an image for ``forward`` must be multiples of this."""
+        return int(getattr(self.network, "multiple", 1))
+
+    @property
+    def smallest(self) -> int:
+        """Pixels a side of the smallest image for ``forward``."""
+        return int(getattr(self.network, "smallest", 1))
+
+    @property
     def local_means_px(self) -> float:
         """Standard deviation, in pixels, of the Gaussian whose local means ``denoise`` keeps; 0 = none."""
         return usual_local_means_px(self.noise_free) if self.stated_means_px is None else self.stated_means_px
@@ -161,8 +171,7 @@ class Denoiser(nn.Module):
         height, width = hu.shape[-2:]
         middle_slice = slice(self.context, self.context + 1)
         clipped = hu.clamp(self.scale.low, self.scale.high)
-        multiple, smallest = int(self.network.multiple), int(self.network.smallest)  # type: ignore[arg-type]
-        units = pad_to(self.scale.encode(clipped), multiple, smallest)
+        units = pad_to(self.scale.encode(clipped), self.multiple, self.smallest)
         unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
         clean = self.scale.decode((run or self)(units))[unpadded]
         if self.local_means_px > 0:

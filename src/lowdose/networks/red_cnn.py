@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowdose.hounsfield import NON_NEGATIVE
 from lowdose.network_spec import register_network
 
 
@@ -22,6 +23,8 @@ class REDCNN(nn.Module):
 
     Attributes
     ----------
+    scale : Scale
+        Map from HU to units in which every HU is >= 0.
     multiple : int
         Both sides of an image must be multiples of this.
     smallest : int
@@ -33,6 +36,7 @@ class REDCNN(nn.Module):
     Encoder-Decoder Convolutional Neural Network, IEEE TMI 2017.
     """
 
+    scale = NON_NEGATIVE
     multiple = 1
     smallest = 21
 

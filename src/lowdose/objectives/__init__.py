@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
+    from lowdose.objectives.wasserstein import gradient_penalty
 
 __all__ = [
     "MSE",
@@ -26,6 +27,7 @@ __all__ = [
     "Objective",
     "Perceptual",
     "Sum",
+    "gradient_penalty",
     "lesion_contrast_terms",
     "segmentation_terms",
 ]
@@ -40,5 +42,6 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.pixel": ("MSE",),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
+        "lowdose.objectives.wasserstein": ("gradient_penalty",),
     },
 )

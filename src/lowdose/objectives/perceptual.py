@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.registry import load_features
 from lowdose.objectives.base import Objective
+from lowdose.weights import files
 
 
 class Perceptual(Objective):
@@ -92,6 +95,29 @@ class Perceptual(Objective):
             ``source`` under the name 'features'.
         """
         return {"features": self.source}
+
+
+def perceptual_with(features: str) -> Perceptual:
+    """Return the perceptual loss with features by name, whose weights are part of its fingerprint.
+
+    Parameters
+    ----------
+    features : str
+        'NAME' of ``networks.features.registry``, or 'NAME:WEIGHTS' with a file, folder or hub name.
+
+    Returns
+    -------
+    Perceptual
+        With the name of the features and the hash of their weights as its source.
+
+    Raises
+    ------
+    InvalidSetting
+        For an unknown name, and for features that need the user's weights.
+    """
+    name, _, weights = features.partition(":")
+    network = load_features(name, weights or None)
+    return Perceptual(network, f"{network.name} {hashlib.sha256(files.serialise_weights(network, {})).hexdigest()}")
 
 
 def _relative_error(pred: Tensor, target: Tensor) -> Tensor:

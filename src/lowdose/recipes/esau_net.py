@@ -2,13 +2,13 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 
 RECIPE = DenoiserRecipe(
     paper="Chen et al., ASCON, MICCAI 2023 (network); Chen et al., LEDA, arXiv 2403.06128 (MSE training)",
-    network=DENOISERS["esau_net"].network,
+    network=default_denoiser("esau_net").network,
     method=lambda denoiser, *_: Supervised(denoiser, MSE()),
-    scale=DENOISERS["esau_net"].scale,
+    scale=default_denoiser("esau_net").scale,
     hyperparameters=DenoiserHyperparameters(steps=1600, batch=8, learning_rate=5e-4),
 )

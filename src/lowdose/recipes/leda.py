@@ -10,7 +10,7 @@ from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
 
@@ -51,9 +51,9 @@ def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, autoencode
 
 RECIPE = DenoiserRecipe(
     paper="Chen et al., Low-dose CT denoising with language-engaged dual-space alignment, arXiv 2403.06128",
-    network=DENOISERS["red_cnn"].network,
+    network=default_denoiser("red_cnn").network,
     method=_method,
-    scale=DENOISERS["red_cnn"].scale,
+    scale=default_denoiser("red_cnn").scale,
     # From the paper: AdamW (0.9, 0.99), weight decay 1e-9, and a learning rate from 1e-4 to 1e-6 by a cosine. The paper
     # trains on whole slices of 512 x 512; here 'patch' is limited to 496 for these, since augmentation needs a margin.
     # The paper states neither the number of steps nor the batch size.

@@ -11,7 +11,7 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 from lowdose.objectives.pixel import MSE
 from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 
@@ -69,9 +69,9 @@ def _texture(hyperparameters: NoiseFreeHyperparameters) -> Objective | None:
 
 RECIPE = DenoiserRecipe(
     paper="Moran et al., Noisier2Noise, CVPR 2020, with simulated doses; the project's own weighting",
-    network=DENOISERS["shuffle_unet"].network,
+    network=default_denoiser("shuffle_unet").network,
     method=_method,
-    scale=DENOISERS["shuffle_unet"].scale,
+    scale=default_denoiser("shuffle_unet").scale,
     hyperparameters=NoiseFreeHyperparameters(
         steps=20_000, batch=8, patch=96, final_learning_rate=1e-5, warmup=200, flux_low=0.7, flux_high=1.0,
         dose_high=0.7, full_dose_share=0.0, kernel_conversion_share=0.3, validate_every=1000, checkpoint_every=500,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.features.registry import load_features
-from lowdose.objectives.perceptual import Perceptual
+from lowdose.objectives.perceptual import perceptual_with
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
-from lowdose.weights import files
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,20 @@ class PerceptualHyperparameters(DenoiserHyperparameters):
 def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, features: str) -> Supervised:
     """Make supervised training with MSE and the perceptual loss.
 
-    features: 'NAME' of ``networks.features.registry``, or 'NAME:WEIGHTS' with a file, folder or hub name. With the
-    weight 0, features are not computed at all, so that training is bit-identical to that with MSE alone.
+    features: see ``objectives.perceptual.perceptual_with``. With the weight 0, features are not computed, so that
+    training is bit-identical to that with MSE alone.
     """
     if hyperparameters.perceptual_weight == 0:
         return Supervised(denoiser, MSE())
-    name, _, weights = features.partition(":")
-    network = load_features(name, weights or None)
-    source = f"{network.name} {hashlib.sha256(files.serialise_weights(network, {})).hexdigest()}"
-    return supervised(
-        denoiser, MSE() + hyperparameters.perceptual_weight * Perceptual(network, source), hyperparameters.patch
-    )
+    perceptual = hyperparameters.perceptual_weight * perceptual_with(features)
+    return supervised(denoiser, MSE() + perceptual, hyperparameters.patch)
 
 
 RECIPE = DenoiserRecipe(
     paper="Johnson et al., Perceptual losses, ECCV 2016; Chen et al., LEDA, arXiv 2403.06128 (as a baseline)",
-    network=DENOISERS["red_cnn"].network,
+    network=default_denoiser("red_cnn").network,
     method=_method,
-    scale=DENOISERS["red_cnn"].scale,
+    scale=default_denoiser("red_cnn").scale,
     # As in the recipe leda, with which this one is to be compared.
     hyperparameters=PerceptualHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6

@@ -2,12 +2,12 @@
 
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
-from lowdose.training.denoisers import DENOISERS
+from lowdose.training.denoisers import default_denoiser
 from lowdose.training.recipe import DenoiserRecipe
 
 RECIPE = DenoiserRecipe(
     paper="none: the project's own CPU-sized baseline",
-    network=DENOISERS["unet"].network,
+    network=default_denoiser("unet").network,
     method=lambda denoiser, *_: Supervised(denoiser, MSE()),
-    scale=DENOISERS["unet"].scale,
+    scale=default_denoiser("unet").scale,
 )

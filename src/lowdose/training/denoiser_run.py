@@ -144,10 +144,11 @@ def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
     stated = recipe.hyperparameters.stated_means_px
     denoiser = Denoiser(recipe.network, recipe.scale, recipe.context, stated_means_px=stated)
     channels_last(denoiser)
-    multiple, smallest = int(denoiser.network.multiple), int(denoiser.network.smallest)  # type: ignore[arg-type]
     patch = recipe.hyperparameters.patch
-    if patch % multiple or patch < smallest:
-        raise InvalidSetting(f"patch={patch}: this network needs a multiple of {multiple}, at least {smallest}")
+    if patch % denoiser.multiple or patch < denoiser.smallest:
+        raise InvalidSetting(
+            f"patch={patch}: this network needs a multiple of {denoiser.multiple}, at least {denoiser.smallest}"
+        )
     return denoiser
 
 

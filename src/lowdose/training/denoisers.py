@@ -9,10 +9,13 @@ import torch
 import lowdose.networks  # noqa: F401  (registers every network)
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
-from lowdose.network_spec import NetworkSpec
+from lowdose.network_spec import NetworkSpec, Number, constructor_defaults, find_network, network_names
 
 MAX_PARAMETERS = 10**9
 """Most parameters of a network whose size the user chooses: AdamW training stores four times as many values."""
+
+SLICES = "slices"
+"""Setting that a spec states only where it is not 1: checkpoints of earlier versions lack it."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class DenoiserChoice:
     Attributes
     ----------
     network : NetworkSpec
-        Name and settings of the network; settings of ``OPTIONAL_SETTINGS`` may be missing.
+        Name and settings of the network; ``slices`` may be missing.
     scale : Scale
         Map between HU and the values that the network sees.
     """
@@ -31,19 +34,20 @@ class DenoiserChoice:
     scale: Scale = field(default_factory=Scale)
 
 
-NON_NEGATIVE_SCALE = Scale(zero=-1150.0, one=2000.0)
-"""Scale for networks that end with a ReLU: every HU of its range maps to a value >= 0."""
+def default_denoiser(name: str) -> DenoiserChoice:
+    """Return the network called ``name`` with the settings and the scale that its class states.
 
-DENOISERS = {
-    "cpce": DenoiserChoice(NetworkSpec("cpce", {"channels": 32}), NON_NEGATIVE_SCALE),
-    "esau_net": DenoiserChoice(NetworkSpec("esau_net", {"width": 32})),
-    "red_cnn": DenoiserChoice(NetworkSpec("red_cnn", {"channels": 96}), NON_NEGATIVE_SCALE),
-    "shuffle_unet": DenoiserChoice(NetworkSpec("shuffle_unet", {"width": 48})),
-    "unet": DenoiserChoice(NetworkSpec("unet", {"width": 32, "levels": 4})),
-}
+    Raises InvalidSetting, listing the known ones, if there is none.
+    """
+    settings = _allowed_settings(name)
+    settings.pop(SLICES, None)
+    return DenoiserChoice(NetworkSpec(name, settings), getattr(find_network(name), "scale", Scale()))
 
-OPTIONAL_SETTINGS = {"shuffle_unet": {"slices": 1}, "unet": {"slices": 1}}
-"""Settings of later versions with the value they have where they are missing, as in older checkpoints."""
+
+def _allowed_settings(name: str) -> dict[str, Number]:
+    if name not in network_names():
+        raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(network_names())}")
+    return constructor_defaults(find_network(name))
 
 
 def parse_denoiser(text: str) -> DenoiserChoice:
@@ -52,25 +56,27 @@ def parse_denoiser(text: str) -> DenoiserChoice:
     Raises InvalidSetting for an unknown name or setting, and for a network that cannot be built.
     """
     name, colon, assignments = text.partition(":")
-    if name not in DENOISERS:
-        raise InvalidSetting(f"no network '{name}' to denoise with; there are {', '.join(DENOISERS)}")
-    default = DENOISERS[name]
+    default, allowed = default_denoiser(name), _allowed_settings(name)
     settings = dict(default.network.settings)
-    allowed = {**settings, **OPTIONAL_SETTINGS.get(name, {})}
     for part in assignments.split(",") if colon else []:
         key, sign, value = part.partition("=")
         if key not in allowed or not sign:
             raise InvalidSetting(
                 f"network '{text}': '{part}' is no setting of {name}; write {name}:"
-                f"{','.join(f'{k}={v}' for k, v in allowed.items())}, any of them"
+                f"{','.join(f'{k}={v:d}' for k, v in allowed.items())}, any of them"
             )
-        settings[key] = _parse_positive_integer(value, f"network '{text}': {part}")
+        settings[key] = _parse_setting(value, allowed[key], f"network '{text}': {part}")
     spec = NetworkSpec(name, settings)
     _check_buildable(spec, text)
     return DenoiserChoice(spec, default.scale)
 
 
-def _parse_positive_integer(text: str, where: str) -> int:
+def _parse_setting(text: str, default: Number, where: str) -> int | bool:
+    """Parse a number of the kind that ``default`` is."""
+    if isinstance(default, bool):
+        if text not in ("0", "1"):
+            raise InvalidSetting(f"{where}: must be 0 or 1")
+        return text == "1"
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise InvalidSetting(f"{where}: must be a whole number from 1")
     return int(text)

@@ -231,12 +231,17 @@ class DenoiserRecipe:
 
 def supervised(denoiser: Denoiser, objective: Objective, patch: int) -> Supervised:
     """Make supervised training with ``objective``; raises InvalidSetting for patches that are too small for it."""
+    check_patch(patch, objective)
+    return Supervised(denoiser, objective)
+
+
+def check_patch(patch: int, objective: Objective) -> None:
+    """Raise InvalidSetting for patches that are too small for an objective."""
     if patch < objective.smallest:
         raise InvalidSetting(
             f"patch={patch}: the objective needs at least {objective.smallest} pixels a side; take patch="
             f"{objective.smallest} or more"
         )
-    return Supervised(denoiser, objective)
 
 
 @dataclass(frozen=True)

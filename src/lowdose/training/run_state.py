@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lowdose.deprecations import HYPERPARAMETERS
@@ -28,19 +29,48 @@ ADDED_SETTINGS = {
 """Settings that runs of earlier versions lack, with the value under which a run is what it was without them."""
 
 
-def save_state(
-    path: Path, step: int, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: object
-) -> None:
+@dataclass(frozen=True)
+class RunState:
+    """What changes in training, by name.
+
+    Attributes
+    ----------
+    modules : mapping of str to nn.Module
+        Modules that are trained or hold statistics.
+    optimisers : mapping of str to Optimizer
+        Optimiser of each trained module.
+    ema : EMA
+        Moving average of the model.
+    averages : mapping of str to EMA
+        Moving averages of other trained modules.
+    buffers : mapping of str to Tensor
+        The method's own.
+    losses : dict of str to Tensor
+        Losses since the last row of the log.
+    """
+
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, Optimizer]
+    ema: EMA
+    averages: Mapping[str, EMA]
+    buffers: Mapping[str, Tensor]
+    losses: dict[str, Tensor]
+
+
+def save_state(path: Path, step: int, parts: RunState, run: object) -> None:
     """Write the state of a run atomically: a run that is stopped while saving keeps the previous state.
 
-    saved: modules by name. run: the settings of the run, which a resumed run must share.
+    run: the settings of the run, which a resumed run must share.
     """
     rng = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
     state = {
         "step": step,
-        "modules": {name: module.state_dict() for name, module in saved.items()},
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-        "ema": ema.weights,
+        "modules": {name: module.state_dict() for name, module in parts.modules.items()},
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in parts.optimisers.items()},
+        "ema": parts.ema.weights,
+        "averages": {name: average.weights for name, average in parts.averages.items()},
+        "buffers": dict(parts.buffers),
+        "losses": parts.losses,
         "rng": rng,
         "run": run,
     }
@@ -49,9 +79,7 @@ def save_state(
     replace_file(path, data.getvalue())
 
 
-def load_state(
-    path: Path, saved: Mapping[str, nn.Module], optimisers: Mapping[str, Optimizer], ema: EMA, run: Mapping[str, object]
-) -> int:
+def load_state(path: Path, parts: RunState, run: Mapping[str, object]) -> int:
     """Restore the state of a run, including random number generators; return the number of steps done.
 
     Raises InvalidSetting when there is no state or when the run was started with other settings, which are named, and
@@ -67,16 +95,24 @@ def load_state(
             if key not in old or old[key] != value
         ]
         raise InvalidSetting(f"{path.parent}: cannot resume with other settings ({'; '.join(names)}); start a new run")
-    for name, module in saved.items():
+    for name, module in parts.modules.items():
         module.load_state_dict(state["modules"][name])
-    for name, optimiser in optimisers.items():
+    for name, optimiser in parts.optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
-    for name, value in state["ema"].items():
-        ema.weights[name].copy_(value)
+    _copy_into(parts.ema.weights, state["ema"])
+    for name, average in parts.averages.items():
+        _copy_into(average.weights, state["averages"][name])
+    _copy_into(parts.buffers, state.get("buffers", {}))  # states of earlier versions have none
+    parts.losses.update(state.get("losses", {}))
     torch.set_rng_state(state["rng"]["cpu"])
     if torch.cuda.is_available() and state["rng"]["cuda"]:
         torch.cuda.set_rng_state_all(state["rng"]["cuda"])
     return int(state["step"])
+
+
+def _copy_into(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        tensors[name].copy_(value)
 
 
 def _read(path: Path) -> dict[str, Any]:

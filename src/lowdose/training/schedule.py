@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -26,12 +28,16 @@ def learning_rate(hyperparameters: Hyperparameters, step: int, updates: int) -> 
     return min(cosine, h.learning_rate * (updates + 1) / h.warmup) if h.warmup else cosine
 
 
-def count_updates(optimiser: Optimizer) -> int:
-    """Count the updates that an Adam optimiser has made, including those before its state was loaded.
+UPDATES = "updates"
+"""Entry of an optimiser's first group of parameters with the number of its updates."""
 
-    Clearing the state of the optimiser sets the count to 0.
-    """
-    return next((int(state["step"]) for state in optimiser.state.values()), 0)
+
+def count_updates(optimiser: Optimizer) -> int:
+    """Count the updates that an optimiser has made, including those before its state was loaded."""
+    counted: int | None = optimiser.param_groups[0].get(UPDATES)
+    if counted is None:  # new, or loaded from a state of earlier versions, where all were Adam's
+        counted = next((int(state["step"]) for state in optimiser.state.values()), 0)
+    return counted
 
 
 class EMA:
@@ -63,3 +69,16 @@ class EMA:
             else:
                 self.weights[name].copy_(value)
         torch._foreach_lerp_(averages, values, 1.0 - decay)  # on a GPU few calls instead of one for each tensor
+
+
+@contextmanager
+def averaged_weights(averages: Sequence[tuple[nn.Module, EMA]]) -> Iterator[None]:
+    """Put the averaged weights into their modules for the time of the context."""
+    trained = [{name: value.clone() for name, value in module.state_dict().items()} for module, _ in averages]
+    for module, average in averages:
+        module.load_state_dict(average.weights)
+    try:
+        yield
+    finally:
+        for (module, _), weights in zip(averages, trained, strict=True):
+            module.load_state_dict(weights)

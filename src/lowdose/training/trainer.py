@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch import Tensor
 
 from lowdose.errors import InvalidSetting, TrainingDiverged
 from lowdose.methods.base import Method, Update
 from lowdose.training.gradients import average_gradients
 from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
-from lowdose.training.run_state import load_state, save_state
-from lowdose.training.schedule import EMA, count_updates, learning_rate
+from lowdose.training.optimised_module import OptimisedModule, optimised_modules
+from lowdose.training.run_state import RunState, load_state, save_state
+from lowdose.training.schedule import EMA, averaged_weights
 from lowdose.training.throughput import ThroughputMeter
 from lowdose.training.time_limit import OPEN_END, Overhead, TimeLimit
 from lowdose.training.training_log import TrainingLog
@@ -41,8 +41,8 @@ class Trainer:
     ----------
     step : int
         Training steps done.
-    optimisers : dict[str, Optimizer]
-        AdamW of each trained module by name.
+    modules : dict[str, OptimisedModule]
+        Each trained module with its optimiser by name.
     ema : EMA
         Moving average of the model's weights.
     """
@@ -67,17 +67,10 @@ class Trainer:
             hyperparameters,
             run,
         )
-        self.optimisers: dict[str, Optimizer] = {
-            name: AdamW(
-                [p for p in module.parameters() if p.requires_grad],
-                lr=hyperparameters.learning_rate,
-                betas=(hyperparameters.beta1, hyperparameters.beta2),
-                weight_decay=hyperparameters.weight_decay,
-            )
-            for name, module in method.trained_modules().items()
-        }
-        self.ema = EMA(method.model, hyperparameters.ema)
+        self.modules, self._decay = optimised_modules(method, hyperparameters)
+        self.ema = EMA(method.model, self._decay)
         self.step = 0
+        self._losses: dict[str, Tensor] = {}
         self.throughput = ThroughputMeter(fabric.world_size)
         self._finite = torch.tensor(True, device=fabric.device)
         self._checkpoint_interval_s = math.inf if checkpoint_minutes is None else 60 * checkpoint_minutes
@@ -93,8 +86,17 @@ class Trainer:
 
     def resume(self, settings: Mapping[str, object]) -> None:
         """Continue from the saved state; raises InvalidSetting when there is none or it had other settings."""
-        self.step = load_state(
-            self.run / STATE_FILE, self.method.checkpointed_modules(), self.optimisers, self.ema, settings
+        self.step = load_state(self.run / STATE_FILE, self._state(), settings)
+
+    def _state(self) -> RunState:
+        """Return what changes in training."""
+        return RunState(
+            self.method.checkpointed_modules(),
+            {name: module.optimiser for name, module in self.modules.items()},
+            self.ema,
+            {name: module.average for name, module in self.modules.items() if module.average is not None},
+            self.method.own_state(),
+            self._losses,
         )
 
     def fit(self, settings: dict[str, object], hooks: TrainerHooks) -> bool:
@@ -107,9 +109,9 @@ class Trainer:
         self._last_checkpoint = started
         self.method.train()
         for batch in self.throughput.batches(hooks.batches(self.step, self.steps)):
-            losses = self._update(batch)
+            self._losses |= self._update(batch)
             self.step += 1
-            self.ema.update(self.method.model, self.step)
+            self._update_averages()
             if self._limit is not None and log is not None:
                 self._keep_time(self._limit, settings, hooks, log)
             done = self.step == self.steps
@@ -118,7 +120,7 @@ class Trainer:
             if checkpoint or self.step % LOG_EVERY == 0:
                 self._check_finite()
             if self.fabric.is_global_zero and log is not None:
-                self._log_step(log, losses, hooks, done, started, first)
+                self._log_step(log, hooks, done, started, first)
                 if checkpoint:
                     with self.throughput.excluded():
                         self._save(settings, hooks)
@@ -127,6 +129,12 @@ class Trainer:
         if log is not None:
             log.close()
         return self.step == self.steps
+
+    def _update_averages(self) -> None:
+        self.ema.update(self.method.model, self.step)
+        for module in self.modules.values():
+            if module.average is not None:
+                module.average.update(module.module, self.step)
 
     def _keep_time(self, limit: TimeLimit, settings: dict[str, object], hooks: TrainerHooks, log: TrainingLog) -> None:
         """Set the number of steps once the pace is known, and end the run when it would take longer than it may."""
@@ -176,60 +184,57 @@ class Trainer:
     def _update(self, batch: tuple[Tensor, ...]) -> dict[str, torch.Tensor]:
         """Make all updates of the method for one batch, and return the losses by name.
 
+        A loss of several updates, such as the turns of a critic, is their mean.
         The batch is split into ``accumulate`` equal parts, which are processed one after the other to save memory.
         """
         parts = [part.chunk(self.hyperparameters.accumulate) for part in batch]
         updates = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._to_device, parts), strict=True)]
-        losses: dict[str, torch.Tensor] = {}
+        losses: dict[str, list[Tensor]] = {}
         while terms := self._step_optimiser(updates):
-            losses |= terms
-        return losses
+            for name, value in terms.items():
+                losses.setdefault(name, []).append(value)
+        return {name: torch.stack(values).mean() for name, values in losses.items()}
 
     def _to_device(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         return (self.fabric.to_device(part) for part in parts)
 
-    def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, torch.Tensor]:
+    def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, Tensor]:
         """Make the next update, with the mean gradient over all parts, and return its losses by name.
 
         parts: the generators of ``Method.updates`` for all parts of the batch. Empty when no update is left.
         """
-        losses: dict[str, torch.Tensor] = {}
-        parameters: list[nn.Parameter] = []
-        optimiser: Optimizer | None = None
+        losses: dict[str, Tensor] = {}
+        module: OptimisedModule | None = None
         for part in parts:
             with self.fabric.autocast():
                 update = next(part, None)
             if update is None:
                 return {}
-            if optimiser is None:
-                optimiser, parameters = self._prepare_optimiser(update)
+            if module is None:
+                module = self._prepare_module(update)
             total = torch.stack(list(update.terms.values())).sum() / len(parts)
-            torch.autograd.backward(total, inputs=parameters)
+            torch.autograd.backward(total, inputs=module.parameters)
             self._finite &= total.detach().isfinite()
             for name, value in update.terms.items():
                 key = f"{update.module}/{name}"
                 losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
-        assert optimiser is not None
-        average_gradients(self.fabric, parameters)
-        nn.utils.clip_grad_norm_(parameters, self.hyperparameters.clip)
-        optimiser.step()
+        assert module is not None
+        average_gradients(self.fabric, module.parameters)
+        module.update()
         return losses
 
-    def _prepare_optimiser(self, update: Update) -> tuple[Optimizer, list[nn.Parameter]]:
-        """Return the optimiser with this step's learning rate and zeroed gradients, and the parameters it updates."""
-        module, optimiser = self.method.trained_modules()[update.module], self.optimisers[update.module]
+    def _prepare_module(self, update: Update) -> OptimisedModule:
+        """Return the module to update, with this step's learning rate and zeroed gradients."""
+        module = self.modules[update.module]
         if update.reset_optimiser:
-            optimiser.state.clear()
-            self.ema = EMA(self.method.model, self.hyperparameters.ema)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.hyperparameters, self.step, count_updates(optimiser))
-        optimiser.zero_grad()
-        return optimiser, [p for p in module.parameters() if p.requires_grad]
+            module.reset()
+            self.ema = EMA(self.method.model, self._decay)
+        module.prepare(self.hyperparameters, self.step)
+        return module
 
     def _log_step(
         self,
         log: TrainingLog,
-        losses: Mapping[str, torch.Tensor],
         hooks: TrainerHooks,
         done: bool,
         started: float,
@@ -237,7 +242,8 @@ class Trainer:
     ) -> None:
         if self.step % LOG_EVERY == 0 or done:
             seconds_per_step = (time.monotonic() - started) / (self.step - first)
-            values = {name: float(value) for name, value in losses.items()}
+            values = {name: float(value) for name, value in self._losses.items()}
+            self._losses.clear()  # modules that take part in some steps only are in the log with their latest losses
             if self.steps != OPEN_END:
                 hooks.progress(self.step, self.steps, sum(values.values()), seconds_per_step * (self.steps - self.step))
             log.write(
@@ -265,25 +271,16 @@ class Trainer:
             )
 
     def _save(self, settings: dict[str, object], hooks: TrainerHooks) -> None:
-        save_state(
-            self.run / STATE_FILE,
-            self.step,
-            self.method.checkpointed_modules(),
-            self.optimisers,
-            self.ema,
-            dict(settings),
-        )
+        save_state(self.run / STATE_FILE, self.step, self._state(), dict(settings))
         self._with_average(hooks.export)
         self._last_checkpoint = time.monotonic()
 
     def _with_average(self, action: Callable[[], T]) -> T:
-        """Run ``action`` with the averaged weights in the model and the method in eval mode, then restore both."""
-        network = self.method.model
-        trained = {name: value.clone() for name, value in network.state_dict().items()}
-        network.load_state_dict(self.ema.weights)
+        """Run ``action`` with averaged weights in all that has them and the method in eval mode, then restore both."""
+        averages = [(m.module, m.average) for m in self.modules.values() if m.average is not None]
         self.method.eval()
         try:
-            return action()
+            with averaged_weights([*averages, (self.method.model, self.ema)]):
+                return action()
         finally:
-            network.load_state_dict(trained)
             self.method.train()

@@ -18,6 +18,7 @@ DENOISERS = {
     "unet": {"width": 8},
     "cpce": {},
     "shuffle_unet": {"width": 8},
+    "wgan_vgg": {"channels": 8},
 }
 needs_build = pytest.mark.skipif(load_library() is None, reason="the convolutions were not compiled here")
 

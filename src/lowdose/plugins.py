@@ -1,0 +1,73 @@
+"""Code of the user's own: plug-ins of installed packages, and Python files that an option names.
+
+Nothing else is ever executed: a weights file may say which plug-in it needs, but not bring one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from lowdose.errors import InvalidSetting
+
+NETWORKS, RECIPES = "lowdose.networks", "lowdose.recipes"
+"""Groups of entry points in which a package names its networks and recipes."""
+
+
+def plugin_names(group: str) -> set[str]:
+    """Return the names that installed packages have in ``group``, without importing any of them."""
+    return {point.name for point in entry_points(group=group)}
+
+
+def load_plugin(group: str, name: str) -> object | None:
+    """Import the plug-in called ``name``; None if no installed package has one.
+
+    Raises InvalidSetting when it cannot be imported, or when several packages have one of this name.
+    """
+    found = list(entry_points(group=group, name=name))
+    if not found:
+        return None
+    if len(found) > 1:
+        packages = " and ".join(sorted(_package(point) for point in found))
+        raise InvalidSetting(f"'{name}' is in {group} of {packages}; uninstall one of them")
+    try:
+        loaded: object = found[0].load()
+    except Exception as error:  # foreign code can raise anything
+        raise InvalidSetting(
+            f"'{name}' of {_package(found[0])}: does not import ({_described(error)}); correct or uninstall the package"
+        ) from error
+    return loaded
+
+
+def run_file(path: Path) -> ModuleType:
+    """Execute a Python file as a module of its own, and return it; running it again defines everything anew.
+
+    Raises InvalidSetting when there is no such file, or when it does not import.
+    """
+    if not path.is_file():
+        raise InvalidSetting(f"{path}: no such file; give the Python file with your network or recipe")
+    name = f"lowdose_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InvalidSetting(f"{path}: is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as for every import: dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # foreign code can raise anything
+        del sys.modules[name]
+        raise InvalidSetting(f"{path}: does not import ({_described(error)}); correct the file") from error
+    return module
+
+
+def _package(point: EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else point.value
+
+
+def _described(error: BaseException) -> str:
+    """Return the kind of an error and its message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
