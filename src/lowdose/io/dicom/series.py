@@ -84,6 +84,8 @@ class DicomSource:
         self.warnings = [*odd, *grid_messages, *_coarse_warning(self.images)]
         self.acquisition = files[0].acquisition
         self._acquisitions = {file.path: file.acquisition for file in files}
+        frames = {file.frame for file in files} - {""}
+        self.frame_of_reference = frames.pop() if len(frames) == 1 else ""
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
         self.uids: dict[str, object] = {
             "study": next((file.study for file in files if file.study), ""),
