@@ -234,7 +234,7 @@ def denoise(
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         setup = set_up_stacks(opened, loaded, strength, target)
         if strict and setup.outside:
-            raise OutsideTrainingRange(f"{opened.path}, refused by --strict: {'; '.join(setup.outside)}")
+            raise OutsideTrainingRange(f"{opened.path}: refused by --strict: {'; '.join(setup.outside)}")
         log_lines(logging.WARNING, setup.warnings)
         log_lines(logging.INFO, setup.noise_lines)
         companions = _companions(preview, manifest, words)

@@ -62,11 +62,15 @@ class DicomSource:
         self.rescale = rescale
 
     @classmethod
-    def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
-        """Return the series of this name from the files that lie directly in ``folders``, all below ``root``."""
+    def in_folders(cls, root: Path, folders: Sequence[Path], series: str, rescale: Rescale | None = None) -> Self:
+        """Return the series of this name from the files that lie directly in ``folders``, all below ``root``.
+
+        ``rescale`` is for those of its images that do not state their slope and intercept, if there are any.
+        """
         source = cls.__new__(cls)
         files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.is_dir()]
-        source._load(root, read_headers(root, files), series)
+        source._load(root, read_headers(root, files, rescale), series)
+        source.rescale = rescale
         return source
 
     def _load(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
