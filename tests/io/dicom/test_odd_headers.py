@@ -185,6 +185,14 @@ def test_a_representation_that_dicom_does_not_know_becomes_that_of_the_attribute
     assert made[keyword].value == element.value
 
 
+def test_an_unknown_representation_within_functional_groups_is_put_right(tmp_path, provenance):
+    path = make_enhanced(tmp_path / "in" / "e.dcm")
+    path.write_bytes(path.read_bytes().replace(b"\x28\x00\x53\x10DS", b"\x28\x00\x53\x10D\xff"))
+    (made,) = derive(DicomSource(path), tmp_path / "out", provenance)
+    scales = [group.PixelValueTransformationSequence[0] for group in made.PerFrameFunctionalGroupsSequence]
+    assert [(scale["RescaleSlope"].VR, scale.RescaleSlope) for scale in scales] == [("DS", 1)] * 3
+
+
 @pytest.mark.parametrize("keyword", ["Rows", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"])
 @pytest.mark.parametrize("representation", [b"IS", b"UN", b"SH"])
 def test_the_pixel_format_is_stated_in_its_own_representation(tmp_path, provenance, keyword, representation):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -30,11 +30,13 @@ from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
+from lowdose.io.dicom.values import tags
 from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """Where enhanced objects state what holds for their frames."""
+GROUP_TAGS = [int(tag) for tag in tags(GROUPS)]
 
 
 class DicomSink:
@@ -209,10 +211,16 @@ def read_full_header(path: Path) -> Any:
     return header
 
 
-def correct_representations(header: Any) -> None:
-    """Give elements with a value representation that DICOM does not know that of their tag, or UN (unknown)."""
+def correct_representations(header: Any, within: Collection[int] | None = GROUP_TAGS) -> None:
+    """Give elements with a value representation that DICOM does not know that of their tag, or UN (unknown).
+
+    ``within``: sequences whose items are corrected too, None for all of them.
+    """
     for tag in list(header.keys()):
         element = header.get_item(tag)
+        if element.VR == "SQ" and (within is None or tag in within):
+            for item in header[tag].value:
+                correct_representations(item, None)
         if isinstance(element, RawDataElement) and element.VR is not None and element.VR not in STANDARD_VR:
             known = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
             header[tag] = element._replace(VR=known if known in STANDARD_VR else "UN")
