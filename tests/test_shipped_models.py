@@ -9,6 +9,7 @@ import torch
 from lowdose.api.cases import open_cases
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer.pipeline import denoise_slice
+from lowdose.io.stated_sizes import UNSTATED
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.hu_bias import tissue_bias
 from lowdose.metrics.structural_similarity import ssim
@@ -29,7 +30,7 @@ NEEDS_PAIRS = pytest.mark.skipif(not PAIRS.is_dir(), reason="real pairs are not 
 def test_gain_and_hu_on_a_patient_never_seen(series: str, gain_psnr: float, gain_ssim: float) -> None:
     model = load.load_by_name(DEFAULT_MODEL, torch.device("cpu"))
     with ExitStack() as stack:
-        (case,) = open_cases(stack, [], [], PAIRS / series, None)
+        (case,) = open_cases(stack, [], [], PAIRS / series, None, UNSTATED)
         low, full = (source.read(2) for source in (case.low, case.full))
     clean = denoise_slice(model, low, 1.0)
     before, after, reference = (SOFT_TISSUE.apply(image) for image in (low.hu, clean, full.hu))

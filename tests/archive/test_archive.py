@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def ledger_at(out: Path, settings: dict[str, object] | None = None) -> Ledger:
 
 
 def rows_of(found: ArchiveContents, uids: object) -> list[dict[str, object]]:
-    return [row for row in _todo(found, Ledger(Path("none")), ArchiveOptions()) if row["series"] in uids]  # type: ignore[operator]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _todo(found, Ledger(Path(folder)), ArchiveOptions())
+    return [row for row in rows if row["series"] in uids]  # type: ignore[operator]
 
 
 def a_worker(archive: Archive, out: Path, model: Path, slept: list[float] | None = None) -> Worker:

@@ -9,21 +9,25 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom import dcmread
 
 from lowdose import cli
 from lowdose.archive.ledger import STARTED, Ledger, LedgerEntry, result_place
 from lowdose.archive.report import without_names
 from lowdose.archive.settings import ArchiveSettings
-from lowdose.errors import IncompatibleCheckpoint, NothingToRead, OutputRefused
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.atomic import AtomicFolder
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.locked_folder import locked_folder
 from support import small_archive
 from support.archive_without_ray import denoise_here
 from support.small_archive import Archive
+from support.synthetic_dicom import make_series
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,45 @@ def finished(archive: Archive, settings: ArchiveSettings, tmp_path_factory: pyte
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_series_outside_the_range_of_the_model_is_quarantined_when_strict(
+    tmp_path: Path, settings: ArchiveSettings
+) -> None:
+    small_archive.series(tmp_path / "in" / "axial", 0)
+    make_series(tmp_path / "in" / "other", before=lambda ds, i: turn(ds, i))
+    summary = denoise_here(tmp_path / "in", tmp_path / "out", replace(settings, strict=True), [])
+    assert (summary.done, summary.quarantined) == (1, 1)
+    (row,) = table(tmp_path / "out" / "quarantine.csv")
+    assert row["reason"].startswith("refused by --strict: the slices are sagittal")
+    with pytest.raises(OutputRefused, match="strict was True, now None"):
+        denoise_here(tmp_path / "in", tmp_path / "out", settings, [])
+
+
+def turn(ds: Any, index: int) -> None:
+    ds.ImageOrientationPatient, ds.ImagePositionPatient = [0, 1, 0, 0, 0, -1], [2 * index, -20, 30]
+
+
+def test_a_scale_is_for_the_images_that_state_none(tmp_path: Path, settings: ArchiveSettings) -> None:
+    make_series(tmp_path / "in" / "sound", series="1.2.1")
+    make_series(tmp_path / "in" / "without", series="1.2.2", after=lambda ds, i: delattr(ds, "RescaleSlope"))
+    made = replace(settings, rescale=(1.0, -1000.0), strength=0.0)
+    assert denoise_here(tmp_path / "in", tmp_path / "out", made, []).done == 2
+    for source, intercept in (("sound", -1024.0), ("without", -1000.0)):
+        derived = (tmp_path / "out" / "series" / source).rglob("*.dcm")
+        assert [float(dcmread(path).RescaleIntercept) for path in derived] == [intercept] * 4
+    with pytest.raises(InvalidSetting, match="a slope of 0"):
+        denoise_here(tmp_path / "in", tmp_path / "more", replace(settings, rescale=(0.0, 0.0)), [])
+
+
+@pytest.mark.parametrize("name", ["a.tar", "b.TAR.GZ", "c.nrrd", "d.mha", "e.hdr", "f.dcm.gz", "g.nii.gz", "h.npy"])
+def test_files_of_other_formats_are_counted(name: str, tmp_path: Path, settings: ArchiveSettings) -> None:
+    small_archive.series(tmp_path / "in", 0)
+    for other in (name, f".{name}", "notes.txt.gz"):
+        (tmp_path / "in" / other).write_bytes(b"\x1f\x8b")
+    summary = denoise_here(tmp_path / "in", tmp_path / "out", settings, said := [])
+    assert (summary.done, summary.skipped) == (1, 1)
+    assert any("1 files of other formats, listed in index.csv" in line for line in said)
 
 
 def test_everything_found_is_done_in_quarantine_or_skipped(archive: Archive, finished: Path) -> None:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from lowdose.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from lowdose.api.denoising import DenoisedSeries, denoise
+    from lowdose.api.denoised_series import DenoisedSeries
+    from lowdose.api.denoising import denoise
     from lowdose.api.evaluation import evaluate
     from lowdose.api.evaluation_report import EvaluationReport
     from lowdose.api.explanation import ExplainedSeries, explain
     from lowdose.api.installation import Installation, info
     from lowdose.api.reading import load_model, read
-    from lowdose.api.simulation import SimulatedSeries, simulate_dose, simulate_phantom
+    from lowdose.api.simulated_series import SimulatedSeries
+    from lowdose.api.simulation import simulate_dose, simulate_phantom
     from lowdose.api.training import TrainingRun, list_recipes, train
     from lowdose.volume import Volume
 
@@ -31,13 +33,15 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     globals(),
     {
-        "lowdose.api.denoising": ("DenoisedSeries", "denoise"),
+        "lowdose.api.denoised_series": ("DenoisedSeries",),
+        "lowdose.api.denoising": ("denoise",),
         "lowdose.api.evaluation": ("evaluate",),
         "lowdose.api.evaluation_report": ("EvaluationReport",),
         "lowdose.api.explanation": ("ExplainedSeries", "explain"),
         "lowdose.api.installation": ("Installation", "info"),
         "lowdose.api.reading": ("load_model", "read"),
-        "lowdose.api.simulation": ("SimulatedSeries", "simulate_dose", "simulate_phantom"),
+        "lowdose.api.simulated_series": ("SimulatedSeries",),
+        "lowdose.api.simulation": ("simulate_dose", "simulate_phantom"),
         "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),
         "lowdose.volume": ("Volume",),
     },

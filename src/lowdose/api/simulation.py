@@ -3,85 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
 from lowdose.api.messages import Progress, counting_on, no_progress
-from lowdose.api.reading import Input, Spacing, check_given, open_input, read, stated_sizes
-from lowdose.api.saving import MemorySink, SeriesInMemory, sink_for
+from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
+from lowdose.api.saving import MemorySink, sink_for
+from lowdose.api.simulated_series import SimulatedSeries
 from lowdose.device import choose_device
-from lowdose.errors import InvalidSetting, LowDoseError, NotCT
+from lowdose.errors import InvalidSetting
 from lowdose.io.orientation import not_axial
 from lowdose.io.provenance import simulation_provenance
-from lowdose.io.source import Rescale, Source, stacks_of
+from lowdose.io.source import Rescale, Source
 from lowdose.logger import log, log_lines
-from lowdose.physics.kernels import Kernel, parse_kernel
+from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
-from lowdose.physics.scanner import COUNT_FLOOR, FITTED_SCANNERS, Scanner
-from lowdose.simulation.calibration import (
-    Calibration,
-    calibrate,
-    check_mas,
-    describe_scan,
-    starved_rays_warning,
-)
+from lowdose.physics.scanner import FITTED_SCANNERS, Scanner
+from lowdose.simulation.calibrated_stacks import calibrated_stacks
+from lowdose.simulation.calibration import Calibration, check_mas, describe_scan, starved_rays_warning
 from lowdose.simulation.phantoms import PHANTOMS, ScanSettings, scan_phantom
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.version import __version__
-from lowdose.volume import Volume
 
 PHANTOM_MAS = 200.0
-
-
-@dataclass(frozen=True)
-class SimulatedSeries:
-    """A series at a fraction of its dose, in memory or already written.
-
-    Attributes
-    ----------
-    slices : int
-        Number of slices.
-    settings : mapping
-        Dose fraction, seed, correlation along z, and the scanner that was assumed.
-    warnings : tuple of str
-        What a user must know of this series.
-    path : Path or None
-        Where it was written; None while it is in memory only.
-    """
-
-    slices: int
-    settings: Mapping[str, Any]
-    warnings: tuple[str, ...]
-    path: Path | None
-    _series: SeriesInMemory | None = field(default=None, repr=False)
-
-    @property
-    def volume(self) -> Volume:
-        """The simulated volume; read from ``path`` when the series was written there."""
-        if self._series is not None:
-            return self._series.volume()
-        assert self.path is not None
-        return read(self.path)
-
-    def save(self, out: str | PathLike[str]) -> Path:
-        """Write the series as ``lowdose simulate`` does. Raises OutputRefused when the path is taken."""
-        if self._series is None:
-            return self.volume.save(out)
-        return self._series.save(path_of(out, "out"), {})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings, the number of slices and the warnings as plain Python."""
-        return {**self.settings, "slices": self.slices, "warnings": list(self.warnings)}
-
-    def _repr_html_(self) -> str:
-        """Show the middle slice, for notebooks."""
-        dose = 100 * float(self.settings["dose"])
-        return f"<p>{self.slices} slices at {dose:.3g}% of the dose</p>{self.volume._repr_html_()}"
 
 
 def simulate_dose(
@@ -160,7 +105,7 @@ def simulate_dose(
     target = None if out is None else path_of(out, "out")
     where = str(choose_device(device))
     with open_input(source, series, spacing, sizes, rescale) as opened:
-        stacks = _calibrated_stacks(opened, chosen, mas, where)
+        stacks = calibrated_stacks(opened, chosen, mas, where)
         limits = tuple(dict.fromkeys(text for _, calibration in stacks for text in calibration.warnings))
         doubts = dict.fromkeys(text for part, calibration in stacks for text in _doubts(part, calibration, dose))
         scanner_model = " ".join(dict.fromkeys(calibration.how for _, calibration in stacks))
@@ -184,31 +129,6 @@ def simulate_dose(
         kept.save(target, {})
     settings = {"dose": dose, "seed": seed, "z_correlation": z_correlation, "scanner": scanner_model}
     return SimulatedSeries(count, settings, warnings, target, kept)
-
-
-def _calibrated_stacks(
-    source: Source, kernel: Kernel | None, mas: float | None, device: str
-) -> list[tuple[Source, Calibration]]:
-    """Return every stack of a series with its own calibration.
-
-    A stack whose noise cannot be measured has that of the first one where it can. Raises what ``calibrate`` raises
-    when there is none.
-    """
-    found: list[tuple[Source, Calibration | LowDoseError]] = []
-    for part in stacks_of(source):
-        try:
-            found.append((part, calibrate(describe_scan(part), kernel, mas, device, COUNT_FLOOR)))
-        except NotCT as error:
-            found.append((part, error))
-    known = next((calibration for _, calibration in found if isinstance(calibration, Calibration)), None)
-    result = []
-    for part, calibration in found:
-        if isinstance(calibration, LowDoseError):
-            if known is None:
-                raise calibration
-            calibration = replace(known, exposures=(median(known.exposures),) * len(part))
-        result.append((part, calibration))
-    return result
 
 
 def simulate_phantom(

@@ -10,17 +10,15 @@ from typing import Any
 
 from lowdose.archive.ledger import key_of
 from lowdose.errors import LowDoseError
-from lowdose.io.arrays import FILE_ENDINGS
 from lowdose.io.dicom.header import DicomFile, read_header
 from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series_catalog import part_of
 from lowdose.io.dicom.series_identity import SeriesPart, group_parts, merged
 from lowdose.io.folder_tree import walk_folders
+from lowdose.io.input_kind import is_other_format
 from lowdose.io.messages import printable, reason
-
-OTHER_FORMATS = (*FILE_ENDINGS, ".zip")
-"""Formats that ``lowdose denoise`` takes one by one and an archive does not."""
+from lowdose.io.source import Rescale
 
 
 @dataclass
@@ -47,8 +45,10 @@ def folders_with_files(root: Path) -> Iterator[dict[str, str]]:
             yield {"root": str(root), "folder": str(folder.relative_to(root))}
 
 
-def series_in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
+def series_in_folder(row: dict[str, str], rescale: Rescale | None = None) -> list[dict[str, Any]]:
     """List a row for each series with files directly in the folder, and one for unreadable and other files.
+
+    ``rescale`` is for images that do not state their slope and intercept.
 
     An unreadable file that may be a slice quarantines nothing here: opening a series of this folder meets it again,
     and refuses to leave out what may be a slice of the body.
@@ -57,9 +57,9 @@ def series_in_folder(row: dict[str, str]) -> list[dict[str, Any]]:
     files, faults, others = list[DicomFile](), list[str](), 0
     with suppress_pydicom_warnings():
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            others += path.name.lower().endswith(OTHER_FORMATS)
+            others += is_other_format(path)
             try:
-                files.append(read_header(path))
+                files.append(read_header(path, rescale))
             except NotACtSlice:
                 continue
             except (LowDoseError, OSError) as error:

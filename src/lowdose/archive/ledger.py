@@ -106,9 +106,10 @@ class Ledger:
             before = json.loads((self.out / SETTINGS).read_text())
         except (OSError, ValueError) as error:
             raise OutputRefused(f"{self.out}: cannot be used for results ({error}); choose a new folder") from error
-        if before != json.loads(json.dumps(settings)):
-            names = [f"{name} was {before.get(name)}, now {value}" for name, value in settings.items()
-                     if before.get(name) != value]  # fmt: skip
+        now = json.loads(json.dumps(settings))
+        if before != now:
+            names = [f"{name} was {before.get(name)}, now {now.get(name)}" for name in before | now
+                     if before.get(name) != now.get(name)]  # fmt: skip
             raise OutputRefused(
                 f"{self.out}: holds results of other settings ({'; '.join(names)}); choose a new folder"
             )

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lowdose.archive.find_series import OTHER_FORMATS, ArchiveContents
+from lowdose.archive.find_series import ArchiveContents
 from lowdose.archive.ledger import DONE, QUARANTINED, Ledger, LedgerEntry, key_of
 from lowdose.io.atomic_replace import replace_file
+from lowdose.io.input_kind import is_other_format
 from lowdose.io.messages import printable
 
 SUMMARY, INDEX, QUARANTINE = "summary.json", "index.csv", "quarantine.csv"
@@ -50,7 +51,7 @@ class ArchiveSummary:
 def other_files(root: Path, folders: Iterable[str]) -> list[str]:
     """List the files of other formats in folders of an archive, relative to it."""
     names = (path for folder in folders for path in sorted((root / folder).iterdir()) if path.is_file())
-    return [str(path.relative_to(root)) for path in names if path.name.lower().endswith(OTHER_FORMATS)]
+    return [str(path.relative_to(root)) for path in names if is_other_format(path)]
 
 
 def write_reports(

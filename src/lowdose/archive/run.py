@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lowdose.archive.report import INDEX, QUARANTINE, SUMMARY, ArchiveSummary, o
 from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.locked_folder import locked_folder
+from lowdose.io.source import Rescale
 
 FILES = (SETTINGS, SUMMARY, INDEX, QUARANTINE)
 
@@ -42,11 +44,11 @@ def denoise_archive(
         begun = ledger.begun
         if not begun:
             settings.load()  # what is wrong with the settings is said before anything is read
-        contents, others = _found_in(root)
+        contents, others = _found_in(root, settings.rescale)
         ledger.begin(identity)
         todo = _todo(contents, ledger, options)
         if others:
-            say(f"{len(others)} files of other kinds (zip, NIfTI, NumPy) are left out; denoise them one by one")
+            say(f"{len(others)} files of other formats, listed in {INDEX}, are left out; denoise them one by one")
         slices = 0
         if todo:
             from lowdose.archive.distribute import distribute  # PyTorch and Ray, a second or two
@@ -58,12 +60,12 @@ def denoise_archive(
         return write_reports(root, ledger, contents, others, options.quarantine_folders, slices, seconds)
 
 
-def _found_in(root: Path) -> tuple[ArchiveContents, list[str]]:
+def _found_in(root: Path, rescale: Rescale | None) -> tuple[ArchiveContents, list[str]]:
     """Return what an archive holds, and the files of other formats in it. Raises NothingToRead when it is empty."""
     folders = list(folders_with_files(root))
     if not folders:
         raise NothingToRead(f"{root}: the archive is empty")
-    rows = list(read_folders(folders, series_in_folder))
+    rows = list(read_folders(folders, partial(series_in_folder, rescale=rescale)))
     return ArchiveContents.of(rows), other_files(root, [row["folder"] for row in rows if row["others"]])
 
 

@@ -9,8 +9,11 @@ from lowdose.version import __version__
 from lowdose.weights.identity import DEFAULT_MODEL, identify_denoiser
 
 if TYPE_CHECKING:
+    from lowdose.io.source import Rescale
     from lowdose.models.load import LoadedModel
 
+OPTIONAL = ("dose", "noise_sd", "texture", "rescale", "strict")
+"""Settings that are stated with the results where they are given."""
 LOCAL = "local"
 """Value of ``ArchiveOptions.cluster`` for Ray on this machine only."""
 
@@ -31,6 +34,10 @@ class ArchiveSettings:
         Texture of the noise that shall remain.
     device, engine, accuracy : str
         See `lowdose.load_model`.
+    rescale : tuple of 2 floats or None
+        Slope and intercept of the images that state none.
+    strict : bool
+        Whether series outside the range of the model are refused.
     threads : int
         Threads of one worker; 0 = its share of the processor.
     """
@@ -43,15 +50,19 @@ class ArchiveSettings:
     device: str = "auto"
     engine: str = "auto"
     accuracy: str = "exact"
+    rescale: Rescale | None = None
+    strict: bool = False
     threads: int = 0
 
     def load(self) -> LoadedModel:
         """Load the model on its engine. Raises what `lowdose.load_model` raises."""
         from lowdose.api import load_model
+        from lowdose.api.checks import check_rescale
         from lowdose.infer.pipeline import check_strength
         from lowdose.models.noise_retention import NoiseTarget, check_target
 
         check_strength(self.strength)
+        check_rescale(self.rescale)
         target = NoiseTarget(self.dose, self.noise_sd, self.texture)
         options = {"device": self.device, "engine": self.engine, "accuracy": self.accuracy}
         model = load_model(**options) if self.model is None else load_model(self.model, **options)
@@ -70,7 +81,7 @@ class ArchiveSettings:
             "sha256": known[1],
             "strength": self.strength,
             "accuracy": self.accuracy,
-            **{name: value for name in ("dose", "noise_sd", "texture") if (value := getattr(self, name)) is not None},
+            **{name: given for name in OPTIONAL if (given := getattr(self, name)) is not None and given is not False},
         }
 
 

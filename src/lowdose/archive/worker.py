@@ -77,14 +77,14 @@ class Worker:
 
     def _reason(self, error: BaseException) -> str:
         text = str(error) if isinstance(error, LowDoseError) else f"{type(error).__name__}: {reason(error)}"
-        return printable(text.replace(f"{self._root}/", ""))
+        return printable(text.removeprefix(f"{self._root}: ").replace(f"{self._root}/", ""))
 
     def _denoise(self, entry: LedgerEntry) -> int:
         """Denoise one series into its folder and return the number of slices."""
         folders = [self._root / folder for folder in entry.folders]
-        source = DicomSource.in_folders(self._root, folders, entry.series)
+        source = DicomSource.in_folders(self._root, folders, entry.series, self._settings.rescale)
         wanted, output = self._settings, self._ledger.out / entry.place
         return denoise(
             source, output, model=self._model, strength=wanted.strength, dose=wanted.dose, noise_sd=wanted.noise_sd,
-            texture=wanted.texture, manifest=True,
+            texture=wanted.texture, strict=wanted.strict, manifest=True,
         ).slices  # fmt: skip

@@ -112,13 +112,14 @@ def denoise(
     accuracy = _accuracy(accuracy, old_precision)
     if ray is not None:
         refuse_given(
-            "is for a single series; leave it out with --ray", series=series, rescale=rescale, preview=preview,
-            explain=explain, autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel,
-            thickness=thickness, strict=strict, network_file=network_file,
+            "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
+            autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel, thickness=thickness,
+            network_file=network_file,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
-            "device": device, "engine": engine, "accuracy": accuracy,
+            "device": device, "engine": engine, "accuracy": accuracy, "rescale": parse_rescale(rescale),
+            "strict": strict,
         }  # fmt: skip
         options = {
             "cluster": ray, "jobs": jobs or 0, "retry": retry, "hashed_names": hashed_names,

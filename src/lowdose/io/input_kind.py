@@ -123,6 +123,11 @@ def is_series_file(path: Path) -> bool:
     return named_kind(path) in (*ARRAYS, *ARCHIVES) and not name.startswith(".") and not name.endswith(IMAGE_HALVES)
 
 
+def is_other_format(path: Path) -> bool:
+    """Return whether a file is read by itself and not as an image of a folder: by its name, any but plain DICOM."""
+    return is_series_file(path) or (path.name.lower().endswith(SLICE_ENDINGS) and not path.name.startswith("."))
+
+
 def kind_of(path: Path) -> Kind:
     """Return the kind of an input that ``check_input`` has let pass: by its content, else by its name.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 DEEPEST_CAUSE = 20
 """Number of chained exceptions that are searched."""
+MAX_SHOWN = 64
+"""Characters of a foreign value that a message shows."""
 
 
 def system_reason(error: BaseException) -> str | None:
@@ -30,3 +32,12 @@ def printable(text: str) -> str:
     Such characters occur in file names.
     """
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+
+
+def shown(value: object) -> str:
+    """Return a value that a file holds in one line of at most 64 characters, safe to print.
+
+    Damaged headers hold values of any content and length.
+    """
+    text = " ".join(printable(str(value)).split())
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 import lowdose
 from lowdose import cli
-from lowdose.errors import CannotDecode, InvalidSetting, NotCT
+from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NotCT
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.open_series import open_sink, open_source
 from support.synthetic_dicom import anatomy, make_enhanced, make_series, pixels, save
@@ -171,3 +172,56 @@ def test_a_scale_may_be_given_for_an_enhanced_object(tmp_path, provenance, per_f
         np.testing.assert_array_equal(again.read(index).hu, source.read(index).hu)
     with pytest.raises(NotCT, match="RescaleType is 'OD'"):
         DicomSource(make_enhanced(tmp_path / "o.dcm", kind="OD"), rescale=(1, 0))
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "RescaleType", "ImageComments"])
+def test_a_representation_that_dicom_does_not_know_becomes_that_of_the_attribute(tmp_path, provenance, keyword):
+    path = make_series(tmp_path / "in", 1, before=lambda ds, i: setattr(ds, "ImageComments", "none"))[0]
+    element = dcmread(path)[keyword]
+    start = struct.pack("<HH", element.tag.group, element.tag.element)
+    path.write_bytes(path.read_bytes().replace(start + element.VR.encode(), start + b"QQ"))
+    (made,) = derive(DicomSource(path), tmp_path / "out", provenance)
+    assert made[keyword].VR == element.VR
+    assert made[keyword].value == element.value
+
+
+def test_an_unknown_representation_within_functional_groups_is_put_right(tmp_path, provenance):
+    path = make_enhanced(tmp_path / "in" / "e.dcm")
+    path.write_bytes(path.read_bytes().replace(b"\x28\x00\x53\x10DS", b"\x28\x00\x53\x10D\xff"))
+    (made,) = derive(DicomSource(path), tmp_path / "out", provenance)
+    scales = [group.PixelValueTransformationSequence[0] for group in made.PerFrameFunctionalGroupsSequence]
+    assert [(scale["RescaleSlope"].VR, scale.RescaleSlope) for scale in scales] == [("DS", 1)] * 3
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"])
+@pytest.mark.parametrize("representation", [b"IS", b"UN", b"SH"])
+def test_the_pixel_format_is_stated_in_its_own_representation(tmp_path, provenance, keyword, representation):
+    path = make_series(tmp_path / "in", 1)[0]
+    element = dcmread(path)[keyword]
+    start = struct.pack("<HH", element.tag.group, element.tag.element)
+    header = start + b"UN\0\0\x02\0\0\0" if representation == b"UN" else start + representation + b"\x02\0"
+    path.write_bytes(path.read_bytes().replace(start + b"US\x02\0", header))
+    (made,) = derive(DicomSource(path), tmp_path / "out", provenance)
+    assert (made[keyword].VR, made[keyword].value) == ("US", element.value)
+    np.testing.assert_array_equal(made.pixel_array, anatomy() + 1024)
+
+
+def test_images_without_a_frame_of_reference_get_that_of_their_series(tmp_path, provenance):
+    make_series(tmp_path / "in", 3, after=lambda ds, i: delattr(ds, "FrameOfReferenceUID") if i == 1 else None)
+    made = derive(DicomSource(tmp_path / "in"), tmp_path / "out", provenance)
+    assert [ds.FrameOfReferenceUID for ds in made] == ["1.2.4"] * 3
+    assert len(DicomSource(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("keyword", ["RescaleType", "Modality", "SOPClassUID", "RescaleSlope"])
+def test_a_value_of_any_length_and_content_is_named_in_one_short_line(tmp_path, keyword):
+    path = make_series(tmp_path / "in", 1)[0]
+    ds = dcmread(path)
+    del ds[keyword]
+    ds.add_new(keyword, "UT", "no\nsuch \x1b[31mthing " * 1000)
+    with config.disable_value_validation():
+        ds.save_as(path)
+    with pytest.raises(LowDoseError, match=r"no such \?\[31mthing") as refusal:
+        DicomSource(path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 400

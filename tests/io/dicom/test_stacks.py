@@ -178,7 +178,8 @@ def test_pairs_are_of_the_same_stack(tmp_path):
     assert pair_slices(low, full) == [(i, i) for i in range(12)]
 
 
-def test_frames_of_several_time_points(tmp_path):
+@pytest.mark.parametrize("representation", [b"DS", b"QQ"], ids=["sound", "unknown"])
+def test_frames_of_several_time_points(tmp_path, representation):
     path = make_enhanced(tmp_path / "e.dcm", 6)
     ds = dcmread(path)
     for i, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
@@ -186,7 +187,8 @@ def test_frames_of_several_time_points(tmp_path):
         content.TemporalPositionIndex, content.FrameAcquisitionNumber = i % 2 + 1, 7
         frame.FrameContentSequence = Sequence([content])
         frame.PlanePositionSequence[0].ImagePositionPatient = [-20, -20, 2 * (i // 2)]
-    save(ds, path)
+    slope = b"\x28\x00\x53\x10"
+    path.write_bytes(save(ds, path).read_bytes().replace(slope + b"DS", slope + representation))
     source = DicomSource(path)
     assert [image.frame for image in source.images] == [0, 2, 4, 1, 3, 5]
     assert "2 stacks of 3 slices, told apart by TemporalPositionIndex" in source.warnings[0]

@@ -56,8 +56,10 @@ class Derivation:
         Time at which the derived series was created.
     study : str
         StudyInstanceUID of images that state none; an empty one is replaced by a new UID.
-    series, frame_of_reference : str
-        New SeriesInstanceUID, and the new FrameOfReferenceUID for a source that has none.
+    frame_of_reference : str
+        FrameOfReferenceUID of images that state none; an empty one is replaced by a new UID.
+    series : str
+        New SeriesInstanceUID.
     objects : int
         Number of objects written so far.
     """
@@ -65,12 +67,13 @@ class Derivation:
     provenance: Provenance
     created: datetime
     study: str
+    frame_of_reference: str = ""
     series: str = field(default_factory=new_uid)
-    frame_of_reference: str = field(default_factory=new_uid)
     objects: int = 0
 
     def __post_init__(self) -> None:
         self.study = self.study or new_uid()
+        self.frame_of_reference = self.frame_of_reference or new_uid()
 
 
 def derive_header(header: Any, derivation: Derivation) -> None:

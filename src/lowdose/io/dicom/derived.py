@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Any, Self
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import STANDARD_VR, format_number_as_ds
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
@@ -23,16 +25,18 @@ from lowdose.io.dicom.frames import FrameStore
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
-from lowdose.io.dicom.pixels import read_stored
+from lowdose.io.dicom.pixels import PixelFormat, read_stored
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
+from lowdose.io.dicom.values import tags
 from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """Where enhanced objects state what holds for their frames."""
+GROUP_TAGS = [int(tag) for tag in tags(GROUPS)]
 
 
 class DicomSink:
@@ -45,7 +49,7 @@ class DicomSink:
     def __init__(self, source: DicomSource, output: Path, provenance: Provenance) -> None:
         self._source = source
         self._folder = AtomicFolder(output, source.path)
-        self._derivation = Derivation(provenance, datetime.now(), str(source.uids["study"]))
+        self._derivation = Derivation(provenance, datetime.now(), str(source.uids["study"]), source.frame_of_reference)
         self._written = 0
         self._frame_stores: dict[Path, FrameStore] = {}
 
@@ -91,7 +95,7 @@ class DicomSink:
         header = read_full_header(image.path)
         in_groups = any(keyword in header for keyword in GROUPS)
         (derive_multiframe_header if in_groups else derive_header)(header, self._derivation)
-        state_bits(header, image)
+        state_format(header, image.pixels)
         if not in_groups:
             state_scale(header, image)
         elif not image.own_scale:
@@ -153,10 +157,18 @@ def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
     return form.replace_values(origin.stored, changed, changed_values)
 
 
-def state_bits(header: Any, image: SliceHeader) -> None:
-    """State the bits by which the pixels were read, where the header does not."""
-    for keyword, value in (("BitsStored", image.pixels.bits), ("HighBit", image.pixels.high_bit)):
-        if header.get(keyword) is None:
+def state_format(header: Any, form: PixelFormat) -> None:
+    """State the format by which the pixels were read, where the header does not, or in another representation."""
+    for keyword, value in {
+        "Rows": form.rows,
+        "Columns": form.columns,
+        "BitsAllocated": form.allocated,
+        "BitsStored": form.bits,
+        "HighBit": form.high_bit,
+        "PixelRepresentation": int(form.signed),
+    }.items():
+        element = header.get_item(keyword)
+        if element is None or element.VR not in (None, "US") or element.value in (None, b""):
             put(header, keyword, value)
 
 
@@ -192,6 +204,23 @@ def read_full_header(path: Path) -> Any:
     """Read a source's whole header without its pixels; raise CannotDecode when the file is gone."""
     try:
         with path.open("rb") as file:
-            return read_data(path, file)[0]
+            header = read_data(path, file)[0]
     except OSError as error:
         raise CannotDecode(f"{path}: cannot be read a second time ({reason(error)})") from error
+    correct_representations(header)
+    return header
+
+
+def correct_representations(header: Any, within: Collection[int] | None = GROUP_TAGS) -> None:
+    """Give elements with a value representation that DICOM does not know that of their tag, or UN (unknown).
+
+    ``within``: sequences whose items are corrected too, None for all of them.
+    """
+    for tag in list(header.keys()):
+        element = header.get_item(tag)
+        if element.VR == "SQ" and (within is None or tag in within):
+            for item in header[tag].value:
+                correct_representations(item, None)
+        if isinstance(element, RawDataElement) and element.VR is not None and element.VR not in STANDARD_VR:
+            known = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+            header[tag] = element._replace(VR=known if known in STANDARD_VR else "UN")

@@ -25,6 +25,7 @@ from lowdose.io.dicom.pixels import (
     locate,
 )
 from lowdose.io.dicom.plain_values import Values, integer, number, text
+from lowdose.io.messages import shown
 from lowdose.io.source import MAX_PIXELS, Rescale
 
 CORRECT = "correct the header, for example with 'dcmodify', or export the image again"
@@ -87,7 +88,7 @@ def read_header(path: Path, rescale: Rescale | None = None) -> DicomFile:
         except LowDoseError as error:
             fault = error
         except Exception as error:  # broken nested headers raise errors of many types
-            fault = CannotDecode(f"{path}: its header is damaged ({error}); copy or export this file again")
+            fault = CannotDecode(f"{path}: its header is damaged ({shown(error)}); copy or export this file again")
     return DicomFile(
         path,
         text(header.get("SeriesInstanceUID")),
@@ -105,9 +106,9 @@ def read_header(path: Path, rescale: Rescale | None = None) -> DicomFile:
 def _require_ct_slice(path: Path, header: Values) -> None:
     sop_class, modality = header["SOPClassUID"], text(header.get("Modality"))
     if not is_ct_class(sop_class):
-        raise NotACtSlice(f"{UID(sop_class).name}, not a CT image")
+        raise NotACtSlice(f"{shown(UID(sop_class).name)}, not a CT image")
     if not "CT".startswith(modality):
-        raise NotACtSlice(f"modality {modality}, not CT")
+        raise NotACtSlice(f"modality {shown(modality)}, not CT")
     if "LOCALIZER" in str(header.get("ImageType")).upper():
         raise NotACtSlice("localizer (scout) image")
     if "Rows" not in header or "Columns" not in header:
@@ -132,7 +133,7 @@ def _images(path: Path, header: Values, form: PixelFormat, rescale: Rescale | No
 def _pixel_format(path: Path, file: BinaryIO, encoding: Encoding, header: Values) -> PixelFormat:
     if header.get("SamplesPerPixel", 1) != 1:
         colour, samples = text(header.get("PhotometricInterpretation")), header["SamplesPerPixel"]
-        raise NotCT(f"{path}: a colour image ({colour}, {samples} samples per pixel), not CT in HU")
+        raise NotCT(f"{path}: a colour image ({shown(colour)}, {samples} samples per pixel), not CT in HU")
     check_known(path, encoding.syntax)
     check_integers(path, file)
     if "BitsAllocated" not in header:
@@ -176,7 +177,7 @@ def _locate(path: Path, file: BinaryIO, form: PixelFormat, implicit: bool) -> Pi
         raise CannotDecode(f"{path}: the file ends before its pixels; copy or export it again")
     if form.syntax.is_encapsulated:
         check_decodable(path, form.syntax, form.bits)
-        check_encapsulated(path, file, form.frames)
+        check_encapsulated(path, file, form)
         return form
     check_native(path, form, form.frames, min(location[1], file.seek(0, SEEK_END) - location[0]))
     return replace(form, offset=location[0])

@@ -14,6 +14,7 @@ from lowdose.errors import NotCT
 from lowdose.image import Vector
 from lowdose.io.dicom.pixels import PixelFormat
 from lowdose.io.dicom.plain_values import Values, integer, number, numbers, text
+from lowdose.io.messages import shown
 from lowdose.io.source import Plane, Rescale
 
 LOSSY = {JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
@@ -124,7 +125,9 @@ def rescale_factors(path: Path, frame_values: Values) -> tuple[float, float]:
     if rescale_type.upper() == "US":
         raise NoScale(f"{path}: RescaleType is 'US' (unspecified units); if they are HU, {STATE_THEM}")
     if "".join(letter for letter in rescale_type.lower() if letter.isalpha()) not in HU_TYPES:
-        raise NotCT(f"{path}: RescaleType is '{rescale_type}' (not HU); give the images of this scan that are in HU")
+        raise NotCT(
+            f"{path}: RescaleType is '{shown(rescale_type)}' (not HU); give the images of this scan that are in HU"
+        )
     stated = {keyword: frame_values.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")}
     slope, intercept = (number(value) for value in stated.values())
     if slope is None or intercept is None or slope == 0.0:
@@ -139,7 +142,7 @@ def _describe(keyword: str, value: Any) -> str:
         return f"{keyword} missing or empty"
     if number(value) is not None:
         return f"{keyword} is {number(value):g}"
-    return f"{keyword} is '{chr(92).join(value) if isinstance(value, list) else value}'"
+    return f"{keyword} is '{shown(chr(92).join(value) if isinstance(value, list) else value)}'"
 
 
 def read_plane(frame_values: Values, shape: tuple[int, int]) -> Plane:

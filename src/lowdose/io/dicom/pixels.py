@@ -10,13 +10,15 @@ from typing import BinaryIO
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.uid import JPEG2000, UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGExtended12Bit
 
 from lowdose.errors import CannotDecode
 from lowdose.image import Mask
+from lowdose.io.dicom.codestreams import FrameHeader, read_frame_header
 from lowdose.io.dicom.deflated import plain_file
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.rescale import StoredPixels
+from lowdose.io.messages import shown
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 WAY_OUT = "decompress it first, for example with 'dcmdjpeg' or 'gdcmconv --raw'"
@@ -28,6 +30,8 @@ UNKNOWN_SYNTAXES = {
     "1.2.840.113619.5.2": ("GE's private big-endian syntax", "convert it first, for example with 'gdcmconv --raw'"),
 }
 """Name and advice for transfer syntaxes that pydicom does not know."""
+PREFERRED = dict.fromkeys((JPEG2000, JPEG2000Lossless), "pylibjpeg")
+"""pydicom's name of the decoder for a syntax: GDCM ends the process on some damaged streams of JPEG 2000."""
 ELSE_OUT = "export the images again as Explicit VR Little Endian, uncompressed"
 FLOAT_PIXELS = {
     b"\xe0\x7f\x08\x00": "FloatPixelData",
@@ -135,10 +139,10 @@ def check_native(path: Path, form: PixelFormat, frames: int, present: int) -> No
         )
 
 
-def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
-    """Check that the fragments of compressed pixel data are complete.
+def check_encapsulated(path: Path, file: BinaryIO, form: PixelFormat) -> None:
+    """Check that the fragments of compressed pixel data are complete, and of the size that the header states.
 
-    Raises CannotDecode when the file ends inside a fragment, or has fewer fragments than frames.
+    Raises CannotDecode when the file ends inside a fragment, has fewer fragments than frames, or states another size.
     """
     end, fragments = path.stat().st_size, -1  # the first item is the offset table
     while True:
@@ -148,10 +152,32 @@ def check_encapsulated(path: Path, file: BinaryIO, frames: int) -> None:
         length = struct.unpack("<I", tag_and_length[4:])[0] if len(tag_and_length) == 8 else 0
         if len(tag_and_length) < 8 or tag_and_length[:4] != b"\xfe\xff\x00\xe0" or file.tell() + length > end:
             raise CannotDecode(f"{path}: truncated inside its compressed pixels; copy or export this file again")
+        if fragments >= 0:
+            at = file.tell()
+            check_stream(path, read_frame_header(file), form)
+            file.seek(at)
         file.seek(length, 1)
         fragments += 1
-    if fragments < frames:
-        raise CannotDecode(f"{path}: the header says {frames} frames, {fragments} are there; copy or export it again")
+    if fragments < form.frames:
+        raise CannotDecode(
+            f"{path}: the header says {form.frames} frames, {fragments} are there; copy or export it again"
+        )
+
+
+def check_stream(path: Path, stream: FrameHeader | None, form: PixelFormat) -> None:
+    """Raise CannotDecode when a compressed frame is not of the size that the header states."""
+    if stream is None or (
+        (stream.rows, stream.columns, stream.components) == (form.rows, form.columns, 1)
+        and 1 < stream.bits <= form.allocated <= 16
+    ):
+        return
+    if stream == FrameHeader():
+        raise CannotDecode(f"{path}: its compressed pixels are damaged and state no size; copy or export it again")
+    raise CannotDecode(
+        f"{path}: its compressed pixels are {stream.columns}x{stream.rows} of {stream.bits} bits and "
+        f"{stream.components} colours, its header says {form.columns}x{form.rows} of {form.allocated} bits allocated; "
+        "copy or export it again"
+    )
 
 
 def check_known(path: Path, syntax: UID) -> None:
@@ -163,7 +189,9 @@ def check_known(path: Path, syntax: UID) -> None:
         )
     if not syntax.is_transfer_syntax:
         kind = "a private" if syntax.is_private else "an unknown"
-        raise CannotDecode(f"{path}: {kind} transfer syntax ({syntax}), which cannot be decoded here; {ELSE_OUT}")
+        raise CannotDecode(
+            f"{path}: {kind} transfer syntax ({shown(syntax)}), which cannot be decoded here; {ELSE_OUT}"
+        )
 
 
 def check_integers(path: Path, file: BinaryIO) -> None:
@@ -196,8 +224,8 @@ def read_stored(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     except Exception as error:  # decoders raise errors of many types
         if isinstance(error, CannotDecode):
             raise
-        name, reason = form.syntax.name, " ".join(str(error).split()) or type(error).__name__
-        raise CannotDecode(f"{path}: the pixels ({name}) cannot be decoded: {reason}; {WAY_OUT}") from error
+        reason = shown(error) or type(error).__name__
+        raise CannotDecode(f"{path}: the pixels ({form.syntax.name}) cannot be decoded: {reason}; {WAY_OUT}") from error
     if stored.shape != (form.rows, form.columns):
         raise CannotDecode(f"{path}: the pixels are {stored.shape}, the header says {(form.rows, form.columns)}")
     return stored.astype(form.dtype.newbyteorder("="), copy=False)
@@ -217,4 +245,4 @@ def _read_native(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
 
 def _decode(path: Path, frame: int, form: PixelFormat) -> StoredPixels:
     with suppress_pydicom_warnings():
-        return pixel_array(path, index=frame, raw=True)
+        return pixel_array(path, index=frame, raw=True, decoding_plugin=PREFERRED.get(form.syntax, ""))

@@ -62,11 +62,15 @@ class DicomSource:
         self.rescale = rescale
 
     @classmethod
-    def in_folders(cls, root: Path, folders: Sequence[Path], series: str) -> Self:
-        """Return the series of this name from the files that lie directly in ``folders``, all below ``root``."""
+    def in_folders(cls, root: Path, folders: Sequence[Path], series: str, rescale: Rescale | None = None) -> Self:
+        """Return the series of this name from the files that lie directly in ``folders``, all below ``root``.
+
+        ``rescale`` is for those of its images that do not state their slope and intercept, if there are any.
+        """
         source = cls.__new__(cls)
         files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.is_dir()]
-        source._load(root, read_headers(root, files), series)
+        source._load(root, read_headers(root, files, rescale), series)
+        source.rescale = rescale
         return source
 
     def _load(self, path: Path, catalog: SeriesCatalog, series: str | None) -> None:
@@ -84,6 +88,8 @@ class DicomSource:
         self.warnings = [*odd, *grid_messages, *_coarse_warning(self.images)]
         self.acquisition = files[0].acquisition
         self._acquisitions = {file.path: file.acquisition for file in files}
+        frames = {file.frame for file in files} - {""}
+        self.frame_of_reference = frames.pop() if len(frames) == 1 else ""
         self.patient_keys = frozenset().union(*(file.patient_keys for file in files))
         self.uids: dict[str, object] = {
             "study": next((file.study for file in files if file.study), ""),

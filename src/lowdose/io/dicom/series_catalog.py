@@ -16,7 +16,7 @@ from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
 from lowdose.io.dicom.series_identity import SeriesGroup, SeriesPart, group_parts, uid_of
 from lowdose.io.folder_tree import walk_folders
-from lowdose.io.messages import reason
+from lowdose.io.messages import reason, shown
 from lowdose.io.source import Rescale
 
 SHOWN = 3
@@ -171,7 +171,7 @@ def listing(catalog: SeriesCatalog, uids: Iterable[str]) -> str:
         (rows, columns), _ = Counter(file.shape for file in files).most_common(1)[0]
         thickness = "thickness unknown" if acquisition.thickness_mm is None else f"{acquisition.thickness_mm:g} mm"
         count = sum(max(1, len(file.images)) for file in files)
-        kernel = f"kernel {acquisition.kernel or 'unknown'}"
+        kernel = f"kernel {shown(acquisition.kernel or 'unknown')}"
         which = f"  patient {patients.index(catalog.groups[uid].patient) + 1}" if len(patients) > 1 else ""
         where = f"  from {files[0].path.relative_to(catalog.root)}" if "@" in uid and catalog.root.is_dir() else ""
         lines.append(f"  {uid}  {count} images  {kernel}  {thickness}  {columns}x{rows}{which}{where}")

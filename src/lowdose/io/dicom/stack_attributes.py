@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import read_data
@@ -53,9 +53,11 @@ def _elements(data: Dataset) -> Iterator[tuple[str, bytes]]:
     """Yield the short values of a data set that are no sequences."""
     for tag in data.keys():  # noqa: SIM118 - items would decode every value
         element = data.get_item(tag)
-        value = getattr(element, "value", None)
+        if element is None or element.VR == "SQ":
+            continue
+        value = element.value
         encoded = value if isinstance(value, bytes) else b"" if value is None else str(value).encode()
-        if getattr(element, "VR", None) != "SQ" and 0 < len(encoded.strip(b"\0 ")) <= MAX_BYTES:
+        if 0 < len(encoded.strip(b"\0 ")) <= MAX_BYTES:
             yield keyword_for_tag(tag) or str(Tag(tag)), encoded.strip(b"\0 ")
 
 
@@ -64,5 +66,13 @@ def _nested(groups: Sequence[Dataset]) -> Iterator[tuple[str, bytes]]:
     for data in groups:
         for tag in data.keys():  # noqa: SIM118
             if data.get_item(tag).VR == "SQ" and tag != PER_FRAME:
-                yield from _nested(list(data[tag].value))
+                yield from _nested(_items(data, tag))
         yield from _elements(data)
+
+
+def _items(data: Dataset, tag: BaseTag) -> list[Dataset]:
+    """Return the items of a sequence; none where they cannot be read."""
+    try:
+        return list(data[tag].value)
+    except Exception:  # pydicom raises errors of many types
+        return []
