@@ -1,8 +1,9 @@
-"""Every file that comes with pydicom is derived right, or refused in one line that says why; so is enhanced CT."""
+"""Every file of pydicom and pydicom-data is derived right, or refused in one line that says why; so is enhanced CT."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,22 @@ from lowdose.models.load import LoadedModel
 from support.synthetic_dicom import make_enhanced, save
 
 CORPUS = Path(pydicom.data.__file__).parent
-FILES = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+MORE = find_spec("data_store")  # of pydicom-data
+FOLDERS = [CORPUS, *(Path(place) for place in (MORE.submodule_search_locations or () if MORE else ()))]
+FILES = sorted(
+    path
+    for folder in FOLDERS
+    for path in folder.rglob("*")
+    if path.is_file() and path.suffix not in (".py", ".pyc", ".md")
+)
 DIRECTORY = CORPUS / "test_files/dicomdirtests"
 CT_FILES = (
     "CT_small.dcm", "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "CT2/17106", "CT2/17136", "CT2/17166", "CT2/17196",
     "CT5N/2062", "CT5N/2392", "CT5N/2693", "CT5N/3023", "CT5N/3353",
 )  # fmt: skip
 """Ends of the names of the files that are CT in HU."""
-CT = [path for path in FILES if path.as_posix().endswith(CT_FILES)]
+CT_OF_DATA = ("693_J2KR.dcm", "693_UNCI.dcm", "693_UNCR.dcm", "bad_sequence.dcm", "explicit_VR-UN.dcm")
+CT = [path for path in FILES if path.as_posix().endswith((*CT_FILES, *CT_OF_DATA))]
 KEPT = (
     "StudyInstanceUID", "PatientID", "PatientName", "PatientBirthDate", "Rows", "Columns", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept", "BitsStored",
@@ -42,11 +51,12 @@ def gaussian() -> LoadedModel:
 
 
 def short(path: Path) -> str:
-    return path.relative_to(CORPUS).as_posix().partition("/")[2] or path.name
+    folder = next(folder for folder in FOLDERS if path.is_relative_to(folder))
+    return path.relative_to(folder).as_posix().partition("/")[2] or path.name
 
 
 def test_the_corpus_holds_the_ct_files_that_are_named() -> None:
-    assert len(CT) == len(CT_FILES)
+    assert len(CT) == len(CT_FILES) + (len(CT_OF_DATA) if MORE else 0)
 
 
 @pytest.mark.parametrize("path", CT, ids=short)
