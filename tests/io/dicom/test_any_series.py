@@ -150,7 +150,7 @@ def gaussian() -> LoadedModel:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.slow)])
 def test_every_image_is_derived_once_bit_for_bit_or_named(gaussian: LoadedModel, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(any_series())
