@@ -69,7 +69,7 @@ class Runner:
         while True:
             if not self.stopping:
                 self._start_turns()
-            if not self._turns and (self.stopping or not self._resting):
+            if not self._turns and (self.stopping or not (self._resting or self.furnace.paused())):
                 log.info("stopped" if self.stopping else "no job is open")
                 return
             time.sleep(POLL_SECONDS)

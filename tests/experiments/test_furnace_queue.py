@@ -54,6 +54,21 @@ def test_a_pause_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None
     assert furnace.paused()
 
 
+def test_a_furnace_that_starts_paused_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    furnace = Furnace(tmp_path)
+    furnace.pause_file.write_text("until resumed\n")
+    waiting = Runner(furnace, lambda: [])
+    slept = list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        waiting.stopping = len(slept) == 3
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    waiting.run()
+    assert len(slept) == 3
+
+
 def test_a_damaged_progress_file_is_that_of_a_new_job(tmp_path: Path) -> None:
     folder = Furnace(tmp_path).job("a")
     folder.save(Progress(hours=3.0))
