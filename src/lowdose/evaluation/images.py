@@ -24,6 +24,7 @@ from lowdose.metrics.statistics import Summary, summarise
 from lowdose.models import training_domain
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
+from lowdose.models.training_domain import SeriesMeasurements
 
 LOW = "low dose"
 FULL = "full dose"
@@ -134,8 +135,9 @@ def evaluate_images(
     done = 0
     for case in cases:
         shown = case.pairs[len(case.pairs) // 2]
-        fitted = fit_models_to_case(case, models, target)
-        result.noise_kept += _noise_kept(case, fitted, target or NoiseTarget(), strength)
+        measured = _measure_if_needed(case, models, target)
+        fitted = fit_models_to_case(case, models, target, measured)
+        result.noise_kept += _noise_kept(case, fitted, measured, target or NoiseTarget(), strength)
         for pair, around in zip(case.pairs, low_dose_windows(case, models), strict=True):
             low, full = around[len(around) // 2], case.full.read(pair[1])
             images = {LOW: low.hu, **denoise_with_each(fitted, around, strength, spent), FULL: full.hu}
@@ -164,30 +166,45 @@ def distinct_models(models: list[LoadedModel]) -> list[LoadedModel]:
     return found
 
 
+def _measure_if_needed(
+    case: PairedSeries, models: Sequence[LoadedModel], target: NoiseTarget | None
+) -> SeriesMeasurements | None:
+    """Measure the low-dose series; None where no model keeps a share of its noise."""
+    by_sd = target is not None and target.noise_sd is not None
+    needed = by_sd or any(model.denoiser.noise_free for model in models)
+    return training_domain.measure_series(case.low) if needed else None
+
+
 def fit_models_to_case(
-    case: PairedSeries, models: Sequence[LoadedModel], target: NoiseTarget | None = None
+    case: PairedSeries,
+    models: Sequence[LoadedModel],
+    target: NoiseTarget | None = None,
+    measured: SeriesMeasurements | None = None,
 ) -> list[LoadedModel]:
     """Models that keep the share of the noise that the low-dose series is to keep.
 
-    Raises InvalidSetting for a noise SD where the noise cannot be measured.
+    measured: of the low-dose series, if it is measured already. Raises InvalidSetting for a noise SD where the noise
+    cannot be measured.
     """
-    target = target or NoiseTarget()
-    if target.noise_sd is None and not any(model.denoiser.noise_free for model in models):
+    measured = measured or _measure_if_needed(case, models, target)
+    if measured is None:
         return list(models)
-    measured = training_domain.measure_series(case.low)
+    target = target or NoiseTarget()
     blends = [measure_blend(case.low, model) if target.noise_sd is not None else None for model in models]
     return [fit_noise(model, measured, target, blend) for model, blend in zip(models, blends, strict=True)]
 
 
 def _noise_kept(
-    case: PairedSeries, fitted: Sequence[LoadedModel], target: NoiseTarget, strength: float
+    case: PairedSeries,
+    fitted: Sequence[LoadedModel],
+    measured: SeriesMeasurements | None,
+    target: NoiseTarget,
+    strength: float,
 ) -> Iterator[str]:
     """Yield a sentence on each model that keeps a share of the noise."""
-    kept = [model for model in fitted if model.noise_kept is not None]
-    measured = training_domain.measure_series(case.low) if kept else None
-    for model in kept:
-        assert measured is not None
-        yield f"{case.name}, {model.name}: {report_noise(model, measured, target, None, strength).choice}"
+    for model in fitted:
+        if measured is not None and model.noise_kept is not None:
+            yield f"{case.name}, {model.name}: {report_noise(model, measured, target, None, strength).choice}"
 
 
 def low_dose_windows(case: PairedSeries, models: Sequence[LoadedModel]) -> Iterator[list[Slice]]:
