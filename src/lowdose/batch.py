@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Pools = Sequence[Sequence[Tensor | Sequence[Tensor]]]
+"""Candidate tokens ``pools[image][layer]``: one non-empty tensor of token numbers for all positions of a layer, as in
+LEDA, or a tensor for each position, row by row, which may be empty; then of the coarsest layers alone, if so wanted."""
 
 
 class PairedBatch(NamedTuple):
@@ -60,19 +65,38 @@ class CandidateTokenBatch(NamedTuple):
     Attributes
     ----------
     hu : (B, 1, H, W) float32, HU
-        Slices.
+        Slices; without noise where ``noise`` is given.
     candidates : (M,) int64
-        Tokens that fit each image, best first; the lists of all images concatenated in order.
-    counts : (B, D) int64
-        How many of the first candidates of an image form the pool of each layer of the quantiser, coarsest layer first.
+        Tokens that fit each image; the lists of all images concatenated in order.
+    counts : (B, D) or (B, P) int64
+        How many of the first candidates of an image, best first, form the pool of each of D layers of the quantiser,
+        coarsest layer first. With ``positions``: how many candidates each of the P positions of the coarse layers has.
+    positions : (L,) int64
+        Number of positions of each of the coarsest L layers that have pools of their own; empty, (0,), where a layer
+        has one pool for the whole image.
+    noise : (B, 2, H, W) float32, HU
+        Two realisations of one noise, to be added to ``hu``; empty, (0,), where slices keep the noise they have.
     """
 
     hu: Tensor
     candidates: Tensor
     counts: Tensor
+    positions: Tensor = torch.zeros(0, dtype=torch.int64)
+    noise: Tensor = torch.zeros(0)
 
-    def pools(self) -> list[list[Tensor]]:
-        """Return the tokens as ``pools[image][layer]``; each pool is contained in the next layer's."""
+    def pools(self) -> Pools:
+        """Return the tokens as ``pools[image][layer]``.
+
+        A pool is one list of tokens, contained in the next layer's; or, with ``positions``, a list for each position.
+        """
+        if len(self.positions):
+            lists = torch.split(self.candidates, self.counts.flatten().tolist())
+            layers = self.positions.tolist()
+            firsts = [sum(layers[:number]) for number in range(len(layers))]
+            return [
+                [list(lists[at + first : at + first + length]) for first, length in zip(firsts, layers, strict=True)]
+                for at in range(0, len(lists), sum(layers))
+            ]
         per_image = torch.split(self.candidates, self.counts[:, -1].tolist())
         return [
             [tokens[:count] for count in counts] for tokens, counts in zip(per_image, self.counts.tolist(), strict=True)

@@ -15,6 +15,7 @@ from lowdose.methods.autoencoder import GuidedAutoencoder, Weights, semantic_wei
 from lowdose.methods.base import Update
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, patch_gan
+from lowdose.objectives.local_texture import LocalTexture
 from support.reference_pyramid import slow_pyramid
 from support.tiny_autoencoder_training import CHANNELS, WORDS, Blurred, vocabulary, with_a_tiny_size
 from support.tiny_word_autoencoder import hash_of
@@ -218,3 +219,49 @@ def test_what_a_checkpoint_holds() -> None:
     assert not [name for name in kept if "codebook" in name or "kernel" in name]
     assert made_of.use.counts.shape == (3, len(WORDS))
     assert made_of.model is made_of.autoencoder
+
+
+def noisy_batch(sd: float = 40.0) -> CandidateTokenBatch:
+    plain = batch(64, 1)
+    noise = sd * torch.randn(2, 2, 64, 64, generator=torch.Generator().manual_seed(3))
+    return plain._replace(noise=noise)
+
+
+def test_terms_of_texture_written_out() -> None:
+    weights = Weights(
+        semantic=0.5, commitment=0.4, adversarial=0.0, perceptual=0.2, image=3.0, texture=0.7, invariance=0.6,
+        margin=0.1, token_margin=0.2, balanced=False,
+    )  # fmt: skip
+    made_of, data = method(weights, layers=1), noisy_batch()
+    (turn,) = made_of.updates(data)
+    terms = {name: float(value.detach()) for name, value in turn.terms.items()}
+    network = made_of.autoencoder
+    smooth, first, second = (
+        OBJECTIVE.encode((data.hu + noise).clamp(-1000, 2000))
+        for noise in (torch.zeros(()), data.noise[:, :1], data.noise[:, 1:])
+    )
+    z = [network.encode(image) for image in (smooth, first, second)]
+    quantised = [network.quantise(latents) for latents in z]
+    made = network.decode(quantised[1].embedding)
+
+    def ratio(a: Tensor, b: Tensor, c: Tensor) -> float:
+        return float(2 * ((b - c) ** 2).sum() / (((b - a) ** 2).sum() + ((c - a) ** 2).sum()))
+
+    assert terms == {
+        "reconstruction": pytest.approx(3.0 * float(((made - smooth) ** 2).mean()), rel=1e-4),  # without the noise
+        "texture": pytest.approx(0.7 * float(LocalTexture()(made, first)), rel=1e-4),  # with it
+        "perceptual": pytest.approx(0.2 * float(Blurred()(made, first)), rel=1e-4),
+        "commitment": pytest.approx(0.4 * float(quantised[1].commitment.sum()), rel=1e-4),
+        "semantic": pytest.approx(0.5 * float(network.quantise(z[1], data.pools()).semantic), rel=1e-4),  # no omega
+        "invariance": pytest.approx(0.6 * max(0.0, ratio(*z) - 0.1), rel=1e-3),
+        "token_invariance": pytest.approx(0.6 * max(0.0, ratio(*(one.embedding for one in quantised)) - 0.2), rel=1e-3),
+    }
+
+
+def test_invariance_is_trained_before_there_are_words_and_left_out_without_noise() -> None:
+    made_of = method(Weights(soft_steps=1, invariance=0.5, adversarial=0.0), layers=1)
+    soft, hard = steps(made_of, 2, noisy_batch())
+    assert "invariance" in soft[0].terms
+    assert {"invariance", "token_invariance"} <= set(hard[0].terms)
+    plain = method(Weights(invariance=0.5, adversarial=0.0), layers=1)
+    assert not {"invariance", "token_invariance"} & set(next(plain.updates(batch(64, 1))).terms)

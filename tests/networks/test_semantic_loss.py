@@ -129,3 +129,47 @@ def test_a_pool_is_its_mean_and_its_spread(seed: int, pools: list[list[int]]) ->
 def test_pools_that_do_not_fit_are_refused(pools: list[list[Tensor]], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         PyramidQuantiser(drawn(0, 60, 6))(drawn(1, 1, 6, 8, 8), pools)
+
+
+def test_pools_of_positions_are_those_of_each_position() -> None:
+    table, latents = drawn(1, 60, 6), drawn(2, 2, 6, 12, 9)
+    # The same pool at every position is one pool for the image.
+    positions = (1, 3 * 2, 12 * 9)
+    images = [POOLS, [[5, 6], [5, 6, 7], [5, 6, 7, 8]]]
+    spread = [
+        [[torch.tensor(pool)] * count for pool, count in zip(image, positions, strict=True)]
+        for image in images
+    ]  # fmt: skip
+    module = PyramidQuantiser(table)
+    torch.testing.assert_close(module(latents, spread).semantic, eq1(latents, table, images))
+
+
+def test_positions_without_candidates_and_finer_layers_take_no_part() -> None:
+    table, latents = drawn(1, 60, 6), drawn(2, 1, 6, 12, 9).requires_grad_()
+    nothing = torch.zeros(0, dtype=torch.int64)
+    own = [[nothing], [nothing, torch.tensor([4, 9]), *[nothing] * 4]]
+    module = PyramidQuantiser(table)
+    loss = module(latents, [own]).semantic
+    slow = latents.detach().double()[0, :, 3, 7]
+    scores = -((slow - table.double()) ** 2).sum(1)
+    wanted = -(scores - scores.logsumexp(0))[[4, 9]].mean()
+    assert float(loss.detach()) == pytest.approx(float(wanted), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, latents)
+    moved = gradient.abs().sum((0, 1))
+    assert bool(moved[3, 7] > 0)
+    assert int((moved > 0).sum()) == 1
+    assert module(latents, [[[nothing]]]).semantic is None
+
+
+@pytest.mark.parametrize(
+    ("pools", "message"),
+    [
+        ([[[torch.tensor([1])] * 2]], "layer 1 has 1 positions and 2 candidate pools"),
+        ([[[torch.tensor([99])]]], "names token 99"),
+        ([[[torch.tensor([1])], [torch.tensor([1])]], [[torch.tensor([1])]]], "image 1 has 1 candidate pools"),
+    ],
+)
+def test_pools_of_positions_that_do_not_fit_are_refused(pools: list[list[list[Tensor]]], message: str) -> None:
+    latents = drawn(0, len(pools), 6, 12, 9)
+    with pytest.raises(InvalidSetting, match=message):
+        PyramidQuantiser(drawn(1, 60, 6))(latents, pools)

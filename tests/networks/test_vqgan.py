@@ -54,10 +54,11 @@ def test_every_size_makes_32_x_32_latents_of_512_x_512_and_back(name: str) -> No
     assert size.stride == 16
     thin = replace(size, widths=(1,) * len(size.widths), middle=2, groups=min(1, size.groups))
     with torch.inference_mode():
-        latents = encoder(thin, 3)(torch.zeros(2, 1, 512, 512))
+        channels = 1 + len(size.windows)
+        latents = encoder(thin, 3)(torch.zeros(2, channels, 512, 512))
         assert latents.shape == (2, 2, 32, 32)
         assert decoder(thin)(latents).shape == (2, 1, 512, 512)
-        assert encoder(size, 3)(torch.zeros(1, 1, 32, 48)).shape == (1, size.middle, 2, 3)
+        assert encoder(size, 3)(torch.zeros(1, channels, 32, 48)).shape == (1, size.middle, 2, 3)
         assert decoder(size)(torch.zeros(1, size.middle, 2, 3)).shape == (1, 1, 32, 48)
 
 

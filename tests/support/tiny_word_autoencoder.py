@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lowdose.batch import Pools
 from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
-from lowdose.networks.semantic_loss import Pools
 
 CHANNELS, WORDS = 6, 40
 

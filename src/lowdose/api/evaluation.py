@@ -8,7 +8,7 @@ from typing import Any
 
 from lowdose.api.checks import check_numbers, path_of
 from lowdose.api.evaluation_report import EvaluationReport
-from lowdose.api.evaluation_tasks import Given, evaluate_images, evaluate_organs
+from lowdose.api.evaluation_tasks import Given, evaluate_images, evaluate_organs, evaluate_teacher
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, run_network_file, stated_sizes
 from lowdose.api.words_of_series import load_word_autoencoder
@@ -16,12 +16,13 @@ from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Window
 from lowdose.infer import pipeline
+from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.metrics.profiles import PROFILES, Profile
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
 
-TASKS = ("images", "organs")
+TASKS = ("images", "organs", "teacher")
 ModelInput = str | PathLike[str] | LoadedModel
 Inputs = Input | Sequence[Input] | None
 
@@ -58,12 +59,13 @@ def evaluate(
     low, full : str, Path, Volume, numpy.ndarray, or a sequence of them
         Low-dose series, and the full-dose series of each.
     out : str or Path, optional
-        New folder for table.csv, summary.json and index.html; ``save`` of the result writes the same.
+        New folder for table.csv, summary.json and index.html, or teacher.json; ``save`` of the result writes the same.
     data : str or Path, optional
         Instead of low and full: a folder in which pairs of folders are looked for.
-    task : {"images", "organs"}
+    task : {"images", "organs", "teacher"}
         "images": RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. "organs": what a segmenter finds of every
-        organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``.
+        organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``. "teacher": what an
+        ``autoencoder`` sees of the texture of noise in slices of ``full``, and how right its words are.
     model : str, Path, LoadedModel, or a sequence of them
         Models to measure; the shipped default if left out.
     network_file : str or Path, optional
@@ -79,7 +81,7 @@ def evaluate(
     words : bool
         For images: also read the words of the slices shown, and where they drifted apart.
     autoencoder : str or Path, optional
-        For words: a shipped autoencoder or a .safetensors file.
+        For words and for teacher: a shipped autoencoder or a .safetensors file.
     strength : float
         Blend of every model with the input, 0 to 1.
     dose, noise_sd, texture
@@ -123,6 +125,11 @@ def evaluate(
     folder = None if out is None else path_of(out, "out")
     for item in (*given.low, *given.full, *_listed(data), *_listed(labels)):
         check_given(item)
+    if task == "teacher":
+        others = {"--segmenter": segmenter, "--labels": labels, "--profile": profile, "--window": window}
+        _refuse(task, "images or organs", {**others, "--words": words, "--model": given.models})
+        name = str(autoencoder or autoencoder_file.DEFAULT)
+        return evaluate_teacher(given, folder, autoencoder_file.load_autoencoder(name, choose_device(device)))
     if task == "images":
         _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
         guided = _word_reader(words, autoencoder, device)

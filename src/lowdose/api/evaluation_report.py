@@ -13,9 +13,12 @@ from lowdose.api import html
 from lowdose.api.checks import path_of
 from lowdose.evaluation.images import ImageEvaluation
 from lowdose.evaluation.organs import OrganEvaluation
+from lowdose.evaluation.teacher import TeacherReport
 from lowdose.evaluation.words import WordReading
 from lowdose.io.atomic import new_folder
 from lowdose.report.summary import FIDELITY
+
+SUMMARIES = ("summary.json", "teacher.json")
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,9 @@ class EvaluationReport:
 
     Attributes
     ----------
-    task : {"images", "organs"}
+    task : {"images", "organs", "teacher"}
         What was measured.
-    result : ImageEvaluation or OrganEvaluation
+    result : ImageEvaluation, OrganEvaluation or TeacherReport
         Every number, with methods that summarise them.
     slices, series : int
         How much was measured.
@@ -35,14 +38,14 @@ class EvaluationReport:
     """
 
     task: str
-    result: ImageEvaluation | OrganEvaluation = field(repr=False)
+    result: ImageEvaluation | OrganEvaluation | TeacherReport = field(repr=False)
     slices: int
     series: int
     files: dict[str, str] = field(repr=False)
     _readings: Sequence[WordReading] = field(default=(), repr=False)
 
     def save(self, out: str | PathLike[str]) -> Path:
-        """Write table.csv, summary.json, index.html and, with words, words.json into a new folder.
+        """Write table.csv, summary.json, index.html and, with words, words.json into a new folder; or teacher.json.
 
         Raises OutputRefused when the folder exists or cannot be written.
         """
@@ -56,8 +59,8 @@ class EvaluationReport:
             (folder / name).write_text(text, encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of summary.json: definitions, checksums, means with intervals."""
-        content: dict[str, Any] = json.loads(self.files["summary.json"])
+        """Return the content of summary.json or teacher.json: definitions, checksums, means with intervals."""
+        content: dict[str, Any] = json.loads(next(text for name, text in self.files.items() if name in SUMMARIES))
         return content
 
     @property
@@ -69,6 +72,8 @@ class EvaluationReport:
         """Return one row an image with the means of its metrics, for a data frame."""
         if isinstance(self.result, ImageEvaluation):
             return _image_rows(self.result)
+        if isinstance(self.result, TeacherReport):
+            return _teacher_rows(self.result)
         return _organ_rows(self.result)
 
     def _repr_html_(self) -> str:
@@ -87,7 +92,18 @@ class EvaluationReport:
     def _note(self) -> str:
         if isinstance(self.result, ImageEvaluation):
             return f"Profile {self.result.profile.name}, {self.result.profile.window}."
+        if isinstance(self.result, TeacherReport):
+            return "B: share of the effect of noise that is systematic; D: distance of two realisations of it."
         return "Dice of each organ and their mean."
+
+
+def _teacher_rows(result: TeacherReport) -> list[dict[str, Any]]:
+    """Return one row for the latents and one for the embeddings of the tokens."""
+    columns = ("systematic_share", "noise_distance_ratio", "locality")
+    return [
+        {"features": name, **{column: getattr(result, prefix + column) for column in columns}}
+        for name, prefix in (("latents", ""), ("tokens", "token_"))
+    ]
 
 
 def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:

@@ -1,12 +1,17 @@
-"""The two tasks of `evaluate`: images against full dose, and organs found in them."""
+"""The tasks of `evaluate`: images against full dose, organs found in them, and an autoencoder as LEDA's teacher."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
 from lowdose.api.evaluation_report import EvaluationReport
@@ -17,24 +22,32 @@ from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images, organs, segmenters, total_segmentator
 from lowdose.evaluation.images import ImageEvaluation
 from lowdose.evaluation.pair_checks import pair_warnings
-from lowdose.evaluation.words import SliceLocation, WordReading, read_words
+from lowdose.evaluation.teacher import assess_teacher
+from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
+from lowdose.image import HU
 from lowdose.io.atomic import new_folder
+from lowdose.io.source import Source
 from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.logger import log
 from lowdose.metrics.profiles import Profile
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.models.noise_retention import NoiseTarget
+from lowdose.networks import anatomy
+from lowdose.networks.segmentation import WORKING_MM
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
 from lowdose.report import summary
 from lowdose.report import words as words_report
 from lowdose.weights.identity import DEFAULT_MODEL
 
+TEACHER_SLICES = 5
+"""Slices of a series on which an autoencoder is measured; noise, which takes longest, is added to the middle one."""
+
 
 @dataclass(frozen=True)
 class Given:
-    """What both tasks are given."""
+    """What all tasks are given."""
 
     low: list[Any]
     full: list[Any]
@@ -111,6 +124,41 @@ def evaluate_organs(given: Given, out: Path | None, segmenter: str | None, label
             "index.html": organs_report.page(result),
         }
         return _written(EvaluationReport("organs", result, count, len(cases), files), folder)
+
+
+def evaluate_teacher(given: Given, out: Path | None, guided: LanguageGuidedAutoencoder) -> EvaluationReport:
+    """Measure an autoencoder on slices of full-dose series; write the report into ``out`` if it is given."""
+    if not given.full or given.low or given.data:
+        raise InvalidSetting("--task teacher: needs normal-dose series alone; give one or more --full")
+    where = choose_device(given.device)
+    denoiser = load_by_name(DEFAULT_MODEL, where).denoiser
+    with ExitStack() as stack:
+        folder = _new_folder(stack, out)
+        cases = open_full_only(stack, given.full, given.spacing, given.sizes)
+        chosen = [
+            (case.full, index)
+            for case in cases
+            for index in sorted({*evenly_spread(len(case.full), TEACHER_SLICES), middle_of(case.full)})
+        ]
+
+        def slices() -> Iterator[tuple[HU, tuple[float, float], bool]]:
+            for done, (source, index) in enumerate(chosen):
+                given.progress(done, len(chosen))
+                item = source.read(index)
+                yield item.in_air, item.pixel_mm or (WORKING_MM, WORKING_MM), index == middle_of(source)
+
+        def denoise(hu: HU) -> HU:
+            image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(where)
+            return np.asarray(denoiser.denoise(image)[0, 0].cpu().numpy())
+
+        result = assess_teacher(guided, slices(), denoise, anatomy.load_anatomy().to(where))
+        files = {"teacher.json": json.dumps(result.to_dict(), indent=1) + "\n"}
+        return _written(EvaluationReport("teacher", result, len(chosen), len(cases), files), folder)
+
+
+def middle_of(source: Source) -> int:
+    """Return the index of the slice in the middle of a series."""
+    return len(source) // 2
 
 
 def _new_folder(stack: ExitStack, out: Path | None) -> Path | None:

@@ -155,10 +155,10 @@ def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
 def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
     """Train LEDA's autoencoder. True when complete, False when stopped by a signal."""
     request.accept_only("bank", "start", "features", "size", "vocabulary", "clip")
+    recipe = recipe.of_size(request.size)
     recipe = replace(
         recipe,
         hyperparameters=_with_values(request, recipe.hyperparameters),
-        size=request.size or recipe.size,
         features=request.features or recipe.features,
     )
     words = load_vocabulary(request.vocabulary)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
     from lowdose.evaluation.images import ImageEvaluation
     from lowdose.evaluation.organs import OrganEvaluation
+    from lowdose.evaluation.teacher import TeacherReport
 
 
 def evaluate(
@@ -22,7 +23,9 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Instead of --low and --full: a folder that is searched for pairs of folders.")
     ] = None,
-    task: Annotated[str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of every organ.")] = "images",
+    task: Annotated[
+        str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of each; teacher: LEDA's autoencoder.")
+    ] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
     network_file: NetworkFile = None,
     profile: Annotated[
@@ -44,7 +47,7 @@ def evaluate(
         typer.Option("--words", help="For images: the words of the slices shown, and the regions where they differ."),
     ] = False,
     autoencoder: Annotated[
-        str | None, typer.Option(help="For --words: shipped autoencoder, or a safetensors file.")
+        str | None, typer.Option(help="For --words and teacher: shipped autoencoder, or a safetensors file.")
     ] = None,
     strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
     dose: Annotated[
@@ -63,11 +66,12 @@ def evaluate(
     """Measure low dose and models against full dose.
 
     Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. Task organs: what a segmenter finds of every
-    organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low.
+    organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low. Task
+    teacher: whether an autoencoder sees texture, and whether its words are right, on slices of --full alone.
     """
     from lowdose import api
 
-    with progress("measuring" if task == "images" else "segmenting organs") as advance:
+    with progress("segmenting organs" if task == "organs" else "measuring") as advance:
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None,
             network_file=network_file, profile=profile,
@@ -77,20 +81,44 @@ def evaluate(
         )  # fmt: skip
     for line in summary_lines(report):
         say(line)
-    say(str(out / "index.html"))
+    say(str(out / next(name for name in ("index.html", "teacher.json") if name in report.files)))
 
 
 def summary_lines(report: EvaluationReport) -> list[str]:
     """List the means of each image, and what was measured."""
     from lowdose.evaluation.images import ImageEvaluation
+    from lowdose.evaluation.teacher import TeacherReport
 
     counts = f"{report.slices} slices, {report.series} series"
+    if isinstance(report.result, TeacherReport):
+        return [*_teacher_lines(report.result), counts]
     if isinstance(report.result, ImageEvaluation):
         profile = report.result.profile
         return [*_image_lines(report, report.result), f"{counts}; profile {profile.name}, {profile.window}"]
     from lowdose.report.organs import reference
 
     return [*_organ_lines(report.result), f"{counts}; reference: {reference(report.result)}"]
+
+
+def _teacher_lines(result: TeacherReport) -> list[str]:
+    """List what a teacher sees, and how right its words are."""
+    levels = ", ".join(f"{made:.1f} for {seen:.1f}" for seen, made in result.high_pass_sd)
+    lines = [
+        f"  B (1 is sight, 0 is blindness): latents {result.systematic_share:.2f}, tokens "
+        f"{result.token_systematic_share:.2f}",
+        f"  D (below 1: prefers texture): latents {result.noise_distance_ratio:.2f}, tokens "
+        f"{result.token_noise_distance_ratio:.2f}",
+        f"  texture's share of the variance {result.texture_axis_share:.2f}; effect of noise elsewhere "
+        f"{result.locality:.3f}, tokens {result.token_locality:.3f}",
+        f"  high-pass SD of reconstructions: {levels} HU",
+        f"  reconstruction {result.psnr:.2f} dB",
+    ]
+    for layer, words in enumerate(result.words, start=1):
+        lines.append(
+            f"  words of layer {layer}: {words.right:.0%} right, {words.shuffled:.0%} at other places, "
+            f"{words.distinct} different ones"
+        )
+    return [*lines, *result.warnings()]
 
 
 def _image_lines(report: EvaluationReport, result: ImageEvaluation) -> list[str]:

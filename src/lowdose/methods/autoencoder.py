@@ -1,15 +1,17 @@
 """Training of LEDA's autoencoder (Chen et al. 2024, Eq. 2).
 
-Its loss has five terms: reconstruction, commitment, adversarial, perceptual and semantic.
+Its loss has five terms: reconstruction, commitment, adversarial, perceptual and semantic. Three more are this project's
+own, and make the latents see the texture of noise (docs/leda.md); their weights are 0 in the paper's training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lowdose.batch import CandidateTokenBatch
 from lowdose.hounsfield import OBJECTIVE
@@ -20,6 +22,8 @@ from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, hinge
 from lowdose.networks.pyramid_quantiser import Quantised
 from lowdose.objectives.base import Objective
+from lowdose.objectives.local_texture import LocalTexture
+from lowdose.objectives.noise_invariance import noise_realisation_ratio
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,20 @@ class Weights:
         given the moments of the codebook's embeddings (``latent_spread.match_moments``). If training began with
         quantisation, all positions would soon share one token: a decoder that has learned nothing passes no useful
         gradient to the encoder, so that the commitment term alone decides.
+    image : float
+        Factor on the squared error of the reconstruction.
+    window : float
+        Weight of the squared error in the windows that the encoder sees (``Autoencoder.windowed``).
+    texture : float
+        Weight of ``LocalTexture`` between reconstruction and image.
+    invariance : float
+        Weight of ``noise_realisation_ratio`` beyond ``margin``, of latents and of token embeddings; for batches with
+        realisations of noise.
+    margin, token_margin : float
+        Ratio of the latents and of the token embeddings that is left alone.
+    balanced : bool
+        Whether omega balances the semantic term with the rest, as in Eq. 2. Otherwise alpha is its weight, so that
+        meaning gains as reconstruction settles, and beta is for latents in units of the words' variance.
     """
 
     semantic: float = 0.3
@@ -51,6 +69,13 @@ class Weights:
     perceptual: float = 0.1
     adversarial_start: int = 0
     soft_steps: int = 0
+    image: float = 1.0
+    window: float = 0.0
+    texture: float = 0.0
+    invariance: float = 0.0
+    margin: float = 0.4
+    token_margin: float = 0.6
+    balanced: bool = True
 
 
 class GuidedAutoencoder(Method[CandidateTokenBatch]):
@@ -65,7 +90,7 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
     ) -> None:
         super().__init__()
         self.autoencoder, self.discriminator = autoencoder, discriminator
-        self.perceptual, self.weights = perceptual, weights
+        self.perceptual, self.weights, self.texture = perceptual, weights, LocalTexture()
         quantiser = autoencoder.quantiser
         words, channels = quantiser.codebook.shape
         self.use, self.spread = TokenUsage(words, len(quantiser.parts)), LatentMoments(channels)
@@ -93,51 +118,93 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
     def updates(self, batch: CandidateTokenBatch) -> Iterator[Update]:
         """Yield an update of the autoencoder and, from ``adversarial_start`` on, one of the discriminator.
 
-        During the first ``soft_steps`` steps the autoencoder is trained without quantisation.
+        During the first ``soft_steps`` steps the autoencoder is trained without quantisation. Of a batch with noise the
+        slice with the first realisation is reconstructed, to its texture but otherwise without the noise.
         """
-        image = OBJECTIVE.encode(batch.hu.clamp(OBJECTIVE.low, OBJECTIVE.high))
+        smooth, *noisy = _images(batch)
         step, soft_steps = int(self.spread.steps), self.weights.soft_steps
         self.spread.steps += 1
-        if step < soft_steps:
-            yield Update("autoencoder", self._unquantised_terms(image, add_moments=step >= soft_steps // 2))
-            return
         first_quantised = step == soft_steps > 0
         if first_quantised:
-            match_moments(
-                self.autoencoder.to_words, self.autoencoder.from_words, self.spread, self.autoencoder.codebook
-            )
+            self._match_words()
+        latents = torch.split(self.autoencoder.encode(torch.cat([smooth, *noisy])), len(smooth))
+        if step < soft_steps:
+            yield Update("autoencoder", self._unquantised_terms(smooth, noisy, latents, step))
+            return
+        seen = noisy[0] if noisy else smooth
         guided = self.weights.semantic > 0 and not self.autoencoder.quantiser.learned
-        reconstruction, quantised = self.autoencoder(image, batch.pools() if guided else None)
+        quantised = self.autoencoder.quantise(latents[bool(noisy)], batch.pools() if guided else None)
+        reconstruction = self.autoencoder.decode(quantised.embedding, step)
         adversarial = step >= self.weights.adversarial_start and self.weights.adversarial > 0
-        yield Update(
-            "autoencoder", self.terms(image, reconstruction, quantised, adversarial), reset_optimiser=first_quantised
-        )
-        self.use.add(quantised.indices, image, reconstruction.detach(), quantised.semantic)
+        terms = self.terms(smooth, reconstruction, quantised, adversarial, seen)
+        if self.weights.invariance and noisy:
+            terms |= self._invariance_terms(latents, quantised)
+        yield Update("autoencoder", terms, reset_optimiser=first_quantised)
+        self.use.add(quantised.indices, smooth, reconstruction.detach(), quantised.semantic)
         if adversarial:
-            real, fake = self.discriminator(image), self.discriminator(reconstruction.detach())
+            real, fake = self.discriminator(seen), self.discriminator(reconstruction.detach())
             yield Update("discriminator", {"hinge": hinge(real, fake)})
 
-    def _unquantised_terms(self, image: Tensor, add_moments: bool) -> dict[str, Tensor]:
-        """Return the terms of autoencoding without quantisation; ``add_moments`` adds the latents to ``spread``."""
-        latents = self.autoencoder.encode(image)
-        if add_moments:
-            self.spread.add(latents.detach())
-        return self._fidelity_terms(image, self.autoencoder.decode(latents))
+    def _match_words(self) -> None:
+        """Give the latents the moments of the words; to compare distances, only up to one factor."""
+        network = self.autoencoder
+        match_moments(
+            network.to_words,
+            network.from_words,
+            self.spread,
+            network.codebook,
+            network.unit,
+            whiten=self.weights.invariance == 0,
+        )
 
-    def _fidelity_terms(self, image: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
-        terms = {"reconstruction": (reconstruction - image).square().mean()}
-        if self.weights.perceptual:
-            terms["perceptual"] = self.weights.perceptual * self.perceptual(reconstruction, image)
+    def _unquantised_terms(
+        self, smooth: Tensor, noisy: Sequence[Tensor], latents: Sequence[Tensor], step: int
+    ) -> dict[str, Tensor]:
+        """Return the terms of autoencoding without quantisation; half of the steps add the latents to ``spread``."""
+        if step >= self.weights.soft_steps // 2:
+            self.spread.add(latents[bool(noisy)].detach())
+        reconstruction = self.autoencoder.decode(latents[bool(noisy)], step)
+        terms = self._fidelity_terms(smooth, reconstruction, noisy[0] if noisy else smooth)
+        if self.weights.invariance and noisy:
+            terms["invariance"] = self._invariance(latents, self.weights.margin)
         return terms
 
-    def terms(
-        self, image: Tensor, reconstruction: Tensor, quantised: Quantised, adversarial: bool
-    ) -> dict[str, Tensor]:
-        """Return every weighted term of Eq. 2 by name, the adversarial one only if ``adversarial``."""
+    def _fidelity_terms(self, image: Tensor, reconstruction: Tensor, seen: Tensor) -> dict[str, Tensor]:
         weights = self.weights
-        terms = self._fidelity_terms(image, reconstruction)
+        terms = {"reconstruction": weights.image * (reconstruction - image).square().mean()}
+        if weights.window:
+            pairs = zip(self.autoencoder.windowed(reconstruction), self.autoencoder.windowed(image), strict=True)
+            terms["window"] = weights.window * torch.stack([(a - b).square().mean() for a, b in pairs]).mean()
+        if weights.texture:
+            terms["texture"] = weights.texture * self.texture(reconstruction, seen)
+        if weights.perceptual:
+            terms["perceptual"] = weights.perceptual * self.perceptual(reconstruction, seen)
+        return terms
+
+    def _invariance_terms(self, latents: Sequence[Tensor], first: Quantised) -> dict[str, Tensor]:
+        """Return the terms of latents and of token embeddings; first: of the first realisation."""
+        smooth, second = self.autoencoder.quantise(torch.cat([latents[0], latents[2]])).embedding.chunk(2)
+        return {
+            "invariance": self._invariance(latents, self.weights.margin),
+            "token_invariance": self._invariance((smooth, first.embedding, second), self.weights.token_margin),
+        }
+
+    def _invariance(self, features: Sequence[Tensor], margin: float) -> Tensor:
+        smooth, first, second = features
+        return self.weights.invariance * functional.relu(noise_realisation_ratio(smooth, first, second) - margin)
+
+    def terms(
+        self, image: Tensor, reconstruction: Tensor, quantised: Quantised, adversarial: bool, seen: Tensor
+    ) -> dict[str, Tensor]:
+        """Return every weighted term of Eq. 2 by name, the adversarial one only if ``adversarial``.
+
+        image: what is to be reconstructed; seen: the same with the noise that was encoded.
+        """
+        weights = self.weights
+        terms = self._fidelity_terms(image, reconstruction, seen)
         fidelity = torch.stack(list(terms.values())).sum()
-        terms["commitment"] = weights.commitment * quantised.commitment.sum()
+        unit = 1.0 if weights.balanced else self.autoencoder.unit
+        terms["commitment"] = weights.commitment * quantised.commitment.sum() / unit**2
         if quantised.codebook is not None:
             terms["codebook"] = quantised.codebook.sum()
         if adversarial:
@@ -145,11 +212,20 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
             balance = adaptive_weight(fidelity, generator_loss, self._last_layer_weight())
             terms["adversarial"] = weights.adversarial * balance * generator_loss
         if quantised.semantic is not None:
-            terms["semantic"] = weights.semantic * semantic_weight(terms, quantised.semantic) * quantised.semantic
+            omega = semantic_weight(terms, quantised.semantic) if weights.balanced else 1.0
+            terms["semantic"] = weights.semantic * omega * quantised.semantic
         return terms
 
     def _last_layer_weight(self) -> Tensor:
         return [part.weight for part in self.autoencoder.decoder.modules() if isinstance(part, nn.Conv2d)][-1]
+
+
+def _images(batch: CandidateTokenBatch) -> list[Tensor]:
+    """Return the slices (B, 1, H, W) in the unit of objectives; with noise, also those with each realisation."""
+    slices = [batch.hu]
+    if batch.noise.numel():
+        slices += [batch.hu + noise for noise in torch.split(batch.noise, 1, dim=1)]
+    return [OBJECTIVE.encode(hu.clamp(OBJECTIVE.low, OBJECTIVE.high)) for hu in slices]
 
 
 def semantic_weight(terms: Mapping[str, Tensor], semantic: Tensor) -> Tensor:

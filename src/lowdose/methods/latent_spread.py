@@ -57,13 +57,23 @@ class LatentMoments(nn.Module):
 
 
 @torch.no_grad()
-def match_moments(to_words: nn.Conv2d, from_words: nn.Conv2d, spread: LatentMoments, codebook: Tensor) -> None:
+def match_moments(
+    to_words: nn.Conv2d,
+    from_words: nn.Conv2d,
+    spread: LatentMoments,
+    codebook: Tensor,
+    unit: float = 1.0,
+    whiten: bool = True,
+) -> None:
     """Give latents the mean and covariance of the embeddings in ``codebook`` (V, C) by a linear map.
 
     The map is merged into the 1x1 convolution ``to_words``. The k-th principal axis of the latents becomes the k-th of
     the embeddings. The inverse map is merged into ``from_words``, so that latents that are decoded without quantisation
     give the same image as before. The latents of images vary along few axes, the embeddings along all. Without this
     map a handful of embeddings would be nearest to all latents, and no gradient would ever lead to the others.
+
+    unit: factor between the result of ``to_words`` and latents. whiten: whether each axis gets a factor of its own.
+    Otherwise all have one, which gives latents the total variance of the embeddings: distances keep their meaning.
     """
     mean, covariance = spread.moments()
     embeddings = codebook.double()
@@ -71,12 +81,15 @@ def match_moments(to_words: nn.Conv2d, from_words: nn.Conv2d, spread: LatentMome
     variances, axes = torch.linalg.eigh(covariance)
     embedding_variances, embedding_axes = torch.linalg.eigh(torch.cov(embeddings.T))
     stretch = (_floored(embedding_variances, FLOOR[1]) / _floored(variances, FLOOR[0])).sqrt()
+    if not whiten:
+        stretch = (embedding_variances.sum() / variances.sum()).sqrt().expand_as(variances)
     forward = embedding_axes @ torch.diag(stretch) @ axes.T
     inverse = axes @ torch.diag(1 / stretch) @ embedding_axes.T
-    weight, bias = _linear_map(to_words)
-    _set_linear_map(to_words, forward @ weight, forward @ (bias - mean) + embedding_mean)
+    weight, bias = (unit * part for part in _linear_map(to_words))
+    _set_linear_map(to_words, forward @ weight / unit, (forward @ (bias - mean) + embedding_mean) / unit)
     weight, bias = _linear_map(from_words)
-    _set_linear_map(from_words, weight @ inverse, bias + weight @ (mean - inverse @ embedding_mean))
+    weight = weight / unit
+    _set_linear_map(from_words, weight @ inverse * unit, bias + weight @ (mean - inverse @ embedding_mean))
 
 
 def _floored(variances: Tensor, share: float) -> Tensor:

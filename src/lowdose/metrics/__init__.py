@@ -14,6 +14,8 @@ Resolution
     ``ttf``, the task transfer function of a circular insert.
 HU accuracy and segmentation
     ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``.
+What features know of noise
+    ``systematic_share``, ``noise_distance_ratio``, ``texture_axis_share``, ``texture_leakage``.
 Statistics over a test set
     ``summarise``, ``paired_difference``, ``Summary``.
 """
@@ -42,6 +44,7 @@ __all__ = [
     "fsim",
     "measure_fidelity",
     "noise_bands",
+    "noise_distance_ratio",
     "noise_level",
     "noise_map",
     "noise_map_correlation",
@@ -54,6 +57,9 @@ __all__ = [
     "ssim",
     "ssim_map",
     "summarise",
+    "systematic_share",
+    "texture_axis_share",
+    "texture_leakage",
     "tissue_bias",
     "tissue_masks",
     "tissue_means",
@@ -78,6 +84,12 @@ if TYPE_CHECKING:
     from lowdose.metrics.statistics import Summary, paired_difference, summarise
     from lowdose.metrics.structural_similarity import ssim, ssim_map
     from lowdose.metrics.task_transfer import TaskTransferFunction, ttf
+    from lowdose.metrics.texture_sensitivity import (
+        noise_distance_ratio,
+        systematic_share,
+        texture_axis_share,
+        texture_leakage,
+    )
     from lowdose.metrics.visual_information import vif
 else:
     __getattr__, __dir__ = lazy_exports(
@@ -98,6 +110,12 @@ else:
             "lowdose.metrics.statistics": ("Summary", "paired_difference", "summarise"),
             "lowdose.metrics.structural_similarity": ("ssim", "ssim_map"),
             "lowdose.metrics.task_transfer": ("TaskTransferFunction", "ttf"),
+            "lowdose.metrics.texture_sensitivity": (
+                "noise_distance_ratio",
+                "systematic_share",
+                "texture_axis_share",
+                "texture_leakage",
+            ),
             "lowdose.metrics.visual_information": ("vif",),
         },
     )

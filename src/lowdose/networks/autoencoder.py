@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowdose.batch import Pools
 from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
-from lowdose.networks.semantic_loss import Pools
-from lowdose.networks.vqgan import SIZES, decoder, encoder
+from lowdose.networks.vqgan import SIZES, NoiseInjection, decoder, encoder
 
 ACTIVE_POWER = 0.36
 """Mean square of SiLU(x) for a standard normal x: the power of features after normalisation and SiLU."""
@@ -64,7 +65,10 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = encoder(plan, layers), decoder(plan)
         self.to_words = nn.Conv2d(plan.middle, codebook.shape[1], 1)
         self.from_words = nn.Conv2d(codebook.shape[1], plan.middle, 1)
-        _init_projections(self.to_words, self.from_words, codebook)
+        self.windows = plan.windows
+        # Factor from the result of ``to_words`` to latents: the root mean square of a channel of the words.
+        self.unit = float(codebook.float().square().mean().clamp(min=1e-12).sqrt()) if plan.unit_latents else 1.0
+        _init_projections(self.to_words, self.from_words, codebook / self.unit)
         self._factor = sharpness**0.5
         self.quantiser = PyramidQuantiser(codebook * self._factor, layers, learned)
 
@@ -95,9 +99,9 @@ class Autoencoder(nn.Module):
                 f"an image of shape {tuple(image.shape)} for the autoencoder: it needs (B, 1, H, W) with sides "
                 f"that are multiples of {self.stride}; mirror the image at its edges up to there"
             )
-        features = self.encoder(image)
+        features = self.encoder(torch.cat([image, *self.windowed(image)], 1))
         with torch.autocast(image.device.type, enabled=False):  # losses compare latents: half precision is too coarse
-            latents: Tensor = self.to_words(features.float())
+            latents: Tensor = self.to_words(features.float()) * self.unit
         return latents
 
     def quantise(self, latents: Tensor, pools: Pools | None = None) -> Quantised:
@@ -115,15 +119,26 @@ class Autoencoder(nn.Module):
             codebook=None if scaled.codebook is None else scaled.codebook / self.sharpness,
         )
 
-    def decode(self, embedding: Tensor) -> Tensor:
-        """Decode embeddings (B, C, h, w) to images (B, 1, h * stride, w * stride)."""
-        result: Tensor = self.decoder(self.from_words(embedding)).float()
+    def decode(self, embedding: Tensor, seed: int = 0) -> Tensor:
+        """Decode embeddings (B, C, h, w) to images (B, 1, h * stride, w * stride).
+
+        seed: determines the noise from which a decoder draws texture, where the size has one that does.
+        """
+        for part in self.decoder:
+            if isinstance(part, NoiseInjection):
+                part.seed = seed
+        result: Tensor = self.decoder(self.from_words(embedding / self.unit)).float()
         return result
 
     def forward(self, image: Tensor, pools: Pools | None = None) -> tuple[Tensor, Quantised]:
         """Return the reconstruction of an image (B, 1, H, W) from its tokens, and the quantised latents."""
         quantised = self.quantise(self.encode(image), pools)
         return self.decode(quantised.embedding), quantised
+
+    def windowed(self, image: Tensor) -> list[Tensor]:
+        """Return the windows in which the encoder sees an image (B, 1, H, W) besides: each (B, 1, H, W), -1 to 1."""
+        hu = OBJECTIVE.decode(image)
+        return [((hu - centre) / half).clamp(-1.0, 1.0) for centre, half in self.windows]
 
 
 def pad_to_stride(image: Tensor, stride: int) -> Tensor:

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowdose.batch import Pools
 from lowdose.errors import InvalidSetting
-from lowdose.networks.nearest_token import nearest, squared_lengths
-from lowdose.networks.semantic_loss import Pools, check_pools, pool_moments, semantic_loss
+from lowdose.networks.nearest_token import Nearest, nearest, squared_lengths
+from lowdose.networks.semantic_loss import check_pools, pool_moments, pools_of_layer, semantic_loss
 
 COMPAT = ("paper", "released")
 RATIO = 4
@@ -138,8 +139,9 @@ class PyramidQuantiser(nn.Module):
 
         pools: candidate tokens ``pools[image][layer]``, for which the semantic loss (Eq. 1) is computed. It is the mean
         over the candidates of a pool, then over the layer's positions and the images, then over the layers, in the
-        order of the three nested expectations of Eq. 1; so 4 coarse tokens weigh as much as 1024 fine ones. The loss
-        can be differentiated once.
+        order of the three nested expectations of Eq. 1; so 4 coarse tokens weigh as much as 1024 fine ones. Layers
+        beyond those of the pools, and positions with an empty pool of their own, take no part. The loss can be
+        differentiated once.
 
         Raises InvalidSetting for another number of channels, latents smaller than ``smallest``, NaN, or pools that do
         not fit.
@@ -177,11 +179,10 @@ class PyramidQuantiser(nn.Module):
             number = count[at] + 1
             residual = number * z[at] - total[at]
             points = residual.movedim(1, -1).flatten(0, 2)
-            with_loss = pools is not None
+            with_loss = pools is not None and layer < len(pools[0])
             closest = nearest(points, table, squares, softmax=with_loss, expectation=with_loss and points.requires_grad)
-            if pools is not None:
-                moments = pool_moments([per_layer[layer] for per_layer in pools], table, squares)
-                semantic.append(semantic_loss(points, closest, moments))
+            if pools is not None and with_loss:
+                semantic += _layer_semantics(points, closest, pools, layer, table, squares)
             index = closest.token.view(len(z), *residual.shape[2:])
             total[at] += functional.embedding(index, self.codebook).movedim(-1, 1)
             count[at] = number
@@ -202,6 +203,20 @@ class PyramidQuantiser(nn.Module):
     def _position_shares(self, z: Tensor) -> Tensor:
         """Return (D,) the share of the positions of z (B, C, H, W) at which each layer has tokens."""
         return torch.stack([torch.tensor(z[..., part, part].numel() / z.numel()) for part in self.parts]).to(z)
+
+
+def _layer_semantics(
+    points: Tensor, closest: Nearest, pools: Pools, layer: int, table: Tensor, squares: Tensor
+) -> list[Tensor]:
+    """Return the semantic loss of one layer at the positions that have candidates; empty if none has."""
+    chosen, kept = pools_of_layer(pools, layer, len(points))
+    if not chosen:
+        return []
+    if kept is not None:
+        at = kept.to(points.device)
+        points = points[at]
+        closest = Nearest(*(None if part is None else part[at] for part in closest))  # type: ignore[arg-type]
+    return [semantic_loss(points, closest, pool_moments(chosen, table, squares))]
 
 
 def _mean_squares(first: list[Tensor], second: tuple[Tensor, ...] | list[Tensor]) -> Tensor:

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lowdose.batch import Pools
 from lowdose.errors import InvalidSetting
 from lowdose.networks.nearest_token import Nearest, squared_lengths
-
-Pools = Sequence[Sequence[Tensor]]
-"""Candidate tokens, ``pools[image][layer]``: one-dimensional, non-empty tensors of token numbers."""
 
 
 class PoolMoments(NamedTuple):
@@ -36,25 +34,46 @@ class PoolMoments(NamedTuple):
     spread: Tensor
 
 
+def pools_of_layer(pools: Pools, layer: int, points: int) -> tuple[list[Tensor], Tensor | None]:
+    """Return the non-empty pools of a layer, and which of its ``points`` residuals they are for; None = all.
+
+    One pool for each image serves all positions of that image.
+    """
+    chosen = [per_layer[layer] for per_layer in pools]
+    if all(isinstance(pool, Tensor) for pool in chosen):
+        return [pool for pool in chosen if isinstance(pool, Tensor)], None
+    of_positions = [pool for per_image in chosen for pool in per_image]
+    if len(of_positions) != points:
+        raise InvalidSetting(f"layer {layer + 1} has {points} positions and {len(of_positions)} candidate pools")
+    kept = torch.tensor([len(pool) > 0 for pool in of_positions])
+    return [pool for pool in of_positions if len(pool)], kept
+
+
 def check_pools(pools: Pools, images: int, layers: int, words: int) -> None:
-    """Check that there is a pool of existing tokens for each image and layer. Raises InvalidSetting otherwise."""
+    """Check that there are pools of existing tokens for each image and layer. Raises InvalidSetting otherwise."""
     if len(pools) != images:
         raise InvalidSetting(f"candidate pools of {len(pools)} images for a batch of {images}: give one list an image")
     for image, per_layer in enumerate(pools):
-        if len(per_layer) != layers:
+        of_positions = bool(per_layer) and not isinstance(per_layer[0], Tensor)
+        if len(per_layer) != (len(pools[0]) if of_positions else layers) or len(per_layer) > layers:
             raise InvalidSetting(f"image {image} has {len(per_layer)} candidate pools, the pyramid {layers} layers")
         for layer, pool in enumerate(per_layer):
             place = f"the candidate pool of image {image}, layer {layer + 1}"
-            if pool.ndim != 1 or pool.is_floating_point() or pool.is_complex() or pool.dtype == torch.bool:
-                raise InvalidSetting(f"{place} is {tuple(pool.shape)} {pool.dtype}: give a list of token numbers")
-            if not len(pool):
+            if isinstance(pool, Tensor) and not len(pool):
                 raise InvalidSetting(f"{place} is empty: lower that layer's threshold so that a token is left")
-            lowest, highest = int(pool.min()), int(pool.max())
-            if lowest < 0 or highest >= words:
-                raise InvalidSetting(
-                    f"{place} names token {lowest if lowest < 0 else highest}, the codebook has 0 to {words - 1}: "
-                    "make the pools with the vocabulary of this codebook"
-                )
+            for tokens in [pool] if isinstance(pool, Tensor) else pool:
+                _check_tokens(tokens, place, words)
+
+
+def _check_tokens(pool: Tensor, place: str, words: int) -> None:
+    if pool.ndim != 1 or pool.is_floating_point() or pool.is_complex() or pool.dtype == torch.bool:
+        raise InvalidSetting(f"{place} is {tuple(pool.shape)} {pool.dtype}: give a list of token numbers")
+    lowest, highest = (int(pool.min()), int(pool.max())) if len(pool) else (0, 0)
+    if lowest < 0 or highest >= words:
+        raise InvalidSetting(
+            f"{place} names token {lowest if lowest < 0 else highest}, the codebook has 0 to {words - 1}: "
+            "make the pools with the vocabulary of this codebook"
+        )
 
 
 @torch.no_grad()

@@ -37,12 +37,21 @@ class Size:
     blocks : tuple of two int
         ResNet blocks a level, in the encoder and in the decoder.
     attentions : int
-        Attention blocks at the resolution of the latents, 1 or 2, besides two ResNet blocks.
+        Attention blocks at the resolution of the latents, 0 to 2, besides two ResNet blocks. Without any, a latent
+        depends on the image around its position alone.
     groups : int
         Groups of GroupNorm; 0 normalises every pixel by itself (``PixelNorm``).
     placed : bool
         Whether the encoder has a learned embedding of the positions at which the coarse layers of the token pyramid
         have tokens (``PositionEmbedding``).
+    windows : tuple of (HU, HU)
+        Centre and half width of the windows that the encoder sees beside the image, each a channel from -1 to 1.
+    noisy : bool
+        Whether the decoder adds noise of learned strength to its features at every level (``NoiseInjection``), so that
+        it can draw the texture of an image whose pixels it does not know.
+    unit_latents : bool
+        Whether latents leave the encoder with unit variance and are scaled to the length of the words afterwards. The
+        weights of both projections are then of the size that an optimiser's steps are made for.
     """
 
     widths: tuple[int, ...]
@@ -53,6 +62,9 @@ class Size:
     attentions: int = 2
     groups: int = 32
     placed: bool = False
+    windows: tuple[tuple[float, float], ...] = ()
+    noisy: bool = False
+    unit_latents: bool = False
 
     @property
     def stride(self) -> int:
@@ -68,6 +80,17 @@ SIZES = {
     "small": Size(widths=(64, 128), middle=144, fold=4, groups=0, placed=True),
     "paper": Size(widths=(64, 64, 128, 128), middle=256),
     "released": Size(widths=(64, 64, 128, 128, 256), middle=256, halved_last=False, blocks=(1, 2), attentions=1),
+    "local": Size(
+        widths=(64, 128),
+        middle=144,
+        fold=4,
+        groups=0,
+        placed=True,
+        attentions=0,
+        windows=((40.0, 200.0),),
+        noisy=True,
+        unit_latents=True,
+    ),
 }
 """Architectures by name.
 
@@ -79,6 +102,8 @@ encoder, 12 and 1 in the decoder, since the resolution at which it requests furt
 features as the slice, which statistics of a whole image do not allow. Since convolutions treat all positions alike, it
 also has an embedding of the positions that carry the words of a region: there it can gather meaning, and keep detail at
 all others.
+'local': 'small' without attention, with a soft-tissue window beside the image, and with a decoder that draws texture:
+what an encoder needs to see noise where it is.
 """
 
 
@@ -112,6 +137,28 @@ class PositionEmbedding(nn.Module):
         for part, vector in zip(self.parts, self.vectors, strict=True):
             added[..., part, part] += vector.to(x.dtype)[:, None, None]
         return x + added
+
+
+class NoiseInjection(nn.Module):
+    """Addition of Gaussian noise, with a strength that depends on the features: (B, C, H, W) -> (B, C, H, W).
+
+    After T. Karras, S. Laine, T. Aila, A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR
+    2019, where the strength is a constant. The noise depends on ``seed`` and the shape only; ``seed`` is not saved.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.strength = _conv(channels, channels, 1)
+        nn.init.normal_(self.strength.weight, 0.0, 0.01)
+        assert self.strength.bias is not None
+        nn.init.constant_(self.strength.bias, 0.1)
+        self.seed = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features with noise added, of the same shape."""
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(self.seed)).to(x)
+        result: Tensor = x + self.strength(x) * noise
+        return result
 
 
 def _norm(channels: int, groups: int) -> nn.Module:
@@ -183,7 +230,8 @@ def _upsampling(channels: int) -> nn.Sequential:
 def _latent_blocks(in_channels: int, size: Size) -> list[nn.Module]:
     """Return the ResNet and attention blocks at the resolution of the latents."""
     middle, groups = size.middle, size.groups
-    blocks: list[nn.Module] = [ResNetBlock(in_channels, middle, groups), AttentionBlock(middle, groups)]
+    blocks: list[nn.Module] = [ResNetBlock(in_channels, middle, groups)]
+    blocks += [AttentionBlock(middle, groups)] * (size.attentions > 0)
     blocks.append(ResNetBlock(middle, middle, groups))
     return blocks + [AttentionBlock(middle, groups)] * (size.attentions > 1)
 
@@ -193,12 +241,13 @@ def _level_blocks(in_channels: int, width: int, count: int, groups: int) -> list
 
 
 def encoder(size: Size, layers: int) -> nn.Sequential:
-    """Build the encoder: (B, 1, H, W) -> (B, size.middle, H / stride, W / stride).
+    """Build the encoder: (B, 1 + len(size.windows), H, W) -> (B, size.middle, H / stride, W / stride).
 
     H and W are multiples of ``size.stride``. layers: layers of the token pyramid, for ``PositionEmbedding``.
     """
     width = size.widths[0]
-    parts: list[nn.Module] = [nn.PixelUnshuffle(size.fold), _conv(size.fold**2, width)]
+    parts: list[nn.Module] = [nn.PixelUnshuffle(size.fold)]
+    parts.append(_conv((1 + len(size.windows)) * size.fold**2, width))
     for level, level_width in enumerate(size.widths):
         parts += _level_blocks(width, level_width, size.blocks[0], size.groups)
         parts += [Downsample(level_width)] * size.halved(level)
@@ -215,6 +264,7 @@ def decoder(size: Size) -> nn.Sequential:
     for level, level_width in reversed(list(enumerate(size.widths))):
         parts += [_upsampling(width)] * size.halved(level)
         parts += _level_blocks(width, level_width, size.blocks[1], size.groups)
+        parts += [NoiseInjection(level_width)] * size.noisy
         width = level_width
     parts += [_norm(width, size.groups), nn.SiLU(), _conv(width, size.fold**2), nn.PixelShuffle(size.fold)]
     return nn.Sequential(*parts)

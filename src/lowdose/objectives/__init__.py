@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lowdose.objectives.base import Objective, Sum
     from lowdose.objectives.leda import Leda
     from lowdose.objectives.lesion_contrast import lesion_contrast_terms
+    from lowdose.objectives.local_texture import LocalTexture
+    from lowdose.objectives.noise_invariance import noise_realisation_ratio
     from lowdose.objectives.perceptual import Perceptual
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 __all__ = [
     "MSE",
     "Leda",
+    "LocalTexture",
     "NoisePowerSpectrumLoss",
     "Objective",
     "Perceptual",
     "Sum",
     "gradient_penalty",
     "lesion_contrast_terms",
+    "noise_realisation_ratio",
     "segmentation_terms",
 ]
 
@@ -38,6 +42,8 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.base": ("Objective", "Sum"),
         "lowdose.objectives.leda": ("Leda",),
         "lowdose.objectives.lesion_contrast": ("lesion_contrast_terms",),
+        "lowdose.objectives.local_texture": ("LocalTexture",),
+        "lowdose.objectives.noise_invariance": ("noise_realisation_ratio",),
         "lowdose.objectives.perceptual": ("Perceptual",),
         "lowdose.objectives.pixel": ("MSE",),
         "lowdose.objectives.segmentation": ("segmentation_terms",),

@@ -188,3 +188,54 @@ def test_digital_patients_come_in_their_share_and_look_scanned(tmp_path: Path) -
     assert all(float(alone[n].hu.min()) >= 0 for n in range(10))
     every = crops(tmp_path / "two", share=0.01, real=None, side=32)[0]
     assert every.hu.shape == (1, 32, 32)
+
+
+def of_quarters(classes: np.ndarray) -> list[list[np.ndarray]]:
+    """One pool for the crop, and one for each quarter: the lowest class there, as a token; none for class 0."""
+    half = len(classes) // 2
+    quarters = [classes[y : y + half, x : x + half] for y in (0, half) for x in (0, half)]
+    return [
+        [np.array([int(classes.max())])],
+        [np.unique(quarter[quarter > 0])[:1].astype(np.int64) for quarter in quarters],
+    ]
+
+
+def test_pools_of_positions(tmp_path: Path) -> None:
+    made = crops(tmp_path, choose_cells=of_quarters)
+    batch = next(candidate_token_batches(made, 3, 0, 1))
+    assert batch.positions.tolist() == [1, 4]
+    assert batch.counts.shape == (3, 5)
+    for number, per_layer in enumerate(batch.pools()):
+        wanted = of_quarters((made[number].hu[0].numpy().astype(np.int64) % 7).astype(np.uint8))
+        assert [len(layer) for layer in per_layer] == [1, 4]
+        for layer, expected in zip(per_layer, wanted, strict=True):
+            assert [pool.tolist() for pool in layer] == [pool.tolist() for pool in expected]
+
+
+def test_two_realisations_of_one_noise(tmp_path: Path) -> None:
+    made, plain = crops(tmp_path, noisy=True), crops(tmp_path)
+    quiet, spreads, correlations = 0, [], []
+    for number in range(60):
+        item = made[number]
+        assert item.noise.shape == (2, SIDE, SIDE)
+        assert torch.equal(item.hu, plain[number].hu)
+        if not bool(item.noise.any()):
+            quiet += 1
+            continue
+        first, second = item.noise.flatten(1).double()
+        spreads.append(float(first.std() / second.std()))
+        correlations.append(float(torch.corrcoef(torch.stack([first, second]))[0, 1]))
+        assert 1 < float(first.std()) < 200
+    assert 4 < quiet < 22  # a fifth
+    assert np.median(np.abs(np.log(spreads))) < 0.05  # one strength
+    assert abs(np.mean(correlations)) < 0.05  # independent
+    batch = next(candidate_token_batches(made, 3, 0, 1))
+    assert batch.noise.shape == (3, 2, SIDE, SIDE)
+    assert next(candidate_token_batches(plain, 3, 0, 1)).noise.numel() == 0
+
+
+def test_digital_crops_come_without_noise(tmp_path: Path) -> None:
+    noisy, clean = crops(tmp_path, share=1.0), crops(tmp_path, share=1.0, noisy=True)
+    # Neighbouring pixels of noise differ; those of tissue hardly do.
+    rough = [float(made[0].hu.diff(dim=-1).abs().median()) for made in (noisy, clean)]
+    assert rough[1] < 0.3 * rough[0]

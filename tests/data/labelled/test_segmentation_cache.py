@@ -104,3 +104,14 @@ def test_a_cache_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputRefused, match="file"):
         SegmentationCache(tmp_path / "file" / "below", [normal(1)], "abc").build(Segmenter(), quiet)
+
+
+def test_slices_are_kept_without_noise_beside_those_as_they_are(tmp_path: Path) -> None:
+    item = NormalDoseSlice(
+        1, "k", "series", (4, 4), (0.7, 0.7), None, None, None, None, None, lambda: np.full((4, 4), 100.0, np.float32)
+    )
+    for denoiser, denoise, wanted in (("", None, 100), ("d" * 64, lambda hu: 0.5 * hu, 50)):
+        cache = SegmentationCache(tmp_path, [item], "abc", denoiser)
+        cache.build(lambda hu, _: hu.astype(np.uint8), lambda *_: None, denoise=denoise)
+        hu, classes = cache[0]
+        assert (int(hu[0, 0]), int(classes[0, 0])) == (wanted, 100)  # classes are those of the slice as it is

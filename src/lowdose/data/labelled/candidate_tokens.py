@@ -21,12 +21,15 @@ from lowdose.data.transforms.background import randomise_background
 from lowdose.data.transforms.intensity import RandomIntensity
 from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.image import AIR, HU
-from lowdose.organ_classes import classes_of
+from lowdose.organ_classes import INDEX, OUTSIDE, classes_of
 
 Choose = Callable[[HU, NDArray[np.uint8], tuple[float, float] | None], Sequence[NDArray[np.int64]]]
 """Function from (y, x) HU, its organ classes (on any grid) and pixel size (mm) to the candidate tokens of each layer.
 
 Layers are ordered from coarse to fine; the candidates of each layer are the first ones of the next layer."""
+
+ChooseCells = Callable[[NDArray[np.uint8]], Sequence[Sequence[NDArray[np.int64]]]]
+"""Function from the organ classes (y, x) of a crop to the candidate tokens ``[layer][position]`` of coarse layers."""
 
 MOSTLY_AIR = 0.85
 """Share of pixels below -500 HU from which a crop counts as mostly air."""
@@ -39,6 +42,11 @@ PHANTOM_INTENSITY = RandomIntensity(
     tissue_hu=(6.0, 15.0), texture=(0.6, 1.6), blur_px=0.9, sharpen=0.6, noise_hu=(5.0, 30.0), streaks=0.05, oral=0.1
 )
 """Intensity variations of digital patients at normal dose."""
+
+TEXTURE = RandomIntensity(noise_hu=(3.0, 50.0), streaks=0.2)
+"""Noise that is added to slices without noise."""
+QUIET = 0.2
+"""Share of those slices to which none is added."""
 
 WINDOW_PX = 256
 """Side (pixels) of the window of a digital slice that is deformed into a crop."""
@@ -53,13 +61,15 @@ class Item(NamedTuple):
     ----------
     hu : (1, side, side) HU
         The crop.
-    candidates, counts : Tensor
-        Candidate tokens and their number in each layer, as in ``batch.CandidateTokenBatch`` but for one image.
+    candidates, counts, positions, noise : Tensor
+        As in ``batch.CandidateTokenBatch``, but for one image.
     """
 
     hu: Tensor
     candidates: Tensor
     counts: Tensor
+    positions: Tensor
+    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,11 @@ class CandidateTokenCrops(Dataset[Item]):
         Chooses the candidate tokens of a crop.
     seed : int
         Seed of all random choices.
+    choose_cells : callable or None
+        Chooses the candidate tokens of each position instead of ``choose``.
+    noisy : bool
+        Whether crops come without noise, with two realisations of one noise to add; the slices of ``real`` must have
+        been kept without noise then.
     """
 
     real: SegmentationCache | None
@@ -90,6 +105,8 @@ class CandidateTokenCrops(Dataset[Item]):
     side: int
     choose: Choose
     seed: int
+    choose_cells: ChooseCells | None = None
+    noisy: bool = False
 
     def __getitem__(self, index: int) -> Item:
         """Return crop ``index``, which depends on (seed, index) only."""
@@ -98,9 +115,26 @@ class CandidateTokenCrops(Dataset[Item]):
             hu, classes, pixel = self._digital_crop(rng)
         else:
             hu, classes, pixel = self._real_crop(self.real, rng)
-        pools = self.choose(hu, classes, pixel)
+        if self.choose_cells is not None:
+            of_layers = self.choose_cells(classes)
+            pools, positions = [pool for layer in of_layers for pool in layer], [len(layer) for layer in of_layers]
+            candidates = np.concatenate(pools)
+        else:
+            pools, positions = list(self.choose(hu, classes, pixel)), []
+            candidates = np.ascontiguousarray(pools[-1])
+        noise = np.zeros(0, np.float32)
+        if self.noisy:
+            quiet = rng.random() < QUIET
+            realisations = TEXTURE.noise_realisations((hu.shape[0], hu.shape[1]), 2, rng)
+            noise = np.zeros_like(realisations) if quiet else realisations
         counts = torch.tensor([len(pool) for pool in pools])
-        return Item(torch.from_numpy(hu)[None], torch.from_numpy(np.ascontiguousarray(pools[-1])), counts)
+        return Item(
+            torch.from_numpy(hu)[None],
+            torch.from_numpy(candidates),
+            counts,
+            torch.tensor(positions, dtype=torch.int64),
+            torch.from_numpy(noise),
+        )
 
     @cached_property
     def _probabilities(self) -> NDArray[np.float64]:
@@ -120,10 +154,10 @@ class CandidateTokenCrops(Dataset[Item]):
             return stored.astype(np.float32), np.array(classes), pixel
         for _ in range(TRIES):
             rows, columns = (_random_window(length, self.side, rng) for length in stored.shape)
-            hu = _pad_with_air(stored[rows, columns], self.side)
+            hu = _padded(stored[rows, columns], self.side, float(AIR))
             if (hu < -500).mean() < MOSTLY_AIR:
                 break
-        return hu, np.array(classes[rows, columns]), pixel
+        return hu, _padded(classes[rows, columns], self.side, INDEX[OUTSIDE]).astype(np.uint8), pixel
 
     def _digital_crop(self, rng: np.random.Generator) -> tuple[HU, NDArray[np.uint8], tuple[float, float] | None]:
         assert self.digital is not None
@@ -133,7 +167,8 @@ class CandidateTokenCrops(Dataset[Item]):
         hu = randomise_background(PHANTOM_INTENSITY.tissues(hu, classes, rng), classes, PIXEL_MM, rng)
         hu, classes = PHANTOM_DEFORMATION.apply(hu, classes, (PIXEL_MM, PIXEL_MM), self.side, rng)
         pixel = float(np.mean(PHANTOM_DEFORMATION.field_mm)) / len(classes)
-        return PHANTOM_INTENSITY.scanner(hu, rng), classes, (pixel, pixel)
+        seen_by = PHANTOM_INTENSITY.kernel if self.noisy else PHANTOM_INTENSITY.scanner
+        return seen_by(hu, rng), classes, (pixel, pixel)
 
 
 def _random_window(length: int, side: int, rng: np.random.Generator) -> slice:
@@ -141,9 +176,9 @@ def _random_window(length: int, side: int, rng: np.random.Generator) -> slice:
     return slice(first, first + side)
 
 
-def _pad_with_air(image: NDArray[np.int16], side: int) -> HU:
-    """Convert to float32 HU, with air added below and to the right of an image smaller than a crop."""
-    result = np.full((side, side), AIR, np.float32)
+def _padded(image: NDArray[np.int16] | NDArray[np.uint8], side: int, value: float) -> HU:
+    """Convert to float32, with ``value`` added below and to the right of an image smaller than a crop."""
+    result = np.full((side, side), value, np.float32)
     result[: image.shape[0], : image.shape[1]] = image
     return result
 
@@ -158,5 +193,11 @@ def candidate_token_batches(
     # A generator: the last step may be far away, where a time limit ends the run.
     indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
     for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
-        hu, candidates, counts = zip(*items, strict=True)
-        yield CandidateTokenBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))
+        hu, candidates, counts, positions, noise = zip(*items, strict=True)
+        yield CandidateTokenBatch(
+            torch.stack(hu),
+            torch.cat(candidates),
+            torch.stack(counts),
+            positions[0],
+            torch.stack(noise) if len(noise[0]) else noise[0],
+        )

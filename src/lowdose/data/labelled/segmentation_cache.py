@@ -17,6 +17,9 @@ from lowdose.image import HU
 from lowdose.io.atomic import output_errors
 from lowdose.io.atomic_replace import replace_array
 
+Denoise = Callable[[HU], HU]
+"""Function from (y, x) HU to the same slice without noise."""
+
 Segment = Callable[[HU, tuple[float, float] | None], NDArray[np.uint8]]
 """Function from (y, x) HU and pixel size (mm) to (y, x) indices into ``organ_classes.CLASSES``."""
 
@@ -25,7 +28,8 @@ class SegmentationCache:
     """Slices with their organ classes, kept in ``folder``.
 
     ``build`` must have segmented the missing slices before they are read. segmenter: hash of the weights of the
-    segmentation network, so that results of different networks are not mixed up.
+    segmentation network, so that results of different networks are not mixed up; denoiser: likewise of the denoiser of
+    the slices that are kept, '' for slices as they are.
 
     Attributes
     ----------
@@ -35,15 +39,21 @@ class SegmentationCache:
         The slices.
     """
 
-    def __init__(self, folder: Path, items: Sequence[NormalDoseSlice], segmenter: str) -> None:
+    def __init__(self, folder: Path, items: Sequence[NormalDoseSlice], segmenter: str, denoiser: str = "") -> None:
         self.folder, self.items = folder, items
-        self._segmenter = segmenter
+        self._segmenter, self._denoiser = segmenter, denoiser
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def build(self, segment: Segment, progress: Callable[[int, int], None], share: tuple[int, int] = (0, 1)) -> None:
-        """Segment the slices that are missing.
+    def build(
+        self,
+        segment: Segment,
+        progress: Callable[[int, int], None],
+        share: tuple[int, int] = (0, 1),
+        denoise: Denoise | None = None,
+    ) -> None:
+        """Segment the slices that are missing; with ``denoise``, keep them without noise.
 
         share: (k, n) = only every n-th slice from the k-th on, for n processes that build together. progress: called
         with (slices done, slices to do). Raises OutputRefused.
@@ -53,11 +63,13 @@ class SegmentationCache:
         mine = range(share[0], len(self.items), share[1])
         for done, number in enumerate(mine, start=1):
             hu, classes = self._files(number)
-            if not classes.exists():
+            if not (hu.exists() and classes.exists()):
                 item = self.items[number]
                 image = item.read()
-                rounded = np.rint(np.clip(np.nan_to_num(image, nan=-1024.0), -32768, 32767)).astype(np.int16)
-                replace_array(hu, rounded)
+                kept = np.nan_to_num(image, nan=-1024.0)
+                if denoise is not None:
+                    kept = denoise(kept)
+                replace_array(hu, np.rint(np.clip(kept, -32768, 32767)).astype(np.int16))
                 replace_array(classes, segment(image, item.pixel_mm))  # written last: it marks the slice as complete
             progress(done, len(mine))
 
@@ -68,4 +80,5 @@ class SegmentationCache:
 
     def _files(self, number: int) -> tuple[Path, Path]:
         key = self.items[number].key
-        return self.folder / f"{key}-hu.npy", self.folder / f"{key}-{self._segmenter[:8]}.npy"
+        kept = f"hu-{self._denoiser[:8]}" if self._denoiser else "hu"
+        return self.folder / f"{key}-{kept}.npy", self.folder / f"{key}-{self._segmenter[:8]}.npy"

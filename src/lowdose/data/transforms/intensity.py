@@ -76,17 +76,36 @@ class RandomIntensity:
 
     def scanner(self, hu: HU, rng: np.random.Generator) -> HU:
         """Change a (y, x) image in HU as another scanner would: shading, kernel, noise; clipped to the stored range."""
+        hu = self.kernel(hu, rng)
+        local_sd = self._local_sd(hu.shape, rng)
+        noise = coloured_noise(hu.shape, rng)
+        if rng.random() < self.streaks:
+            noise = _add_streaks(noise, int(rng.integers(9, 41)), rng.uniform(0.5, 1.5))
+        image: HU = np.clip(hu + local_sd * noise, LOWEST, HIGHEST)
+        return image
+
+    def kernel(self, hu: HU, rng: np.random.Generator) -> HU:
+        """Change a (y, x) image in HU as another scanner without noise would: shading and kernel."""
         hu = hu + _smooth_field(hu.shape, rng) * np.float32(rng.uniform(0, self.shading_hu))
         sigma = rng.uniform(0.3, self.blur_px)
         blurred = ndimage.gaussian_filter(hu, sigma)
-        hu = blurred if rng.random() < 0.6 else hu + np.float32(rng.uniform(0, self.sharpen)) * (hu - blurred)
-        local_sd = np.exp(0.5 * _smooth_field(hu.shape, rng)) * _log_uniform(self.noise_hu, rng, 1)
-        noise = coloured_noise(hu.shape, rng)
-        if rng.random() < self.streaks:
-            streaks = ndimage.uniform_filter1d(noise, int(rng.integers(9, 41)), axis=1)
-            noise = noise + np.float32(rng.uniform(0.5, 1.5)) * streaks / streaks.std()
-        image: HU = np.clip(hu + local_sd * noise, LOWEST, HIGHEST)
-        return image
+        if rng.random() < 0.6:
+            return np.asarray(blurred, np.float32)
+        return np.asarray(hu + np.float32(rng.uniform(0, self.sharpen)) * (hu - blurred), np.float32)
+
+    def noise_realisations(self, shape: tuple[int, int], count: int, rng: np.random.Generator) -> HU:
+        """Draw independent realisations, (count, y, x) in HU, of noise of one spectrum and one local SD."""
+        local_sd = self._local_sd(shape, rng)
+        spectrum = _random_spectrum(shape, rng)
+        with_streaks = rng.random() < self.streaks
+        length, strength = int(rng.integers(9, 41)), rng.uniform(0.5, 1.5)
+        drawn = [_shaped_noise(_white(shape, rng), spectrum, shape) for _ in range(count)]
+        if with_streaks:
+            drawn = [_add_streaks(noise, length, strength) for noise in drawn]
+        return np.stack([local_sd * noise for noise in drawn])
+
+    def _local_sd(self, shape: tuple[int, ...], rng: np.random.Generator) -> HU:
+        return np.asarray(np.exp(0.5 * _smooth_field(shape, rng)) * _log_uniform(self.noise_hu, rng, 1), np.float32)
 
 
 def _log_uniform(limits: tuple[float, float], rng: np.random.Generator, count: int) -> HU:
@@ -100,11 +119,30 @@ def coloured_noise(shape: tuple[int, ...], rng: np.random.Generator) -> HU:
 
     The amplitude spectrum is a random power of the frequency times a Gaussian of random width.
     """
-    white = fft.rfft2(rng.standard_normal(shape, np.float32), workers=1)
+    white = _white(shape, rng)
+    return _shaped_noise(white, _random_spectrum(shape, rng), shape)
+
+
+def _white(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.complex64]:
+    """Draw white noise of a real image (y, x), and return its Fourier transform."""
+    return np.asarray(fft.rfft2(rng.standard_normal(shape, np.float32), workers=1))
+
+
+def _random_spectrum(shape: tuple[int, ...], rng: np.random.Generator) -> HU:
     power, width = rng.uniform(0.0, 0.7), rng.uniform(0.1, 0.5)
     f = _frequencies(shape[0], shape[1])
-    noise = fft.irfft2(white * (f**power * np.exp(-0.5 * np.square(f / width))).astype(np.float32), shape, workers=1)
+    return np.asarray(f**power * np.exp(-0.5 * np.square(f / width)), np.float32)
+
+
+def _shaped_noise(white: NDArray[np.complex64], spectrum: HU, shape: tuple[int, ...]) -> HU:
+    noise = fft.irfft2(white * spectrum, shape, workers=1)
     return np.asarray(noise / noise.std(), np.float32)
+
+
+def _add_streaks(noise: HU, length: int, strength: float) -> HU:
+    """Add streaks to (y, x) noise: the noise itself, averaged along ``length`` pixels of each row."""
+    streaks = ndimage.uniform_filter1d(noise, length, axis=1)
+    return np.asarray(noise + np.float32(strength) * streaks / streaks.std(), np.float32)
 
 
 @lru_cache(maxsize=8)

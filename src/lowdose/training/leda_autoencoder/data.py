@@ -11,40 +11,61 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, Choose
+from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, Choose, ChooseCells
 from lowdose.data.labelled.phantoms import PhantomDataset
 from lowdose.data.labelled.segmentation_cache import SegmentationCache
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.image import HU
 from lowdose.language import relevance
+from lowdose.language.cell_words import CellWords
 from lowdose.language.clip import ClipRelevance
 from lowdose.language.relevance import AnatomyRelevance
+from lowdose.language.vocabulary import Vocabulary
+from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.networks.anatomy import Anatomy
+from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.segmentation import segment_slice
 from lowdose.training.leda_autoencoder.recipe import AutoencoderHyperparameters
 from lowdose.training.runner import Say
+from lowdose.weights.identity import DEFAULT_MODEL
 
 Pools = Sequence[NDArray[np.int64]]
 Pixel = tuple[float, float] | None
 
 
 def real_slices(
-    folder: Path, items: Sequence[NormalDoseSlice], network: Anatomy, sha256: str, fabric: Fabric, say: Say
+    folder: Path,
+    items: Sequence[NormalDoseSlice],
+    network: Anatomy,
+    sha256: str,
+    fabric: Fabric,
+    say: Say,
+    without_noise: bool = False,
 ) -> SegmentationCache | None:
     """Segment ``items`` with the anatomy network, and keep the classes in ``folder``; None if there are no items.
 
-    sha256: hash of the file that the network was read from. Each process segments its share, on its device.
+    sha256: hash of the file that the network was read from. without_noise: whether the shipped default denoiser removes
+    the noise of the slices. Each process does its share, on its device.
     """
     if not items:
         return None
-    real = SegmentationCache(folder, items, sha256)
     process = (fabric.global_rank, fabric.world_size)
+    denoiser = load_by_name(DEFAULT_MODEL, fabric.device) if without_noise else None
+    real = SegmentationCache(folder, items, sha256, denoiser.sha256 if denoiser else "")
     network.to(fabric.device)
     real.build(
-        lambda hu, pixel: segment_slice(network, hu, pixel), _progress_messages(say, "slices segmented"), process
+        lambda hu, pixel: segment_slice(network, hu, pixel),
+        _progress_messages(say, "slices segmented"),
+        process,
+        partial(_denoised, denoiser) if denoiser else None,
     )
     network.cpu()  # relevance is computed in loader processes, which cannot use CUDA
     return real
+
+
+def _denoised(model: LoadedModel, hu: HU) -> HU:
+    image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(model.device)
+    return np.asarray(model.denoiser.denoise(image)[0, 0].cpu().numpy())
 
 
 def digital_slices(
@@ -64,13 +85,30 @@ def training_crops(
     digital: PhantomDataset | None,
     hyperparameters: AutoencoderHyperparameters,
     choose: Choose,
+    choose_cells: ChooseCells | None = None,
 ) -> CandidateTokenCrops:
     """Return the crops to train on; every process must have finished building ``real`` and ``digital``."""
     if digital is not None:
         _ = digital.occurring  # computed here once, or each loader process would read every label
     return CandidateTokenCrops(
-        real, digital, hyperparameters.digital_share, hyperparameters.side, choose, hyperparameters.seed
+        real,
+        digital,
+        hyperparameters.digital_share,
+        hyperparameters.side,
+        choose,
+        hyperparameters.seed,
+        choose_cells,
+        bool(hyperparameters.noisy),
     )
+
+
+def cell_word_chooser(words: Vocabulary, made: Autoencoder, side: int) -> ChooseCells:
+    """Return a function that chooses the candidate words of each position of the coarse layers by its organ classes.
+
+    side: pixels a side of a crop.
+    """
+    cells = side // made.stride
+    return partial(CellWords(words).pools, parts=made.quantiser.parts[:-1], cells=(cells, cells))
 
 
 def candidate_chooser(relevance_of: AnatomyRelevance | ClipRelevance, layers: int) -> Choose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from lowdose.errors import InvalidSetting
@@ -42,6 +42,13 @@ class AutoencoderHyperparameters(Hyperparameters):
         Steps without quantisation at the beginning.
     discriminator_width : int
         Channels of the discriminator's first layer.
+    noisy : int
+        1 or 0: whether crops come without noise, real ones by the shipped denoiser, with two realisations of one noise
+        to add (``data.labelled.candidate_tokens``). The terms below need it.
+    cell_words : int
+        1 or 0: whether each position of the two coarse layers has candidate words of its own (``language.cell_words``).
+    image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, balanced
+        See ``methods.autoencoder.Weights``.
     """
 
     side: int = 256
@@ -59,6 +66,15 @@ class AutoencoderHyperparameters(Hyperparameters):
     adversarial_start: int = 12_000
     soft_steps: int = 1000
     discriminator_width: int = 64
+    noisy: int = 0
+    cell_words: int = 0
+    image_weight: float = 1.0
+    window_weight: float = 0.0
+    texture_weight: float = 0.0
+    invariance_weight: float = 0.0
+    margin: float = 0.4
+    token_margin: float = 0.6
+    balanced: int = 1
 
     LIMITS: ClassVar[Limits] = {
         **Hyperparameters.LIMITS,
@@ -71,8 +87,31 @@ class AutoencoderHyperparameters(Hyperparameters):
         "word_length": (0, LARGE),
         "sharpness": (SMALL, LARGE),
         "discriminator_width": (1, 512),
-        **{f"{name}_weight": (0, LARGE) for name in ("semantic", "commitment", "adversarial", "perceptual")},
+        **{
+            f"{name}_weight": (0, LARGE)
+            for name in (
+                "semantic",
+                "commitment",
+                "adversarial",
+                "perceptual",
+                "image",
+                "window",
+                "texture",
+                "invariance",
+            )
+        },
+        **dict.fromkeys(("margin", "token_margin"), (0, 2)),
+        **dict.fromkeys(("noisy", "cell_words", "balanced"), (0, 1)),
     }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.invariance_weight and not self.noisy:
+            raise InvalidSetting(
+                "invariance_weight: needs realisations of noise; --set noisy=1, or invariance_weight=0"
+            )
+        if self.cell_words and not self.side:
+            raise InvalidSetting("side=0 (whole slices) with cell_words=1: give a side, or --set cell_words=0")
 
     @property
     def weights(self) -> Weights:
@@ -84,6 +123,13 @@ class AutoencoderHyperparameters(Hyperparameters):
             self.perceptual_weight,
             self.adversarial_start,
             self.soft_steps,
+            self.image_weight,
+            self.window_weight,
+            self.texture_weight,
+            self.invariance_weight,
+            self.margin,
+            self.token_margin,
+            bool(self.balanced),
         )
 
 
@@ -101,13 +147,22 @@ class AutoencoderRecipe:
         Feature network of the perceptual loss, by its name in ``networks.features.registry``.
     hyperparameters : AutoencoderHyperparameters
         Default hyperparameters, which the command line can change.
+    published : AutoencoderHyperparameters or None
+        Defaults of all other sizes than ``size``, without terms that the publication does not have; None = the same.
     """
 
     paper: str
     size: str = "small"
     features: str = "anatomy"
     hyperparameters: AutoencoderHyperparameters = field(default_factory=AutoencoderHyperparameters)
+    published: AutoencoderHyperparameters | None = None
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise InvalidSetting(f"--size {self.size}: choose one of {', '.join(SIZES)}")
+
+    def of_size(self, size: str | None) -> AutoencoderRecipe:
+        """Return the recipe for another size, with the defaults of that size; None = this one."""
+        if size is None or size == self.size:
+            return self
+        return replace(self, size=size, hyperparameters=self.published or self.hyperparameters)

@@ -25,7 +25,13 @@ from lowdose.networks.discriminator import SMALLEST, patch_gan
 from lowdose.networks.features.registry import load_features
 from lowdose.objectives.perceptual import Perceptual
 from lowdose.training.hooks import Progress
-from lowdose.training.leda_autoencoder.data import candidate_chooser, digital_slices, real_slices, training_crops
+from lowdose.training.leda_autoencoder.data import (
+    candidate_chooser,
+    cell_word_chooser,
+    digital_slices,
+    real_slices,
+    training_crops,
+)
 from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, new_autoencoder, split_patients
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.validation import validate_reconstruction
@@ -140,12 +146,22 @@ class _AutoencoderJob:
 
     def _crops(self, run: Path, fabric: Fabric, say: Say) -> CandidateTokenCrops:
         hyperparameters = self._recipe.hyperparameters
-        real = real_slices(run / SEGMENTED, self._training, self._anatomy, self._anatomy_sha256, fabric, say)
+        real = real_slices(
+            run / SEGMENTED,
+            self._training,
+            self._anatomy,
+            self._anatomy_sha256,
+            fabric,
+            say,
+            bool(hyperparameters.noisy),
+        )
         digital = digital_slices(self._bank, hyperparameters, fabric, say)
         fabric.barrier()
-        return training_crops(
-            real, digital, hyperparameters, candidate_chooser(self._relevance(), hyperparameters.layers)
-        )
+        choose = candidate_chooser(self._relevance(), hyperparameters.layers)
+        cells = None
+        if hyperparameters.cell_words:
+            cells = cell_word_chooser(self._words, self._autoencoder, hyperparameters.side)
+        return training_crops(real, digital, hyperparameters, choose, cells)
 
     def _relevance(self) -> AnatomyRelevance | ClipRelevance:
         """Return the relevance of words; that of CLIP is built late, because embedding its prompts can take minutes."""
