@@ -16,7 +16,7 @@ from torch.nn import functional
 from lowdose.batch import CandidateTokenBatch
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.base import Method, Update
-from lowdose.methods.latent_spread import LatentMoments, match_moments
+from lowdose.methods.latent_spread import FLOOR, LatentMoments, match_moments
 from lowdose.methods.token_use import TokenUsage
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, hinge
@@ -24,6 +24,10 @@ from lowdose.networks.pyramid_quantiser import Quantised
 from lowdose.objectives.base import Objective
 from lowdose.objectives.local_texture import LocalTexture
 from lowdose.objectives.noise_invariance import noise_realisation_ratio
+
+SEEING_FLOOR = 1e-2
+"""Smallest variance of latents, as a share of the largest, that ``match_moments`` brings to that of the words, where
+latents see noise: on axes of less variance lies what is left of its realisation."""
 
 
 @dataclass(frozen=True)
@@ -146,16 +150,9 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
             yield Update("discriminator", {"hinge": hinge(real, fake)})
 
     def _match_words(self) -> None:
-        """Give the latents the moments of the words; to compare distances, only up to one factor."""
-        network = self.autoencoder
-        match_moments(
-            network.to_words,
-            network.from_words,
-            self.spread,
-            network.codebook,
-            network.unit,
-            whiten=self.weights.invariance == 0,
-        )
+        """Give the latents the moments of the words."""
+        network, floor = self.autoencoder, SEEING_FLOOR if self.weights.invariance else FLOOR[0]
+        match_moments(network.to_words, network.from_words, self.spread, network.codebook, network.unit, floor)
 
     def _unquantised_terms(
         self, smooth: Tensor, noisy: Sequence[Tensor], latents: Sequence[Tensor], step: int

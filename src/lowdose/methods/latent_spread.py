@@ -63,7 +63,7 @@ def match_moments(
     spread: LatentMoments,
     codebook: Tensor,
     unit: float = 1.0,
-    whiten: bool = True,
+    floor: float = FLOOR[0],
 ) -> None:
     """Give latents the mean and covariance of the embeddings in ``codebook`` (V, C) by a linear map.
 
@@ -72,17 +72,15 @@ def match_moments(
     give the same image as before. The latents of images vary along few axes, the embeddings along all. Without this
     map a handful of embeddings would be nearest to all latents, and no gradient would ever lead to the others.
 
-    unit: factor between the result of ``to_words`` and latents. whiten: whether each axis gets a factor of its own.
-    Otherwise all have one, which gives latents the total variance of the embeddings: distances keep their meaning.
+    unit: factor between the result of ``to_words`` and latents. floor: smallest variance of an axis, as a share of
+    the largest, that is brought to that of the embeddings; axes of less variance are stretched as much as that.
     """
     mean, covariance = spread.moments()
     embeddings = codebook.double()
     embedding_mean = embeddings.mean(0)
     variances, axes = torch.linalg.eigh(covariance)
     embedding_variances, embedding_axes = torch.linalg.eigh(torch.cov(embeddings.T))
-    stretch = (_floored(embedding_variances, FLOOR[1]) / _floored(variances, FLOOR[0])).sqrt()
-    if not whiten:
-        stretch = (embedding_variances.sum() / variances.sum()).sqrt().expand_as(variances)
+    stretch = (_floored(embedding_variances, FLOOR[1]) / _floored(variances, floor)).sqrt()
     forward = embedding_axes @ torch.diag(stretch) @ axes.T
     inverse = axes @ torch.diag(1 / stretch) @ embedding_axes.T
     weight, bias = (unit * part for part in _linear_map(to_words))
