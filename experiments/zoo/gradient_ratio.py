@@ -84,7 +84,7 @@ def main() -> None:
     recipe = recipes.get_recipe("noise_free")
     hyperparameters = replace(recipe.hyperparameters, **TERMS, spectrum_level=arguments.level, seed=arguments.seed)
     denoiser = checkpoint.load_denoiser(arguments.model).denoiser
-    method = recipe.method(denoiser, hyperparameters, "")
+    method = recipe.method(denoiser, hyperparameters, {})
     arguments.out.mkdir(parents=True, exist_ok=True)
     total: dict[str, Tensor] = {}
     norms: dict[str, list[float]] = {}

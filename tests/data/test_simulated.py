@@ -244,7 +244,7 @@ def test_patches_too_small_for_a_spectrum() -> None:
     recipe = recipes.get_recipe("noise_free")
     small = recipe.hyperparameters.with_values({"patch": "24", "spectrum_weight": "1"})
     with pytest.raises(InvalidSetting, match="patch=24: spectrum_weight=1 needs patches of at least 32"):
-        recipe.method(Denoiser(recipe.network, recipe.scale), small, "")
+        recipe.method(Denoiser(recipe.network, recipe.scale), small, {})
 
 
 def test_a_run_with_lesions_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,12 @@ def test_any_network_is_trained_and_the_features_are_named(tmp_path: Path) -> No
 
 def test_without_perceptual_loss_no_features_are_loaded(tmp_path: Path) -> None:
     recipe = small(perceptual_weight=0)
-    assert recipe.method(Denoiser(recipe.network, recipe.scale), recipe.hyperparameters, "gone").fingerprint() == {}
+    assert (
+        recipe.method(
+            Denoiser(recipe.network, recipe.scale), recipe.hyperparameters, {"features": "gone"}
+        ).fingerprint()
+        == {}
+    )
     with pytest.raises(InvalidSetting, match="patch=8: the objective needs at least"):
         train(small(patch=8), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -93,7 +98,7 @@ def test_it_gains_10_db_on_a_pair(tmp_path: Path) -> None:
     )  # fmt: skip
     torch.manual_seed(0)
     denoiser = Denoiser(recipe.network, recipe.scale, stated_means_px=0)
-    method = recipe.method(denoiser, recipe.hyperparameters, "anatomy")
+    method = recipe.method(denoiser, recipe.hyperparameters, {"features": "anatomy"})
 
     def quality() -> float:
         clean, wanted = (SOFT_TISSUE.apply(image[0, 0].numpy()) for image in (denoiser.denoise(low), full))

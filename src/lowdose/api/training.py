@@ -17,6 +17,7 @@ from lowdose.api.checks import path_of
 from lowdose.api.reading import load_model, run_network_file
 from lowdose.api.training_data import TrainingInput, training_folders
 from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
+from lowdose.deprecations import earlier_teachers
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import refuse_existing_file
 from lowdose.io.atomic_replace import replace_file
@@ -108,8 +109,7 @@ def train(
     bank: str | PathLike[str] | None = None,
     start: str | PathLike[str] | None = None,
     network: str | None = None,
-    autoencoder: str | PathLike[str] | None = None,
-    features: str | None = None,
+    teacher: str | Sequence[str] | None = None,
     size: str | None = None,
     vocabulary: str | PathLike[str] | None = None,
     clip: str | PathLike[str] | None = None,
@@ -121,6 +121,7 @@ def train(
     checkpoint_minutes: float | None = None,
     resume: bool = False,
     progress: TrainingProgress | None = None,
+    **earlier: str | PathLike[str] | None,
 ) -> TrainingRun:
     """Train a network by a recipe.
 
@@ -149,8 +150,10 @@ def train(
         Weights of the same network to go on from.
     network : str, optional
         For recipes that are a loss: the denoiser to train, "NAME" or "NAME:setting=number,...".
-    autoencoder, features, size, vocabulary, clip
-        Frozen networks and sizes of single recipes; refused where they mean nothing.
+    teacher : str or sequence of str, optional
+        Frozen network that the recipe looks with instead of its usual one, "KIND:NAME" as in "features:anatomy".
+    size, vocabulary, clip
+        Of the recipe ``leda_autoencoder``; refused where they mean nothing.
     device, devices, nodes, precision
         Where it runs: "auto", "cpu" or "cuda"; processes on each node; nodes; "auto", "32-true" or "bf16-mixed".
     minutes : float, optional
@@ -162,6 +165,8 @@ def train(
         Continue the run in ``out`` exactly.
     progress : callable, optional
         Called with (step, steps, loss, seconds left).
+    **earlier
+        Keywords of earlier versions, which still work (``lowdose.deprecations``).
 
     Returns
     -------
@@ -191,7 +196,7 @@ def train(
             RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
-            autoencoder=_text(autoencoder), features=features, size=size, vocabulary=_text(vocabulary),
+            teacher=earlier_teachers(teacher, earlier), size=size, vocabulary=_text(vocabulary),
             clip=_text(clip),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):

@@ -28,6 +28,7 @@ from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
 from lowdose.training.runner import RunOptions
+from lowdose.training.teachers import choose_teachers
 
 CALIBRATION = "fit to the kernel, else own noise: 2"
 """By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""
@@ -35,7 +36,7 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "start", "network", "autoencoder", "features", "size", "vocabulary", "clip"
+    "split", "pairing", "bank", "start", "network", "teacher", "size", "vocabulary", "clip"
 )  # fmt: skip
 
 
@@ -54,8 +55,7 @@ class Request:
     bank: Path | None = None
     start: Path | None = None
     network: str | None = None
-    autoencoder: str | None = None
-    features: str | None = None
+    teacher: Sequence[str] | None = None
     size: str | None = None
     vocabulary: str | None = None
     clip: str | None = None
@@ -65,7 +65,8 @@ class Request:
         for option in OPTIONAL:
             value = getattr(self, option)
             if value is not None and option not in names:
-                raise InvalidSetting(f"--{option} {value}: is not an option of the recipe {self.recipe}; leave it out")
+                shown = value if isinstance(value, (str, Path)) else " ".join(value)
+                raise InvalidSetting(f"--{option} {shown}: is not an option of the recipe {self.recipe}; leave it out")
 
 
 def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
@@ -104,18 +105,14 @@ def _with_values(request: Request, values: H) -> H:
 
 
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
-    """Put in the network and the frozen network that were asked for, where the recipe leaves them open."""
-    names = ["split", "pairing", "bank", "start"]
+    """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
+    names = ["split", "pairing", "bank", "start", "teacher"]
     names += ["network"] if recipe.accepts_any_network else []
-    names += [recipe.frozen_network.option] if recipe.frozen_network else []
     request.accept_only(*names)
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
-    frozen_network = recipe.frozen_network and getattr(request, recipe.frozen_network.option, None)
-    if recipe.frozen_network and frozen_network is not None:
-        recipe = replace(recipe, frozen_network=recipe.frozen_network._replace(name=frozen_network))
-    return recipe
+    return replace(recipe, teachers=choose_teachers(request.recipe, recipe.teachers, request.teacher or ()))
 
 
 def _check_pairing(values: dict[str, str], pairing: str) -> None:
@@ -154,12 +151,12 @@ def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
 
 def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
     """Train LEDA's autoencoder. True when complete, False when stopped by a signal."""
-    request.accept_only("bank", "start", "features", "size", "vocabulary", "clip")
+    request.accept_only("bank", "start", "teacher", "size", "vocabulary", "clip")
     recipe = replace(
         recipe,
         hyperparameters=_with_values(request, recipe.hyperparameters),
         size=request.size or recipe.size,
-        features=request.features or recipe.features,
+        features=choose_teachers(request.recipe, {"features": recipe.features}, request.teacher or ())["features"],
     )
     words = load_vocabulary(request.vocabulary)
     with ExitStack() as stack:

@@ -24,12 +24,9 @@ class TrainCommand(TyperCommand):
 
         names = recipes.recipe_names()
         found = [(name, recipe) for name in names if (recipe := _denoiser_recipe(name))]
-        named = {
-            option: [name for name, recipe in found if recipe.frozen_network and recipe.frozen_network.option == option]
-            for option in ("autoencoder", "features")
-        }
         any_network = [name for name, recipe in found if recipe.accepts_any_network]
-        lists = {**named, "recipes": names, "any_network": any_network, "networks": network_names()}
+        teachers = [f"{kind} ({name})" for name, recipe in found for kind in recipe.teachers]
+        lists = {"recipes": names, "any_network": any_network, "networks": network_names(), "teachers": teachers}
         values = {key: ", ".join(words) for key, words in lists.items()}
         for parameter in self.params:
             for key, text in values.items():
@@ -104,17 +101,16 @@ def train(
             help="For {any_network}: the denoiser to train, one of {networks}.",
         ),
     ] = None,
-    autoencoder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="For {autoencoder}: the autoencoder; the shipped one if left out."),
-    ] = None,
-    features: Annotated[
-        str | None,
+    teacher: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="NAME[:WEIGHTS]",
-            help="For {features}, leda_autoencoder: the network whose features are compared; 'anatomy' if left out.",
+            metavar="KIND:NAME",
+            help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}, features "
+            "(leda_autoencoder).",
         ),
     ] = None,
+    autoencoder: Annotated[str | None, typer.Option(hidden=True)] = None,
+    features: Annotated[str | None, typer.Option(hidden=True)] = None,
     size: Annotated[
         str | None, typer.Option(help="For leda_autoencoder: small (the default), paper or released.")
     ] = None,
@@ -156,7 +152,8 @@ def train(
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
         split=split, pairing=pairing, bank=bank, start=start,
-        network=network, autoencoder=autoencoder, features=features, size=size, vocabulary=vocabulary, clip=clip,
+        network=network, teacher=teacher, autoencoder=autoencoder, features=features, size=size,
+        vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
         minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,
     )  # fmt: skip

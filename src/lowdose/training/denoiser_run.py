@@ -73,9 +73,7 @@ class _DenoiserJob:
         self._recipe, self._training, self._validation, self._pairing = recipe, training, validation, pairing
         self._denoiser = _new_denoiser(recipe)
         start_sha256 = None if start is None else _load_start_weights(self._denoiser, start)
-        self.method = recipe.method(
-            self._denoiser, recipe.hyperparameters, recipe.frozen_network.name if recipe.frozen_network else ""
-        )
+        self.method = recipe.method(self._denoiser, recipe.hyperparameters, recipe.teachers)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
@@ -90,7 +88,7 @@ class _DenoiserJob:
             "paper": recipe.paper,
             "network": network,
             "scale": recipe.scale.to_dict(),
-            **({recipe.frozen_network.option: recipe.frozen_network.name} if recipe.frozen_network else {}),
+            **recipe.teachers,
             "training": {"slices": len(training), "patients": len({i.patient for i in training})},
             "validation": {"slices": len(validation), "patients": len({i.patient for i in validation})},
         }
