@@ -26,6 +26,7 @@ from lowdose.training.hooks import TrainerHooks
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE, Trainer
+from lowdose.weights.files import read_weights
 from support.ct_pair import CT_PAIR
 from support.training_runs import EXACT, StopAfter, assert_same, paired_slices
 
@@ -68,6 +69,9 @@ def test_any_network_is_trained_and_the_features_are_named(tmp_path: Path) -> No
     assert model.denoiser.spec == NetworkSpec("red_cnn", {"channels": 4})
     assert json.loads((tmp_path / "run.json").read_text())["features"] == "anatomy"
     assert str(model.training["features"]).startswith("anatomy ")
+    critic = read_weights(tmp_path / "critic.safetensors")
+    assert (critic.header["artefact"], critic.header["recipe"]) == ("critic", "wgan_vgg")
+    assert json.loads(critic.header["training"])["features"] == model.training["features"]
     logged = {row.split(",")[1] for row in (tmp_path / "log.csv").read_text().splitlines()}
     assert {f"critic/{term}" for term in ("wasserstein", "penalty")} < logged
     assert {f"denoiser/{term}" for term in ("adversarial", "perceptual")} < logged

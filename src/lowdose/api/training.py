@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -52,6 +53,12 @@ class TrainingRun:
     def weights(self) -> Path:
         """The weights file, for ``model=`` and ``lowdose models add``."""
         return self.path / MODEL_FILE
+
+    @property
+    def artefacts(self) -> dict[str, Path]:
+        """The files of what was trained beside the model, such as a critic, by name; each can be a ``start=``."""
+        found = sorted(self.path.glob(f"*{self.weights.suffix}"))
+        return {path.stem: path for path in found if path != self.weights}
 
     def load(self, **options: Any) -> LoadedModel:
         """Load the trained denoiser; options as in `load_model`."""
@@ -147,7 +154,8 @@ def train(
     bank : str or Path, optional
         Folder for simulated noise, or for digital patients, to be used again.
     start : str or Path, optional
-        Weights of the same network to go on from.
+        Weights of the same network to go on from, the file of an artefact, such as RUN/critic.safetensors, or a run
+        folder: all that it holds.
     network : str, optional
         For recipes that are a loss: the denoiser to train, "NAME" or "NAME:setting=number,...".
     teacher : str or sequence of str, optional
@@ -193,7 +201,10 @@ def train(
     with ExitStack() as stack:
         request = Request(
             name, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
-            RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
+            RunOptions(
+                device, devices, nodes, precision, resume, minutes, checkpoint_minutes,
+                _hashes(recipe_file=recipe_file, network_file=network_file),
+            ),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
             teacher=earlier_teachers(teacher, earlier), size=size, vocabulary=_text(vocabulary),
@@ -217,6 +228,12 @@ def _choose_recipe(name: str | None, file: str | PathLike[str] | None) -> tuple[
     if name is None:
         raise InvalidSetting(f"no recipe given; there are {', '.join(recipes.recipe_names())}, or give --recipe-file")
     return name, recipes.get_recipe(name)
+
+
+def _hashes(**files: str | PathLike[str] | None) -> dict[str, str]:
+    """Return the name and the SHA-256 of each file that was given."""
+    given = {option: Path(file) for option, file in files.items() if file is not None}
+    return {option: f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for option, file in given.items()}
 
 
 def _log_progress(step: int, steps: int, loss: float, seconds_left: float) -> None:

@@ -19,6 +19,7 @@ from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
+from lowdose.training.artefacts import model_file
 from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.hooks import Progress
@@ -137,8 +138,12 @@ def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
-        request.progress, request.bank, request.start,
+        request.progress, request.bank, _model_of(request.start),
     )  # fmt: skip
+
+
+def _model_of(start: Path | None) -> Path | None:
+    return None if start is None else model_file(start)
 
 
 def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
@@ -166,5 +171,5 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
         log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
         return train_autoencoder(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
-            request.progress, words, request.bank, request.start, request.clip,
+            request.progress, words, request.bank, _model_of(request.start), request.clip,
         )  # fmt: skip

@@ -91,7 +91,8 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too."
+            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too. Or "
+            "another file of a run, such as critic.safetensors, or a run folder: all that it holds."
         ),
     ] = None,
     network: Annotated[

@@ -68,6 +68,13 @@ class Method(nn.Module, ABC, Generic[B]):
         """
         return self.trained_modules()
 
+    def artefacts(self) -> Mapping[str, nn.Module]:
+        """Return by name the modules that are worth keeping beside the model, such as a critic or a noise model.
+
+        Each is written as NAME.safetensors when the model is, and ``--start`` takes it. None is called 'model'.
+        """
+        return {}
+
     def own_state(self) -> dict[str, Tensor]:
         """Return the method's own buffers by name, which a checkpoint holds too; not those of the modules in it."""
         return {name: value for name, value in self.state_dict().items() if "." not in name}

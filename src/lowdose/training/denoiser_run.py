@@ -16,7 +16,7 @@ from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
-from lowdose.networks.neighbours import load_weights_of_fewer_slices
+from lowdose.training.artefacts import MODEL, load_start_artefacts, load_start_model
 from lowdose.training.hooks import Progress
 from lowdose.training.pairing import FolderPairing, Pairing, large_enough
 from lowdose.training.recipe import DenoiserRecipe
@@ -41,7 +41,7 @@ def train_denoiser(
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
     say: receives messages. progress: see ``hooks.Progress``. pairing: where low-dose images come from.
-    start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
+    start: see ``artefacts.load_start_model``. Raises what ``run_training`` raises, and
     InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """
     training, validation = split_by_patient(
@@ -72,12 +72,13 @@ class _DenoiserJob:
             )
         self._recipe, self._training, self._validation, self._pairing = recipe, training, validation, pairing
         self._denoiser = _new_denoiser(recipe)
-        start_sha256 = None if start is None else _load_start_weights(self._denoiser, start)
+        started = load_start_model(self._denoiser, start)
         self.method = recipe.method(self._denoiser, recipe.hyperparameters, recipe.teachers)
+        started |= load_start_artefacts(self.method, start, name)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
-            "start": start_sha256,
+            "start": started if set(started) - {MODEL} else started.get(MODEL),
             "pairing": pairing.name,
             "data": fingerprint(training, validation),
             **recipe.hyperparameters.relevant_to(pairing.name),
@@ -148,25 +149,6 @@ def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
             f"patch={patch}: this network needs a multiple of {denoiser.multiple}, at least {denoiser.smallest}"
         )
     return denoiser
-
-
-def _load_start_weights(denoiser: Denoiser, start: Path) -> str:
-    """Load the weights of the model file ``start`` into ``denoiser`` and return the SHA-256 of the file.
-
-    They may be those of the same network for fewer neighbouring slices. Raises InvalidSetting when they belong to
-    another network or scale.
-    """
-    model = checkpoint.load_denoiser(str(start))
-    loaded = model.denoiser
-    settings = [{**spec.settings, "slices": 1} for spec in (loaded.spec, denoiser.spec)]
-    same = loaded.spec.name == denoiser.spec.name and settings[0] == settings[1] and loaded.scale == denoiser.scale
-    if not same or loaded.context > denoiser.context:
-        raise InvalidSetting(
-            f"{start}: holds {loaded.spec} on {loaded.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
-            "start from weights of the same network, for as many slices or fewer"
-        )
-    load_weights_of_fewer_slices(denoiser.network, loaded.network.state_dict())
-    return model.sha256
 
 
 def _count_validation_patients(items: Sequence[PairedSlice], setting: int) -> int:

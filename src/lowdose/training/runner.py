@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
+from lowdose.io.atomic import remove_unfinished
 from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.base import Method
+from lowdose.training.artefacts import artefact_files, write_artefacts
 from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hooks import Progress, TrainerHooks
@@ -59,6 +61,8 @@ class RunOptions:
         as many steps as the hyperparameters say.
     checkpoint_minutes : float or None
         Minutes between further checkpoints, besides those of ``checkpoint_every``; None = no further ones.
+    code : mapping of str to str
+        Name and hash of each file with code of the user's own, by option. They are among the settings of the run.
     """
 
     device: str = "auto"
@@ -68,6 +72,7 @@ class RunOptions:
     resume: bool = False
     minutes: float | None = None
     checkpoint_minutes: float | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrainingStage(NamedTuple):
@@ -158,22 +163,34 @@ def _train(
     seed_everything(hyperparameters.seed, verbose=False)
     job = make()
     trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes, limit)
-    settings = {**job.settings, "processes": fabric.world_size}
+    settings = {**job.settings, **options.code, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
     stage = job.stage(run, fabric, say if fabric.is_global_zero else _discard)
+    if fabric.is_global_zero:
+        for file in artefact_files(job.method).values():
+            remove_unfinished(run, file)  # of a run that was killed
     if fabric.is_global_zero and not options.resume:
         _write_description(run, settings, job.description, options.minutes)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
             stage.validate,
-            lambda: stage.export(run / MODEL_FILE, trainer.step, trainer.steps),
+            lambda: _export(run, job, stage, settings, trainer),
             progress,
             lambda: stop.requested,
             lambda: _write_description(run, settings, job.description, options.minutes),
         )
         return trainer.fit(settings, hooks)
+
+
+def _export(
+    run: Path, job: TrainingJob, stage: TrainingStage, settings: Mapping[str, object], trainer: Trainer
+) -> None:
+    """Write the model and the artefacts of the method, as they are now."""
+    stage.export(run / MODEL_FILE, trainer.step, trainer.steps)
+    training = {**settings, "lowdose": __version__, "step": trainer.step, "steps": trainer.steps}
+    write_artefacts(run, job.method, training)
 
 
 def _leave_process_group(fabric: Fabric) -> None:
