@@ -15,12 +15,14 @@ from lowdose import cli
 from lowdose.network_spec import NETWORKS
 from lowdose.training import runner
 from lowdose.training import trainer as trainer_module
+from lowdose.training.pairing_registry import PAIRINGS
 from lowdose.weights.files import read_weights
 from support import papers
 from support.training_runs import StopAfter, assert_same
 
 PAPERS = Path(papers.__file__).parent
 TOYS = sorted(path.stem for path in PAPERS.glob("[a-z]*.py"))
+OPTIONS = {"own_noise": ("--pairing", "noisier")}
 SETTINGS = (
     "steps=6",
     "batch=2",
@@ -40,16 +42,18 @@ def train(toy: str | Path, pairs: Path, out: Path, *options: object) -> int:
     file = PAPERS / f"{toy}.py" if isinstance(toy, str) else toy
     settings = (text for setting in SETTINGS for text in ("--set", setting))
     given = ("--recipe-file", file, "--data", pairs, "--out", out, "--precision", "32-true", "--device", "cpu")
+    options = (*OPTIONS.get(file.stem, ()), *options)
     return run("train", *given, *settings, *options)
 
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
-    """Networks of a toy are forgotten after its test."""
-    before = dict(NETWORKS)
+    """Networks and pairings of a toy are forgotten after its test."""
+    before = [(names, dict(names)) for names in (NETWORKS, PAIRINGS)]
     yield
-    NETWORKS.clear()
-    NETWORKS.update(before)
+    for names, known in before:
+        names.clear()  # type: ignore[attr-defined]
+        names.update(known)  # type: ignore[attr-defined]
 
 
 def logged(out: Path) -> list[list[str]]:
@@ -136,6 +140,30 @@ def test_a_run_starts_from_any_module_of_another(
     assert train(wider, pairs, tmp_path / "x", "--start", first / "critic.safetensors") == 2
     assert "its critic has other layers than that of this training" in capfd.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_pairing_must_have_what_a_method_learns_from(
+    pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cases = (
+        ("two_players", "none", "--pairing none: has no 'full', which TwoPlayers learns from; give pairs of scans"),
+        ("two_players", "gone", "--pairing gone: must be one of folders, none, simulated"),
+        ("own_noise", "none", "--pairing none: has no 'full', which Noisier2Noise learns from"),
+    )
+    for toy, pairing, reason in cases:
+        assert train(toy, pairs, tmp_path / "run", "--pairing", pairing) == 2
+        assert reason in capfd.readouterr().err
+    assert train("two_players", pairs, tmp_path / "run", "--bank", tmp_path / "bank") == 2
+    assert "bank: is for --pairing simulated" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+    alone = tmp_path / "alone.py"
+    text = (PAPERS / "own_noise.py").read_text().replace("toy_mean", "toy_alone")
+    alone.write_text(text.replace('("low", "full")', '("low",)').replace("batch.full", "batch.low"))
+    assert train(alone, pairs, tmp_path / "run", "--pairing", "none") == 0
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["settings"]["pairing"] == "none"
+    assert described["training"] == {"slices": 12, "patients": 2}  # of both doses
 
 
 def test_a_changed_file_is_another_run(pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

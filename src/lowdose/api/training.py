@@ -149,8 +149,9 @@ def train(
         Hyperparameters by name, ``{"steps": 2000}`` or ``["steps=2000"]``.
     split : str, optional
         Published split whose training cases to use.
-    pairing : {"folders", "simulated"}, optional
-        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose.
+    pairing : str, optional
+        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose; "none":
+        single scans of any dose; or a pairing of one's own.
     bank : str or Path, optional
         Folder for simulated noise, or for digital patients, to be used again.
     start : str or Path, optional

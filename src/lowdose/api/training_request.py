@@ -20,14 +20,14 @@ from lowdose.logger import log, log_lines
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.artefacts import model_file
-from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
+from lowdose.training.denoiser_run import train_denoiser
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.hooks import Progress
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
-from lowdose.training.pairing import SimulatedPairing
-from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
+from lowdose.training.pairing_registry import PairingOptions, make_pairing
+from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
 from lowdose.training.teachers import choose_teachers
 
@@ -77,18 +77,15 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
         raise InvalidSetting(f"recipe {request.recipe}: give the folder to train on with --data")
     _check_pairing(request.hyperparameters, pairing)
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
-    if request.bank is not None and pairing != "simulated":
-        raise InvalidSetting("--bank: is for --pairing simulated")
+    source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
     with ExitStack() as stack:
-        training_set = open_training_set(stack, request.data, request.split, pairing)
+        training_set = open_training_set(stack, request.data, request.split, source.find)
         log_lines(logging.WARNING, training_set.warnings)
         items, hyperparameters = training_set.items, recipe.hyperparameters
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
-        kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
-        log.info("%d %s, %d patient(s)", len(items), kind, len({item.patient for item in items}))
-        source = FROM_FOLDERS if pairing == "folders" else _simulated(request, recipe.hyperparameters.count_floor)
+        log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, source, request.start,
@@ -123,10 +120,12 @@ def _check_pairing(values: dict[str, str], pairing: str) -> None:
             raise InvalidSetting(f"--set {name}={value}: is for --pairing {PAIRING_OF[name]}")
 
 
-def _simulated(request: Request, count_floor: float) -> SimulatedPairing:
+def _pairing_options(request: Request, hyperparameters: DenoiserHyperparameters) -> PairingOptions:
     # On the CPU, one process for each core: photons are drawn there in any case, and that takes most of the time.
+    count_floor = hyperparameters.count_floor
     rule = f"{CALIBRATION}, count floor {count_floor:g}" if count_floor else CALIBRATION
-    return SimulatedPairing(partial(calibrate_slices, count_floor=count_floor), rule, request.bank)
+    calibrate = partial(calibrate_slices, count_floor=count_floor)
+    return PairingOptions(hyperparameters, calibrate, rule, request.bank)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:

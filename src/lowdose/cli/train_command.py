@@ -21,12 +21,19 @@ class TrainCommand(TyperCommand):
         """Put the names into the help of the parameters."""
         from lowdose import recipes
         from lowdose.network_spec import network_names
+        from lowdose.training.pairing_registry import pairing_names
 
         names = recipes.recipe_names()
         found = [(name, recipe) for name in names if (recipe := _denoiser_recipe(name))]
         any_network = [name for name, recipe in found if recipe.accepts_any_network]
         teachers = [f"{kind} ({name})" for name, recipe in found for kind in recipe.teachers]
-        lists = {"recipes": names, "any_network": any_network, "networks": network_names(), "teachers": teachers}
+        lists = {
+            "pairings": pairing_names(),
+            "recipes": names,
+            "any_network": any_network,
+            "networks": network_names(),
+            "teachers": teachers,
+        }
         values = {key: ", ".join(words) for key, words in lists.items()}
         for parameter in self.params:
             for key, text in values.items():
@@ -78,7 +85,8 @@ def train(
     pairing: Annotated[
         str | None,
         typer.Option(
-            help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose."
+            help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose; "
+            "none: single scans of any dose. There are {pairings}."
         ),
     ] = None,
     bank: Annotated[

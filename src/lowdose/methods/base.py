@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
@@ -47,6 +47,11 @@ class Method(nn.Module, ABC, Generic[B]):
     """
 
     accumulates: ClassVar[bool] = False
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """Names of the fields of ``lowdose.batch.PairedBatch`` that a batch must have; ``number`` it has always."""
+        return ("low", "full", "dose")
 
     @property
     @abstractmethod

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
-from lowdose.data.device_patches import DevicePatches, device_batches, planes_bytes
+from lowdose.data.device_patches import DevicePatches, planes_bytes
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
-from lowdose.data.patches import Patches, batches
+from lowdose.data.patch_fields import USUAL, check_fields
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
@@ -20,7 +21,7 @@ from lowdose.training.artefacts import MODEL, load_start_artefacts, load_start_m
 from lowdose.training.hooks import Progress
 from lowdose.training.pairing import FolderPairing, Pairing, large_enough
 from lowdose.training.recipe import DenoiserRecipe
-from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.runner import RunOptions, Say, TrainingStage, run_training, sharded_batches
 from lowdose.training.validation import measure_training_domain, validate_denoiser
 from lowdose.version import __version__
 
@@ -65,7 +66,7 @@ class _DenoiserJob:
         self, name: str, recipe: DenoiserRecipe, training: list[PairedSlice], validation: list[PairedSlice],
         pairing: Pairing, start: Path | None,
     ) -> None:  # fmt: skip
-        if recipe.needs_dose and pairing.name != "simulated":
+        if recipe.needs_dose and not pairing.states_dose:
             raise InvalidSetting(
                 f"recipe {name}: needs the dose of each pair, which is unknown for scans; give normal-dose scans "
                 "and --pairing simulated"
@@ -75,6 +76,7 @@ class _DenoiserJob:
         started = load_start_model(self._denoiser, start)
         self.method = recipe.method(self._denoiser, recipe.hyperparameters, recipe.teachers)
         started |= load_start_artefacts(self.method, start, name)
+        check_fields(self.method.fields, type(self.method).__name__, pairing.paired, pairing.name)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
@@ -99,7 +101,8 @@ class _DenoiserJob:
         hyperparameters, denoiser = self._recipe.hyperparameters, self._denoiser
         if not self._validation:
             say("no patient is held out for validation: evaluate this model on other data")
-        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say)
+        fields = self.method.fields
+        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say, fields)
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
             held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
@@ -112,27 +115,31 @@ class _DenoiserJob:
             "slices": len(patches.slices),
         }
 
-        on_device = _patches_on_device(patches, fabric.device)
-
-        def patch_batches(first: int, last: int) -> Iterator[PairedBatch]:
-            workers = loader_workers(fabric.device.type == "cuda")
-            size = hyperparameters.batch * hyperparameters.accumulate
-            if on_device is not None:
-                return device_batches(on_device, size, first, last, fabric.global_rank, fabric.world_size, workers)
-            return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
-
         def export(path: Path, step: int, steps: int) -> None:
             checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
-        return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
+        size = hyperparameters.batch * hyperparameters.accumulate
+        return TrainingStage(
+            _patch_batches(patches, size, fabric), lambda: validate_denoiser(denoiser, held_out), export
+        )
+
+
+def _patch_batches(patches: Patches, size: int, fabric: Fabric) -> Callable[[int, int], Iterator[PairedBatch]]:
+    """Return the function (first, last) that yields the batches of this process, cut on the GPU where that can be."""
+    on_device = _patches_on_device(patches, fabric.device)
+    if on_device is None:
+        return sharded_batches(patches, size, fabric)
+    recipes, compute = sharded_batches(on_device.recipes, size, fabric), on_device.compute
+    return lambda first, last: map(compute, recipes(first, last))
 
 
 def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches | None:
     """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None.
 
-    Lesions are inserted on the CPU, so patches with lesions are cut there.
+    Lesions are inserted on the CPU, so patches with lesions are cut there, as are those with unusual fields.
     """
-    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or patches.lesion_share > 0:
+    usual = patches.lesion_share == 0 and set(patches.fields) <= set(USUAL)
+    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or not usual:
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None

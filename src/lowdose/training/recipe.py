@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from lowdose.data.patches import Augmentation
+from lowdose.data.augmentation import Augmentation
 from lowdose.data.simulated import DoseDistribution
 from lowdose.data.transforms.intensity import RandomIntensity
 from lowdose.data.transforms.spatial import RandomElasticAffine

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric import Fabric, seed_everything
 from torch import Tensor
 
+from lowdose.data.batches import B, NumberedItems, batches
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.io.atomic import remove_unfinished
@@ -216,6 +217,12 @@ def loader_workers(cuda: bool) -> int:
     A GPU must not wait for batches; on a CPU, loader processes would only compete for its cores.
     """
     return min(8, (os.cpu_count() or 2) - 1) if cuda else 0
+
+
+def sharded_batches(data: NumberedItems[Any, B], size: int, fabric: Fabric) -> Callable[[int, int], Iterator[B]]:
+    """Return the function (first, last) that yields the batches of this process, of ``size`` items each."""
+    workers = loader_workers(fabric.device.type == "cuda")
+    return lambda first, last: batches(data, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
 
 def _discard(text: str) -> None:

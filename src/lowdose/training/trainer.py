@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from lowdose.batch import split_batch
 from lowdose.errors import InvalidSetting, TrainingDiverged
 from lowdose.methods.base import Method, Update
 from lowdose.training.gradients import average_gradients
@@ -187,16 +188,13 @@ class Trainer:
         A loss of several updates, such as the turns of a critic, is their mean.
         The batch is split into ``accumulate`` equal parts, which are processed one after the other to save memory.
         """
-        parts = [part.chunk(self.hyperparameters.accumulate) for part in batch]
-        updates = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._to_device, parts), strict=True)]
+        moved = type(batch)(*(self.fabric.to_device(part) for part in batch))
+        updates = [self.method.updates(part) for part in split_batch(moved, self.hyperparameters.accumulate)]
         losses: dict[str, list[Tensor]] = {}
         while terms := self._step_optimiser(updates):
             for name, value in terms.items():
                 losses.setdefault(name, []).append(value)
         return {name: torch.stack(values).mean() for name, values in losses.items()}
-
-    def _to_device(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-        return (self.fabric.to_device(part) for part in parts)
 
     def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, Tensor]:
         """Make the next update, with the mean gradient over all parts, and return its losses by name.

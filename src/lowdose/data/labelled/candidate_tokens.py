@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lowdose.batch import CandidateTokenBatch
+from lowdose.data.batches import batches
 from lowdose.data.labelled.phantoms import PIXEL_MM, PhantomDataset
 from lowdose.data.labelled.segmentation_cache import SegmentationCache
 from lowdose.data.transforms.background import randomise_background
@@ -102,6 +103,11 @@ class CandidateTokenCrops(Dataset[Item]):
         counts = torch.tensor([len(pool) for pool in pools])
         return Item(torch.from_numpy(hu)[None], torch.from_numpy(np.ascontiguousarray(pools[-1])), counts)
 
+    def join(self, items: Sequence[Item]) -> CandidateTokenBatch:
+        """Join crops to a batch."""
+        hu, candidates, counts = zip(*items, strict=True)
+        return CandidateTokenBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))
+
     @cached_property
     def _probabilities(self) -> NDArray[np.float64]:
         """Sampling probability of each real slice."""
@@ -151,12 +157,5 @@ def _pad_with_air(image: NDArray[np.int16], side: int) -> HU:
 def candidate_token_batches(
     crops: CandidateTokenCrops, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[CandidateTokenBatch]:
-    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
-
-    ``size`` is the batch size of one process; all processes together see size * world items a step.
-    """
-    # A generator: the last step may be far away, where a time limit ends the run.
-    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
-        hu, candidates, counts = zip(*items, strict=True)
-        yield CandidateTokenBatch(torch.stack(hu), torch.cat(candidates), torch.stack(counts))
+    """Return the batches of steps first..last-1 for process ``rank`` of ``world``, as ``data.batches.batches`` does."""
+    return batches(crops, size, first, last, rank, world, workers)
