@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from lowdose.methods.optimiser_settings import OptimiserSettings
+from lowdose.methods.phases import Phase
 
 B = TypeVar("B", bound=tuple[Tensor, ...])
 """Type of a batch: a NamedTuple of tensors, see ``lowdose.batch``."""
@@ -53,6 +54,9 @@ class Method(nn.Module, ABC, Generic[B]):
         """Names of the fields of ``lowdose.batch.PairedBatch`` that a batch must have; ``number`` it has always."""
         return ("low", "full", "dose")
 
+    phase: str = ""
+    """Name of the phase that the training is in; the trainer sets it before every step."""
+
     @property
     @abstractmethod
     def model(self) -> nn.Module:
@@ -65,6 +69,10 @@ class Method(nn.Module, ABC, Generic[B]):
     def optimisers(self) -> Mapping[str, OptimiserSettings]:
         """Return by name how trained modules are optimised; the hyperparameters of the run apply to those left out."""
         return {}
+
+    def phases(self) -> Sequence[Phase]:
+        """Return the phases of the training, one after the other; none = it is one."""
+        return ()
 
     def checkpointed_modules(self) -> Mapping[str, nn.Module]:
         """Return by name the modules whose state a checkpoint holds.

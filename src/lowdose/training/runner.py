@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -172,7 +172,7 @@ def _train(
         for file in artefact_files(job.method).values():
             remove_unfinished(run, file)  # of a run that was killed
     if fabric.is_global_zero and not options.resume:
-        _write_description(run, settings, job.description, options.minutes)
+        _write_description(run, settings, job, options.minutes)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
@@ -180,7 +180,7 @@ def _train(
             lambda: _export(run, job, stage, settings, trainer),
             progress,
             lambda: stop.requested,
-            lambda: _write_description(run, settings, job.description, options.minutes),
+            lambda: _write_description(run, settings, job, options.minutes),
         )
         return trainer.fit(settings, hooks)
 
@@ -281,11 +281,11 @@ def _cpu_has_native_bf16() -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _write_description(
-    run: Path, settings: Mapping[str, object], description: Mapping[str, object], minutes: float | None
-) -> None:
+def _write_description(run: Path, settings: Mapping[str, object], job: TrainingJob, minutes: float | None) -> None:
     """Write run.json; of a run with a time limit it is written again with the number of steps that fits it."""
     versions = {"lowdose": __version__, "torch": torch.__version__, "numpy": np.__version__}
     limit = {} if minutes is None else {"minutes": minutes}
-    content = {"settings": settings, **limit, **description, "versions": versions}
+    phases = [asdict(phase) for phase in job.method.phases()]
+    parts = {"phases": phases} if phases else {}
+    content = {"settings": settings, **limit, **job.description, **parts, "versions": versions}
     replace_file(run / DESCRIPTION_FILE, json.dumps(content, indent=2).encode())

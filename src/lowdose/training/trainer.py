@@ -20,6 +20,7 @@ from lowdose.training.gradients import average_gradients
 from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.optimised_module import OptimisedModule, optimised_modules
+from lowdose.training.phase_plan import PhasePlan
 from lowdose.training.run_state import RunState, load_state, save_state
 from lowdose.training.schedule import EMA, averaged_weights
 from lowdose.training.throughput import ThroughputMeter
@@ -69,6 +70,7 @@ class Trainer:
             run,
         )
         self.modules, self._decay = optimised_modules(method, hyperparameters)
+        self._plan = PhasePlan(method, OPEN_END if limit is not None else hyperparameters.steps)
         self.ema = EMA(method.model, self._decay)
         self.step = 0
         self._losses: dict[str, Tensor] = {}
@@ -110,6 +112,7 @@ class Trainer:
         self._last_checkpoint = started
         self.method.train()
         for batch in self.throughput.batches(hooks.batches(self.step, self.steps)):
+            self._enter_phase()
             self._losses |= self._update(batch)
             self.step += 1
             self._update_averages()
@@ -130,6 +133,15 @@ class Trainer:
         if log is not None:
             log.close()
         return self.step == self.steps
+
+    def _enter_phase(self) -> None:
+        """Say to the method which phase the step is in; where one begins, its optimisers start anew."""
+        phase = self._plan.phases[self._plan.number(self.step)]
+        self.method.phase = phase.name
+        if self._plan.begins(self.step):
+            for name, module in self.modules.items():
+                if phase.modules is None or name in phase.modules:
+                    module.restart()
 
     def _update_averages(self) -> None:
         self.ema.update(self.method.model, self.step)
@@ -223,11 +235,13 @@ class Trainer:
 
     def _prepare_module(self, update: Update) -> OptimisedModule:
         """Return the module to update, with this step's learning rate and zeroed gradients."""
-        module = self.modules[update.module]
+        module, phase = self.modules[update.module], self._plan.phases[self._plan.number(self.step)]
+        if phase.modules is not None and update.module not in phase.modules:
+            raise ValueError(f"{update.module} is updated in the phase '{phase.name}', which does not name it")
         if update.reset_optimiser:
             module.reset()
             self.ema = EMA(self.method.model, self._decay)
-        module.prepare(self.hyperparameters, self.step)
+        module.prepare(*self._plan.schedule(self.step, self.hyperparameters))
         return module
 
     def _log_step(
@@ -238,7 +252,7 @@ class Trainer:
         started: float,
         first: int,
     ) -> None:
-        if self.step % LOG_EVERY == 0 or done:
+        if self.step % LOG_EVERY == 0 or done or self._plan.ends(self.step):  # no row is of two phases
             seconds_per_step = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in self._losses.items()}
             self._losses.clear()  # modules that take part in some steps only are in the log with their latest losses
@@ -249,6 +263,7 @@ class Trainer:
                 {
                     **values,
                     **self.method.extra_metrics(),
+                    **self._plan.metrics(self.step - 1),
                     "seconds_per_step": seconds_per_step,
                     **self.throughput.read_and_reset(),
                 },
