@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 import torch
 
 from lowdose import cli
+from lowdose.api.training import TrainingRun
 from lowdose.network_spec import NETWORKS
 from lowdose.training import runner
 from lowdose.training import trainer as trainer_module
@@ -112,6 +114,7 @@ def test_a_run_starts_from_any_module_of_another(
         "format": "lowdose-artefact-1", "artefact": "critic", "module": "Sequential", "recipe": toy, "run": "first",
     }  # fmt: skip
     assert json.loads(file.header["training"])["step"] == 6
+    assert TrainingRun(first, complete=True).artefacts == {"critic": first / "critic.safetensors"}
     assert run("models", "show", first / "critic.safetensors") == 0
     assert "critic (Sequential)" in capfd.readouterr().out
     assert (
@@ -164,6 +167,34 @@ def test_a_pairing_must_have_what_a_method_learns_from(
     described = json.loads((tmp_path / "run" / "run.json").read_text())
     assert described["settings"]["pairing"] == "none"
     assert described["training"] == {"slices": 12, "patients": 2}  # of both doses
+
+
+def test_a_sampler_has_its_conditioner_in_its_file_and_takes_steps(
+    pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        train("noisy_sampler", pairs, tmp_path / "run", "--teacher", "filter:edges", "--set", "local_means_px=0") == 0
+    )
+    weights = tmp_path / "run" / "model.safetensors"
+    file = read_weights(weights)
+    assert file.tensors["conditioner.weight"][0, 0].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    assert file.header["local_means_px"] == "0.0"
+    given = ("denoise", pairs / "p1" / "quarter", "--model", weights)
+    results = []
+    for number, options in enumerate(((), ("--jobs", 2), ("--steps", 3, "--depth", 1), ("--steps", 1), ("--depth", 2))):
+        assert run(*given, "--out", tmp_path / f"{number}", *options) == 0
+        files = sorted((tmp_path / f"{number}").glob("*.dcm"))
+        results.append(b"".join(pydicom.dcmread(file).PixelData for file in files))
+    assert results[0] == results[1] == results[2]
+    assert len(set(results)) == 3
+    assert "draws random numbers, which no engine exports: plain PyTorch runs it" in capfd.readouterr().err
+    for options, reason in (
+        (("--steps", 21), "--steps 21: must be from 1 to 20 for the model run"),
+        (("--steps", 2, "--ray", "local"), "--steps: is for a single series"),
+    ):
+        assert run(*given, "--out", tmp_path / "no", *options) == 2
+        assert reason in capfd.readouterr().err
+        assert not (tmp_path / "no").exists()
 
 
 def test_a_changed_file_is_another_run(pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

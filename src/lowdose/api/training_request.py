@@ -160,7 +160,7 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
         recipe,
         hyperparameters=_with_values(request, recipe.hyperparameters),
         size=request.size or recipe.size,
-        features=choose_teachers(request.recipe, {"features": recipe.features}, request.teacher or ())["features"],
+        features=choose_teachers(request.recipe, recipe.teachers, request.teacher or ())["features"],
     )
     words = load_vocabulary(request.vocabulary)
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 from lowdose.cli.terminal import INTERRUPTED, NetworkFile, say
 
 if TYPE_CHECKING:
-    from lowdose.training.recipe import DenoiserRecipe
+    from lowdose.recipes import AnyRecipe
 
 
 class TrainCommand(TyperCommand):
@@ -24,9 +24,13 @@ class TrainCommand(TyperCommand):
         from lowdose.training.pairing_registry import pairing_names
 
         names = recipes.recipe_names()
-        found = [(name, recipe) for name in names if (recipe := _denoiser_recipe(name))]
-        any_network = [name for name, recipe in found if recipe.accepts_any_network]
-        teachers = [f"{kind} ({name})" for name, recipe in found for kind in recipe.teachers]
+        found = {name: recipe for name in names if (recipe := _recipe(name))}
+        any_network = [name for name, recipe in found.items() if getattr(recipe, "accepts_any_network", False)]
+        users: dict[str, list[str]] = {}
+        for name, recipe in found.items():
+            for kind in getattr(recipe, "teachers", ()):
+                users.setdefault(kind, []).append(name)
+        teachers = [f"{kind} ({', '.join(of)})" for kind, of in users.items()]
         lists = {
             "pairings": pairing_names(),
             "recipes": names,
@@ -42,17 +46,15 @@ class TrainCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def _denoiser_recipe(name: str) -> DenoiserRecipe | None:
-    """Return the recipe of a denoiser; None for another kind, and for one of a package that does not import."""
+def _recipe(name: str) -> AnyRecipe | None:
+    """Return a recipe; None for one of a package that does not import."""
     from lowdose import recipes
     from lowdose.errors import LowDoseError
-    from lowdose.training.recipe import DenoiserRecipe
 
     try:
-        recipe = recipes.get_recipe(name)
+        return recipes.get_recipe(name)
     except LowDoseError:
         return None
-    return recipe if isinstance(recipe, DenoiserRecipe) else None
 
 
 def train(
@@ -114,8 +116,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="KIND:NAME",
-            help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}, features "
-            "(leda_autoencoder).",
+            help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}.",
         ),
     ] = None,
     autoencoder: Annotated[str | None, typer.Option(hidden=True)] = None,
