@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hooks import Progress, TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
+from lowdose.training.launch import launch_fabric, torchrun_processes
 from lowdose.training.time_limit import TimeLimit
 from lowdose.training.trainer import STATE_FILE, Trainer
 from lowdose.training.training_log import LOG_FILE
@@ -35,7 +35,6 @@ from lowdose.version import __version__
 MODEL_FILE, DESCRIPTION_FILE = "model.safetensors", "run.json"
 RUN_FILES = (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, LOG_FILE)
 """Files of a run folder that are replaced as a whole."""
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
 Say = Callable[[str], None]
 
 
@@ -201,16 +200,6 @@ def _leave_process_group(fabric: Fabric) -> None:
         torch.distributed.destroy_process_group()
 
 
-def choose_precision(wanted: str, cuda: bool) -> Any:
-    """Return the precision for Fabric; 'auto' is bf16-mixed where the hardware supports bf16 natively, else 32-true."""
-    if wanted not in PRECISIONS:
-        raise InvalidSetting(f"--precision {wanted}: must be one of {', '.join(PRECISIONS)}")
-    if wanted != "auto":
-        return wanted
-    native = torch.cuda.is_bf16_supported() if cuda else _cpu_has_native_bf16()
-    return "bf16-mixed" if native else "32-true"
-
-
 def loader_workers(cuda: bool) -> int:
     """Return the number of processes that load batches: several for a GPU, none for a CPU.
 
@@ -236,21 +225,10 @@ def _launch(options: RunOptions) -> Fabric:
             raise InvalidSetting(f"--{name} {getattr(options, name)}: must be at least 1")
     if options.checkpoint_minutes is not None and not options.checkpoint_minutes > 0:
         raise InvalidSetting(f"--checkpoint-minutes {options.checkpoint_minutes:g}: must be above 0")
-    devices, nodes = _torchrun_processes() or (options.devices, options.nodes)
+    devices, nodes = torchrun_processes() or (options.devices, options.nodes)
     if options.minutes is not None:
         _check_minutes(options.minutes, options.resume, devices * nodes)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
-    fabric = Fabric(
-        accelerator="cuda" if cuda else "cpu",
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=choose_precision(options.precision, cuda),
-    )
-    if cuda:
-        torch.backends.cudnn.benchmark = True  # all batches have one shape
-    fabric.launch()
-    return fabric
+    return launch_fabric(cuda, devices, nodes, options.precision)
 
 
 def _check_minutes(minutes: float, resume: bool, processes: int) -> None:
@@ -266,19 +244,6 @@ def _check_minutes(minutes: float, resume: bool, processes: int) -> None:
         raise InvalidSetting(
             f"--minutes {minutes:g}: is for one process, not {processes}, whose clocks differ; give --set steps=NUMBER"
         )
-
-
-def _torchrun_processes() -> tuple[int, int] | None:
-    """Return (processes per node, nodes) if torchrun has started this process, else None."""
-    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
-        return None
-    per_node = int(os.environ["LOCAL_WORLD_SIZE"])
-    return per_node, int(os.environ["WORLD_SIZE"]) // per_node
-
-
-def _cpu_has_native_bf16() -> bool:
-    """Query a private function of PyTorch, since there is no public one; without it, float32 is merely slower."""
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
 def _write_description(run: Path, settings: Mapping[str, object], job: TrainingJob, minutes: float | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,6 @@ from torch import Tensor
 from lowdose.batch import split_batch
 from lowdose.errors import InvalidSetting, TrainingDiverged
 from lowdose.methods.base import Method, Update
-from lowdose.training.gradients import average_gradients
 from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.optimised_module import OptimisedModule, optimised_modules
@@ -26,6 +25,7 @@ from lowdose.training.schedule import EMA, averaged_weights
 from lowdose.training.throughput import ThroughputMeter
 from lowdose.training.time_limit import OPEN_END, Overhead, TimeLimit
 from lowdose.training.training_log import TrainingLog
+from lowdose.training.updates import Updates
 
 T = TypeVar("T")
 STATE_FILE = "state.pt"
@@ -75,7 +75,7 @@ class Trainer:
         self.step = 0
         self._losses: dict[str, Tensor] = {}
         self.throughput = ThroughputMeter(fabric.world_size)
-        self._finite = torch.tensor(True, device=fabric.device)
+        self._updates = Updates(fabric)
         self._checkpoint_interval_s = math.inf if checkpoint_minutes is None else 60 * checkpoint_minutes
         self._last_checkpoint = time.monotonic()
         self._limit, self._latest_end = limit, math.inf
@@ -202,36 +202,7 @@ class Trainer:
         """
         moved = type(batch)(*(self.fabric.to_device(part) for part in batch))
         updates = [self.method.updates(part) for part in split_batch(moved, self.hyperparameters.accumulate)]
-        losses: dict[str, list[Tensor]] = {}
-        while terms := self._step_optimiser(updates):
-            for name, value in terms.items():
-                losses.setdefault(name, []).append(value)
-        return {name: torch.stack(values).mean() for name, values in losses.items()}
-
-    def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, Tensor]:
-        """Make the next update, with the mean gradient over all parts, and return its losses by name.
-
-        parts: the generators of ``Method.updates`` for all parts of the batch. Empty when no update is left.
-        """
-        losses: dict[str, Tensor] = {}
-        module: OptimisedModule | None = None
-        for part in parts:
-            with self.fabric.autocast():
-                update = next(part, None)
-            if update is None:
-                return {}
-            if module is None:
-                module = self._prepare_module(update)
-            total = torch.stack(list(update.terms.values())).sum() / len(parts)
-            torch.autograd.backward(total, inputs=module.parameters)
-            self._finite &= total.detach().isfinite()
-            for name, value in update.terms.items():
-                key = f"{update.module}/{name}"
-                losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
-        assert module is not None
-        average_gradients(self.fabric, module.parameters)
-        module.update()
-        return losses
+        return self._updates.make(updates, self._prepare_module)
 
     def _prepare_module(self, update: Update) -> OptimisedModule:
         """Return the module to update, with this step's learning rate and zeroed gradients."""
@@ -277,7 +248,7 @@ class Trainer:
 
         Called before anything is saved, so that a state with NaN never replaces the last good one.
         """
-        if not bool(self._finite):
+        if not bool(self._updates.finite):
             raise TrainingDiverged(
                 f"{self.run}: the loss is no longer a number by step {self.step}; resume from the last good state, or "
                 f"start again with less than learning_rate={self.hyperparameters.learning_rate:g}"
