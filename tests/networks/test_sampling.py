@@ -38,6 +38,21 @@ class Drawn(nn.Module):
         return x + self.factor * torch.stack([noise.normal(x) for _ in range(self.steps)]).mean(0)
 
 
+class Unrolled(nn.Module):
+    """Repeats one convolution as often as its depth says."""
+
+    at_inference: ClassVar = {"depth": (1, 5)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step, self.depth = nn.Conv2d(1, 1, 3, padding=1), 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(self.depth):
+            x = x - 0.1 * torch.relu(self.step(x))
+        return x
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = dict(NETWORKS)
@@ -119,3 +134,20 @@ def test_what_is_chosen_is_part_of_what_engines_are_measured_on() -> None:
     assert (denoiser.at_inference, denoiser.identity) == ({}, repr(denoiser.spec))
     denoiser.network.at_inference, denoiser.network.depth = {"depth": (1, 3)}, 2  # type: ignore[assignment]
     assert denoiser.identity != repr(denoiser.spec)
+
+
+def test_engines_export_the_depth_that_was_chosen(
+    tmp_path: Path, hu: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOWDOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(NETWORKS, "unrolled", Unrolled)
+    torch.manual_seed(0)
+    path, results = tmp_path / "unrolled.safetensors", []
+    checkpoint.save_denoiser(path, Denoiser(NetworkSpec("unrolled"), Scale()), TrainingDomain(), {})
+    for depth in (1, 4):
+        plain = checkpoint.load_denoiser(str(path)).denoiser
+        plain.network.depth = depth  # type: ignore[assignment]
+        results.append(plain.denoise(torch.from_numpy(hu[:1, None]))[0].numpy())
+        loaded = lowdose.load_model(path, depth=depth)
+        np.testing.assert_allclose(denoised(hu[:1], loaded), results[-1], atol=0.02)
+    assert np.abs(results[0] - results[1]).max() > 0.5
