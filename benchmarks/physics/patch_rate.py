@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from lowdose.data.augmentation import Augmentation
+from lowdose.data.batches import batches
 from lowdose.data.noise_bank.bank import NoiseBank
-from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import DoseDistribution, SimulatedSlice, SimulatedSlices
 
 COUNT, BATCH = 8000, 16

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import torch
 
-from lowdose.data.device_patches import DevicePatches, device_batches
+from lowdose.data.augmentation import Augmentation
+from lowdose.data.batches import batches
+from lowdose.data.device_patches import DevicePatches
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import build_noise_bank
 from lowdose.data.noise_bank.parallel import build_with_processes
 from lowdose.data.noise_bank.plan import Plan, prepare_folder
 from lowdose.data.normal_dose import normal_dose_slices
-from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import DoseDistribution, SimulatedSlices, simulated_slices
 from lowdose.simulation.calibration import calibrate_slices
 
@@ -51,13 +53,16 @@ def main() -> None:
 def report(patches: Patches, device: torch.device) -> None:
     """Print the table of one set of patches."""
     on_device = DevicePatches(patches, device)
-    pairs = zip(batches(patches, BATCH, 0, COMPARED), device_batches(on_device, BATCH, 0, COMPARED), strict=True)
+    recipes = on_device.recipes
+    computed = map(on_device.compute, batches(recipes, BATCH, 0, COMPARED))
+    pairs = zip(batches(patches, BATCH, 0, COMPARED), computed, strict=True)
     largest = max(
         float((one - other.cpu()).abs().max())
         for cpu, gpu in pairs
         for one, other in ((cpu.low, gpu.low), (cpu.full, gpu.full))
     )
-    started, found = 0.0, device_batches(on_device, BATCH, 0, TIMED + 1, workers=8 if device.type == "cuda" else 0)
+    workers = 8 if device.type == "cuda" else 0
+    started, found = 0.0, map(on_device.compute, batches(recipes, BATCH, 0, TIMED + 1, workers=workers))
     for number, batch in enumerate(found):
         if number == 0:  # the processes have started
             float(batch.low.sum())

@@ -75,7 +75,7 @@ least 30 dB on real slices, 2 % of the words in use); then give it to prepare.sh
 
 leda_denoisers() {
     local teacher=() network name paired
-    [ ! -e "$inputs/teacher.safetensors" ] || teacher=(--autoencoder "$inputs/teacher.safetensors")
+    [ ! -e "$inputs/teacher.safetensors" ] || teacher=(--teacher "autoencoder:$inputs/teacher.safetensors")
     # A quarter of the dose alone, as in the paper.
     paired=(--pairing simulated --bank "$work/noise-bank" --set validation_patients=2 --set dose_low=0.25
         --set dose_high=0.25 --set full_dose_share=0 --set batch=16 --set validate_every=500)

@@ -29,8 +29,8 @@ case $source in
 esac
 rows=${ROWS:-mse perceptual leda leda_c leda_d}
 teacher=() feature_options=()
-[ -n "${AUTOENCODER:-}" ] && teacher=(--autoencoder "$AUTOENCODER")
-[ -n "${FEATURES:-}" ] && feature_options=(--features "$FEATURES")
+[ -n "${AUTOENCODER:-}" ] && teacher=(--teacher "autoencoder:$AUTOENCODER")
+[ -n "${FEATURES:-}" ] && feature_options=(--teacher "features:$FEATURES")
 
 for network in $NETWORKS; do
     place=$out/$(name_of "$network")

@@ -26,13 +26,13 @@ from torch.nn import functional
 from lowdose import recipes
 from lowdose.api.training_request import CALIBRATION
 from lowdose.batch import PairedBatch
-from lowdose.data.patches import batches
+from lowdose.data.batches import batches
 from lowdose.data.simulated import simulated_slices
-from lowdose.data.training_set import open_training_set
+from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.methods.supervised import Supervised
 from lowdose.models import checkpoint
 from lowdose.simulation.calibration import calibrate_slices
-from lowdose.training.pairing import SimulatedPairing
+from lowdose.training.simulated_pairing import SimulatedPairing
 
 TERMS = {"spectrum_weight": 1.0, "lesion_share": 1.0, "lesion_weight": 1.0}
 
@@ -84,13 +84,13 @@ def main() -> None:
     recipe = recipes.get_recipe("noise_free")
     hyperparameters = replace(recipe.hyperparameters, **TERMS, spectrum_level=arguments.level, seed=arguments.seed)
     denoiser = checkpoint.load_denoiser(arguments.model).denoiser
-    method = recipe.method(denoiser, hyperparameters, "")
+    method = recipe.method(denoiser, hyperparameters, {})
     arguments.out.mkdir(parents=True, exist_ok=True)
     total: dict[str, Tensor] = {}
     norms: dict[str, list[float]] = {}
     values: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        items = open_training_set(stack, [arguments.set], pairing="simulated").items
+        items = open_training_set(stack, [arguments.set], find=find_normal_dose).items
         pairing = SimulatedPairing(calibrate_slices, CALIBRATION, arguments.bank)
         fabric = Fabric(accelerator="cpu", devices=1)
         patches = pairing.patches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ LEDA, or a tensor for each position, row by row, which may be empty; then of the
 class PairedBatch(NamedTuple):
     """Batch of low-dose slices and the full-dose slices that they are to become, on one grid.
 
+    A method declares which of the fields it needs (``methods.base.Method.fields``); what it does not is empty.
+
     Attributes
     ----------
     low : (B, 2c+1, H, W) float32, HU
@@ -27,18 +29,36 @@ class PairedBatch(NamedTuple):
         1 / dose times the variance of the noise of ``full``.
     lesion : (B, 1, H, W) float32
         Weights by which the contrast of a lesion that was inserted into both images is measured: their sum is 1 over
-        the lesion and -1 over a ring around it. All 0 for slices without a lesion; empty, (0,), where no lesions are
-        inserted at all.
+        the lesion and -1 over a ring around it. All 0 for slices without a lesion.
     number : (B,) int64
         Number of each patch in the training, on which alone random draws of a method may depend; empty, (0,), where
         it is not stated.
+    full_context : (B, 2c+1, H, W) float32, HU
+        Full-dose slice among its neighbours, which are those of ``low``.
+    position : (B, 3) float32
+        Where the patch lies: its slice in its stack, and its centre from the top and from the left of the slice, each
+        from 0 to 1; NaN for a slice without neighbours.
+    unpaired : (B, 2c+1, H, W) float32, HU
+        Low-dose patch of another slice.
+    boxes : (M, 4) float32, pixels
+        Top, left, bottom and right edge of each finding; those of all patches one after the other.
+    labels : (M,) int64
+        What each finding is; an inserted lesion is 0.
+    box_counts : (B,) int64
+        Number of findings in each patch.
     """
 
     low: Tensor
-    full: Tensor
+    full: Tensor = torch.zeros(0)
     dose: Tensor = torch.tensor([torch.nan])
     lesion: Tensor = torch.zeros(0)
     number: Tensor = torch.zeros(0, dtype=torch.int64)
+    full_context: Tensor = torch.zeros(0)
+    position: Tensor = torch.zeros(0)
+    unpaired: Tensor = torch.zeros(0)
+    boxes: Tensor = torch.zeros(0, 4)
+    labels: Tensor = torch.zeros(0, dtype=torch.int64)
+    box_counts: Tensor = torch.zeros(0, dtype=torch.int64)
 
 
 class LabelledBatch(NamedTuple):
@@ -101,6 +121,21 @@ class CandidateTokenBatch(NamedTuple):
         return [
             [tokens[:count] for count in counts] for tokens, counts in zip(per_image, self.counts.tolist(), strict=True)
         ]
+
+
+B = TypeVar("B", bound=tuple[Tensor, ...])
+
+
+def split_batch(batch: B, parts: int) -> list[B]:
+    """Return the equal parts of a batch, a NamedTuple of tensors; fields that it lacks are lacking in all."""
+    if parts == 1:
+        return [batch]
+    fields, size = batch._asdict(), len(batch[0])  # type: ignore[attr-defined]
+    columns = {name: value.chunk(parts) if len(value) == size else [value] * parts for name, value in fields.items()}
+    if len(fields.get("box_counts", ())):
+        numbers = [int(counts.sum()) for counts in columns["box_counts"]]
+        columns |= {name: fields[name].split(numbers) for name in ("boxes", "labels")}
+    return [type(batch)(*part) for part in zip(*columns.values(), strict=True)]
 
 
 UNKNOWN = 255

@@ -27,6 +27,9 @@ class Network(Protocol):
     - ``smallest`` (1): pixels a side of the smallest image.
     - ``slices`` (1): neighbouring slices that it takes as channels, an odd number.
     - ``scale`` (``hounsfield.Scale()``), of the class: map from HU to its units that it is trained with.
+    - ``sample``, a method: how it denoises if its result is drawn, see ``networks.sampling.Sampler``.
+    - ``at_inference``, of the class: (least, most) of what can be chosen when it is applied, 'steps' or 'depth', each
+      an attribute of the instance whose value is the usual one.
     """
 
     def forward(self, x: Tensor, /) -> Tensor:

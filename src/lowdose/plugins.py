@@ -14,8 +14,8 @@ from types import ModuleType
 
 from lowdose.errors import InvalidSetting
 
-NETWORKS, RECIPES = "lowdose.networks", "lowdose.recipes"
-"""Groups of entry points in which a package names its networks and recipes."""
+NETWORKS, RECIPES, PAIRINGS = "lowdose.networks", "lowdose.recipes", "lowdose.pairings"
+"""Groups of entry points in which a package names its networks, recipes and pairings."""
 
 
 def plugin_names(group: str) -> set[str]:

@@ -87,7 +87,7 @@ def test_keyword_arguments_are_the_options_of_the_command_line() -> None:
         (lowdose.simulate_dose, simulate_command.simulate),
         (lowdose.train, train_command.train),
     ):
-        of_function = set(inspect.signature(function).parameters) - {"source", "spacing", "progress"}
+        of_function = set(inspect.signature(function).parameters) - {"source", "spacing", "progress", "earlier"}
         of_command = set(inspect.signature(command).parameters)
         of_command |= {"set"} if "setting" in of_command else set()
         assert of_function <= of_command, (function.__name__, of_function - of_command)

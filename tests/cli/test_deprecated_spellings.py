@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lowdose
 from lowdose import cli
 from support.ct_pair import CTPair
 
@@ -75,6 +76,20 @@ def test_a_hyperparameter(ct_pair: CTPair, tmp_path: Path, capfd: pytest.Capture
     assert run("train", "perceptual", *given, *settings) == 0
     assert "deprecated: --set recast_share=; use --set kernel_conversion_share=" in capfd.readouterr().err
     assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["kernel_conversion_share"] == 0.2
+
+
+def test_teachers_with_options_of_their_own(ct_pair: CTPair, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = [part for value in ("steps=1", "batch=1", "patch=32") for part in ("--set", value)]
+    given = ("perceptual", "--data", ct_pair.full.parent, "--network", "red_cnn:channels=2", *settings)
+    assert run("train", *given, "--features", "anatomy-random", "--out", tmp_path / "old") == 0
+    assert lines(capfd.readouterr().err) == [
+        "warning: deprecated: --features anatomy-random; use --teacher features:anatomy-random"
+    ]
+    resumed = ("--teacher", "features:anatomy-random", "--out", tmp_path / "old", "--resume")
+    assert run("train", *given, *resumed) == 0
+    assert not lines(capfd.readouterr().err)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'feature'"):
+        lowdose.train("perceptual", tmp_path / "new", feature="anatomy")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowdose.data.device_patches import DevicePatches, cosines, device_batches, planes_bytes
+from lowdose.batch import PairedBatch
+from lowdose.data.augmentation import Augmentation
+from lowdose.data.batches import batches
+from lowdose.data.device_patches import DevicePatches, cosines, planes_bytes
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import build_noise_bank
 from lowdose.data.noise_bank.plan import Plan, prepare_folder
-from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import DoseDistribution, SimulatedSlices, simulated_slices
 from lowdose.data.slice_context import StackPosition
 from support.small_scanner import exposed, normal
@@ -38,6 +42,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> NoiseBank:
 def slices_of_two_sizes() -> list:
     stack = [replace(normal(number), stack_position=StackPosition("stack", number, 0.4)) for number in range(3)]
     return [*stack, normal(3, size=80, patient=2)]
+
+
+def device_batches(patches: DevicePatches, *steps: int, workers: int = 0) -> Iterator[PairedBatch]:
+    return map(patches.compute, batches(patches.recipes, *steps, workers=workers))
 
 
 def made(bank: NoiseBank, context: int, augmentation: Augmentation, **doses: float) -> Patches:

@@ -15,6 +15,7 @@ import pytest
 
 from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.data.pack_writer import write_pack
+from lowdose.data.training_set import find_single_slices
 from lowdose.errors import IncompatiblePack, NothingToRead
 from lowdose.io.dicom.derivation import new_uid
 
@@ -106,6 +107,23 @@ def test_slices_packed_as_low_dose_are_never_taken_for_normal(tmp_path: Path, sc
     write_pack([tmp_path / "in"], tmp_path / "low.pack", "none", "low")
     with ExitStack() as stack, pytest.raises(NothingToRead, match=r"low\.pack: no CT slice of normal dose"):
         normal_dose_slices(stack, [tmp_path / "low.pack"])
+
+
+def test_single_slices_are_of_any_dose(tmp_path: Path, scan: Scan, pairs: Path) -> None:
+    low = scan(tmp_path / "in" / "low_dose", "ANN", 1)
+    write_pack([tmp_path / "in"], tmp_path / "low.pack", "none", "low")
+    write_pack([pairs], tmp_path / "pairs.pack", "folders", "full")
+    (tmp_path / "empty").mkdir()
+    with ExitStack() as stack:
+        for place in ("in", "low.pack"):
+            found, _ = find_single_slices(stack, [tmp_path / place])
+            assert {item.read()[0].tobytes() for item in found} == images(low)
+            assert all(np.array_equal(*item.read()) for item in found)
+        both, _ = find_single_slices(stack, [tmp_path / "pairs.pack"])
+        assert len(both) == len({item.key for item in both}) == 2 * 9
+        assert {item.patient for item in both} == {1, 2, 3}
+        with pytest.raises(NothingToRead, match="no CT slice found"):
+            find_single_slices(stack, [tmp_path / "empty"])
 
 
 def test_clear_errors(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from lowdose.data.augmentation import Augmentation
+from lowdose.data.batches import batches
 from lowdose.data.pairs import PairedSlice
+from lowdose.data.patch_fields import USUAL
 from lowdose.data.patch_lesions import contrast_template, draw_lesion
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.patches import Patches
 from lowdose.data.slice_context import StackPosition
 
 PLAIN = Augmentation(gain_low=1.0, gain_high=1.0, share=0.0)
@@ -24,7 +27,8 @@ def pair(number: int, hu: float = 60.0, side: int = 120, noise: float = 10.0) ->
 
 
 def patches(share: float, augmentation: Augmentation = PLAIN, hu: float = 60.0, context: int = 0) -> Patches:
-    return Patches(SliceCache([pair(n, hu) for n in range(3)], context), SIZE, augmentation, 4, share)
+    fields = (*USUAL, "lesion") if share else USUAL
+    return Patches(SliceCache([pair(n, hu) for n in range(3)], context), SIZE, augmentation, 4, share, fields)
 
 
 def disc(y: float, x: float, radius: float, side: int = 64) -> np.ndarray:
@@ -36,8 +40,8 @@ def test_without_a_share_nothing_changes() -> None:
     with_some, without = patches(0.5, Augmentation()), patches(0.0, Augmentation())
     has = []
     for index in range(24):
-        low, full, dose, lesion = with_some[index]
-        plain = without[index]
+        low, full, dose, lesion = with_some[index].values()
+        plain = tuple(without[index].values())
         assert len(plain) == 3
         assert lesion.shape == full.shape
         assert dose.isnan()
@@ -50,7 +54,7 @@ def test_without_a_share_nothing_changes() -> None:
 def test_both_images_get_the_same_lesion_and_it_lies_within() -> None:
     with_lesions, without = patches(1.0), patches(0.0)
     for index in range(12):
-        (low, full, _, lesion), (plain_low, plain_full, _) = with_lesions[index], without[index]
+        (low, full, _, lesion), (plain_low, plain_full, _) = (of[index].values() for of in (with_lesions, without))
         added = full - plain_full
         torch.testing.assert_close(low - plain_low, added, rtol=0, atol=1e-3)
         assert float(added[0, 0].abs().max() + added[0, -1].abs().max()) == 0.0
@@ -64,10 +68,10 @@ def test_both_images_get_the_same_lesion_and_it_lies_within() -> None:
 def test_lesions_depend_on_seed_and_number_only() -> None:
     one, two = patches(1.0, Augmentation()), patches(1.0, Augmentation())
     one[3], one[9]
-    for a, b in zip(one[7], two[7], strict=True):
+    for a, b in zip(one[7].values(), two[7].values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
-    other = Patches(one.slices, SIZE, one.augmentation, 5, 1.0)
-    assert not torch.equal(one[7][3], other[7][3])
+    other = Patches(one.slices, SIZE, one.augmentation, 5, 1.0, one.fields)
+    assert not torch.equal(one[7]["lesion"], other[7]["lesion"])
 
 
 def test_batches_hold_templates_only_where_lesions_are_inserted() -> None:
@@ -84,7 +88,7 @@ def test_the_template_follows_kernel_pixels_and_orientation() -> None:
     found, without = patches(1.0, augmentation), patches(0.0, augmentation)
     kept = []
     for index in range(16):
-        (_, full, _, lesion), (_, plain, _) = found[index], without[index]
+        (_, full, _, lesion), (_, plain, _) = (of[index].values() for of in (found, without))
         added = full - plain
         kept.append(float((lesion * added).sum()) / float(added.abs().max()))
         inside = lesion > 0
@@ -97,20 +101,20 @@ def test_the_template_follows_kernel_pixels_and_orientation() -> None:
 def test_neighbours_get_the_part_of_the_lesion_in_them() -> None:
     found, without = patches(1.0, context=1), patches(0.0, context=1)
     for index in range(6):
-        added = (found[index][0] - without[index][0]).abs().sum(dim=(1, 2))
+        added = (found[index]["low"] - without[index]["low"]).abs().sum(dim=(1, 2))
         assert added.shape == (3,)
         assert added.argmax() == 1 or float(added.max() - added[1]) == 0
 
 
 @pytest.mark.parametrize("hu", [-1000.0, -100.0, 900.0])
 def test_no_lesions_in_air_fat_and_bone(hu: float) -> None:
-    assert not any(bool(patches(1.0, hu=hu)[index][3].any()) for index in range(6))
+    assert not any(bool(patches(1.0, hu=hu)[index]["lesion"].any()) for index in range(6))
 
 
 def test_lung_gets_brighter_spots() -> None:
     found, without = patches(1.0, hu=-850.0), patches(0.0, hu=-850.0)
     for index in range(6):
-        (_, full, _, lesion), (_, plain, _) = found[index], without[index]
+        (_, full, _, lesion), (_, plain, _) = (of[index].values() for of in (found, without))
         assert float((lesion * (full - plain)).sum()) > 30
 
 

@@ -6,17 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lowdose.data.augmentation import Augmentation, PatchVariation, apply_variation
+from lowdose.data.batches import batches
 from lowdose.data.pairs import PairedSlice, split_by_patient
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import (
-    COMPLETE_SHARE,
-    Augmentation,
-    Patches,
-    PatchVariation,
-    apply_variation,
-    batches,
-    draw_slice,
-)
+from lowdose.data.patches import COMPLETE_SHARE, Patches, draw_slice
 from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.errors import InvalidSetting
 
@@ -67,7 +61,7 @@ def test_patches_are_crops_of_their_slices_in_one_orientation() -> None:
     cache = SliceCache([pair(0, s) for s in range(3)])
     patches = Patches(cache, 16, PLAIN, seed=5)
     for index in range(20):
-        low, full, dose = (part.round() for part in patches[index])
+        low, full, dose = (part.round() for part in patches[index].values())
         assert dose.isnan()
         found = False
         for slice_index in range(3):
@@ -87,9 +81,9 @@ def test_patch_depends_on_seed_and_number_only() -> None:
     cache = SliceCache([pair(0, s) for s in range(3)])
     one, two, other = (Patches(cache, 16, Augmentation(), seed) for seed in (1, 1, 2))
     one[3], one[9]
-    assert torch.equal(one[7][0], two[7][0])
-    assert not torch.equal(one[7][0], other[7][0])
-    assert not torch.equal(one[7][0], one[8][0])
+    assert torch.equal(one[7]["low"], two[7]["low"])
+    assert not torch.equal(one[7]["low"], other[7]["low"])
+    assert not torch.equal(one[7]["low"], one[8]["low"])
 
 
 def test_processes_share_one_batch() -> None:
@@ -144,7 +138,7 @@ def test_of_two_random_windows_the_one_with_more_tissue_is_taken() -> None:
     hu[:, :100] = 40.0
     cache = SliceCache([PairedSlice(0, "half", 0.8, 3.0, lambda: (hu, hu))])
     patches = Patches(cache, 16, PLAIN, 0)
-    empty = np.mean([patches[n][1].max() < -500 for n in range(400)])
+    empty = np.mean([patches[n]["full"].max() < -500 for n in range(400)])
     # Windows of 32 pixels start at columns 0 to 168, those from 100 on in air.
     assert empty == pytest.approx((69 / 169) ** 2, abs=0.06)
 

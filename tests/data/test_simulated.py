@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowdose import cli, recipes
+from lowdose.data.augmentation import Augmentation
+from lowdose.data.batches import batches
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import CalibratedSlice, build_noise_bank
 from lowdose.data.noise_bank.plan import Plan, prepare_folder
 from lowdose.data.normal_dose import NormalDoseSlice
-from lowdose.data.patches import Augmentation, Patches, batches
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import (
     VALIDATION_DOSES,
     DoseDistribution,
@@ -29,7 +31,7 @@ from lowdose.data.simulated import (
     simulated_slices,
     validation_pairs,
 )
-from lowdose.data.training_set import open_training_set
+from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
 from lowdose.io import run_lock
 from lowdose.io.dicom import new_series
@@ -37,9 +39,9 @@ from lowdose.io.locked_folder import locked_folder
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training import denoiser_run, runner
-from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.simulated_pairing import SimulatedPairing
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
 from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
@@ -87,7 +89,7 @@ def test_doses_are_log_uniform_with_a_share_of_full_dose() -> None:
 def test_at_full_dose_input_and_target_are_one_image(bank: NoiseBank, doses: DoseDistribution) -> None:
     sampled = patches(bank, doses)
     for index in range(30):
-        low, full, dose = sampled[index]
+        low, full, dose = sampled[index].values()
         assert dose == 1.0
         assert torch.equal(low, full)
         assert full.std() >= 0
@@ -133,9 +135,9 @@ def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
     one, again, other = (patches(bank, DoseDistribution(), seed=seed) for seed in (4, 4, 5))
     backwards = {index: again[index] for index in reversed(range(12))}
     for index in range(12):
-        for mine, theirs in zip(one[index], backwards[index], strict=True):
+        for mine, theirs in zip(one[index].values(), backwards[index].values(), strict=True):
             assert torch.equal(mine, theirs)
-    assert not torch.equal(one[3][0], other[3][0])
+    assert not torch.equal(one[3]["low"], other[3]["low"])
     alone = list(batches(one, 4, 0, 3))
     for number, batch in enumerate(batches(one, 4, 0, 3, workers=2)):
         assert torch.equal(batch.low, alone[number].low)
@@ -244,7 +246,7 @@ def test_patches_too_small_for_a_spectrum() -> None:
     recipe = recipes.get_recipe("noise_free")
     small = recipe.hyperparameters.with_values({"patch": "24", "spectrum_weight": "1"})
     with pytest.raises(InvalidSetting, match="patch=24: spectrum_weight=1 needs patches of at least 32"):
-        recipe.method(Denoiser(recipe.network, recipe.scale), small, "")
+        recipe.method(Denoiser(recipe.network, recipe.scale), small, {})
 
 
 def test_a_run_with_lesions_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +366,7 @@ def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.Captur
     assert cli.run(["data", "pack", str(tmp_path / "in"), "--out", str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
     with ExitStack() as stack:
         folder, packed = (
-            open_training_set(stack, [tmp_path / n], pairing="simulated").items for n in ("in", "in.pack")
+            open_training_set(stack, [tmp_path / n], find=find_normal_dose).items for n in ("in", "in.pack")
         )
         for one, other in zip(folder, packed, strict=True):
             np.testing.assert_array_equal(one.read()[1], other.read()[1])

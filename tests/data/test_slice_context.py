@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowdose import recipes
+from lowdose.data.augmentation import Augmentation
 from lowdose.data.noise_bank.bank import NoiseBank
 from lowdose.data.noise_bank.build import build_noise_bank
 from lowdose.data.noise_bank.plan import Plan, prepare_folder
@@ -20,19 +21,19 @@ from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pack_writer import write_pack
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import SliceCache
-from lowdose.data.patches import CONTEXT_DROP_RATE, Augmentation, Patches, draw_dropped
+from lowdose.data.patches import CONTEXT_DROP_RATE, Patches, draw_dropped
 from lowdose.data.simulated import DoseDistribution, SimulatedSlices, simulated_slices, validation_pairs
 from lowdose.data.slice_context import StackPosition, context_indices, stack_positions, trainable_indices
-from lowdose.data.training_set import open_training_set
+from lowdose.data.training_set import find_normal_dose, find_pairs, open_training_set
 from lowdose.io.dicom import new_series
 from lowdose.io.neighbours import context_of, linked_slices
 from lowdose.io.source import Plane
 from lowdose.models import checkpoint
 from lowdose.physics.acquisition import Scans
 from lowdose.training import denoiser_run
-from lowdose.training.pairing import SimulatedPairing
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
+from lowdose.training.simulated_pairing import SimulatedPairing
 from support.small_scanner import exposed, normal, water
 
 
@@ -166,7 +167,7 @@ def test_all_slices_of_a_stack_get_one_augmentation(bank: NoiseBank) -> None:
         SimulatedSlices(bank, same, DoseDistribution(full=1.0, flux_low=1.0, flux_high=1.0), 1), 32, Augmentation(), 0
     )
     for index in range(20):
-        low, full, _ = patches[index]
+        low, full, _ = patches[index].values()
         assert low.shape == (3, 32, 32)
         assert full.shape == (1, 32, 32)
         assert torch.equal(low[1:2], full)
@@ -247,10 +248,10 @@ def test_neighbours_are_known_from_folders_and_packs(tmp_path: Path, abdomen: Sc
     write_pack([tmp_path / "in"], tmp_path / "out.pack", "folders", "full")
     with ExitStack() as stack:
         for root in (tmp_path / "in", tmp_path / "out.pack"):
-            for pairing in ("folders", "simulated"):
-                items = open_training_set(stack, [root], pairing=pairing).items
+            for find in (find_pairs, find_normal_dose):
+                items = open_training_set(stack, [root], find=find).items
                 seen = context_indices(items, 1)
-                assert seen == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5]], (root, pairing)
+                assert seen == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5]], (root, find)
 
 
 @pytest.fixture(scope="module")

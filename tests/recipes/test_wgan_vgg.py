@@ -26,6 +26,7 @@ from lowdose.training.hooks import TrainerHooks
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE, Trainer
+from lowdose.weights.files import read_weights
 from support.ct_pair import CT_PAIR
 from support.training_runs import EXACT, StopAfter, assert_same, paired_slices
 
@@ -68,6 +69,9 @@ def test_any_network_is_trained_and_the_features_are_named(tmp_path: Path) -> No
     assert model.denoiser.spec == NetworkSpec("red_cnn", {"channels": 4})
     assert json.loads((tmp_path / "run.json").read_text())["features"] == "anatomy"
     assert str(model.training["features"]).startswith("anatomy ")
+    critic = read_weights(tmp_path / "critic.safetensors")
+    assert (critic.header["artefact"], critic.header["recipe"]) == ("critic", "wgan_vgg")
+    assert json.loads(critic.header["training"])["features"] == model.training["features"]
     logged = {row.split(",")[1] for row in (tmp_path / "log.csv").read_text().splitlines()}
     assert {f"critic/{term}" for term in ("wasserstein", "penalty")} < logged
     assert {f"denoiser/{term}" for term in ("adversarial", "perceptual")} < logged
@@ -75,7 +79,12 @@ def test_any_network_is_trained_and_the_features_are_named(tmp_path: Path) -> No
 
 def test_without_perceptual_loss_no_features_are_loaded(tmp_path: Path) -> None:
     recipe = small(perceptual_weight=0)
-    assert recipe.method(Denoiser(recipe.network, recipe.scale), recipe.hyperparameters, "gone").fingerprint() == {}
+    assert (
+        recipe.method(
+            Denoiser(recipe.network, recipe.scale), recipe.hyperparameters, {"features": "gone"}
+        ).fingerprint()
+        == {}
+    )
     with pytest.raises(InvalidSetting, match="patch=8: the objective needs at least"):
         train(small(patch=8), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -93,7 +102,7 @@ def test_it_gains_10_db_on_a_pair(tmp_path: Path) -> None:
     )  # fmt: skip
     torch.manual_seed(0)
     denoiser = Denoiser(recipe.network, recipe.scale, stated_means_px=0)
-    method = recipe.method(denoiser, recipe.hyperparameters, "anatomy")
+    method = recipe.method(denoiser, recipe.hyperparameters, {"features": "anatomy"})
 
     def quality() -> float:
         clean, wanted = (SOFT_TISSUE.apply(image[0, 0].numpy()) for image in (denoiser.denoise(low), full))

@@ -19,7 +19,7 @@ from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.models import checkpoint
 from lowdose.training import denoiser_run
 from lowdose.training.denoisers import parse_denoiser
-from lowdose.training.recipe import DenoiserRecipe, FrozenNetwork
+from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
@@ -130,13 +130,13 @@ def test_another_frozen_network_is_no_resumption(tmp_path: Path) -> None:
     assert go(recipe, tmp_path / "leda")
     assert go(recipe, tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=f"autoencoder was {loaded(0).sha256}, now {loaded(1).sha256}"):
-        go(replace(recipe, frozen_network=FrozenNetwork("autoencoder", "other")), tmp_path / "leda", RESUME)
+        go(replace(recipe, teachers={"autoencoder": "other"}), tmp_path / "leda", RESUME)
     with pytest.raises(InvalidSetting, match=r"network was .*'width': 4.*, now .*'width': 8"):
         go(small("leda", "unet:width=8,levels=2"), tmp_path / "leda", RESUME)
     recipe = small("perceptual")
     assert go(recipe, tmp_path / "perceptual")
     with pytest.raises(InvalidSetting, match=r"features was anatomy [0-9a-f]{64}, now anatomy-random [0-9a-f]{64}"):
-        go(replace(recipe, frozen_network=FrozenNetwork("features", "anatomy-random")), tmp_path / "perceptual", RESUME)
+        go(replace(recipe, teachers={"features": "anatomy-random"}), tmp_path / "perceptual", RESUME)
 
 
 @pytest.mark.parametrize(("name", "patch", "needed"), [("leda", 12, 16), ("perceptual", 24, 32)])

@@ -35,6 +35,8 @@ def denoise(
     noise_sd: float | None = None,
     texture: str | None = None,
     network_file: str | PathLike[str] | None = None,
+    steps: int | None = None,
+    depth: int | None = None,
     device: str = "auto",
     engine: str = AUTO,
     accuracy: str = EXACT,
@@ -65,6 +67,8 @@ def denoise(
         Name of a model, a .safetensors file, or what `load_model` gives; the shipped default if left out.
     network_file : str or Path, optional
         Python file that registers the network of ``model``, where that is the user's own; it is executed.
+    steps, depth : int, optional
+        Sampling steps, or depth of an unrolled network, for models that declare them.
     strength : float
         Blend: 0 is the input bit for bit, 1 the model's full output.
     dose : float, optional
@@ -127,7 +131,7 @@ def denoise(
     check_given(source, series, spacing)
     path = None if out is None else path_of(out, "out")
     target = NoiseTarget(dose, noise_sd, texture)
-    loaded = resolve_model(model, device, engine, accuracy, network_file)
+    loaded = resolve_model(model, device, engine, accuracy, network_file, steps=steps, depth=depth)
     check_target(target, loaded)
     words = reader_of(explain, autoencoder, explain_slices, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"

@@ -23,6 +23,7 @@ from lowdose.io.input_kind import check_input
 from lowdose.io.open_series import open_source
 from lowdose.io.source import Rescale, Source
 from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
+from lowdose.models.at_inference import choose_at_inference
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.volume import Volume
 from lowdose.volume_source import VolumeSource, read_volume
@@ -182,6 +183,8 @@ def load_model(
     engine: str = AUTO,
     accuracy: str = EXACT,
     network_file: str | PathLike[str] | None = None,
+    steps: int | None = None,
+    depth: int | None = None,
 ) -> LoadedModel:
     """Load a denoiser and put it on the engine that runs it.
 
@@ -197,6 +200,8 @@ def load_model(
         "exact": within 0.01 HU of float64. "fast": within 1 HU rms, checked on each series.
     network_file : str or Path, optional
         Python file that registers the model's network, where that is the user's own; it is executed.
+    steps, depth : int, optional
+        Sampling steps, or depth of an unrolled network, for models that declare them.
 
     Returns
     -------
@@ -217,7 +222,9 @@ def load_model(
     'gaussian'
     """
     run_network_file(network_file)
-    return run_on_engine(load_by_name(str(model), choose_device(device)), engine, accuracy, log_engine_message)
+    loaded = load_by_name(str(model), choose_device(device))
+    choose_at_inference(loaded, {"steps": steps, "depth": depth})
+    return run_on_engine(loaded, engine, accuracy, log_engine_message)
 
 
 def run_network_file(path: str | PathLike[str] | None) -> None:
@@ -232,9 +239,16 @@ def resolve_model(
     engine: str = AUTO,
     accuracy: str = EXACT,
     network_file: str | PathLike[str] | None = None,
+    **at_inference: int | None,
 ) -> LoadedModel:
-    """Return a loaded model as it is, and load any other."""
+    """Return a loaded model as it is, and load any other.
+
+    Raises InvalidSetting for settings of a network that is loaded already.
+    """
     if isinstance(model, LoadedModel):
+        for name, value in at_inference.items():
+            if value is not None:
+                raise InvalidSetting(f"{name}={value}: {model.name} is loaded already; give it to load_model")
         return model
     return load_model(
         DEFAULT_MODEL if model is None else model,
@@ -242,4 +256,5 @@ def resolve_model(
         engine=engine,
         accuracy=accuracy,
         network_file=network_file,
+        **at_inference,
     )

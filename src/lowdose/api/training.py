@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from lowdose.api.checks import path_of
 from lowdose.api.reading import load_model, run_network_file
 from lowdose.api.training_data import TrainingInput, training_folders
 from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
+from lowdose.deprecations import earlier_teachers
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import refuse_existing_file
 from lowdose.io.atomic_replace import replace_file
@@ -51,6 +53,12 @@ class TrainingRun:
     def weights(self) -> Path:
         """The weights file, for ``model=`` and ``lowdose models add``."""
         return self.path / MODEL_FILE
+
+    @property
+    def artefacts(self) -> dict[str, Path]:
+        """The files of what was trained beside the model, such as a critic, by name; each can be a ``start=``."""
+        found = sorted(self.path.glob(f"*{self.weights.suffix}"))
+        return {path.stem: path for path in found if path != self.weights}
 
     def load(self, **options: Any) -> LoadedModel:
         """Load the trained denoiser; options as in `load_model`."""
@@ -108,8 +116,7 @@ def train(
     bank: str | PathLike[str] | None = None,
     start: str | PathLike[str] | None = None,
     network: str | None = None,
-    autoencoder: str | PathLike[str] | None = None,
-    features: str | None = None,
+    teacher: str | Sequence[str] | None = None,
     size: str | None = None,
     vocabulary: str | PathLike[str] | None = None,
     clip: str | PathLike[str] | None = None,
@@ -121,6 +128,7 @@ def train(
     checkpoint_minutes: float | None = None,
     resume: bool = False,
     progress: TrainingProgress | None = None,
+    **earlier: str | PathLike[str] | None,
 ) -> TrainingRun:
     """Train a network by a recipe.
 
@@ -141,16 +149,20 @@ def train(
         Hyperparameters by name, ``{"steps": 2000}`` or ``["steps=2000"]``.
     split : str, optional
         Published split whose training cases to use.
-    pairing : {"folders", "simulated"}, optional
-        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose.
+    pairing : str, optional
+        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose; "none":
+        single scans of any dose; or a pairing of one's own.
     bank : str or Path, optional
         Folder for simulated noise, or for digital patients, to be used again.
     start : str or Path, optional
-        Weights of the same network to go on from.
+        Weights of the same network to go on from, the file of an artefact, such as RUN/critic.safetensors, or a run
+        folder: all that it holds.
     network : str, optional
         For recipes that are a loss: the denoiser to train, "NAME" or "NAME:setting=number,...".
-    autoencoder, features, size, vocabulary, clip
-        Frozen networks and sizes of single recipes; refused where they mean nothing.
+    teacher : str or sequence of str, optional
+        Frozen network that the recipe looks with instead of its usual one, "KIND:NAME" as in "features:anatomy".
+    size, vocabulary, clip
+        Of the recipe ``leda_autoencoder``; refused where they mean nothing.
     device, devices, nodes, precision
         Where it runs: "auto", "cpu" or "cuda"; processes on each node; nodes; "auto", "32-true" or "bf16-mixed".
     minutes : float, optional
@@ -162,6 +174,8 @@ def train(
         Continue the run in ``out`` exactly.
     progress : callable, optional
         Called with (step, steps, loss, seconds left).
+    **earlier
+        Keywords of earlier versions, which still work (``lowdose.deprecations``).
 
     Returns
     -------
@@ -188,10 +202,13 @@ def train(
     with ExitStack() as stack:
         request = Request(
             name, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
-            RunOptions(device, devices, nodes, precision, resume, minutes, checkpoint_minutes),
+            RunOptions(
+                device, devices, nodes, precision, resume, minutes, checkpoint_minutes,
+                _hashes(recipe_file=recipe_file, network_file=network_file),
+            ),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
-            autoencoder=_text(autoencoder), features=features, size=size, vocabulary=_text(vocabulary),
+            teacher=earlier_teachers(teacher, earlier), size=size, vocabulary=_text(vocabulary),
             clip=_text(clip),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):
@@ -212,6 +229,12 @@ def _choose_recipe(name: str | None, file: str | PathLike[str] | None) -> tuple[
     if name is None:
         raise InvalidSetting(f"no recipe given; there are {', '.join(recipes.recipe_names())}, or give --recipe-file")
     return name, recipes.get_recipe(name)
+
+
+def _hashes(**files: str | PathLike[str] | None) -> dict[str, str]:
+    """Return the name and the SHA-256 of each file that was given."""
+    given = {option: Path(file) for option, file in files.items() if file is not None}
+    return {option: f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for option, file in given.items()}
 
 
 def _log_progress(step: int, steps: int, loss: float, seconds_left: float) -> None:

@@ -16,6 +16,10 @@ TrainingInput = str | PathLike[str] | Volume | tuple[Volume, Volume]
 """A folder or pack, a volume of normal dose, or (low dose, full dose)."""
 
 
+PAIRED = {None: True, "folders": True, "simulated": False, "none": False}
+"""Whether a pairing of the package trains on pairs of volumes, by its name."""
+
+
 def training_folders(stack: ExitStack, data: Any, pairing: str | None) -> list[Path]:
     """Return folders to train on; volumes are written to one that lives as long as ``stack``.
 
@@ -30,14 +34,15 @@ def training_folders(stack: ExitStack, data: Any, pairing: str | None) -> list[P
     if volumes:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="lowdose-")))
         for number, item in enumerate(volumes, start=1):
-            _write(item, scratch / f"{number}", paired=pairing != "simulated")
+            _write(item, scratch / f"{number}", paired=PAIRED.get(pairing))
         folders.append(scratch)
     return folders
 
 
-def _write(item: Any, folder: Path, paired: bool) -> None:
+def _write(item: Any, folder: Path, paired: bool | None) -> None:
+    """Write a pair or a single volume; ``paired`` says which is wanted, None = either."""
     folder.mkdir()
-    if paired and isinstance(item, tuple) and len(item) == 2:
+    if paired is not False and isinstance(item, tuple) and len(item) == 2:
         parts = {"quarter.npz": item[0], "full.npz": item[1]}
     elif not paired and isinstance(item, Volume):
         parts = {"full.npz": item}

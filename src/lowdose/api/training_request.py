@@ -19,15 +19,17 @@ from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.anatomy_run import train_anatomy
-from lowdose.training.denoiser_run import FROM_FOLDERS, train_denoiser
+from lowdose.training.artefacts import model_file
+from lowdose.training.denoiser_run import train_denoiser
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.hooks import Progress
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
-from lowdose.training.pairing import SimulatedPairing
-from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserRecipe
+from lowdose.training.pairing_registry import PairingOptions, make_pairing
+from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
+from lowdose.training.teachers import choose_teachers
 
 CALIBRATION = "fit to the kernel, else own noise: 2"
 """By which rule ``lowdose.simulation`` chooses scanners; counted up when that changes."""
@@ -35,7 +37,7 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "start", "network", "autoencoder", "features", "size", "vocabulary", "clip"
+    "split", "pairing", "bank", "start", "network", "teacher", "size", "vocabulary", "clip"
 )  # fmt: skip
 
 
@@ -54,8 +56,7 @@ class Request:
     bank: Path | None = None
     start: Path | None = None
     network: str | None = None
-    autoencoder: str | None = None
-    features: str | None = None
+    teacher: Sequence[str] | None = None
     size: str | None = None
     vocabulary: str | None = None
     clip: str | None = None
@@ -65,7 +66,8 @@ class Request:
         for option in OPTIONAL:
             value = getattr(self, option)
             if value is not None and option not in names:
-                raise InvalidSetting(f"--{option} {value}: is not an option of the recipe {self.recipe}; leave it out")
+                shown = value if isinstance(value, (str, Path)) else " ".join(value)
+                raise InvalidSetting(f"--{option} {shown}: is not an option of the recipe {self.recipe}; leave it out")
 
 
 def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
@@ -75,18 +77,15 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
         raise InvalidSetting(f"recipe {request.recipe}: give the folder to train on with --data")
     _check_pairing(request.hyperparameters, pairing)
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
-    if request.bank is not None and pairing != "simulated":
-        raise InvalidSetting("--bank: is for --pairing simulated")
+    source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
     with ExitStack() as stack:
-        training_set = open_training_set(stack, request.data, request.split, pairing)
+        training_set = open_training_set(stack, request.data, request.split, source.find)
         log_lines(logging.WARNING, training_set.warnings)
         items, hyperparameters = training_set.items, recipe.hyperparameters
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
-        kind = "pairs of slices" if pairing == "folders" else "slices of normal dose"
-        log.info("%d %s, %d patient(s)", len(items), kind, len({item.patient for item in items}))
-        source = FROM_FOLDERS if pairing == "folders" else _simulated(request, recipe.hyperparameters.count_floor)
+        log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, source, request.start,
@@ -104,18 +103,14 @@ def _with_values(request: Request, values: H) -> H:
 
 
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
-    """Put in the network and the frozen network that were asked for, where the recipe leaves them open."""
-    names = ["split", "pairing", "bank", "start"]
+    """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
+    names = ["split", "pairing", "bank", "start", "teacher"]
     names += ["network"] if recipe.accepts_any_network else []
-    names += [recipe.frozen_network.option] if recipe.frozen_network else []
     request.accept_only(*names)
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
-    frozen_network = recipe.frozen_network and getattr(request, recipe.frozen_network.option, None)
-    if recipe.frozen_network and frozen_network is not None:
-        recipe = replace(recipe, frozen_network=recipe.frozen_network._replace(name=frozen_network))
-    return recipe
+    return replace(recipe, teachers=choose_teachers(request.recipe, recipe.teachers, request.teacher or ()))
 
 
 def _check_pairing(values: dict[str, str], pairing: str) -> None:
@@ -125,10 +120,12 @@ def _check_pairing(values: dict[str, str], pairing: str) -> None:
             raise InvalidSetting(f"--set {name}={value}: is for --pairing {PAIRING_OF[name]}")
 
 
-def _simulated(request: Request, count_floor: float) -> SimulatedPairing:
+def _pairing_options(request: Request, hyperparameters: DenoiserHyperparameters) -> PairingOptions:
     # On the CPU, one process for each core: photons are drawn there in any case, and that takes most of the time.
+    count_floor = hyperparameters.count_floor
     rule = f"{CALIBRATION}, count floor {count_floor:g}" if count_floor else CALIBRATION
-    return SimulatedPairing(partial(calibrate_slices, count_floor=count_floor), rule, request.bank)
+    calibrate = partial(calibrate_slices, count_floor=count_floor)
+    return PairingOptions(hyperparameters, calibrate, rule, request.bank)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
@@ -140,8 +137,12 @@ def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
-        request.progress, request.bank, request.start,
+        request.progress, request.bank, _model_of(request.start),
     )  # fmt: skip
+
+
+def _model_of(start: Path | None) -> Path | None:
+    return None if start is None else model_file(start)
 
 
 def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
@@ -154,12 +155,12 @@ def _labelled_slices(roots: Sequence[Path]) -> list[LabelledSlice]:
 
 def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> bool:
     """Train LEDA's autoencoder. True when complete, False when stopped by a signal."""
-    request.accept_only("bank", "start", "features", "size", "vocabulary", "clip")
+    request.accept_only("bank", "start", "teacher", "size", "vocabulary", "clip")
     recipe = recipe.of_size(request.size)
     recipe = replace(
         recipe,
         hyperparameters=_with_values(request, recipe.hyperparameters),
-        features=request.features or recipe.features,
+        features=choose_teachers(request.recipe, recipe.teachers, request.teacher or ())["features"],
     )
     words = load_vocabulary(request.vocabulary)
     with ExitStack() as stack:
@@ -169,5 +170,5 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
         log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
         return train_autoencoder(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
-            request.progress, words, request.bank, request.start, request.clip,
+            request.progress, words, request.bank, _model_of(request.start), request.clip,
         )  # fmt: skip

@@ -64,8 +64,8 @@ class ArchiveSettings:
         check_strength(self.strength)
         check_rescale(self.rescale)
         target = NoiseTarget(self.dose, self.noise_sd, self.texture)
-        options = {"device": self.device, "engine": self.engine, "accuracy": self.accuracy}
-        model = load_model(**options) if self.model is None else load_model(self.model, **options)
+        name = DEFAULT_MODEL if self.model is None else self.model
+        model = load_model(name, device=self.device, engine=self.engine, accuracy=self.accuracy)
         check_target(target, model)
         return model
 

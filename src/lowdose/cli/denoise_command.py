@@ -26,6 +26,8 @@ def denoise(
         str | None, typer.Option(help="Model by name ('lowdose models'), safetensors file, or nlm, tv, gaussian.")
     ] = None,
     network_file: NetworkFile = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps, for models that sample.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Iterations, for models of unrolled ones.")] = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -114,7 +116,7 @@ def denoise(
         refuse_given(
             "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
             autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel, thickness=thickness,
-            network_file=network_file,
+            network_file=network_file, steps=steps, depth=depth,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
@@ -139,8 +141,8 @@ def denoise(
     memory.keep_for_reuse()
     with progress("denoising") as advance:
         result = api.denoise(
-            source, target, model=model, network_file=network_file, strength=strength, dose=dose,
-            noise_sd=noise_sd, texture=texture,
+            source, target, model=model, network_file=network_file, steps=steps, depth=depth, strength=strength,
+            dose=dose, noise_sd=noise_sd, texture=texture,
             device=device, engine=engine, accuracy=accuracy,
             jobs=1 if jobs is None else jobs, series=series, pixel=pixel, thickness=thickness,
             rescale=parse_rescale(rescale), strict=strict, preview=preview, manifest=manifest or old_json,

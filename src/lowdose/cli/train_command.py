@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 from lowdose.cli.terminal import INTERRUPTED, NetworkFile, say
 
 if TYPE_CHECKING:
-    from lowdose.training.recipe import DenoiserRecipe
+    from lowdose.recipes import AnyRecipe
 
 
 class TrainCommand(TyperCommand):
@@ -21,15 +21,23 @@ class TrainCommand(TyperCommand):
         """Put the names into the help of the parameters."""
         from lowdose import recipes
         from lowdose.network_spec import network_names
+        from lowdose.training.pairing_registry import pairing_names
 
         names = recipes.recipe_names()
-        found = [(name, recipe) for name in names if (recipe := _denoiser_recipe(name))]
-        named = {
-            option: [name for name, recipe in found if recipe.frozen_network and recipe.frozen_network.option == option]
-            for option in ("autoencoder", "features")
+        found = {name: recipe for name in names if (recipe := _recipe(name))}
+        any_network = [name for name, recipe in found.items() if getattr(recipe, "accepts_any_network", False)]
+        users: dict[str, list[str]] = {}
+        for name, recipe in found.items():
+            for kind in getattr(recipe, "teachers", ()):
+                users.setdefault(kind, []).append(name)
+        teachers = [f"{kind} ({', '.join(of)})" for kind, of in users.items()]
+        lists = {
+            "pairings": pairing_names(),
+            "recipes": names,
+            "any_network": any_network,
+            "networks": network_names(),
+            "teachers": teachers,
         }
-        any_network = [name for name, recipe in found if recipe.accepts_any_network]
-        lists = {**named, "recipes": names, "any_network": any_network, "networks": network_names()}
         values = {key: ", ".join(words) for key, words in lists.items()}
         for parameter in self.params:
             for key, text in values.items():
@@ -38,17 +46,15 @@ class TrainCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def _denoiser_recipe(name: str) -> DenoiserRecipe | None:
-    """Return the recipe of a denoiser; None for another kind, and for one of a package that does not import."""
+def _recipe(name: str) -> AnyRecipe | None:
+    """Return a recipe; None for one of a package that does not import."""
     from lowdose import recipes
     from lowdose.errors import LowDoseError
-    from lowdose.training.recipe import DenoiserRecipe
 
     try:
-        recipe = recipes.get_recipe(name)
+        return recipes.get_recipe(name)
     except LowDoseError:
         return None
-    return recipe if isinstance(recipe, DenoiserRecipe) else None
 
 
 def train(
@@ -81,7 +87,8 @@ def train(
     pairing: Annotated[
         str | None,
         typer.Option(
-            help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose."
+            help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose; "
+            "none: single scans of any dose. There are {pairings}."
         ),
     ] = None,
     bank: Annotated[
@@ -94,7 +101,8 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too."
+            help="Weights of the same network to start from, by name or path; for fewer neighbouring slices, too. Or "
+            "another file of a run, such as critic.safetensors, or a run folder: all that it holds."
         ),
     ] = None,
     network: Annotated[
@@ -104,17 +112,15 @@ def train(
             help="For {any_network}: the denoiser to train, one of {networks}.",
         ),
     ] = None,
-    autoencoder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="For {autoencoder}: the autoencoder; the shipped one if left out."),
-    ] = None,
-    features: Annotated[
-        str | None,
+    teacher: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="NAME[:WEIGHTS]",
-            help="For {features}, leda_autoencoder: the network whose features are compared; 'anatomy' if left out.",
+            metavar="KIND:NAME",
+            help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}.",
         ),
     ] = None,
+    autoencoder: Annotated[str | None, typer.Option(hidden=True)] = None,
+    features: Annotated[str | None, typer.Option(hidden=True)] = None,
     size: Annotated[
         str | None, typer.Option(help="For leda_autoencoder: small (the default), paper or released.")
     ] = None,
@@ -156,7 +162,8 @@ def train(
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
         split=split, pairing=pairing, bank=bank, start=start,
-        network=network, autoencoder=autoencoder, features=features, size=size, vocabulary=vocabulary, clip=clip,
+        network=network, teacher=teacher, autoencoder=autoencoder, features=features, size=size,
+        vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
         minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,
     )  # fmt: skip

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lowdose.batch import PairedBatch
+from lowdose.data.augmentation import MARGIN
 from lowdose.data.noise_bank.bank import NoiseTerms, WeightedPlane
 from lowdose.data.noise_bank.plan import FULL_DOSE_PLANE
 from lowdose.data.patch_source import Region
-from lowdose.data.patches import MARGIN, Patches, draw_dropped, draw_turn, patch_numbers
+from lowdose.data.patches import Patches, draw_dropped, draw_turn
 from lowdose.data.simulated import DrawnNoise, SimulatedPatchSource, SimulatedSlices
 from lowdose.data.transforms.kernel_conversion import MIN_WINDOW
 
@@ -49,17 +50,21 @@ class PatchRecipe(NamedTuple):
 
 
 class BatchRecipe(NamedTuple):
-    """Patch recipes of a batch of B patches of n images: addresses (B * n, terms, 2), weights and numbers (B, 7)."""
+    """Patch recipes of a batch of B patches of n images: addresses (B * n, terms, 2), weights and numbers (B, 7).
+
+    ``number`` is that of each patch in the training, (B,).
+    """
 
     addresses: Tensor
     weights: Tensor
     numbers: Tensor
+    number: Tensor = torch.zeros(0, dtype=torch.int64)
 
 
 class DevicePatches(Dataset[PatchRecipe]):
     """Recipes of the patches of ``patches``, and the planes of their slices on ``device``.
 
-    ``patches`` must have slices of a noise bank, no gain on the noise and no lesions.
+    ``patches`` must have slices of a noise bank, the usual fields, no gain on the noise and no lesions.
     """
 
     def __init__(self, patches: Patches, device: torch.device) -> None:
@@ -126,6 +131,15 @@ class DevicePatches(Dataset[PatchRecipe]):
         first = (term.plane * height + rows.start) * width + columns.start
         return self.offsets[key] + first, width, term.weight
 
+    @property
+    def recipes(self) -> DevicePatches:
+        """The same without the planes, which processes that make recipes must not touch."""
+        return copy.copy(self)
+
+    def join(self, recipes: Sequence[PatchRecipe]) -> BatchRecipe:
+        """Join recipes to that of a batch."""
+        return join(recipes)
+
     def compute(self, recipe: BatchRecipe) -> PairedBatch:
         """Compute the patches of a batch on the device."""
         numbers = recipe.numbers
@@ -137,7 +151,9 @@ class DevicePatches(Dataset[PatchRecipe]):
         side = self.patches.size + 2 * MARGIN
         images = convert_kernels(sums.reshape(len(numbers), -1, windows, windows), numbers, side)
         turned = turn(images[..., MARGIN:-MARGIN, MARGIN:-MARGIN], numbers[:, 4].int(), numbers[:, 5] > 0)
-        return PairedBatch(turned[:, :-1].contiguous(), turned[:, -1:].contiguous(), numbers[:, 6])
+        return PairedBatch(
+            turned[:, :-1].contiguous(), turned[:, -1:].contiguous(), numbers[:, 6], number=recipe.number
+        )
 
     def _sum_windows(self, addresses: Tensor, weights: Tensor, side: int) -> Tensor:
         """Return the sums of weighted windows, (images, side, side) HU; what lies beyond a window's side is arbitrary.
@@ -218,14 +234,3 @@ def turn(images: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
     for count in (1, 2, 3):
         images = torch.where((turns == count)[:, None, None, None], images.rot90(count, (-2, -1)), images)
     return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-
-
-def device_batches(
-    patches: DevicePatches, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
-) -> Iterator[PairedBatch]:
-    """Yield the batches that ``patches.batches`` yields, on the device; ``workers`` processes make the recipes."""
-    numbers = (list(patch_numbers(step, size, rank, world)) for step in range(first, last))
-    recipes = copy.copy(patches)  # without the planes, which loader processes must not touch
-    loader = DataLoader(recipes, batch_sampler=numbers, num_workers=workers, collate_fn=join)
-    for step, recipe in enumerate(loader, start=first):
-        yield patches.compute(recipe)._replace(number=torch.tensor(patch_numbers(step, size, rank, world)))

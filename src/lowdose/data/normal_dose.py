@@ -66,12 +66,15 @@ class NormalDoseSlice:
     stack_position: StackPosition | None = None
 
 
-def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[NormalDoseSlice], list[str]]:
+def normal_dose_slices(
+    stack: ExitStack, roots: Sequence[Path], any_dose: bool = False
+) -> tuple[list[NormalDoseSlice], list[str]]:
     """Find the normal-dose slices of all CT series below the given folders and in the given packs.
 
     Returns (slices, warnings about what was left out and why). Patients are numbered from 1 over all roots together.
     Unpacked files live as long as ``stack``. Slices that a pack holds at low dose only are left out, as are series in
-    folders whose names say low dose. Raises NothingToRead when nothing is found, and IncompatiblePack.
+    folders whose names say low dose; with ``any_dose`` none of them is. Raises NothingToRead when nothing is found, and
+    IncompatiblePack.
     """
     warnings: list[str] = []
     known: list[Series | SeriesRow] = []
@@ -79,14 +82,15 @@ def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[No
     for root in roots:
         if is_pack(root):
             pack = Pack(root)
-            known += pack.series
-            makers += [partial(_pack_slices, pack, indices) for indices in pack.by_series("full")]
+            for dose in ("full", "low") if any_dose else ("full",):
+                known += pack.series
+                makers += [partial(_pack_slices, pack, dose, indices) for indices in pack.by_series(dose)]
         else:
             from lowdose.data.series import iterate_series  # needs pydicom, which training from a pack does not
             from lowdose.io.orientation import FOR_TRAINING, not_axial
 
             for series in iterate_series(root, warnings, stack):
-                if _named_low(series.place, root):
+                if not any_dose and _named_low(series.place, root):
                     warnings.append(f"{series.place}: is low dose by its name (left out)")
                     continue
                 warnings += [f"{series.place}: {text}" for text in not_axial(series.planes, FOR_TRAINING)]
@@ -96,7 +100,8 @@ def normal_dose_slices(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[No
     found = _with_unique_keys(item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1))
     if not found:
         details = f" ({'; '.join(warnings[:SHOWN])})" if warnings else ""
-        raise NothingToRead(f"{', '.join(map(str, roots))}: no CT slice of normal dose found{details}")
+        kind = "CT slice" if any_dose else "CT slice of normal dose"
+        raise NothingToRead(f"{', '.join(map(str, roots))}: no {kind} found{details}")
     return found, warnings
 
 
@@ -151,14 +156,14 @@ def _decode(series: Series, index: int) -> HU:
     return series.read(index).in_air
 
 
-def _pack_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[NormalDoseSlice]:
-    """Return the full-dose slices of one series of a pack."""
+def _pack_slices(pack: Pack, dose: str, indices: Sequence[int], patient: int) -> list[NormalDoseSlice]:
+    """Return the slices of one series of a pack at one dose."""
     items = []
     places = packed_stack_positions(pack, indices)
     for index, place in zip(indices, places, strict=True):
         row = pack.slices[index]
         series = pack.series[row.series]
-        read = partial(pack.hu, "full", index)
+        read = partial(pack.hu, dose, index)
         name = f"{pack.path} (series {row.series})"
         fields = (row.pixel_mm, series.thickness_mm, series.kernel, series.kvp, row.mas, series.manufacturer)
         items.append(NormalDoseSlice(patient, row.key, name, row.shape, *fields, read, series.case, place))

@@ -45,6 +45,8 @@ class PairedSlice:
         Position among the neighbouring slices; None = no neighbours.
     shape : (int, int) or None
         Rows and columns; None = not known before the slice is read.
+    boxes : tuple of (Box, int)
+        Annotated findings: box in pixels of the slice (``patch_boxes.Box``), and label.
     """
 
     patient: int
@@ -56,6 +58,7 @@ class PairedSlice:
     stored: Callable[[], tuple[Int16Image, Int16Image]] | None = None
     stack_position: StackPosition | None = None
     shape: tuple[int, int] | None = None
+    boxes: tuple[tuple[tuple[float, float, float, float], int], ...] = ()
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:

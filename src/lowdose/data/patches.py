@@ -5,24 +5,25 @@ Patch n depends on (seed, n) only: not on the number of workers or processes, no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import count as counting
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lowdose.batch import PairedBatch
+from lowdose.data.augmentation import MARGIN, Augmentation, PatchVariation, apply_variation, lesion_template
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patch_lesions import PatchLesion, contrast_template, draw_lesion
+from lowdose.data.patch_boxes import LESION, lesion_box, move_boxes
+from lowdose.data.patch_fields import USUAL, join_patches
+from lowdose.data.patch_lesions import PatchLesion, draw_lesion
 from lowdose.data.patch_source import PatchSource, PatchSources, Region
-from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU
 
-MARGIN = 8
-"""Pixels cropped around each patch and cut off again, since filters are not reliable near an edge."""
 USUAL_MULTIPLE = 16
 """Sides of patches that all networks take are multiples of this."""
 CONTEXT_DROP_RATE = 0.05
@@ -33,96 +34,14 @@ COMPLETE_SHARE = 0.75
 """Least share of the patches that come from slices with all their neighbours, where there are any.
 
 Such slices are rare among the single slices of many patients, but most slices that are denoised have neighbours."""
-MAX_ZOOM = 2.0
-"""Largest factor by which pixels are made larger or smaller."""
 UNKNOWN_PIXEL_MM = 0.75
 """Pixel size (mm) assumed where the data state none; it is not recorded as part of the model's range."""
 UNKNOWN_THICKNESS_MM = 3.0
 """Slice thickness (mm) assumed for lesions where the data state none."""
 LESION_STREAM = 4021
 """Number of the stream of random numbers for lesions: drawn apart, they leave patches without a lesion as they are."""
-
-
-@dataclass(frozen=True)
-class PatchVariation:
-    """Variation applied to one patch.
-
-    Attributes
-    ----------
-    gain : float
-        Factor on the noise that low dose adds (low - full).
-    cutoff : 1/mm or None
-        Cut-off frequency of the reconstruction kernel to convert to; None = keep the kernel.
-    pixel_mm : mm or None
-        Pixel size to resample to; None = keep the pixels.
-    """
-
-    gain: float = 1.0
-    cutoff: float | None = None
-    pixel_mm: float | None = None
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Ranges of the random variations by which one slice pair represents many scans.
-
-    Attributes
-    ----------
-    cutoff_low, cutoff_high : 1/mm
-        Range of the cut-off frequency of the new reconstruction kernel, log-uniform.
-    gain_low, gain_high : float
-        Range of the factor on the noise that low dose adds (low - full): the same scan at another dose.
-    pixel_low, pixel_high : mm
-        Range of the new pixel size, log-uniform; pixels change by a factor of ``MAX_ZOOM`` at most.
-    share : float
-        Share of the patches that are converted to another kernel, and independently of those that are resampled to
-        other pixels (``data.transforms.kernel_conversion``).
-    """
-
-    cutoff_low: float = 0.6
-    cutoff_high: float = 2.2
-    gain_low: float = 0.5
-    gain_high: float = 1.2
-    pixel_low: float = 0.35
-    pixel_high: float = 0.98
-    share: float = 0.5
-
-    def draw(self, pixel_mm: float, rng: np.random.Generator) -> PatchVariation:
-        """Draw the variation of one patch of a slice with pixels of ``pixel_mm``."""
-        kernel, cutoff, zoomed, pixel, gain = rng.random(5)
-        new_pixel_mm = _log_uniform(*self.pixels(pixel_mm), pixel)
-        return PatchVariation(
-            float(self.gain_low + gain * (self.gain_high - self.gain_low)),
-            _log_uniform(self.cutoff_low, self.cutoff_high, cutoff) if kernel < self.share else None,
-            new_pixel_mm if zoomed < self.share else None,
-        )
-
-    def pixels(self, pixel_mm: float) -> tuple[float, float]:
-        """Return the (smallest, largest) pixel size in mm to which a slice with pixels of ``pixel_mm`` is resampled."""
-        low, high = (
-            float(np.clip(limit, pixel_mm / MAX_ZOOM, pixel_mm * MAX_ZOOM))
-            for limit in (self.pixel_low, self.pixel_high)
-        )
-        return low, high
-
-
-def _log_uniform(low: float, high: float, chance: float) -> float:
-    return float(low * (high / low) ** chance)
-
-
-def apply_variation(low: HU, full: HU, variation: PatchVariation, pixel_mm: float, own: float | None, side: int) -> HU:
-    """Apply a variation to a patch and its neighbours.
-
-    low, full: (2c+1, k, k) HU each. own: cut-off frequency (1/mm) of the kernel that the images were made with, None =
-    unknown. Returns (2c+2, side, side) HU: all low-dose images, then the full-dose image of the middle slice. The
-    outer ``MARGIN`` pixels are not reliable.
-    """
-    if variation.gain != 1:
-        low = full + np.float32(variation.gain) * (low - full)
-    images = np.concatenate([low, full[len(full) // 2, None]])
-    if variation.cutoff is None and side == images.shape[-1]:
-        return images
-    return convert_kernel(images, pixel_mm, cutoff=variation.cutoff, own=own, side=side)
+UNPAIRED_STREAM = 4022
+"""Number of the stream of random numbers for unpaired patches."""
 
 
 def draw_dropped(count: int, rng: np.random.Generator) -> list[int]:
@@ -173,61 +92,108 @@ def draw_turn(rng: np.random.Generator) -> tuple[int, bool]:
     return int(rng.integers(4)), bool(rng.integers(2))
 
 
-def lesion_template(
-    lesion: PatchLesion | None, variation: PatchVariation, pixel_mm: float, own: float | None, side: int
-) -> HU:
-    """Return the template of a lesion that was inserted before the variation, without margins; 0 if there is none.
+class Patches(Dataset[Mapping[str, torch.Tensor]]):
+    """Random training patches: item n has the given ``fields`` of ``batch.PairedBatch`` by name.
 
-    Other arguments as in ``apply_variation``. The template is (side - 2 * MARGIN, side - 2 * MARGIN).
-    """
-    if lesion is None:
-        return np.zeros((side - 2 * MARGIN, side - 2 * MARGIN), np.float32)
-    middle = lesion.added[len(lesion.added) // 2, None]
-    profile = apply_variation(middle, middle, replace(variation, gain=1.0), pixel_mm, own, side)[
-        0, MARGIN:-MARGIN, MARGIN:-MARGIN
-    ]
-    zoom = side / middle.shape[-1]
-    y, x = ((place + 0.5) * zoom - 0.5 - MARGIN for place in (lesion.y, lesion.x))
-    return contrast_template(profile, y, x, lesion.diameter_px * zoom, lesion.contrast_hu)
-
-
-class Patches(Dataset[tuple[torch.Tensor, ...]]):
-    """Random training patches: item n is (low, full, dose), in HU.
-
-    ``low`` is (2c+1, size, size), ``full`` is (1, size, size); ``dose`` is the dose of ``low`` as a fraction of that of
-    ``full``. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are inserted
-    into that share of the patches, as far as they have room (``patch_lesions``), and item n is (low, full, dose,
-    lesion) with the field ``lesion`` of ``PairedBatch``, (1, size, size).
+    ``low`` is (2c+1, size, size) HU, ``full`` is (1, size, size) HU; the other fields are as in a batch, without its
+    first axis. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are
+    inserted into that share of the patches, as far as they have room (``patch_lesions``).
     """
 
     def __init__(
-        self, slices: PatchSources, size: int, augmentation: Augmentation, seed: int, lesion_share: float = 0.0
+        self,
+        slices: PatchSources,
+        size: int,
+        augmentation: Augmentation,
+        seed: int,
+        lesion_share: float = 0.0,
+        fields: Sequence[str] = USUAL,
     ) -> None:
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
-        self.lesion_share = lesion_share
+        self.lesion_share, self.fields = lesion_share, tuple(fields)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """Return patch ``index``, which depends on (seed, index) only."""
         rng, which, images, pixel, variation, window = self.choose(index)
         low, full, dose = images.crop(window, rng)
-        side = self.size + 2 * MARGIN
-        lesion = self._insert_lesion(index, low, full, self.slices.items[which], MARGIN * low.shape[-1] / side)
+        side, item = self.size + 2 * MARGIN, self.slices.items[which]
+        zoom = side / low.shape[-1]
+        lesion = self._insert_lesion(index, low, full, item, MARGIN / zoom)
         dropped = draw_dropped(len(low), rng)
         low[dropped], full[dropped] = low[len(low) // 2], full[len(low) // 2]
-        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        if self.lesion_share > 0:
+        neighbours = "full_context" in self.fields
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, side, neighbours)[
+            :, MARGIN:-MARGIN, MARGIN:-MARGIN
+        ]
+        if "lesion" in self.fields:
             template = lesion_template(lesion, variation, pixel, images.cutoff, side)
             varied = np.concatenate([varied, template[None]])
         turns, mirrored = draw_turn(rng)
-        rotated = np.rot90(varied, turns, (1, 2))
-        patch = torch.from_numpy((rotated[..., ::-1] if mirrored else rotated).copy())
-        count, dose_tensor = len(low), torch.tensor(dose, dtype=torch.float32)
-        parts = patch[:count], patch[count : count + 1], dose_tensor
-        return (*parts, patch[count + 1 :]) if self.lesion_share > 0 else parts
+        patch, count = _turned(varied, turns, mirrored), len(low)
+        target = count + (count // 2 if neighbours else 0)
+        parts = {
+            "low": patch[:count],
+            "full": patch[target : target + 1],
+            "full_context": patch[count : 2 * count],
+            "lesion": patch[-1:],
+            "dose": torch.tensor(dose, dtype=torch.float32),
+        }
+        if "boxes" in self.fields:
+            parts |= self._boxes(item, lesion, window, zoom, turns, mirrored)
+        if "position" in self.fields:
+            parts["position"] = self._position(which, window, images.shape)
+        if "unpaired" in self.fields:
+            parts["unpaired"] = self._unpaired(index, which)
+        return {name: parts[name] for name in (*self.fields, *(("labels",) if "boxes" in self.fields else ()))}
 
-    def choose(self, index: int) -> ChosenWindow:
-        """Choose slice, variation and window of patch ``index``."""
-        rng = np.random.default_rng((self.seed, index))
+    def join(self, patches: Sequence[Mapping[str, torch.Tensor]]) -> PairedBatch:
+        """Join patches to a batch."""
+        return join_patches(patches)
+
+    def _boxes(
+        self, item: PairedSlice, lesion: PatchLesion | None, window: Region, zoom: float, turns: int, mirrored: bool
+    ) -> dict[str, torch.Tensor]:
+        """Return boxes and labels of annotated findings and of an inserted lesion, as they lie in the patch."""
+        rows, columns = (part.start for part in window)
+        boxes, labels = [box for box, _ in item.boxes], [label for _, label in item.boxes]
+        if lesion is not None:
+            top, left, bottom, right = lesion_box(lesion)
+            boxes.append((top + rows, left + columns, bottom + rows, right + columns))
+            labels.append(LESION)
+        corner = (rows + MARGIN / zoom, columns + MARGIN / zoom)
+        moved, seen = move_boxes(boxes, corner, zoom, self.size, turns, mirrored)
+        return {
+            "boxes": torch.from_numpy(moved[seen].copy()),
+            "labels": torch.tensor(labels, dtype=torch.int64)[torch.from_numpy(seen)],
+        }
+
+    @cached_property
+    def _last_places(self) -> dict[str, int]:
+        """Place of the last slice of each stack."""
+        positions = [item.stack_position for item in self.slices.items if item.stack_position is not None]
+        return {position.name: position.place for position in sorted(positions, key=lambda one: one.place)}
+
+    def _position(self, which: int, window: Region, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return where the patch lies, as in ``batch.PairedBatch.position``."""
+        stack = self.slices.items[which].stack_position
+        place = float("nan") if stack is None else stack.place / max(self._last_places[stack.name], 1)
+        centre = [(part.start + part.stop) / (2 * length) for part, length in zip(window, shape, strict=True)]
+        return torch.tensor([place, *centre], dtype=torch.float32)
+
+    def _unpaired(self, index: int, own: int) -> torch.Tensor:
+        """Return a low-dose patch of another slice than ``own``, where there is another."""
+        draws = (self.choose(index, UNPAIRED_STREAM, turn) for turn in counting())
+        rng, _, images, pixel, variation, window = next(
+            drawn for drawn in draws if drawn.number != own or len(self.slices) == 1
+        )
+        low, full, _ = images.crop(window, rng)
+        side = self.size + 2 * MARGIN
+        varied = apply_variation(low, full, variation, pixel, images.cutoff, side)[:-1, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        return _turned(varied, *draw_turn(rng))
+
+    def choose(self, index: int, *stream: int) -> ChosenWindow:
+        """Choose slice, variation and window of patch ``index``; another ``stream`` of random numbers, other ones."""
+        rng = np.random.default_rng((self.seed, index, *stream))
         which = draw_slice(len(self.slices), self.slices.complete, rng)
         images, pixel = self.slices[which], self.slices.items[which].pixel_mm or UNKNOWN_PIXEL_MM
         variation, side = self.augmentation.draw(pixel, rng), self.size + 2 * MARGIN
@@ -269,20 +235,7 @@ def check_patch(size: int, shape: tuple[int, ...]) -> None:
     )
 
 
-def batches(
-    patches: Patches, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
-) -> Iterator[PairedBatch]:
-    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
-
-    ``size`` is the batch size of one process; all processes together see size * world patches a step.
-    """
-    # A generator: the last step may be far away, where a time limit ends the run.
-    numbers = (list(patch_numbers(step, size, rank, world)) for step in range(first, last))
-    for step, parts in enumerate(DataLoader(patches, batch_sampler=numbers, num_workers=workers), start=first):
-        yield PairedBatch(*parts)._replace(number=torch.tensor(patch_numbers(step, size, rank, world)))
-
-
-def patch_numbers(step: int, size: int, rank: int, world: int) -> range:
-    """Return the numbers of the patches that process ``rank`` of ``world`` sees in a step."""
-    start = (step * world + rank) * size
-    return range(start, start + size)
+def _turned(images: HU, turns: int, mirrored: bool) -> torch.Tensor:
+    """Turn images (n, size, size) by quarter turns, then mirror them left to right."""
+    rotated = np.rot90(images, turns, (1, 2))
+    return torch.from_numpy((rotated[..., ::-1] if mirrored else rotated).copy())

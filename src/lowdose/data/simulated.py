@@ -92,6 +92,14 @@ def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedS
     return items, warnings
 
 
+def single_slice(item: NormalDoseSlice) -> PairedSlice:
+    """Return a slice of any dose as a pair with itself."""
+    return PairedSlice(
+        item.patient, item.key, mean_side(item.pixel_mm), item.thickness_mm, partial(_normal_pair, item), item.case,
+        stack_position=item.stack_position, shape=item.shape,
+    )  # fmt: skip
+
+
 def _normal_pair(item: NormalDoseSlice) -> tuple[HU, HU]:
     hu = item.read()
     return hu, hu

@@ -13,14 +13,16 @@ from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.pack.index import SeriesRow
 from lowdose.data.pack.reader import Pack, is_pack
 from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
-from lowdose.data.simulated import simulated_slices
+from lowdose.data.simulated import simulated_slices, single_slice
 from lowdose.data.splits.published import find_split
-from lowdose.errors import InvalidSetting, NothingToRead
+from lowdose.errors import NothingToRead
 from lowdose.io.dicom.patients import number_patients
 from lowdose.io.orientation import FOR_TRAINING, not_axial
 from lowdose.io.pairing import PairedSeries, open_pairs, search_pairs
 
-PAIRINGS = ("folders", "simulated")
+Found = tuple[list[PairedSlice], list[str]]
+"""Slices, and warnings about what was left out."""
+Find = Callable[[ExitStack, Sequence[Path]], Found]
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,8 @@ class TrainingSet:
     validation_patients: int | None
 
 
-def open_training_set(
-    stack: ExitStack, roots: Sequence[Path], split: str | None = None, pairing: str = "folders"
-) -> TrainingSet:
-    """Open all slices below the given folders and in the given packs, and number the patients over all of them.
-
-    Files stay open for as long as ``stack`` lives. split: name of a published split to apply. pairing: 'folders' finds
-    pairs of scans, 'simulated' finds single slices of normal dose and returns them as ``SimulatedSlice``. Raises any
-    of the input errors of ``lowdose.errors``.
-    """
-    if pairing not in PAIRINGS:
-        raise InvalidSetting(f"--pairing {pairing}: must be one of {', '.join(PAIRINGS)}")
-    chosen = None if split is None else find_split(split)
-    items, warnings = _open_pairs(stack, roots) if pairing == "folders" else _open_normal_dose(stack, roots)
-    if chosen is None:
-        return TrainingSet(items, warnings, None)
-    items, held_out, split_warnings = apply_split(items, chosen)
-    return TrainingSet(items, warnings + split_warnings, held_out)
-
-
-def _open_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+def find_pairs(stack: ExitStack, roots: Sequence[Path]) -> Found:
+    """Find pairs of scans below folders and in packs; files stay open for as long as ``stack`` lives."""
     warnings: list[str] = []
     known: list[PairedSeries | SeriesRow] = []
     makers: list[Callable[[int], list[PairedSlice]]] = []
@@ -85,10 +69,33 @@ def _open_pairs(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSli
     return [item for make, number in zip(makers, numbers, strict=True) for item in make(number + 1)], warnings
 
 
-def _open_normal_dose(stack: ExitStack, roots: Sequence[Path]) -> tuple[list[PairedSlice], list[str]]:
+def find_normal_dose(stack: ExitStack, roots: Sequence[Path]) -> Found:
+    """Find slices of normal dose, as ``SimulatedSlice``."""
     normal, warnings = normal_dose_slices(stack, roots)
     items, left_out = simulated_slices(normal)
     return list(items), warnings + left_out
+
+
+def find_single_slices(stack: ExitStack, roots: Sequence[Path]) -> Found:
+    """Find slices of any dose, each as a pair with itself."""
+    found, warnings = normal_dose_slices(stack, roots, any_dose=True)
+    return [single_slice(item) for item in found], warnings
+
+
+def open_training_set(
+    stack: ExitStack, roots: Sequence[Path], split: str | None = None, find: Find = find_pairs
+) -> TrainingSet:
+    """Open all slices below the given folders and in the given packs, and number the patients over all of them.
+
+    Files stay open for as long as ``stack`` lives. split: name of a published split to apply. find: which slices to
+    open. Raises any of the input errors of ``lowdose.errors``.
+    """
+    chosen = None if split is None else find_split(split)
+    items, warnings = find(stack, roots)
+    if chosen is None:
+        return TrainingSet(items, warnings, None)
+    items, held_out, split_warnings = apply_split(items, chosen)
+    return TrainingSet(items, warnings + split_warnings, held_out)
 
 
 def _patient_slices(series: PairedSeries, patient: int) -> list[PairedSlice]:

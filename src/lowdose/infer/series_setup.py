@@ -130,6 +130,7 @@ def build_manifest(
         "noise": setup.noise.to_dict(),
         "device": str(model.device),
         "engine": model.engine,
+        **({"at_inference": model.at_inference} if model.at_inference else {}),
         "precision": model.accuracy,
         "input": source.uids,
         "slices": result.slices,

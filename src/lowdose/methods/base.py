@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
 from lowdose.methods.optimiser_settings import OptimiserSettings
+from lowdose.methods.phases import Phase
 
 B = TypeVar("B", bound=tuple[Tensor, ...])
 """Type of a batch: a NamedTuple of tensors, see ``lowdose.batch``."""
@@ -49,6 +50,14 @@ class Method(nn.Module, ABC, Generic[B]):
     accumulates: ClassVar[bool] = False
 
     @property
+    def fields(self) -> Sequence[str]:
+        """Names of the fields of ``lowdose.batch.PairedBatch`` that a batch must have; ``number`` it has always."""
+        return ("low", "full", "dose")
+
+    phase: str = ""
+    """Name of the phase that the training is in; the trainer sets it before every step."""
+
+    @property
     @abstractmethod
     def model(self) -> nn.Module:
         """The network that the training is for: its weights are averaged over time, validated and exported."""
@@ -61,12 +70,23 @@ class Method(nn.Module, ABC, Generic[B]):
         """Return by name how trained modules are optimised; the hyperparameters of the run apply to those left out."""
         return {}
 
+    def phases(self) -> Sequence[Phase]:
+        """Return the phases of the training, one after the other; none = it is one."""
+        return ()
+
     def checkpointed_modules(self) -> Mapping[str, nn.Module]:
         """Return by name the modules whose state a checkpoint holds.
 
         These are the trained modules and any that hold running statistics, but never a frozen network.
         """
         return self.trained_modules()
+
+    def artefacts(self) -> Mapping[str, nn.Module]:
+        """Return by name the modules that are worth keeping beside the model, such as a critic or a noise model.
+
+        Each is written as NAME.safetensors when the model is, and ``--start`` takes it. None is called 'model'.
+        """
+        return {}
 
     def own_state(self) -> dict[str, Tensor]:
         """Return the method's own buffers by name, which a checkpoint holds too; not those of the modules in it."""

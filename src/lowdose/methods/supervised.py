@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -122,6 +122,11 @@ class NoiseFree(Supervised):
         super().__init__(denoiser, objective)
         self.texture, self.lesion_weight = texture, lesion_weight
         denoiser.noise_free = True
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """The usual fields, and lesions where their contrast counts."""
+        return (*super().fields, "lesion") if self.lesion_weight else super().fields
 
     def fingerprint(self) -> Mapping[str, object]:
         """Return the fingerprints of both objectives."""

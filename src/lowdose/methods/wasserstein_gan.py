@@ -58,6 +58,10 @@ class WassersteinGAN(Method[PairedBatch]):
         """Return the denoiser and the critic by name."""
         return {"denoiser": self.denoiser, "critic": self.critic}
 
+    def artefacts(self) -> Mapping[str, nn.Module]:
+        """Return the critic, with which another training can start."""
+        return {"critic": self.critic}
+
     def optimisers(self) -> Mapping[str, OptimiserSettings]:
         """Return Adam for both, as in the paper."""
         return dict.fromkeys(self.trained_modules(), OptimiserSettings("adam"))

@@ -13,7 +13,7 @@ from lowdose.hounsfield import Scale
 from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.models.classical import CLASSICAL
-from lowdose.networks.denoiser import channels_last
+from lowdose.networks.denoiser import Denoiser, channels_last
 
 
 class HUDenoiser(Protocol):
@@ -73,6 +73,12 @@ class LoadedModel:
     noise_kept: float | None = None
     engine: str = "torch"
     accuracy: str = "exact"
+
+    @property
+    def at_inference(self) -> dict[str, int]:
+        """What the network is applied with, such as its sampling steps; empty for one without such settings."""
+        denoiser = getattr(self.denoiser, "plain", self.denoiser)
+        return denoiser.at_inference if isinstance(denoiser, Denoiser) else {}
 
 
 def load_by_name(name: str, device: torch.device) -> LoadedModel:

@@ -14,9 +14,15 @@ from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks import anatomy
 from lowdose.networks.denoiser import usual_local_means_px
+from lowdose.weights.artefact import FORMAT as ARTEFACT
 from lowdose.weights.files import WeightsFile
 
-KINDS = {checkpoint.FORMAT: "denoiser", anatomy.FORMAT: "anatomy", autoencoder_file.FORMAT: "autoencoder"}
+KINDS = {
+    checkpoint.FORMAT: "denoiser",
+    anatomy.FORMAT: "anatomy",
+    autoencoder_file.FORMAT: "autoencoder",
+    ARTEFACT: "artefact",
+}
 TABLE = "embeddings"
 """Name of the tensor of word embeddings, by which a vocabulary is recognised."""
 
@@ -133,6 +139,8 @@ def _network(kind: str, header: dict[str, Any], file: WeightsFile) -> tuple[str,
     if kind == "autoencoder":
         settings = dict(header.pop("autoencoder"))
         return f"LEDA, {settings.pop('size')}", settings
+    if kind == "artefact":
+        return f"{header.pop('artefact')} ({header.pop('module')})", {}
     if kind == "anatomy":
         return f"U-Net, {len(header['classes'])} classes", {}
     return f"{len(file.tensors[TABLE]):,} words", {}

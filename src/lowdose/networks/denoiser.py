@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.nn import functional
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.network_spec import NetworkSpec
+from lowdose.networks.sampling import Sampler, SliceNoise, is_sampler
 
 MARGIN = 8
 """Pixels of mirrored image around the image. Convolutions pad with zeros; the artefacts of that stay in the margin."""
@@ -146,6 +149,16 @@ class Denoiser(nn.Module):
         return int(getattr(self.network, "smallest", 1))
 
     @property
+    def at_inference(self) -> dict[str, int]:
+        """Settings of the network that can be chosen when it is applied, with their values."""
+        return {name: int(getattr(self.network, name)) for name in getattr(self.network, "at_inference", {})}
+
+    @property
+    def identity(self) -> str:
+        """Text of all that the network computes with besides its weights."""
+        return f"{self.spec!r} {self.at_inference}" if self.at_inference else repr(self.spec)
+
+    @property
     def local_means_px(self) -> float:
         """Standard deviation, in pixels, of the Gaussian whose local means ``denoise`` keeps; 0 = none."""
         return usual_local_means_px(self.noise_free) if self.stated_means_px is None else self.stated_means_px
@@ -163,8 +176,8 @@ class Denoiser(nn.Module):
         """Denoise the middle one of neighbouring slices, in HU: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
 
         Pixels outside the range of the scale keep their HU exactly. run: function to call in place of ``forward`` on
-        the padded slices in network units, such as another inference engine. Raises ValueError for another number of
-        slices.
+        the padded slices in network units, such as another inference engine; without one, a network that draws random
+        numbers samples (``networks.sampling``). Raises ValueError for another number of slices.
         """
         if hu.shape[1] != 2 * self.context + 1:
             raise ValueError(f"this denoiser takes {2 * self.context + 1} slices at a time, got {tuple(hu.shape)}")
@@ -173,6 +186,8 @@ class Denoiser(nn.Module):
         clipped = hu.clamp(self.scale.low, self.scale.high)
         units = pad_to(self.scale.encode(clipped), self.multiple, self.smallest)
         unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
+        if run is None and is_sampler(self.network):
+            run = partial(cast("Sampler", self.network).sample, noise=SliceNoise(hu[:, middle_slice]))
         clean = self.scale.decode((run or self)(units))[unpadded]
         if self.local_means_px > 0:
             clean = keep_local_means(clipped[:, middle_slice], clean, self.local_means_px)

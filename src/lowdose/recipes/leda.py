@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
 from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
-from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, supervised
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class LedaHyperparameters(DenoiserHyperparameters):
     }
 
 
-def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, autoencoder: str) -> Supervised:
+def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, teachers: Mapping[str, str]) -> Supervised:
     """Make supervised training with MSE and the LEDA loss.
 
     With the weight 0, LEDA is not computed at all, so that training is bit-identical to that with MSE alone.
     """
     if hyperparameters.leda_weight == 0:
         return Supervised(denoiser, MSE())
-    loaded = autoencoder_file.load_autoencoder(autoencoder)
+    loaded = autoencoder_file.load_autoencoder(teachers["autoencoder"])
     leda = Leda(loaded.autoencoder, hyperparameters.continuous, hyperparameters.discrete, loaded.sha256)
     return supervised(denoiser, MSE() + hyperparameters.leda_weight * leda, hyperparameters.patch)
 
@@ -60,6 +61,6 @@ RECIPE = DenoiserRecipe(
     hyperparameters=LedaHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),
-    frozen_network=FrozenNetwork("autoencoder", autoencoder_file.DEFAULT),
+    teachers={"autoencoder": autoencoder_file.DEFAULT},
     accepts_any_network=True,
 )

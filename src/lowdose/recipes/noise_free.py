@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,7 +51,7 @@ class NoiseFreeHyperparameters(DenoiserHyperparameters):
             )
 
 
-def _method(denoiser: Denoiser, hyperparameters: NoiseFreeHyperparameters, _: str) -> NoiseFree:
+def _method(denoiser: Denoiser, hyperparameters: NoiseFreeHyperparameters, _: Mapping[str, str]) -> NoiseFree:
     return NoiseFree(denoiser, MSE(), _texture(hyperparameters), hyperparameters.lesion_weight)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from lowdose.objectives.perceptual import perceptual_with
 from lowdose.objectives.pixel import MSE
 from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
-from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, supervised
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, supervised
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class PerceptualHyperparameters(DenoiserHyperparameters):
     LIMITS: ClassVar[Limits] = {**DenoiserHyperparameters.LIMITS, "perceptual_weight": (0, LARGE)}
 
 
-def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, features: str) -> Supervised:
+def _method(denoiser: Denoiser, hyperparameters: PerceptualHyperparameters, teachers: Mapping[str, str]) -> Supervised:
     """Make supervised training with MSE and the perceptual loss.
 
-    features: see ``objectives.perceptual.perceptual_with``. With the weight 0, features are not computed, so that
-    training is bit-identical to that with MSE alone.
+    teachers: the features as in ``objectives.perceptual.perceptual_with``. With the weight 0, they are not computed, so
+    that training is bit-identical to that with MSE alone.
     """
     if hyperparameters.perceptual_weight == 0:
         return Supervised(denoiser, MSE())
-    perceptual = hyperparameters.perceptual_weight * perceptual_with(features)
+    perceptual = hyperparameters.perceptual_weight * perceptual_with(teachers["features"])
     return supervised(denoiser, MSE() + perceptual, hyperparameters.patch)
 
 
@@ -50,6 +51,6 @@ RECIPE = DenoiserRecipe(
     hyperparameters=PerceptualHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),
-    frozen_network=FrozenNetwork("features", "anatomy"),
+    teachers={"features": "anatomy"},
     accepts_any_network=True,
 )

@@ -1,11 +1,12 @@
 """WGAN-VGG (Yang et al. 2018): a denoiser against a critic, with a perceptual loss.
 
-The paper looks with VGG-19, whose weights are not shipped: ``--features vgg19:WEIGHTS`` takes them, and
-the maps of the anatomy network stand in for them otherwise. Run and weights name the features.
+The paper looks with VGG-19, whose weights are not shipped: ``--teacher features:vgg19:WEIGHTS``
+takes them, and the maps of the anatomy network stand in for them otherwise. Run and weights name the features.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.perceptual import perceptual_with
 from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
-from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, FrozenNetwork, check_patch
+from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, check_patch
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class WGANHyperparameters(DenoiserHyperparameters):
     }
 
 
-def _method(denoiser: Denoiser, hyperparameters: WGANHyperparameters, features: str) -> WassersteinGAN:
+def _method(denoiser: Denoiser, hyperparameters: WGANHyperparameters, teachers: Mapping[str, str]) -> WassersteinGAN:
     content = None
     if hyperparameters.perceptual_weight > 0:
-        content = hyperparameters.perceptual_weight * perceptual_with(features)
+        content = hyperparameters.perceptual_weight * perceptual_with(teachers["features"])
         check_patch(hyperparameters.patch, content)
     critic = patch_critic(hyperparameters.patch, hyperparameters.critic_width)
     return WassersteinGAN(denoiser, critic, content, hyperparameters.penalty, hyperparameters.critic_turns)
@@ -68,6 +69,6 @@ RECIPE = DenoiserRecipe(
         steps=100_000, batch=128, patch=64, learning_rate=1e-4, final_learning_rate=1e-4, beta1=0.5, beta2=0.9,
         weight_decay=0.0, clip=LARGE,
     ),
-    frozen_network=FrozenNetwork("features", "anatomy"),
+    teachers={"features": "anatomy"},
     accepts_any_network=True,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from lowdose.batch import LabelledBatch
-from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice, labelled_batches
+from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice
 from lowdose.data.labelled.phantoms import PhantomDataset, validation_patient
 from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.segmentation import Segmentation
@@ -25,7 +24,7 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
 from lowdose.training.hooks import Progress
 from lowdose.training.recipe import AnatomyRecipe
-from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.runner import RunOptions, Say, TrainingStage, run_training, sharded_batches
 from lowdose.version import __version__
 
 BANK = "digital-patients"
@@ -100,12 +99,6 @@ class _AnatomyJob:
             hyperparameters.seed,
         )
 
-        def batches(first: int, last: int) -> Iterator[LabelledBatch]:
-            workers = loader_workers(fabric.device.type == "cuda")
-            return labelled_batches(
-                dataset, hyperparameters.batch, first, last, fabric.global_rank, fabric.world_size, workers
-            )
-
         held_out_patients = hyperparameters.validation_patients if fabric.is_global_zero else 0
         held_out = [validation_patient(number) for number in range(held_out_patients)]
         metadata = {**self.settings, "paper": recipe.paper, "lowdose": __version__}
@@ -113,7 +106,9 @@ class _AnatomyJob:
         def export(path: Path, step: int, steps: int) -> None:
             replace_file(path, anatomy.serialise_anatomy(network, {**metadata, "step": step, "steps": steps}))
 
-        return TrainingStage(batches, lambda: validate_anatomy(network, held_out), export)
+        return TrainingStage(
+            sharded_batches(dataset, hyperparameters.batch, fabric), lambda: validate_anatomy(network, held_out), export
+        )
 
 
 def validate_anatomy(network: anatomy.Anatomy, patients: Sequence[Patient]) -> dict[str, float]:

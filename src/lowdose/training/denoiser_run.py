@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
-from lowdose.data.device_patches import DevicePatches, device_batches, planes_bytes
+from lowdose.data.device_patches import DevicePatches, planes_bytes
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
-from lowdose.data.patches import Patches, batches
+from lowdose.data.patch_fields import USUAL, check_fields
+from lowdose.data.patches import Patches
 from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
-from lowdose.networks.neighbours import load_weights_of_fewer_slices
+from lowdose.training.artefacts import MODEL, load_start_artefacts, load_start_model
 from lowdose.training.hooks import Progress
 from lowdose.training.pairing import FolderPairing, Pairing, large_enough
 from lowdose.training.recipe import DenoiserRecipe
-from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
+from lowdose.training.runner import RunOptions, Say, TrainingStage, run_training, sharded_batches
 from lowdose.training.validation import measure_training_domain, validate_denoiser
 from lowdose.version import __version__
 
@@ -41,7 +42,7 @@ def train_denoiser(
     """Train ``recipe`` on ``items`` in the folder ``run``; True when complete, False when stopped early.
 
     say: receives messages. progress: see ``hooks.Progress``. pairing: where low-dose images come from.
-    start: model file with initial weights, of the same network and scale. Raises what ``run_training`` raises, and
+    start: see ``artefacts.load_start_model``. Raises what ``run_training`` raises, and
     InvalidSetting when recipe, pairing, patients or initial weights do not fit together.
     """
     training, validation = split_by_patient(
@@ -65,21 +66,21 @@ class _DenoiserJob:
         self, name: str, recipe: DenoiserRecipe, training: list[PairedSlice], validation: list[PairedSlice],
         pairing: Pairing, start: Path | None,
     ) -> None:  # fmt: skip
-        if recipe.needs_dose and pairing.name != "simulated":
+        if recipe.needs_dose and not pairing.states_dose:
             raise InvalidSetting(
                 f"recipe {name}: needs the dose of each pair, which is unknown for scans; give normal-dose scans "
                 "and --pairing simulated"
             )
         self._recipe, self._training, self._validation, self._pairing = recipe, training, validation, pairing
         self._denoiser = _new_denoiser(recipe)
-        start_sha256 = None if start is None else _load_start_weights(self._denoiser, start)
-        self.method = recipe.method(
-            self._denoiser, recipe.hyperparameters, recipe.frozen_network.name if recipe.frozen_network else ""
-        )
+        started = load_start_model(self._denoiser, start)
+        self.method = recipe.method(self._denoiser, recipe.hyperparameters, recipe.teachers)
+        started |= load_start_artefacts(self.method, start, name)
+        check_fields(self.method.fields, type(self.method).__name__, pairing.paired, pairing.name)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
-            "start": start_sha256,
+            "start": started if set(started) - {MODEL} else started.get(MODEL),
             "pairing": pairing.name,
             "data": fingerprint(training, validation),
             **recipe.hyperparameters.relevant_to(pairing.name),
@@ -90,7 +91,7 @@ class _DenoiserJob:
             "paper": recipe.paper,
             "network": network,
             "scale": recipe.scale.to_dict(),
-            **({recipe.frozen_network.option: recipe.frozen_network.name} if recipe.frozen_network else {}),
+            **recipe.teachers,
             "training": {"slices": len(training), "patients": len({i.patient for i in training})},
             "validation": {"slices": len(validation), "patients": len({i.patient for i in validation})},
         }
@@ -100,7 +101,8 @@ class _DenoiserJob:
         hyperparameters, denoiser = self._recipe.hyperparameters, self._denoiser
         if not self._validation:
             say("no patient is held out for validation: evaluate this model on other data")
-        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say)
+        fields = self.method.fields
+        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say, fields)
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
             held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
@@ -113,27 +115,31 @@ class _DenoiserJob:
             "slices": len(patches.slices),
         }
 
-        on_device = _patches_on_device(patches, fabric.device)
-
-        def patch_batches(first: int, last: int) -> Iterator[PairedBatch]:
-            workers = loader_workers(fabric.device.type == "cuda")
-            size = hyperparameters.batch * hyperparameters.accumulate
-            if on_device is not None:
-                return device_batches(on_device, size, first, last, fabric.global_rank, fabric.world_size, workers)
-            return batches(patches, size, first, last, fabric.global_rank, fabric.world_size, workers)
-
         def export(path: Path, step: int, steps: int) -> None:
             checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
-        return TrainingStage(patch_batches, lambda: validate_denoiser(denoiser, held_out), export)
+        size = hyperparameters.batch * hyperparameters.accumulate
+        return TrainingStage(
+            _patch_batches(patches, size, fabric), lambda: validate_denoiser(denoiser, held_out), export
+        )
+
+
+def _patch_batches(patches: Patches, size: int, fabric: Fabric) -> Callable[[int, int], Iterator[PairedBatch]]:
+    """Return the function (first, last) that yields the batches of this process, cut on the GPU where that can be."""
+    on_device = _patches_on_device(patches, fabric.device)
+    if on_device is None:
+        return sharded_batches(patches, size, fabric)
+    recipes, compute = sharded_batches(on_device.recipes, size, fabric), on_device.compute
+    return lambda first, last: map(compute, recipes(first, last))
 
 
 def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches | None:
     """Return simulated patches as a GPU cuts them, if the planes take at most half of its free memory; else None.
 
-    Lesions are inserted on the CPU, so patches with lesions are cut there.
+    Lesions are inserted on the CPU, so patches with lesions are cut there, as are those with unusual fields.
     """
-    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or patches.lesion_share > 0:
+    usual = patches.lesion_share == 0 and set(patches.fields) <= set(USUAL)
+    if device.type != "cuda" or not isinstance(patches.slices, SimulatedSlices) or not usual:
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
@@ -150,25 +156,6 @@ def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:
             f"patch={patch}: this network needs a multiple of {denoiser.multiple}, at least {denoiser.smallest}"
         )
     return denoiser
-
-
-def _load_start_weights(denoiser: Denoiser, start: Path) -> str:
-    """Load the weights of the model file ``start`` into ``denoiser`` and return the SHA-256 of the file.
-
-    They may be those of the same network for fewer neighbouring slices. Raises InvalidSetting when they belong to
-    another network or scale.
-    """
-    model = checkpoint.load_denoiser(str(start))
-    loaded = model.denoiser
-    settings = [{**spec.settings, "slices": 1} for spec in (loaded.spec, denoiser.spec)]
-    same = loaded.spec.name == denoiser.spec.name and settings[0] == settings[1] and loaded.scale == denoiser.scale
-    if not same or loaded.context > denoiser.context:
-        raise InvalidSetting(
-            f"{start}: holds {loaded.spec} on {loaded.scale}, this run trains {denoiser.spec} on {denoiser.scale}; "
-            "start from weights of the same network, for as many slices or fewer"
-        )
-    load_weights_of_fewer_slices(denoiser.network, loaded.network.state_dict())
-    return model.sha256
 
 
 def _count_validation_patients(items: Sequence[PairedSlice], setting: int) -> int:

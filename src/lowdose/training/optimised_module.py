@@ -52,10 +52,14 @@ class OptimisedModule:
         self.optimiser.step()
         self.optimiser.param_groups[0][UPDATES] = made + 1
 
-    def reset(self) -> None:
-        """Forget what optimiser and average know, since the weights were set by other means."""
+    def restart(self) -> None:
+        """Forget what the optimiser knows, and warm up again."""
         self.optimiser.state.clear()
         self.optimiser.param_groups[0][UPDATES] = 0
+
+    def reset(self) -> None:
+        """Forget what optimiser and average know, since the weights were set by other means."""
+        self.restart()
         if self._settings.ema is not None:
             self.average = EMA(self.module, self._settings.ema)
 

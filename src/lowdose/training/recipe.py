@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from lowdose.data.patches import Augmentation
+from lowdose.data.augmentation import Augmentation
 from lowdose.data.simulated import DoseDistribution
 from lowdose.data.transforms.intensity import RandomIntensity
 from lowdose.data.transforms.spatial import RandomElasticAffine
@@ -175,21 +175,6 @@ class AnatomyHyperparameters(Hyperparameters):
             raise InvalidSetting(f"size={self.size}: must be a multiple of {MULTIPLE}")
 
 
-class FrozenNetwork(NamedTuple):
-    """Frozen network that an objective compares images with.
-
-    Attributes
-    ----------
-    option : str
-        Option of the command line that chooses the network, without the dashes.
-    name : str
-        Name or path of the network.
-    """
-
-    option: str
-    name: str
-
-
 @dataclass(frozen=True)
 class DenoiserRecipe:
     """How a denoiser is trained, in a published way or in the project's own.
@@ -200,14 +185,15 @@ class DenoiserRecipe:
         The publication that the recipe follows.
     network : NetworkSpec
         Network to train.
-    method : Callable[[Denoiser, DenoiserHyperparameters, str], Method]
-        Makes the training method of a denoiser. The string is the name of the frozen network, '' for a recipe without.
+    method : Callable[[Denoiser, DenoiserHyperparameters, Mapping[str, str]], Method]
+        Makes the training method of a denoiser. The mapping is ``teachers``, with the names that the user chose.
     scale : Scale
         Map between HU and the values that the network sees.
     hyperparameters : DenoiserHyperparameters
         Default hyperparameters, which the command line can change.
-    frozen_network : FrozenNetwork | None
-        Frozen network that the objective needs.
+    teachers : Mapping[str, str]
+        Frozen networks that the method looks with: default name by kind, see ``training.teachers``. A kind that is the
+        recipe's own is loaded by ``method``. What identifies their weights belongs into ``Method.fingerprint``.
     accepts_any_network : bool
         Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
     needs_dose : bool
@@ -216,10 +202,10 @@ class DenoiserRecipe:
 
     paper: str
     network: NetworkSpec
-    method: Callable[[Denoiser, Any, str], Method[Any]]
+    method: Callable[[Denoiser, Any, Mapping[str, str]], Method[Any]]
     scale: Scale = field(default_factory=Scale)
     hyperparameters: DenoiserHyperparameters = field(default_factory=DenoiserHyperparameters)
-    frozen_network: FrozenNetwork | None = None
+    teachers: Mapping[str, str] = field(default_factory=dict)
     accepts_any_network: bool = False
     needs_dose: bool = False
 

@@ -28,6 +28,9 @@ ADDED_SETTINGS = {
 }
 """Settings that runs of earlier versions lack, with the value under which a run is what it was without them."""
 
+CODE = ("recipe_file", "network_file")
+"""Settings with the hash of the user's own code; a run of an earlier version did not state any."""
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -87,12 +90,11 @@ def load_state(path: Path, parts: RunState, run: Mapping[str, object]) -> int:
     """
     state = _read(path)
     saved_settings = {HYPERPARAMETERS.get(name, name): value for name, value in state["run"].items()}
-    old = {**{name: value for name, value in ADDED_SETTINGS.items() if name in run}, **saved_settings}
+    unstated = {name: run[name] for name in CODE if name in run}
+    old = {**{name: value for name, value in ADDED_SETTINGS.items() if name in run}, **unstated, **saved_settings}
     if old != run:
         names = [
-            f"{key} was {old.get(key)}, now {value}"
-            for key, value in run.items()
-            if key not in old or old[key] != value
+            f"{key} was {old.get(key)}, now {run.get(key)}" for key in {**run, **old} if old.get(key) != run.get(key)
         ]
         raise InvalidSetting(f"{path.parent}: cannot resume with other settings ({'; '.join(names)}); start a new run")
     for name, module in parts.modules.items():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,14 +15,18 @@ import torch
 from lightning_fabric import Fabric, seed_everything
 from torch import Tensor
 
+from lowdose.data.batches import B, NumberedItems, batches
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
+from lowdose.io.atomic import remove_unfinished
 from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.base import Method
+from lowdose.training.artefacts import artefact_files, write_artefacts
 from lowdose.training.folder_for_all import folder_for_all
 from lowdose.training.graceful_stop import GracefulStop
 from lowdose.training.hooks import Progress, TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
+from lowdose.training.launch import launch_fabric, torchrun_processes
 from lowdose.training.time_limit import TimeLimit
 from lowdose.training.trainer import STATE_FILE, Trainer
 from lowdose.training.training_log import LOG_FILE
@@ -32,7 +35,6 @@ from lowdose.version import __version__
 MODEL_FILE, DESCRIPTION_FILE = "model.safetensors", "run.json"
 RUN_FILES = (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, LOG_FILE)
 """Files of a run folder that are replaced as a whole."""
-PRECISIONS = ("auto", "32-true", "bf16-mixed")
 Say = Callable[[str], None]
 
 
@@ -59,6 +61,8 @@ class RunOptions:
         as many steps as the hyperparameters say.
     checkpoint_minutes : float or None
         Minutes between further checkpoints, besides those of ``checkpoint_every``; None = no further ones.
+    code : mapping of str to str
+        Name and hash of each file with code of the user's own, by option. They are among the settings of the run.
     """
 
     device: str = "auto"
@@ -68,6 +72,7 @@ class RunOptions:
     resume: bool = False
     minutes: float | None = None
     checkpoint_minutes: float | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrainingStage(NamedTuple):
@@ -158,22 +163,34 @@ def _train(
     seed_everything(hyperparameters.seed, verbose=False)
     job = make()
     trainer = Trainer(fabric, job.method, hyperparameters, run, options.checkpoint_minutes, limit)
-    settings = {**job.settings, "processes": fabric.world_size}
+    settings = {**job.settings, **options.code, "processes": fabric.world_size}
     if options.resume:
         trainer.resume(settings)
     stage = job.stage(run, fabric, say if fabric.is_global_zero else _discard)
+    if fabric.is_global_zero:
+        for file in artefact_files(job.method).values():
+            remove_unfinished(run, file)  # of a run that was killed
     if fabric.is_global_zero and not options.resume:
-        _write_description(run, settings, job.description, options.minutes)
+        _write_description(run, settings, job, options.minutes)
     with GracefulStop() as stop:
         hooks = TrainerHooks(
             stage.batches,
             stage.validate,
-            lambda: stage.export(run / MODEL_FILE, trainer.step, trainer.steps),
+            lambda: _export(run, job, stage, settings, trainer),
             progress,
             lambda: stop.requested,
-            lambda: _write_description(run, settings, job.description, options.minutes),
+            lambda: _write_description(run, settings, job, options.minutes),
         )
         return trainer.fit(settings, hooks)
+
+
+def _export(
+    run: Path, job: TrainingJob, stage: TrainingStage, settings: Mapping[str, object], trainer: Trainer
+) -> None:
+    """Write the model and the artefacts of the method, as they are now."""
+    stage.export(run / MODEL_FILE, trainer.step, trainer.steps)
+    training = {**settings, "lowdose": __version__, "step": trainer.step, "steps": trainer.steps}
+    write_artefacts(run, job.method, training)
 
 
 def _leave_process_group(fabric: Fabric) -> None:
@@ -183,22 +200,18 @@ def _leave_process_group(fabric: Fabric) -> None:
         torch.distributed.destroy_process_group()
 
 
-def choose_precision(wanted: str, cuda: bool) -> Any:
-    """Return the precision for Fabric; 'auto' is bf16-mixed where the hardware supports bf16 natively, else 32-true."""
-    if wanted not in PRECISIONS:
-        raise InvalidSetting(f"--precision {wanted}: must be one of {', '.join(PRECISIONS)}")
-    if wanted != "auto":
-        return wanted
-    native = torch.cuda.is_bf16_supported() if cuda else _cpu_has_native_bf16()
-    return "bf16-mixed" if native else "32-true"
-
-
 def loader_workers(cuda: bool) -> int:
     """Return the number of processes that load batches: several for a GPU, none for a CPU.
 
     A GPU must not wait for batches; on a CPU, loader processes would only compete for its cores.
     """
     return min(8, (os.cpu_count() or 2) - 1) if cuda else 0
+
+
+def sharded_batches(data: NumberedItems[Any, B], size: int, fabric: Fabric) -> Callable[[int, int], Iterator[B]]:
+    """Return the function (first, last) that yields the batches of this process, of ``size`` items each."""
+    workers = loader_workers(fabric.device.type == "cuda")
+    return lambda first, last: batches(data, size, first, last, fabric.global_rank, fabric.world_size, workers)
 
 
 def _discard(text: str) -> None:
@@ -212,21 +225,10 @@ def _launch(options: RunOptions) -> Fabric:
             raise InvalidSetting(f"--{name} {getattr(options, name)}: must be at least 1")
     if options.checkpoint_minutes is not None and not options.checkpoint_minutes > 0:
         raise InvalidSetting(f"--checkpoint-minutes {options.checkpoint_minutes:g}: must be above 0")
-    devices, nodes = _torchrun_processes() or (options.devices, options.nodes)
+    devices, nodes = torchrun_processes() or (options.devices, options.nodes)
     if options.minutes is not None:
         _check_minutes(options.minutes, options.resume, devices * nodes)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
-    fabric = Fabric(
-        accelerator="cuda" if cuda else "cpu",
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=choose_precision(options.precision, cuda),
-    )
-    if cuda:
-        torch.backends.cudnn.benchmark = True  # all batches have one shape
-    fabric.launch()
-    return fabric
+    return launch_fabric(cuda, devices, nodes, options.precision)
 
 
 def _check_minutes(minutes: float, resume: bool, processes: int) -> None:
@@ -244,24 +246,11 @@ def _check_minutes(minutes: float, resume: bool, processes: int) -> None:
         )
 
 
-def _torchrun_processes() -> tuple[int, int] | None:
-    """Return (processes per node, nodes) if torchrun has started this process, else None."""
-    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
-        return None
-    per_node = int(os.environ["LOCAL_WORLD_SIZE"])
-    return per_node, int(os.environ["WORLD_SIZE"]) // per_node
-
-
-def _cpu_has_native_bf16() -> bool:
-    """Query a private function of PyTorch, since there is no public one; without it, float32 is merely slower."""
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-
-
-def _write_description(
-    run: Path, settings: Mapping[str, object], description: Mapping[str, object], minutes: float | None
-) -> None:
+def _write_description(run: Path, settings: Mapping[str, object], job: TrainingJob, minutes: float | None) -> None:
     """Write run.json; of a run with a time limit it is written again with the number of steps that fits it."""
     versions = {"lowdose": __version__, "torch": torch.__version__, "numpy": np.__version__}
     limit = {} if minutes is None else {"minutes": minutes}
-    content = {"settings": settings, **limit, **description, "versions": versions}
+    phases = [asdict(phase) for phase in job.method.phases()]
+    parts = {"phases": phases} if phases else {}
+    content = {"settings": settings, **limit, **job.description, **parts, "versions": versions}
     replace_file(run / DESCRIPTION_FILE, json.dumps(content, indent=2).encode())

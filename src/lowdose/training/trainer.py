@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,17 +13,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from lowdose.batch import split_batch
 from lowdose.errors import InvalidSetting, TrainingDiverged
 from lowdose.methods.base import Method, Update
-from lowdose.training.gradients import average_gradients
 from lowdose.training.hooks import TrainerHooks
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.optimised_module import OptimisedModule, optimised_modules
+from lowdose.training.phase_plan import PhasePlan
 from lowdose.training.run_state import RunState, load_state, save_state
 from lowdose.training.schedule import EMA, averaged_weights
 from lowdose.training.throughput import ThroughputMeter
 from lowdose.training.time_limit import OPEN_END, Overhead, TimeLimit
 from lowdose.training.training_log import TrainingLog
+from lowdose.training.updates import Updates
 
 T = TypeVar("T")
 STATE_FILE = "state.pt"
@@ -68,11 +70,12 @@ class Trainer:
             run,
         )
         self.modules, self._decay = optimised_modules(method, hyperparameters)
+        self._plan = PhasePlan(method, OPEN_END if limit is not None else hyperparameters.steps)
         self.ema = EMA(method.model, self._decay)
         self.step = 0
         self._losses: dict[str, Tensor] = {}
         self.throughput = ThroughputMeter(fabric.world_size)
-        self._finite = torch.tensor(True, device=fabric.device)
+        self._updates = Updates(fabric)
         self._checkpoint_interval_s = math.inf if checkpoint_minutes is None else 60 * checkpoint_minutes
         self._last_checkpoint = time.monotonic()
         self._limit, self._latest_end = limit, math.inf
@@ -109,6 +112,7 @@ class Trainer:
         self._last_checkpoint = started
         self.method.train()
         for batch in self.throughput.batches(hooks.batches(self.step, self.steps)):
+            self._enter_phase()
             self._losses |= self._update(batch)
             self.step += 1
             self._update_averages()
@@ -129,6 +133,15 @@ class Trainer:
         if log is not None:
             log.close()
         return self.step == self.steps
+
+    def _enter_phase(self) -> None:
+        """Say to the method which phase the step is in; where one begins, its optimisers start anew."""
+        phase = self._plan.phases[self._plan.number(self.step)]
+        self.method.phase = phase.name
+        if self._plan.begins(self.step):
+            for name, module in self.modules.items():
+                if phase.modules is None or name in phase.modules:
+                    module.restart()
 
     def _update_averages(self) -> None:
         self.ema.update(self.method.model, self.step)
@@ -187,49 +200,19 @@ class Trainer:
         A loss of several updates, such as the turns of a critic, is their mean.
         The batch is split into ``accumulate`` equal parts, which are processed one after the other to save memory.
         """
-        parts = [part.chunk(self.hyperparameters.accumulate) for part in batch]
-        updates = [self.method.updates(type(batch)(*part)) for part in zip(*map(self._to_device, parts), strict=True)]
-        losses: dict[str, list[Tensor]] = {}
-        while terms := self._step_optimiser(updates):
-            for name, value in terms.items():
-                losses.setdefault(name, []).append(value)
-        return {name: torch.stack(values).mean() for name, values in losses.items()}
-
-    def _to_device(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-        return (self.fabric.to_device(part) for part in parts)
-
-    def _step_optimiser(self, parts: Sequence[Iterator[Update]]) -> dict[str, Tensor]:
-        """Make the next update, with the mean gradient over all parts, and return its losses by name.
-
-        parts: the generators of ``Method.updates`` for all parts of the batch. Empty when no update is left.
-        """
-        losses: dict[str, Tensor] = {}
-        module: OptimisedModule | None = None
-        for part in parts:
-            with self.fabric.autocast():
-                update = next(part, None)
-            if update is None:
-                return {}
-            if module is None:
-                module = self._prepare_module(update)
-            total = torch.stack(list(update.terms.values())).sum() / len(parts)
-            torch.autograd.backward(total, inputs=module.parameters)
-            self._finite &= total.detach().isfinite()
-            for name, value in update.terms.items():
-                key = f"{update.module}/{name}"
-                losses[key] = losses.get(key, torch.zeros_like(value)) + value.detach() / len(parts)
-        assert module is not None
-        average_gradients(self.fabric, module.parameters)
-        module.update()
-        return losses
+        moved = type(batch)(*(self.fabric.to_device(part) for part in batch))
+        updates = [self.method.updates(part) for part in split_batch(moved, self.hyperparameters.accumulate)]
+        return self._updates.make(updates, self._prepare_module)
 
     def _prepare_module(self, update: Update) -> OptimisedModule:
         """Return the module to update, with this step's learning rate and zeroed gradients."""
-        module = self.modules[update.module]
+        module, phase = self.modules[update.module], self._plan.phases[self._plan.number(self.step)]
+        if phase.modules is not None and update.module not in phase.modules:
+            raise ValueError(f"{update.module} is updated in the phase '{phase.name}', which does not name it")
         if update.reset_optimiser:
             module.reset()
             self.ema = EMA(self.method.model, self._decay)
-        module.prepare(self.hyperparameters, self.step)
+        module.prepare(*self._plan.schedule(self.step, self.hyperparameters))
         return module
 
     def _log_step(
@@ -240,7 +223,7 @@ class Trainer:
         started: float,
         first: int,
     ) -> None:
-        if self.step % LOG_EVERY == 0 or done:
+        if self.step % LOG_EVERY == 0 or done or self._plan.ends(self.step):  # no row is of two phases
             seconds_per_step = (time.monotonic() - started) / (self.step - first)
             values = {name: float(value) for name, value in self._losses.items()}
             self._losses.clear()  # modules that take part in some steps only are in the log with their latest losses
@@ -251,6 +234,7 @@ class Trainer:
                 {
                     **values,
                     **self.method.extra_metrics(),
+                    **self._plan.metrics(self.step - 1),
                     "seconds_per_step": seconds_per_step,
                     **self.throughput.read_and_reset(),
                 },
@@ -264,7 +248,7 @@ class Trainer:
 
         Called before anything is saved, so that a state with NaN never replaces the last good one.
         """
-        if not bool(self._finite):
+        if not bool(self._updates.finite):
             raise TrainingDiverged(
                 f"{self.run}: the loss is no longer a number by step {self.step}; resume from the last good state, or "
                 f"start again with less than learning_rate={self.hyperparameters.learning_rate:g}"

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from lowdose.data.augmentation import apply_variation
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches, apply_variation
+from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise_estimate import noise_level

@@ -11,8 +11,9 @@ import torch
 
 from lowdose.anatomical_labels import LABELS
 from lowdose.batch import UNKNOWN
+from lowdose.data.batches import batches
 from lowdose.data.labelled import dataset
-from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice, labelled_batches
+from lowdose.data.labelled.dataset import LabelledDataset, LabelledSlice
 from lowdose.data.labelled.phantoms import PIXEL_MM
 from lowdose.data.transforms.intensity import RandomIntensity
 from lowdose.data.transforms.spatial import RandomElasticAffine
@@ -183,13 +184,13 @@ def test_nothing_that_is_kept_is_changed() -> None:
 
 def test_processes_and_workers_see_what_one_process_sees() -> None:
     some = views([real()])
-    whole = list(labelled_batches(some, 4, 2, 5))
+    whole = list(batches(some, 4, 2, 5))
     assert [batch.hu.shape for batch in whole] == [(4, 1, SIZE, SIZE)] * 3
-    parts = [list(labelled_batches(some, 2, 2, 5, rank, 2)) for rank in (0, 1)]
+    parts = [list(batches(some, 2, 2, 5, rank, 2)) for rank in (0, 1)]
     for step, batch in enumerate(whole):
         for name in ("hu", "classes", "annotated"):
             joined = torch.cat([getattr(part[step], name) for part in parts])
             assert torch.equal(getattr(batch, name), joined)
-    resumed = list(labelled_batches(some, 4, 4, 5, workers=1))
+    resumed = list(batches(some, 4, 4, 5, workers=1))
     assert torch.equal(resumed[0].hu, whole[2].hu)
-    assert not list(labelled_batches(some, 4, 5, 5))
+    assert not list(batches(some, 4, 5, 5))

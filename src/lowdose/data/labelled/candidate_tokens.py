@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lowdose.batch import CandidateTokenBatch
+from lowdose.data.batches import batches
 from lowdose.data.labelled.phantoms import PIXEL_MM, PhantomDataset
 from lowdose.data.labelled.segmentation_cache import SegmentationCache
 from lowdose.data.transforms.background import randomise_background
@@ -136,6 +137,17 @@ class CandidateTokenCrops(Dataset[Item]):
             torch.from_numpy(noise),
         )
 
+    def join(self, items: Sequence[Item]) -> CandidateTokenBatch:
+        """Join crops to a batch."""
+        hu, candidates, counts, positions, noise = zip(*items, strict=True)
+        return CandidateTokenBatch(
+            torch.stack(hu),
+            torch.cat(candidates),
+            torch.stack(counts),
+            positions[0],
+            torch.stack(noise) if len(noise[0]) else noise[0],
+        )
+
     @cached_property
     def _probabilities(self) -> NDArray[np.float64]:
         """Sampling probability of each real slice."""
@@ -186,18 +198,5 @@ def _padded(image: NDArray[np.int16] | NDArray[np.uint8], side: int, value: floa
 def candidate_token_batches(
     crops: CandidateTokenCrops, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
 ) -> Iterator[CandidateTokenBatch]:
-    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
-
-    ``size`` is the batch size of one process; all processes together see size * world items a step.
-    """
-    # A generator: the last step may be far away, where a time limit ends the run.
-    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for items in DataLoader(crops, batch_sampler=indices, num_workers=workers, collate_fn=list):
-        hu, candidates, counts, positions, noise = zip(*items, strict=True)
-        yield CandidateTokenBatch(
-            torch.stack(hu),
-            torch.cat(candidates),
-            torch.stack(counts),
-            positions[0],
-            torch.stack(noise) if len(noise[0]) else noise[0],
-        )
+    """Return the batches of steps first..last-1 for process ``rank`` of ``world``, as ``data.batches.batches`` does."""
+    return batches(crops, size, first, last, rank, world, workers)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lowdose.batch import UNKNOWN, LabelledBatch
 from lowdose.data.labelled.phantoms import PIXEL_MM, PhantomDataset
@@ -95,6 +95,10 @@ class LabelledDataset(Dataset[Item]):
         image = self.intensity.scanner(hu, rng)
         return torch.from_numpy(image)[None], _annotated_classes(classes, annotated), torch.from_numpy(annotated)
 
+    def join(self, items: Sequence[Item]) -> LabelledBatch:
+        """Join items to a batch."""
+        return LabelledBatch(*(torch.stack(parts) for parts in zip(*items, strict=True)))
+
 
 def _annotated_classes(classes: NDArray[np.uint8], annotated: NDArray[np.bool_]) -> Tensor:
     """Convert classes to int64, with UNKNOWN for every class that is not annotated.
@@ -104,16 +108,3 @@ def _annotated_classes(classes: NDArray[np.uint8], annotated: NDArray[np.bool_])
     table = np.full(256, UNKNOWN, np.int64)
     table[: len(CLASSES)][annotated] = np.flatnonzero(annotated)
     return torch.from_numpy(table[classes])
-
-
-def labelled_batches(
-    views: LabelledDataset, size: int, first: int, last: int, rank: int = 0, world: int = 1, workers: int = 0
-) -> Iterator[LabelledBatch]:
-    """Yield the batches of steps first..last-1 for process ``rank`` of ``world``.
-
-    ``size`` is the batch size of one process; all processes together see size * world items a step.
-    """
-    # A generator: the last step may be far away, where a time limit ends the run.
-    indices = ([(step * world + rank) * size + place for place in range(size)] for step in range(first, last))
-    for hu, classes, annotated in DataLoader(views, batch_sampler=indices, num_workers=workers):
-        yield LabelledBatch(hu, classes, annotated)

@@ -86,7 +86,7 @@ class EngineDenoiser:
             version=self.engine.version,
             accuracy=self.accuracy,
             shape=shape,
-            spec=repr(self.plain.spec),
+            spec=self.plain.identity,
         )
         sample = self.plain.scale.encode(accuracy_check.reference_slice(2 * self.context + 1))
         return CompileRequest(self.plain.network, shape, self.accuracy, sample, engine_cache.entry_folder(key))

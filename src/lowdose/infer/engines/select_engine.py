@@ -23,6 +23,7 @@ from lowdose.infer.engines.openvino import OpenVino
 from lowdose.infer.engines.winograd.engine import Winograd
 from lowdose.models.load import LoadedModel
 from lowdose.networks.denoiser import Denoiser
+from lowdose.networks.sampling import is_sampler
 from lowdose.version import __version__
 
 AUTO = "auto"
@@ -68,6 +69,10 @@ def run_on_engine(model: LoadedModel, engine: str = AUTO, accuracy: str = EXACT,
     candidates = _candidates(model, engine, accuracy)
     if not isinstance(model.denoiser, Denoiser):
         return model
+    if is_sampler(model.denoiser.network):
+        if engine != Eager.name:
+            say(f"{model.name} draws random numbers, which no engine exports: plain PyTorch runs it")
+        return model
     timings = _timings(model.denoiser, candidates, accuracy, say)
     usable = [timing for timing in timings if not timing.fault]
     if engine != AUTO:
@@ -112,7 +117,7 @@ def _timings(denoiser: Denoiser, engines: Mapping[str, Engine], accuracy: str, s
     runs = [(each, level) for each, level in runs if each.supports(level)]
     versions = {f"{each.name} {level}": each.version for each, level in runs}
     key = engine_cache.network_fingerprint(
-        denoiser.network, lowdose=__version__, spec=repr(denoiser.spec), scale=repr(denoiser.scale), **versions
+        denoiser.network, lowdose=__version__, spec=denoiser.identity, scale=repr(denoiser.scale), **versions
     )
     cached = engine_cache.read_entry(key)
     if cached is not None:

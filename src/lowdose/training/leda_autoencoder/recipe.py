@@ -157,6 +157,11 @@ class AutoencoderRecipe:
     hyperparameters: AutoencoderHyperparameters = field(default_factory=AutoencoderHyperparameters)
     published: AutoencoderHyperparameters | None = None
 
+    @property
+    def teachers(self) -> dict[str, str]:
+        """Frozen networks that the training looks with: name by kind, see ``training.teachers``."""
+        return {"features": self.features}
+
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise InvalidSetting(f"--size {self.size}: choose one of {', '.join(SIZES)}")
