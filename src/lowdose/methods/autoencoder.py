@@ -112,6 +112,10 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
         """Return the trained modules, the statistics of tokens ('use') and the moments of latents ('spread')."""
         return {**self.trained_modules(), "use": self.use, "spread": self.spread}
 
+    def artefacts(self) -> Mapping[str, nn.Module]:
+        """Return the discriminator, with which another training can start."""
+        return {"discriminator": self.discriminator}
+
     def extra_metrics(self) -> Mapping[str, float]:
         """Return how many tokens are in use and how well images are reconstructed.
 

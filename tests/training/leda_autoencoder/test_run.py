@@ -398,14 +398,40 @@ def test_impossible_numbers(wrong: dict[str, str]) -> None:
         AutoencoderHyperparameters().with_values(wrong)
 
 
-def test_the_recipe_has_the_papers_weights() -> None:
-    chosen = recipes.get_recipe("leda_autoencoder")
-    assert isinstance(chosen, AutoencoderRecipe)
-    found = chosen.hyperparameters.weights
-    assert (found.semantic, found.commitment, found.adversarial, found.perceptual) == (0.3, 0.3, 0.1, 0.1)
-    assert (chosen.hyperparameters.layers, chosen.hyperparameters.batch) == (3, 4)
-    assert (chosen.size, chosen.features) == ("small", "anatomy")
-    assert found.soft_steps == chosen.hyperparameters.soft_steps
-    assert found.adversarial_start == chosen.hyperparameters.adversarial_start == 12_000
+def test_the_sizes_of_the_paper_have_its_weights_and_none_of_our_terms() -> None:
+    recipe = recipes.get_recipe("leda_autoencoder")
+    assert isinstance(recipe, AutoencoderRecipe)
+    for size in ("paper", "released", "small"):
+        chosen = recipe.of_size(size)
+        found = chosen.hyperparameters.weights
+        assert (found.semantic, found.commitment, found.adversarial, found.perceptual) == (0.3, 0.3, 0.1, 0.1)
+        assert (found.image, found.window, found.texture, found.invariance, found.balanced) == (1, 0, 0, 0, True)
+        assert (chosen.hyperparameters.noisy, chosen.hyperparameters.cell_words) == (0, 0)
+        assert (chosen.hyperparameters.layers, chosen.hyperparameters.batch) == (3, 4)
+        assert (chosen.size, chosen.features) == (size, "anatomy")
+        assert found.adversarial_start == chosen.hyperparameters.adversarial_start == 12_000
     with pytest.raises(InvalidSetting, match="--size huge: choose one of small"):
-        AutoencoderRecipe("", "huge")
+        recipe.of_size("huge")
+
+
+def test_the_default_size_sees_texture() -> None:
+    recipe = recipes.get_recipe("leda_autoencoder")
+    assert isinstance(recipe, AutoencoderRecipe)
+    assert recipe.of_size(None) is recipe
+    found = recipe.hyperparameters.weights
+    assert recipe.size == "local"
+    assert min(found.window, found.texture, found.invariance) > 0
+    assert not found.balanced
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"invariance_weight": 1.0}, "--set noisy=1"),
+        ({"cell_words": 1, "side": 0}, "--set cell_words=0"),
+        ({"noisy": 2}, "noisy=2: must be from 0 to 1"),
+    ],
+)
+def test_settings_that_need_others(values: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidSetting, match=message):
+        AutoencoderHyperparameters(**values)
