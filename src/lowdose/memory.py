@@ -11,6 +11,13 @@ TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 MAX_KEPT_BYTES = 1 << 30
 """Bytes of free memory above which the C library returns some to the system."""
 
+_kept = [False]
+
+
+def is_kept() -> bool:
+    """Return whether this process keeps freed memory."""
+    return _kept[0]
+
 
 def keep_for_reuse() -> bool:
     """Make this process keep freed memory, up to MAX_KEPT_BYTES; return False where the C library does not support it.
@@ -26,4 +33,6 @@ def keep_for_reuse() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(*setting) == 1 for setting in ((MMAP_MAX, 0), (TRIM_THRESHOLD, MAX_KEPT_BYTES), (ARENA_MAX, 1)))
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, MAX_KEPT_BYTES), (ARENA_MAX, 1))
+    _kept[0] = all(mallopt(*setting) == 1 for setting in settings)
+    return _kept[0]
