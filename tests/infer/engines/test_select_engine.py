@@ -13,6 +13,7 @@ from lowdose.hounsfield import Scale
 from lowdose.image import Acquisition, Slice
 from lowdose.infer.engines import accuracy_check, engine_cache, select_engine, series_accuracy
 from lowdose.infer.engines.accelerated import MAX_COMPILED_SHAPES, EngineDenoiser
+from lowdose.infer.engines.auto_denoiser import AutoDenoiser
 from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
 from lowdose.infer.engines.eager import Eager
 from lowdose.infer.engines.select_engine import CPU, run_on_engine
@@ -108,6 +109,21 @@ def test_the_first_accurate_engine_is_chosen_and_nothing_is_timed(monkeypatch: p
     assert isinstance(made.denoiser, EngineDenoiser)
     assert made.denoiser.exact is not None
     assert (made.denoiser.exact.engine.name, made.denoiser.exact.accuracy) == ("fine", EXACT)
+
+
+def test_pytorch_is_no_rival_of_two_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rivals(accuracy: str) -> list[str]:
+        made = run_on_engine(a_model(), "auto", accuracy, lambda _: None).denoiser
+        assert isinstance(made, AutoDenoiser)
+        return [f"{engine.name} {level}" for engine, level in made.candidates]
+
+    engines(monkeypatch, Off("one", 0.0, 0.0))
+    assert rivals(EXACT) == ["one exact", "torch exact"]
+    engines(monkeypatch, Off("one", 0.0, 0.0), Off("other", 0.0, 0.0))
+    assert rivals(EXACT) == ["one exact", "other exact"]
+    assert rivals(FAST) == ["one fast", "other fast", "one exact", "other exact"]
+    engines(monkeypatch, Off("wrong", 9.0, 9.0), Off("worse", 9.0, 9.0))
+    assert rivals(EXACT) == ["wrong exact", "worse exact", "torch exact"]
 
 
 @pytest.mark.slow

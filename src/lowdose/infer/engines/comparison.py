@@ -17,7 +17,7 @@ ROUNDS = 5
 HOPELESS = 2.0
 """An engine that takes so many times as long as the fastest one in its first turn gets no further turns."""
 
-NOISE = 1.1
+NOISE = 1.15
 """Ratio of times up to which two engines count as equally fast; the one that is preferred then runs."""
 
 Seconds = Mapping[str, float]

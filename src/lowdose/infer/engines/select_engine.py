@@ -55,8 +55,7 @@ def run_on_engine(
         exact = EngineDenoiser(denoiser, found[0], EXACT, keep=keep) if found else None
     chosen = EngineDenoiser(denoiser, *first, exact, keep)
     if free and keep and model.device.type == "cpu":
-        passed = [one for one in candidates if first[1] != EXACT or one[1] == EXACT]
-        chosen = AutoDenoiser(chosen, passed, verifier, say, measure_now=engine == MEASURE)
+        chosen = AutoDenoiser(chosen, _rivals(candidates, first), verifier, say, measure_now=engine == MEASURE)
     return replace(model, denoiser=chosen, engine=first[0].name, accuracy=first[1])
 
 
@@ -83,6 +82,20 @@ def _available(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, E
 def _candidates(engines: Mapping[str, Engine], accuracy: str) -> Sequence[Candidate]:
     """Return every engine at this accuracy, in the order of preference, and then every engine at the exact one."""
     return [(each, level) for level in dict.fromkeys((accuracy, EXACT)) for each in engines.values()]
+
+
+def _rivals(candidates: Sequence[Candidate], first: Candidate) -> Sequence[Candidate]:
+    """Return the candidates that may take over from ``first``.
+
+    PyTorch is none beside two other engines: it is the slowest everywhere, and takes the memory of one more network.
+    """
+    names = dict.fromkeys(engine.name for engine, _ in candidates)
+    left_out = Eager.name if len(names) > 2 and first[0].name != Eager.name else None
+    return [
+        (engine, level)
+        for engine, level in candidates
+        if engine.name != left_out and (first[1] != EXACT or level == EXACT)
+    ]
 
 
 def _first_accurate(candidates: Sequence[Candidate], verifier: Verifier, say: Say, free: bool) -> Candidate | None:
