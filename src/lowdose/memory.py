@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 """Numbers of parameters of mallopt(3) in the GNU C library."""
@@ -17,6 +18,13 @@ _kept = [False]
 def is_kept() -> bool:
     """Return whether this process keeps freed memory."""
     return _kept[0]
+
+
+def release_unused() -> None:
+    """Return freed memory to the system, where the C library can."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_for_reuse() -> bool:

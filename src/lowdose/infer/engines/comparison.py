@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
+from lowdose import memory
 from lowdose.infer.engines.accelerated import EngineDenoiser
 
 ROUNDS = 5
@@ -39,6 +40,8 @@ def measure_seconds(
             spent[each.name] = []
         except Exception:  # an engine may raise anything, and there are others to choose from
             continue
+        finally:
+            memory.release_unused()  # what compiling left would add to what the next engine takes
     for _ in range(ROUNDS):
         for each in denoisers:
             if each.name in spent and not _is_hopeless(spent, each.name):
