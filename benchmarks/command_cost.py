@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -27,18 +28,30 @@ class CommandCost(NamedTuple):
         From the start of the process to its end.
     peak_mib : float
         Peak resident memory, MiB.
+    cpu_seconds : float
+        Processor time of the process, its threads and its children.
+    messages : str
+        What the command wrote to standard error.
     """
 
     seconds: float
     peak_mib: float
+    cpu_seconds: float
+    messages: str
 
 
 def measure_command(*arguments: str) -> CommandCost:
     """Run ``lowdose`` with these arguments; ends the program with the command's message when it fails."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), children_cpu_seconds()
     result = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - start
+    seconds, spent = time.perf_counter() - start, children_cpu_seconds() - before
     code, kilobytes = result.stdout.split()[-2:]
     if code != "0":
         raise SystemExit(result.stderr)
-    return CommandCost(seconds, int(kilobytes) / 1024)
+    return CommandCost(seconds, int(kilobytes) / 1024, spent, result.stderr)
+
+
+def children_cpu_seconds() -> float:
+    """Return the processor time of all child processes that have ended, s."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

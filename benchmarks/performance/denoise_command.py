@@ -16,7 +16,7 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -29,14 +29,16 @@ from lowdose.models.checkpoint import TrainingDomain
 
 
 def denoise(series: Path, out: Path, *options: str) -> dict[str, float]:
-    """Denoise a series; return the seconds of the process and of its stages, and its peak memory in MiB."""
+    """Denoise a series; return its seconds on the wall, of the processor and of its stages, and its peak in MiB."""
     cost = measure_command("denoise", str(series), "--out", str(out), "--manifest", *options)
     stages = json.loads((out / "manifest.json").read_text())["seconds"]
-    return {"seconds": cost.seconds, "peak": cost.peak_mib, **stages}
+    return {"seconds": cost.seconds, "cpu_s": cost.cpu_seconds, "peak": cost.peak_mib, **stages}
 
 
-def measure_series(scratch: Path, counts: list[int], options: list[str], rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each series and round."""
+def measure_series(
+    scratch: Path, counts: list[int], options: list[str], rounds: int, file: TextIO
+) -> list[dict[str, Any]]:
+    """Return a row for each series and round; each is written to ``file`` as it is made."""
     for count in counts:
         synthetic_series.write_series(scratch / f"in{count}", count)
     denoise(scratch / f"in{counts[0]}", scratch / "warm", *options)  # measures the engines once
@@ -47,6 +49,11 @@ def measure_series(scratch: Path, counts: list[int], options: list[str], rounds:
                 eager.turn()
                 found = denoise(scratch / f"in{count}", scratch / f"out{count}-{turn}", *options)
                 rows.append({"slices": count, "red_cnn_eager_s": eager.seconds[-1], **found})
+                writer = csv.DictWriter(file, rows[0])
+                if len(rows) == 1:
+                    writer.writeheader()
+                writer.writerow(rows[-1])
+                file.flush()
     finally:
         eager.close()
     return rows
@@ -98,11 +105,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         if arguments.rounds:
-            rows = measure_series(scratch, arguments.slices, ["--accuracy", arguments.accuracy], arguments.rounds)
+            options = ["--accuracy", arguments.accuracy]
             with (arguments.out / "series.csv").open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
+                rows = measure_series(scratch, arguments.slices, options, arguments.rounds, file)
             print_series(rows)
             plots.plot_series(rows, arguments.out / "series.png")
         if arguments.long:

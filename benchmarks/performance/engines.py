@@ -4,9 +4,10 @@
 
 All engines of a network run at the same time, each in a process of its own, and take turns; the first turn does not
 count. Ratios are medians over the rounds of the time of "eager" over that of the engine. Differences in HU are those of
-the built-in reference slice from float64. GFLOP/s count the multiplications and additions of direct convolution, so
-that an engine that saves some of them can exceed the machine's peak. Writes OUT/engines.csv and, where there is
-matplotlib, OUT/engines.png; prints Markdown.
+the built-in reference slice from float64. Other work on the machine slows the clock on the wall more than that of the
+processor, so both are given. GFLOP/s count the multiplications and additions of direct convolution, so
+that an engine that saves some of them can exceed the machine's peak. Writes OUT/engines.csv and prints Markdown as
+each network is done; where there is matplotlib, also OUT/engines.png.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class EngineProcess:
 
     def __init__(self, network: str, engine: str, device: str, threads: int, batch: int = 1) -> None:
         command = [sys.executable, "-m", MODULE, network, engine, "--device", device]
-        self.engine, self.seconds, self._batch = engine, list[float](), batch
+        self.engine, self.seconds, self.cpu_seconds, self._batch = engine, list[float](), list[float](), batch
         self._process = subprocess.Popen(
             [*command, "--threads", str(threads), "--batch", str(batch)],
             stdin=subprocess.PIPE,
@@ -55,12 +56,14 @@ class EngineProcess:
         self.image = np.frombuffer(pixels, np.float32).reshape(1, 1, accuracy_check.SIDE, accuracy_check.SIDE)
 
     def turn(self) -> None:
-        """Let it denoise once, and keep the seconds per slice."""
+        """Let it denoise once, and keep the seconds per slice, on the wall and of the processor."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        self.seconds.append(float(self._process.stdout.readline()) / self._batch)
+        wall, cpu = map(float, self._process.stdout.readline().split())
+        self.seconds.append(wall / self._batch)
+        self.cpu_seconds.append(cpu / self._batch)
 
     def close(self) -> None:
         """End the process."""
@@ -107,7 +110,7 @@ def compare_engines(network: str, arguments: argparse.Namespace) -> list[dict[st
     """Return the rows of one network; engines that cannot run it are left out with a warning."""
     reference = denoise_in_float64(network)
     work, processes = gigaflop(network), list[EngineProcess]()
-    for engine in list_engines(arguments.device):
+    for engine in (each for each in list_engines(arguments.device) if each not in arguments.without):
         try:
             processes.append(EngineProcess(network, engine, arguments.device, arguments.threads, arguments.batch))
         except RuntimeError as error:
@@ -119,13 +122,16 @@ def compare_engines(network: str, arguments: argparse.Namespace) -> list[dict[st
     finally:
         for each in processes:
             each.close()
-    eager = processes[0].seconds[1:]
-    return [_row(network, each, eager, reference, work) for each in processes]
+    return [_row(network, each, processes[0], reference, work) for each in processes]
 
 
-def _row(network: str, each: EngineProcess, eager: list[float], reference: Any, work: float) -> dict[str, Any]:
-    own = each.seconds[1:]
-    ratios = [slow / fast for slow, fast in zip(eager, own, strict=True)]
+def _ratios(eager: list[float], own: list[float]) -> list[float]:
+    """Return how many times as long plain PyTorch took in each round but the first."""
+    return [slow / fast for slow, fast in zip(eager[1:], own[1:], strict=True)]
+
+
+def _row(network: str, each: EngineProcess, eager: EngineProcess, reference: Any, work: float) -> dict[str, Any]:
+    own, ratios = each.seconds[1:], _ratios(eager.seconds, each.seconds)
     difference, precision = Difference.between(reference, each.image), "fast" if "fast" in each.engine else "exact"
     return {
         "network": network,
@@ -136,10 +142,31 @@ def _row(network: str, each: EngineProcess, eager: list[float], reference: Any, 
         "ratio": round(statistics.median(ratios), 2),
         "ratio_least": round(min(ratios), 2),
         "ratio_most": round(max(ratios), 2),
+        "cpu_seconds": round(statistics.median(each.cpu_seconds[1:]), 4),
+        "cpu_ratio": round(statistics.median(_ratios(eager.cpu_seconds, each.cpu_seconds)), 2),
         "gflops": round(work / statistics.median(own), 1),
         **{name: float(f"{value:.3g}") for name, value in difference.to_dict().items()},
         "passes": not difference.fault(precision),
     }
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """Print the rows of one network as Markdown."""
+    for row in rows:
+        ratio = f"{row['ratio']:.2f} ({row['ratio_least']:.2f}–{row['ratio_most']:.2f})"
+        cpu = [f"{row['cpu_seconds']:.3f}", f"{row['cpu_ratio']:.2f}"]
+        hu, passes = f"{row['rms']:.2g}, {row['p999']:.2g}, {row['most']:.2g}", "yes" if row["passes"] else "no"
+        cells = [
+            row["network"],
+            row["engine"],
+            f"{row['seconds']:.3f}",
+            ratio,
+            *cpu,
+            f"{row['gflops']:.0f}",
+            hu,
+            passes,
+        ]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -147,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", action="append", choices=timed_networks.NAMES)
+    parser.add_argument("--without", action="append", default=[], help="an engine to leave out, such as 'compile'")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--batch", type=int, default=1, help="slices at a time; seconds are per slice")
@@ -155,18 +183,22 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     peaks = machine_peaks.measure_peaks(arguments.device)
     print(", ".join(f"{name} {value:.0f}" for name, value in peaks.items()), f"; {arguments.threads} threads\n")
-    rows = [row for network in arguments.network or timed_networks.NAMES for row in compare_engines(network, arguments)]
+    print(
+        "| network | engine | s a slice | times eager (least–most) | processor s | times eager | GFLOP/s |"
+        " rms, 99.9 %, most (HU) | passes |\n|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
+    rows = list[dict[str, Any]]()
     with (arguments.out / "engines.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    print("| network | engine | s a slice | times eager (least–most) | GFLOP/s | rms, 99.9 %, most (HU) | passes |")
-    print("|---|---|---|---|---|---|---|")
-    for row in rows:
-        ratio = f"{row['ratio']:.2f} ({row['ratio_least']:.2f}–{row['ratio_most']:.2f})"
-        hu, passes = f"{row['rms']:.2g}, {row['p999']:.2g}, {row['most']:.2g}", "yes" if row["passes"] else "no"
-        cells = [row["network"], row["engine"], f"{row['seconds']:.3f}", ratio, f"{row['gflops']:.0f}", hu, passes]
-        print(f"| {' | '.join(cells)} |")
+        for network in arguments.network or timed_networks.NAMES:
+            found = compare_engines(network, arguments)
+            writer = csv.DictWriter(file, found[0])
+            if not rows:
+                writer.writeheader()
+            writer.writerows(found)
+            file.flush()
+            print_rows(found)
+            rows += found
     if find_spec("matplotlib") is None:
         print("\nno figure: matplotlib is not installed", file=sys.stderr)
         return

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
 
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 """Numbers of parameters of mallopt(3) in the GNU C library."""
 
 MAX_KEPT_BYTES = 1 << 30
 """Bytes of free memory above which the C library returns some to the system."""
+
+_kept = [False]
+
+
+def is_kept() -> bool:
+    """Return whether this process keeps freed memory."""
+    return _kept[0]
+
+
+def release_unused() -> None:
+    """Return freed memory to the system, where the C library can."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_for_reuse() -> bool:
@@ -26,4 +41,6 @@ def keep_for_reuse() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(*setting) == 1 for setting in ((MMAP_MAX, 0), (TRIM_THRESHOLD, MAX_KEPT_BYTES), (ARENA_MAX, 1)))
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, MAX_KEPT_BYTES), (ARENA_MAX, 1))
+    _kept[0] = all(mallopt(*setting) == 1 for setting in settings)
+    return _kept[0]

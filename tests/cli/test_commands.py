@@ -21,7 +21,7 @@ from lowdose import cli
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images as evaluation
 from lowdose.infer import pipeline
-from lowdose.metrics import profiles
+from lowdose.metrics.fidelity_reference import FidelityReference
 from lowdose.models import checkpoint
 
 
@@ -228,13 +228,13 @@ def test_evaluate_leaves_out_slices_that_cannot_be_measured_and_names_them(
 ) -> None:
     calls = []
 
-    def measure(*arguments: object) -> dict[str, float]:
+    def measure(*arguments: object) -> FidelityReference:
         calls.append(1)
         if len(calls) == 1:
             raise InvalidSetting("constant reference")
-        return profiles.measure_fidelity(*arguments)  # type: ignore[arg-type]
+        return FidelityReference(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluation, "measure_fidelity", measure)
+    monkeypatch.setattr(evaluation, "FidelityReference", measure)
     assert run("evaluate", "--data", pairs / "p1", "--model", model, "--out", tmp_path / "report") == 0
     assert "is left out: constant reference" in capfd.readouterr().err
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())

@@ -320,6 +320,7 @@ class EngineThatCounts:
     """Runs the network itself, and counts how many threads are in each compiled network at a time."""
 
     name = version = "counting"
+    keeps_files = False
 
     def __init__(self) -> None:
         self.most: list[int] = []

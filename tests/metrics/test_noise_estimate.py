@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import GeometryMismatch, InvalidSetting
+from lowdose.metrics import noise_estimate
 from lowdose.metrics.noise_estimate import NoiseLevel, mode, noise_level, surviving_share
 
 Textured = Callable[..., tuple[np.ndarray, float]]
@@ -92,3 +93,14 @@ def test_anatomy_in_most_of_the_tissue_is_not_taken_for_its_noise() -> None:
     level = noise_level(hu, np.ones(hu.shape, bool), 0.7)
     assert level is not None
     assert level.sd == pytest.approx(10, rel=0.1)
+
+
+def test_air_around_the_body_is_left_out_and_changes_nothing(
+    body: np.ndarray, textured: Textured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise, _ = textured(body.shape, PIXEL, 0.35)
+    small = np.full(body.shape, -1000.0)
+    small[120:300, 100:310] = (body + 20 * noise)[120:300, 100:310]
+    found = _measure(small)
+    monkeypatch.setattr(noise_estimate, "_box_around", lambda soft: (slice(None), slice(None)))
+    assert found == _measure(small)

@@ -16,7 +16,7 @@ import torch
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
 from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.messages import Progress
-from lowdose.api.reading import Spacing
+from lowdose.api.reading import Spacing, resolve_model
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images, organs, segmenters, total_segmentator
@@ -31,7 +31,7 @@ from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.logger import log
 from lowdose.metrics.profiles import Profile
-from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import WORKING_MM
@@ -61,13 +61,9 @@ class Given:
     progress: Progress
 
     def load_models(self) -> list[LoadedModel]:
-        """Load each model once; the shipped default where none is named."""
-        where = choose_device(self.device)
+        """Load each model once, on its engine; the shipped default where none is named."""
         named = dict.fromkeys(model if isinstance(model, LoadedModel) else str(model) for model in self.models)
-        return [
-            model if isinstance(model, LoadedModel) else load_by_name(model, where)
-            for model in named or {DEFAULT_MODEL: None}
-        ]
+        return [resolve_model(model, self.device) for model in named or {DEFAULT_MODEL: None}]
 
 
 def evaluate_images(
@@ -131,7 +127,7 @@ def evaluate_teacher(given: Given, out: Path | None, guided: LanguageGuidedAutoe
     if not given.full or given.low or given.data:
         raise InvalidSetting("--task teacher: needs normal-dose series alone; give one or more --full")
     where = choose_device(given.device)
-    denoiser = load_by_name(DEFAULT_MODEL, where).denoiser
+    denoiser = resolve_model(DEFAULT_MODEL, given.device).denoiser
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
         cases = open_full_only(stack, given.full, given.spacing, given.sizes)

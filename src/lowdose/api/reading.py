@@ -194,8 +194,9 @@ def load_model(
         Name of a shipped model, of one that the user added or of a classical filter, or a .safetensors file.
     device : {"auto", "cpu", "cuda"}
         Where it runs.
-    engine : {"auto", "winograd", "openvino", "onnxruntime", "torch"}
-        What runs the network; "auto" is the fastest one here that is right, measured once for each model.
+    engine : {"auto", "measure", "winograd", "openvino", "onnxruntime", "torch"}
+        What runs the network. "auto" starts with the first one here that is right and, in a long series, measures
+        them and takes the fastest; "measure" measures them on the first slice, whatever earlier runs have found.
     accuracy : {"exact", "fast"}
         "exact": within 0.01 HU of float64. "fast": within 1 HU rms, checked on each series.
     network_file : str or Path, optional

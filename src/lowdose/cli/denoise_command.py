@@ -50,7 +50,10 @@ def denoise(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[
         str,
-        typer.Option(help="Inference engine: auto (the fastest one here), winograd, openvino, onnxruntime, torch."),
+        typer.Option(
+            help="Inference engine: auto (the fastest one here), measure (that, measured anew), winograd, openvino, "
+            "onnxruntime, torch."
+        ),
     ] = "auto",
     accuracy: Annotated[
         str | None,

@@ -16,10 +16,11 @@ from lowdose.infer.noise_report import fit_noise, report_noise
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
+from lowdose.metrics.fidelity_reference import FidelityReference
 from lowdose.metrics.hu_bias import tissue_means
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.noise_frequency import Spectrum
-from lowdose.metrics.profiles import Profile, measure_fidelity
+from lowdose.metrics.profiles import Profile
 from lowdose.metrics.statistics import Summary, summarise
 from lowdose.models import training_domain
 from lowdose.models.load import LoadedModel
@@ -240,10 +241,10 @@ def _rows(case: PairedSeries, low: Slice, full: Slice, images: dict[str, HU], pr
     # Padding differs between scanners and means nothing: every version shows air there.
     shown = {name: np.where(valid, hu, AIR) for name, hu in images.items()}
     biases = _biases(shown, valid)
-    pixel = low.mean_pixel_mm
+    pixel, reference = low.mean_pixel_mm, FidelityReference(shown[FULL], profile)
     rows: list[MetricRow] = []
     for name, hu in shown.items():
-        numbers = (measure_fidelity(hu, shown[FULL], profile) if name != FULL else {}) | biases[name]
+        numbers = (reference.measure(hu) if name != FULL else {}) | biases[name]
         level = noise_level(hu, valid, pixel or 1.0)
         if level is not None:
             numbers["noise SD"] = level.sd

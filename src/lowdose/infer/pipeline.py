@@ -54,16 +54,20 @@ class SeriesResult:
         Time of reading, denoising and writing, which overlap.
     before, after : Slice and numpy.ndarray, or None
         The middle slice, for a preview.
+    engines : list of str
+        Engines that ran the network, in order; several where another one took over.
     """
 
     slices: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: {"read": 0.0, "denoise": 0.0, "write": 0.0})
     before: Slice | None = None
     after: HU | None = None
+    engines: list[str] = field(default_factory=list)
 
     def add(self, other: SeriesResult) -> None:
         """Take up the result for a further stack of the series, and its middle slice if there is none yet."""
         self.slices += other.slices
+        self.engines += [engine for engine in other.engines if engine not in self.engines]
         for step, spent in other.seconds.items():
             self.seconds[step] += spent
         if self.before is None:
@@ -130,7 +134,7 @@ def denoise_series(
     """
     check_jobs(jobs)
     result, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
-    models = [model, *(replace(model, denoiser=_copy_for_thread(model)) for _ in range(jobs - 1))]
+    models = [model] if jobs == 1 else [replace(model, denoiser=_copy_for_thread(model)) for _ in range(jobs)]
 
     def start() -> None:
         torch.set_num_threads(threads)  # of this thread alone
@@ -140,6 +144,8 @@ def denoise_series(
         begun = time.perf_counter()
         try:
             after = denoise_slices(own, work.around, strength)
+            if (engine := _engine_of(own)) not in result.engines:
+                result.engines.append(engine)
         finally:
             models.append(own)
         context = model.denoiser.context
@@ -171,6 +177,11 @@ def _copy_for_thread(model: LoadedModel) -> HUDenoiser:
     """Return a denoiser that one more thread may use: a compiled network serves one thread at a time."""
     denoiser = model.denoiser
     return denoiser.copy_for_thread() if isinstance(denoiser, EngineDenoiser) else denoiser
+
+
+def _engine_of(model: LoadedModel) -> str:
+    """Return the name of the engine that ran last."""
+    return model.denoiser.engine.name if isinstance(model.denoiser, EngineDenoiser) else model.engine
 
 
 def _groups(source: Source, context: int, most: int) -> Iterator[SliceGroup]:

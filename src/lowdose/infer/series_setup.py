@@ -129,7 +129,7 @@ def build_manifest(
         "noise_kept": model.noise_kept,
         "noise": setup.noise.to_dict(),
         "device": str(model.device),
-        "engine": model.engine,
+        "engine": ", then ".join(result.engines or [model.engine]),
         **({"at_inference": model.at_inference} if model.at_inference else {}),
         "precision": model.accuracy,
         "input": source.uids,

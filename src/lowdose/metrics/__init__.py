@@ -5,7 +5,8 @@ when it is first used, so that importing this package is cheap and RMSE does not
 
 Full-reference metrics
     ``rmse``, ``psnr``, ``ssim``, ``ssim_map``, ``fsim``, ``vif``; all of them under one named definition with
-    ``measure_fidelity``, ``PROFILES`` and ``Profile``; ``frechet_distance`` between sets of image features.
+    ``measure_fidelity``, ``PROFILES`` and ``Profile``, and of many images with one reference with
+    ``FidelityReference``; ``frechet_distance`` between sets of image features.
 Noise
     ``noise_level``, ``noise_bands``, ``noise_map``, ``noise_map_correlation``; what it depends on besides dose and
     kernel, ``water_equivalent_diameter``; noise power spectra with ``nps``, ``nps_radial``, ``ensemble_nps``,
@@ -28,6 +29,7 @@ from lowdose.lazy_exports import lazy_exports
 
 __all__ = [
     "PROFILES",
+    "FidelityReference",
     "NoiseLevel",
     "Overlap",
     "Profile",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from lowdose.metrics.feature_distance import frechet_distance
     from lowdose.metrics.feature_similarity import fsim
     from lowdose.metrics.fidelity import psnr, rmse
+    from lowdose.metrics.fidelity_reference import FidelityReference
     from lowdose.metrics.hu_bias import tissue_bias, tissue_masks, tissue_means
     from lowdose.metrics.label_overlap import Overlap, dice
     from lowdose.metrics.local_noise import noise_map, noise_map_correlation
@@ -100,6 +103,7 @@ else:
             "lowdose.metrics.feature_distance": ("frechet_distance",),
             "lowdose.metrics.feature_similarity": ("fsim",),
             "lowdose.metrics.fidelity": ("psnr", "rmse"),
+            "lowdose.metrics.fidelity_reference": ("FidelityReference",),
             "lowdose.metrics.hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
             "lowdose.metrics.label_overlap": ("Overlap", "dice"),
             "lowdose.metrics.local_noise": ("noise_map", "noise_map_correlation"),

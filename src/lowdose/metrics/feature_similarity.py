@@ -30,6 +30,21 @@ MIN_SIZE = 16
 _EPS = float(np.finfo(np.float32).eps)
 
 
+class FsimFeatures(NamedTuple):
+    """Features of one image that FSIM compares, both (y, x) on the downsampled image.
+
+    Attributes
+    ----------
+    congruency : ndarray of float64
+        Phase congruency.
+    gradient : ndarray of float64
+        Gradient magnitude.
+    """
+
+    congruency: Image64
+    gradient: Image64
+
+
 class Bank(NamedTuple):
     """Log-Gabor filters and their response to white noise of unit power.
 
@@ -169,13 +184,22 @@ def fsim(image: Image, reference: Image, data_range: float) -> float:
     >>> round(fsim(blurred, reference, data_range=1.0), 2)
     0.74
     """
+    x, y = as_pair(image, reference)
+    return compare_features(fsim_features(x, data_range), fsim_features(y, data_range))
+
+
+def fsim_features(image: Image64, data_range: float) -> FsimFeatures:
+    """Compute the features of one image (y, x) with values in [0, data_range]; see ``fsim``, which raises the same."""
     if image.ndim != 2 or min(image.shape) < MIN_SIZE:
         raise GeometryMismatch(f"FSIM needs an image of at least {MIN_SIZE} x {MIN_SIZE} pixels, not {image.shape}")
-    scale = 255.0 / check_range(data_range)
-    x, y = (_downsample(array * scale) for array in as_pair(image, reference))
-    pc_x, pc_y = phase_congruency(x), phase_congruency(y)
-    weight = np.maximum(pc_x, pc_y)
-    local = similarity(pc_x, pc_y, T1) * similarity(gradient_magnitude(x), gradient_magnitude(y), T2)
+    small = _downsample(image * (255.0 / check_range(data_range)))
+    return FsimFeatures(phase_congruency(small), gradient_magnitude(small))
+
+
+def compare_features(one: FsimFeatures, other: FsimFeatures) -> float:
+    """Compute the FSIM of two images from their features; see ``fsim``."""
+    weight = np.maximum(one.congruency, other.congruency)
+    local = similarity(one.congruency, other.congruency, T1) * similarity(one.gradient, other.gradient, T2)
     total = float(weight.sum())
     # Images without structure (flat, or noise below its own threshold) have no phase congruency to use as weight.
     return float((local * weight).sum()) / total if total > 0.0 else float(local.mean())

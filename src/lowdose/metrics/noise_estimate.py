@@ -123,8 +123,9 @@ def noise_level(hu: HU, valid: Mask, pixel_mm: float) -> NoiseLevel | None:
         return None
     power = nps(rois, pixel_mm)
     polynomials = _local_polynomials(pixel_mm)
-    sds, inside = _local_sds(image, soft, polynomials)
-    level = _level(sds, inside, smooth) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
+    box = _box_around(soft)
+    sds, inside = _local_sds(image[box], soft[box], polynomials)
+    level = _level(sds, inside, smooth[box]) / np.sqrt(surviving_share(power, polynomials, _TREND_ORDER))
     return NoiseLevel(level, f_av(radial_average(power, pixel_mm)), f_av_2d(power, pixel_mm))
 
 
@@ -161,6 +162,18 @@ def flat_rois(image: Image64, smooth: Image64, soft: Mask, pixel_mm: float) -> I
 def window_side(pixel_mm: float) -> int:
     """Return the side in pixels, an odd number, of the window in which local noise is measured."""
     return max(5, 2 * round((WINDOW_MM / pixel_mm - 1) / 2) + 1)
+
+
+def _box_around(soft: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all soft tissue, and a margin as wide as the window of the gradient.
+
+    All windows that count lie in soft tissue, and half of most slices is air.
+    """
+    spans = []
+    for axis in (0, 1):
+        (found,) = np.nonzero(soft.any(axis=1 - axis))
+        spans.append(slice(max(0, int(found[0]) - _FLATNESS_PX), int(found[-1]) + 1 + _FLATNESS_PX))
+    return spans[0], spans[1]
 
 
 def _local_polynomials(pixel_mm: float) -> Image64:

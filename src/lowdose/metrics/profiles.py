@@ -14,19 +14,15 @@ from typing import Literal
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import SOFT_TISSUE, Window
-from lowdose.metrics.feature_similarity import fsim
-from lowdose.metrics.fidelity import Image, Image64, psnr, rmse
-from lowdose.metrics.structural_similarity import SSIM_FLAVOURS, SsimFlavour, ssim
-from lowdose.metrics.visual_information import vif
+from lowdose.metrics.fidelity import Image
+from lowdose.metrics.fidelity_reference import STORED, FidelityReference
+from lowdose.metrics.structural_similarity import SSIM_FLAVOURS, SsimFlavour
 
 METRICS = ("rmse", "psnr", "ssim", "fsim", "vif")
 
 Peak = Literal["window", "reference"]
 VifFlavour = Literal["scaled_255", "stored_swapped"]
 RmseUnit = Literal["HU", "window"]
-
-STORED = Window(-1024.0, 1900.0)
-"""HU of the stored values [0, 2924] with a rescale intercept of -1024, which ldct-benchmark assumes."""
 
 
 @dataclass(frozen=True)
@@ -162,36 +158,7 @@ def measure_fidelity(image_hu: Image, reference_hu: Image, profile: Profile) -> 
     >>> {name: round(value, 2) for name, value in values.items()}
     {'rmse': 10.0, 'psnr': 32.04, 'ssim': 0.86, 'fsim': 1.0, 'vif': 0.57}
     """
-    image, reference = profile.window.apply(image_hu), profile.window.apply(reference_hu)
-    data_range = 1.0 if profile.psnr == "window" else float(reference.max() - reference.min())
-    if data_range == 0.0:
-        raise InvalidSetting(f"profile {profile.name}: the reference is constant within {profile.window}, range 0")
-    return {
-        "rmse": _rmse(image_hu, reference_hu, profile),
-        "psnr": psnr(image, reference, data_range),
-        "ssim": _ssim(image, reference, data_range, profile),
-        "fsim": fsim(image, reference, 1.0),
-        "vif": _vif(image_hu, reference_hu, profile),
-    }
-
-
-def _rmse(image_hu: Image, reference_hu: Image, profile: Profile) -> float:
-    window = profile.rmse_window or profile.window
-    error = rmse(window.apply(image_hu), window.apply(reference_hu))  # as a fraction of the window's width
-    return error * window.width if profile.rmse_unit == "HU" else error
-
-
-def _ssim(image: Image64, reference: Image64, data_range: float, profile: Profile) -> float:
-    offset = profile.window.low / profile.window.width if profile.signed_ssim else 0.0
-    return ssim(image + offset, reference + offset, data_range, profile.ssim)
-
-
-def _vif(image_hu: Image, reference_hu: Image, profile: Profile) -> float:
-    if profile.vif == "stored_swapped":
-        image, reference = STORED.apply(image_hu), STORED.apply(reference_hu)
-        return vif(reference, image, data_range=1.0, scaled_to=STORED.width)
-    image, reference = profile.window.apply(image_hu), profile.window.apply(reference_hu)
-    return vif(image, reference, data_range=1.0, scaled_to=255.0)
+    return FidelityReference(reference_hu, profile).measure(image_hu)
 
 
 def linear_voi(centre: float, width: float) -> Window:

@@ -7,9 +7,8 @@ that a reported value always needs the name of its variant.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -87,54 +86,54 @@ def ssim_map(image: Image, reference: Image, data_range: float, border: _Border 
     True
     """
     x, y = as_pair(image, reference)
-    mean = partial(_gaussian_mean, border=border)
-    mean_x, mean_y = mean(x), mean(y)
-    variances = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
-    covariance = mean(x * y) - mean_x * mean_y
+    return _map(_moments(x, border), _moments(y, border), data_range)
+
+
+class SsimMoments(NamedTuple):
+    """What SSIM needs of one image (y, x): the image, its local means and those of its squares, and the borders."""
+
+    image: Image64
+    mean: Image64
+    mean_square: Image64
+    border: _Border
+
+
+def _moments(image: Image64, border: _Border) -> SsimMoments:
+    return SsimMoments(image, _gaussian_mean(image, border), _gaussian_mean(image * image, border), border)
+
+
+def _map(x: SsimMoments, y: SsimMoments, data_range: float) -> Image64:
+    variances = x.mean_square - x.mean**2 + y.mean_square - y.mean**2
+    covariance = _gaussian_mean(x.image * y.image, x.border) - x.mean * y.mean
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    luminance = (2 * x.mean * y.mean + c1) / (x.mean**2 + y.mean**2 + c1)
     structure: Image64 = (2 * covariance + c2) / (variances + c2)
     return luminance * structure
 
 
+def ssim_moments(image: Image64, flavour: SsimFlavour) -> SsimMoments:
+    """Compute what a flavour of SSIM needs of one image (y, x); see ``ssim``, which raises the same."""
+    if flavour not in SSIM_FLAVOURS:
+        raise InvalidSetting(f"SSIM flavour {flavour!r}: choose one of {', '.join(SSIM_FLAVOURS)}")
+    if image.ndim != 2 or min(image.shape) < _SIZE:
+        raise GeometryMismatch(f"SSIM needs an image of at least {_SIZE} x {_SIZE} pixels, not {image.shape}")
+    if flavour == "uniform7":  # scikit-image computes its moments by itself
+        return SsimMoments(image, image, image, "mirror")
+    return _moments(image, "constant" if flavour == "red_cnn" else "mirror")
+
+
+def compare_moments(x: SsimMoments, y: SsimMoments, data_range: float, flavour: SsimFlavour) -> float:
+    """Compute the mean SSIM of two images from their moments; see ``ssim``."""
+    if flavour == "uniform7":
+        return float(_skimage(x.image, y.image, data_range=check_range(data_range)))
+    index = _map(x, y, check_range(data_range))
+    if flavour == "gaussian_cropped":  # what is left does not depend on the borders
+        inside = slice(_SIZE // 2, -(_SIZE // 2))
+        index = index[inside, inside]
+    return float(index.clip(0.0, 1.0).mean() if flavour == "clamped" else index.mean())
+
+
 _skimage: Callable[..., float] = structural_similarity  # scikit-image has no types
-
-
-def _gaussian_cropped(image: Image, reference: Image, data_range: float) -> float:
-    """Compute the mean SSIM as scikit-image does with the Gaussian window of the paper."""
-    gaussian = partial(_skimage, gaussian_weights=True, sigma=_SIGMA, use_sample_covariance=False)
-    return float(gaussian(image, reference, data_range=data_range))
-
-
-def _uniform7(image: Image, reference: Image, data_range: float) -> float:
-    """Compute the mean SSIM with the defaults of scikit-image."""
-    return float(_skimage(image, reference, data_range=data_range))
-
-
-def _gaussian_same(image: Image, reference: Image, data_range: float) -> float:
-    """Compute the mean SSIM with reflected borders."""
-    return float(ssim_map(image, reference, data_range).mean())
-
-
-def _clamped(image: Image, reference: Image, data_range: float) -> float:
-    """Compute the mean SSIM with reflected borders and the map clamped to [0, 1]."""
-    return float(ssim_map(image, reference, data_range).clip(0.0, 1.0).mean())
-
-
-def _red_cnn(image: Image, reference: Image, data_range: float) -> float:
-    """Compute the mean SSIM with borders padded with zeros."""
-    return float(ssim_map(image, reference, data_range, border="constant").mean())
-
-
-_COMPUTE: Mapping[SsimFlavour, Callable[[Image, Image, float], float]] = MappingProxyType(
-    {
-        "gaussian_cropped": _gaussian_cropped,
-        "gaussian_same": _gaussian_same,
-        "clamped": _clamped,
-        "uniform7": _uniform7,
-        "red_cnn": _red_cnn,
-    }
-)
 
 
 def ssim(image: Image, reference: Image, data_range: float, flavour: SsimFlavour = "gaussian_cropped") -> float:
@@ -184,9 +183,5 @@ def ssim(image: Image, reference: Image, data_range: float, flavour: SsimFlavour
     >>> round(ssim(image, reference, data_range=1.0, flavour="uniform7"), 3)
     0.895
     """
-    if flavour not in SSIM_FLAVOURS:
-        raise InvalidSetting(f"SSIM flavour {flavour!r}: choose one of {', '.join(SSIM_FLAVOURS)}")
-    if image.ndim != 2 or min(image.shape) < _SIZE:
-        raise GeometryMismatch(f"SSIM needs an image of at least {_SIZE} x {_SIZE} pixels, not {image.shape}")
-    x, y = as_pair(image, reference)
-    return _COMPUTE[flavour](x, y, check_range(data_range))
+    x, y = (ssim_moments(array, flavour) for array in as_pair(image, reference))
+    return compare_moments(x, y, data_range, flavour)

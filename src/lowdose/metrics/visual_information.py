@@ -6,6 +6,9 @@ pixels (sigma = size / 5), only where the window fits into the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from scipy.ndimage import correlate1d
 
@@ -23,6 +26,14 @@ _EPS = 1e-10
 """Added to denominators, and the variance below which a patch counts as flat."""
 
 
+class Moments(NamedTuple):
+    """An image at one scale, and its local mean and variance where the window fits."""
+
+    image: Image64
+    mean: Image64
+    variance: Image64
+
+
 def _local_mean(image: Image64, size: int) -> Image64:
     """Compute the Gaussian-weighted local mean where the window fits: (y, x) -> (y - size + 1, x - size + 1)."""
     offsets = np.arange(size) - size // 2
@@ -34,12 +45,32 @@ def _local_mean(image: Image64, size: int) -> Image64:
     return both
 
 
-def _information(image: Image64, reference: Image64, size: int) -> tuple[float, float]:
+def vif_moments(image: Image64, data_range: float, scaled_to: float) -> Sequence[Moments]:
+    """Compute the moments of one image (y, x) at every scale; see ``vif``, which raises the same."""
+    if image.ndim != 2 or min(image.shape) < MIN_SIZE:
+        raise GeometryMismatch(f"VIF needs an image of at least {MIN_SIZE} x {MIN_SIZE} pixels, not {image.shape}")
+    if not scaled_to > 0:
+        raise InvalidSetting(f"VIF scale {scaled_to}: needs a positive number")
+    image, moments = image * (scaled_to / check_range(data_range)), []
+    for level, size in enumerate(_WINDOWS):
+        if level > 0:
+            image = _local_mean(image, size)[::2, ::2]
+        mean = _local_mean(image, size)
+        moments.append(Moments(image, mean, np.maximum(_local_mean(image**2, size) - mean**2, 0.0)))
+    return moments
+
+
+def compare_moments(image: Sequence[Moments], reference: Sequence[Moments]) -> float:
+    """Compute the VIF of an image with respect to its reference from the moments of both; see ``vif``."""
+    found = [_information(*both) for both in zip(image, reference, _WINDOWS, strict=True)]
+    received, available = (float(sum(values)) for values in zip(*found, strict=True))
+    return (received + _EPS) / (available + _EPS)
+
+
+def _information(image: Moments, reference: Moments, size: int) -> tuple[float, float]:
     """Compute the information about the reference in the image and in the reference itself, at one scale."""
-    mean_i, mean_r = _local_mean(image, size), _local_mean(reference, size)
-    var_i = np.maximum(_local_mean(image**2, size) - mean_i**2, 0.0)
-    var_r = np.maximum(_local_mean(reference**2, size) - mean_r**2, 0.0)
-    cov = _local_mean(image * reference, size) - mean_i * mean_r
+    var_i, var_r = image.variance, reference.variance
+    cov = _local_mean(image.image * reference.image, size) - image.mean * reference.mean
 
     # Model: image = gain * reference + distortion. A flat patch, or one of negative gain, carries no information.
     informative = (var_r >= _EPS) & (var_i >= _EPS) & (cov > 0)
@@ -90,15 +121,5 @@ def vif(image: Image, reference: Image, *, data_range: float, scaled_to: float) 
     >>> round(vif(image, reference, data_range=1.0, scaled_to=255.0), 3)
     0.472
     """
-    if image.ndim != 2 or min(image.shape) < MIN_SIZE:
-        raise GeometryMismatch(f"VIF needs an image of at least {MIN_SIZE} x {MIN_SIZE} pixels, not {image.shape}")
-    if not scaled_to > 0:
-        raise InvalidSetting(f"VIF scale {scaled_to}: needs a positive number")
-    x, y = (array * (scaled_to / check_range(data_range)) for array in as_pair(image, reference))
-    received = available = 0.0
-    for level, size in enumerate(_WINDOWS):
-        if level > 0:
-            x, y = _local_mean(x, size)[::2, ::2], _local_mean(y, size)[::2, ::2]
-        in_image, in_reference = _information(x, y, size)
-        received, available = received + in_image, available + in_reference
-    return (received + _EPS) / (available + _EPS)
+    x, y = (vif_moments(array, data_range, scaled_to) for array in as_pair(image, reference))
+    return compare_moments(x, y)

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
 
 from lowdose.errors import InvalidSetting
 
@@ -75,4 +74,6 @@ def _mean_logarithm(electronic: float) -> tuple[Array, Array]:
     drawn = np.arange(700)
     logarithm = np.log(np.maximum(drawn[:, None] + noise, 1.0)) @ weights
     means = np.geomspace(1e-3, 400, 120)
+    from scipy.stats import poisson  # takes longer to import than a slice to denoise
+
     return means, np.log(means) - poisson.pmf(drawn, means[:, None]) @ logarithm

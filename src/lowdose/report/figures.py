@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lowdose.evaluation.images import FULL, SampleSlice
 from lowdose.hounsfield import Window
 from lowdose.image import HU
 from lowdose.metrics.noise_frequency import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DIFFERENCE_HU = 100.0
 """Differences are shown in the window from minus to plus this value, HU."""
@@ -22,8 +24,17 @@ BACKGROUND, INK = "#101418", "#e6e9ec"
 """Colours of the background and of text."""
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """Create a figure of this size in inches."""
+    from matplotlib.figure import Figure  # takes as long to import as half of PyTorch, and most runs draw nothing
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def png(figure: Figure) -> bytes:
     """Render a figure as PNG at 110 dots per inch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, facecolor=BACKGROUND)
@@ -32,7 +43,7 @@ def png(figure: Figure) -> bytes:
 
 def _panels(count: int, size: float = 3.6) -> tuple[Figure, list[object]]:
     """Create a figure with a row of panels, each ``size`` inches wide."""
-    figure = Figure(figsize=(size * count, size * 1.12), layout="constrained")
+    figure = new_figure(size * count, size * 1.12)
     return figure, list(np.atleast_1d(figure.subplots(1, count)))
 
 
@@ -85,7 +96,7 @@ def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
 
 def noise_spectra(curves: Mapping[str, Spectrum]) -> bytes:
     """Draw noise power spectra over frequency; full dose is the thick line that the others should follow."""
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = new_figure(7.2, 3.6)
     axes = figure.subplots()
     axes.set_facecolor(BACKGROUND)
     for number, (name, curve) in enumerate(curves.items()):

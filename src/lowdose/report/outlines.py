@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.organ_statistics import OrganSample
 from lowdose.hounsfield import Window
 from lowdose.image import HU
-from lowdose.report.figures import INK, png
+from lowdose.report.figures import INK, new_figure, png
 
 BODY_HU = -300.0
 """Pixels above this are taken for the body."""
@@ -48,8 +47,7 @@ def picture(sample: OrganSample, names: Mapping[int, str], window: Window) -> by
     panels_across = {4: 2}.get(len(panels), min(len(panels), 3))
     panels_down = -(-len(panels) // panels_across)
     height, width = (rows.stop - rows.start) * sample.aspect, columns.stop - columns.start
-    size = PANEL * panels_across, (PANEL * height / width + 0.3) * panels_down
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(PANEL * panels_across, (PANEL * height / width + 0.3) * panels_down)
     all_axes: list[Any] = list(np.atleast_1d(figure.subplots(panels_down, panels_across)).flat)
     colour_of = colours(sample, names)
     for axes in all_axes:

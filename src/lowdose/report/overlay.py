@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib import patheffects
-from matplotlib.figure import Figure
 
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import Window
 from lowdose.image import HU
 from lowdose.language.explanation import ExplainedLayer, Explanation, Span
-from lowdose.report.figures import INK, png
+from lowdose.report.figures import INK, new_figure, png
 
 COARSE, CHANGED, FLAGGED = "#6fd3ff", "#e9b44c", "#ff5d5d"
 """Colours of words of layer 1, of words that differ from the first version, and of frames around drifted regions."""
@@ -33,7 +31,7 @@ def words_of(reading: WordReading, name: str, window: Window) -> bytes:
     Regions that drifted have a red frame.
     """
     height, width = reading.images[name].shape
-    figure = Figure(figsize=(PANEL, PANEL * min(height * reading.aspect / width, 2.0) + 0.3), layout="constrained")
+    figure = new_figure(PANEL, PANEL * min(height * reading.aspect / width, 2.0) + 0.3)
     _draw(figure.subplots(), reading, name, window)
     return png(figure)
 
@@ -43,7 +41,7 @@ def side_by_side(reading: WordReading, window: Window) -> bytes:
     height, width = reading.images[reading.first].shape
     count = len(reading.images)
     panel_height = PANEL * min(height * reading.aspect / width, 2.0) + 0.3
-    figure = Figure(figsize=(PANEL * count, panel_height), layout="constrained")
+    figure = new_figure(PANEL * count, panel_height)
     panels: list[Any] = list(np.atleast_1d(figure.subplots(1, count)))
     for axes, name in zip(panels, reading.images, strict=True):
         _draw(axes, reading, name, window)
@@ -119,6 +117,8 @@ def _write(axes: Any, word: str, rows: Span, columns: Span, colour: str, largest
     size = min(largest, 0.95 * room / (LETTER_ASPECT * max(len(word), 1)))
     if size < SMALLEST:
         return
+    from matplotlib import patheffects
+
     axes.text(
         (columns[0] + columns[1] - 1) / 2, (rows[0] + rows[1] - 1) / 2, word, color=colour, fontsize=size,
         ha="center", va="center", fontweight="bold" if bold else "normal", clip_on=True,

@@ -13,9 +13,12 @@ from lowdose.data.augmentation import apply_variation
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
 from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.infer.engines.select_engine import run_on_engine
+from lowdose.logger import log
 from lowdose.metrics.fidelity import psnr
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.models.checkpoint import TrainingDomain
+from lowdose.models.load import LoadedModel
 from lowdose.networks.denoiser import Denoiser
 
 VALIDATION_SLICES = 8
@@ -37,12 +40,15 @@ def validate_denoiser(denoiser: Denoiser, chosen: Sequence[Sequence[PairedSlice]
     if not chosen:
         return {}
     device = next(denoiser.parameters()).device
+    model = LoadedModel("", "", denoiser, None, device)
+    if device.type == "cpu":  # on a GPU, capturing the network anew takes longer than the slices
+        model = run_on_engine(model, say=log.debug, keep=False)
     gains, psnrs = [], []
     for around in chosen:
         pairs = {item.key: item.read() for item in around}
         low, full = pairs[around[len(around) // 2].key]
         stack = torch.from_numpy(np.stack([pairs[item.key][0] for item in around]))
-        clean = denoiser.denoise(stack[None].to(device))[0, 0].cpu().numpy()
+        clean = model.denoiser.denoise(stack[None].to(device))[0, 0].cpu().numpy()
         windowed = [SOFT_TISSUE.apply(image) for image in (low, full, clean)]
         psnrs.append(psnr(windowed[2], windowed[1], 1.0))
         gains.append(psnrs[-1] - psnr(windowed[0], windowed[1], 1.0))

@@ -1,4 +1,4 @@
-"""Which engine a model gets: asked for or measured, right or passed over, remembered, and said."""
+"""Which engine a model gets: asked for or preferred, right or passed over, remembered, and said."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from lowdose.hounsfield import Scale
 from lowdose.image import Acquisition, Slice
 from lowdose.infer.engines import accuracy_check, engine_cache, select_engine, series_accuracy
 from lowdose.infer.engines.accelerated import MAX_COMPILED_SHAPES, EngineDenoiser
+from lowdose.infer.engines.auto_denoiser import AutoDenoiser
 from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
 from lowdose.infer.engines.eager import Eager
 from lowdose.infer.engines.select_engine import CPU, run_on_engine
@@ -28,6 +29,7 @@ class Off(Eager):
     """An engine that adds a constant to what the network makes, in HU / 1000, and claims to be fast."""
 
     def __init__(self, name: str, exact: float, fast: float) -> None:
+        self.keeps_files = True  # type: ignore[misc]
         self.name, self._off, self.compiled = name, {EXACT: exact, FAST: fast}, list[CompileRequest]()  # type: ignore[misc]
 
     def supports(self, accuracy: str) -> bool:
@@ -87,7 +89,7 @@ def test_shipped_models_are_accurate_on_every_engine(name: str) -> None:
     denoiser = load.load_by_name(name, torch.device("cpu")).denoiser
     assert isinstance(denoiser, Denoiser)
     hu = accuracy_check.reference_slice()[..., 32:160, 64:192]
-    right = select_engine._in_float64(denoiser, hu)
+    right = accuracy_check.in_float64(denoiser, hu)
     for engine in CPU.values():
         if engine.unavailable_reason():
             continue
@@ -98,19 +100,41 @@ def test_shipped_models_are_accurate_on_every_engine(name: str) -> None:
         assert not accuracy_check.Difference.between(right, fast).fault(FAST)
 
 
-def test_the_fastest_accurate_engine_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_accurate_engine_is_chosen_and_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowdose.infer.engines.comparison.measure_seconds", lambda *_: pytest.fail("timed"))
     engines(monkeypatch, Off("wrong", 5.0, 5.0), Off("rough", 0.5, 0.5), Off("fine", 0.0, 0.9))
-    times = {"wrong": 0.001, "rough": 0.002, "fine": 0.003, "torch": 0.004}
-    measure = select_engine._measure
-    monkeypatch.setattr(
-        select_engine, "_measure", lambda *given: select_engine.replace(measure(*given), seconds=times[given[1].name])
-    )
     assert run_on_engine(a_model(), "auto", EXACT, lambda _: None).engine == "fine"
     made = run_on_engine(a_model(), "auto", FAST, lambda _: None)
     assert (made.engine, made.accuracy) == ("rough", FAST)
     assert isinstance(made.denoiser, EngineDenoiser)
     assert made.denoiser.exact is not None
     assert (made.denoiser.exact.engine.name, made.denoiser.exact.accuracy) == ("fine", EXACT)
+
+
+def test_pytorch_is_no_rival_of_two_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rivals(accuracy: str) -> list[str]:
+        made = run_on_engine(a_model(), "auto", accuracy, lambda _: None).denoiser
+        assert isinstance(made, AutoDenoiser)
+        return [f"{engine.name} {level}" for engine, level in made.candidates]
+
+    engines(monkeypatch, Off("one", 0.0, 0.0))
+    assert rivals(EXACT) == ["one exact", "torch exact"]
+    engines(monkeypatch, Off("one", 0.0, 0.0), Off("other", 0.0, 0.0))
+    assert rivals(EXACT) == ["one exact", "other exact"]
+    assert rivals(FAST) == ["one fast", "other fast", "one exact", "other exact"]
+    engines(monkeypatch, Off("wrong", 9.0, 9.0), Off("worse", 9.0, 9.0))
+    assert rivals(EXACT) == ["wrong exact", "worse exact", "torch exact"]
+
+
+@pytest.mark.slow
+def test_from_an_empty_cache_the_same_engine_is_chosen_every_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chosen = set()
+    for turn in range(4):
+        monkeypatch.setenv(engine_cache.FOLDER_VARIABLE, str(tmp_path / str(turn)))
+        chosen.add(run_on_engine(load.load_by_name("fast", torch.device("cpu")), say=lambda _: None).engine)
+    assert chosen == {next(name for name, engine in CPU.items() if not engine.unavailable_reason())}
 
 
 def test_an_engine_that_was_asked_for_and_fails_gives_way_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,28 +162,38 @@ def test_an_engine_that_breaks_down_is_passed_over(monkeypatch: pytest.MonkeyPat
     assert any("OSError: no such instruction" in text for text in said)
 
 
-def test_measurements_are_cached_until_weights_or_versions_change(
-    monkeypatch: pytest.MonkeyPatch, own_record: Path
-) -> None:
-    off = Off("rough", 0.0, 0.0)
-    engines(monkeypatch, off)
+def test_checks_are_cached_until_weights_or_versions_change(monkeypatch: pytest.MonkeyPatch, own_record: Path) -> None:
+    rough = Off("rough", 0.0, 0.0)
+    engines(monkeypatch, rough)
     said: list[str] = []
-    first = run_on_engine(a_model(), "auto", EXACT, said.append)
-    assert len(said) == 1
-    assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == first.engine
-    assert len(said) == 1  # not measured again
+    for _ in range(2):
+        assert run_on_engine(a_model(), "auto", EXACT, said.append).engine == "rough"
+        assert len(said) == 1  # the second time from the cache
     other = a_model()
     other.denoiser.network.out.bias.data += 0.001  # type: ignore[attr-defined]
     run_on_engine(other, "auto", EXACT, said.append)
     assert len(said) == 2
-    off.version = "2"  # type: ignore[misc]
+    rough.version = "2"  # type: ignore[misc]
     run_on_engine(a_model(), "auto", EXACT, said.append)
     assert len(said) == 3
     for note in own_record.rglob("measured.json"):
-        assert {"engine", "accuracy", "seconds", "fault"} == set(json.loads(note.read_text())["engines"][0])
+        assert {"written", "engine", "fault"} == set(json.loads(note.read_text()))
         note.write_text("{ torn")
     run_on_engine(a_model(), "auto", EXACT, said.append)
     assert len(said) == 4
+
+
+def test_weights_that_are_about_to_change_leave_nothing_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, own_record: Path
+) -> None:
+    engines(monkeypatch, Off("fine", 0.0, 0.0))
+    said: list[str] = []
+    for _ in range(2):
+        made = run_on_engine(a_model(), "auto", EXACT, said.append, keep=False)
+        assert made.engine == "fine"
+        made.denoiser.denoise(torch.zeros(1, 1, 32, 32))
+    assert not said
+    assert {path.name for path in own_record.rglob("*") if path.is_file()} == {"graph.json"}
 
 
 def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +207,7 @@ def test_without_a_place_to_note_anything_it_is_measured_every_time(monkeypatch:
 
 def test_wrong_names_and_absent_engines_are_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for engine, accuracy, told in (
-        ("tensorrt", EXACT, "--engine tensorrt: not one of auto, winograd"),
+        ("tensorrt", EXACT, "--engine tensorrt: not one of auto, measure, winograd"),
         ("cuda", EXACT, "--engine cuda: not one of .* on cpu"),
         ("auto", "half", "--accuracy half: must be one of exact, fast"),
     ):
@@ -226,12 +260,6 @@ def test_fast_gives_way_on_the_users_own_slices(monkeypatch: pytest.MonkeyPatch)
             return lambda units: right(units) + bad * noise(units) * (units > 1.2)
 
     engines(monkeypatch, Rough("rough", 0.0, 0.0))
-    measure = select_engine._measure
-    monkeypatch.setattr(
-        select_engine,
-        "_measure",
-        lambda *given: select_engine.replace(measure(*given), seconds=0.1 + (given[1].name == "torch")),
-    )
     model = run_on_engine(a_model(), "auto", FAST, lambda _: None)
     assert (model.engine, model.accuracy) == ("rough", FAST)
     plain = accuracy_check.reference_slice()[0, 0].numpy()[:64, :64]
@@ -261,7 +289,7 @@ def test_cuda_passes_the_accuracy_check(name: str, accuracy: str) -> None:
     assert (model.engine, model.accuracy) == ("cuda", accuracy), said
     for side in (256, 192):  # a second shape is captured anew
         hu = accuracy_check.reference_slice()[..., :side, :side]
-        right = select_engine._in_float64(load.load_by_name(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
+        right = accuracy_check.in_float64(load.load_by_name(name, torch.device("cpu")).denoiser, hu)  # type: ignore[arg-type]
         for _ in range(2):
             found = model.denoiser.denoise(hu.cuda()).cpu().numpy()
             assert not accuracy_check.Difference.between(right, found).fault(accuracy)

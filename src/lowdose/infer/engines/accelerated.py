@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 
+import torch
 from torch import Tensor
 
 from lowdose.hounsfield import Scale
 from lowdose.infer.engines import accuracy_check, engine_cache
 from lowdose.infer.engines.base import CompiledNetwork, CompileRequest, Engine
 from lowdose.infer.engines.graph import Shape
+from lowdose.infer.engines.graph_file import source_fingerprint
 from lowdose.networks.denoiser import Denoiser
+from lowdose.version import __version__
 
 COMPILE_LOCK = Lock()
 """Held while a network is compiled: exporters keep global state, shared by all threads of the process."""
@@ -34,17 +37,31 @@ class EngineDenoiser:
     plain : Denoiser
         The denoiser as PyTorch runs it.
     engine : Engine
-        Engine that runs the network.
+        Engine that runs the network, or ran it last.
     accuracy : str
         ``"exact"`` or ``"fast"``.
     exact : EngineDenoiser or None
         Exact denoiser that replaces this one if it turns out to be inaccurate on a series; None if this one is exact
         or no exact engine passed the accuracy check.
+    keep : bool
+        Whether what is compiled is kept on disk for the next process; not for weights that are about to change.
     """
 
-    def __init__(self, denoiser: Denoiser, engine: Engine, accuracy: str, exact: EngineDenoiser | None = None) -> None:
-        self.plain, self.engine, self.accuracy, self.exact = denoiser, engine, accuracy, exact
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        engine: Engine,
+        accuracy: str,
+        exact: EngineDenoiser | None = None,
+        keep: bool = True,
+    ) -> None:
+        self.plain, self.engine, self.accuracy, self.exact, self.keep = denoiser, engine, accuracy, exact, keep
         self._runs: OrderedDict[Shape, CompiledNetwork] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """Engine and accuracy in two words."""
+        return f"{self.engine.name} {self.accuracy}"
 
     @property
     def scale(self) -> Scale:
@@ -63,7 +80,7 @@ class EngineDenoiser:
 
     def copy_for_thread(self) -> EngineDenoiser:
         """Return a denoiser with the same weights for another thread: a compiled network serves one at a time."""
-        return EngineDenoiser(self.plain, self.engine, self.accuracy, self.exact)
+        return EngineDenoiser(self.plain, self.engine, self.accuracy, self.exact, self.keep)
 
     def denoise(self, hu: Tensor) -> Tensor:
         """Denoise (B, 2c+1, H, W) HU to (B, 1, H, W) HU; see ``Denoiser.denoise``."""
@@ -80,13 +97,13 @@ class EngineDenoiser:
         return self._runs[shape](units)
 
     def _compile_request(self, shape: Shape) -> CompileRequest:
-        key = engine_cache.network_fingerprint(
-            self.plain.network,
-            engine=self.engine.name,
-            version=self.engine.version,
-            accuracy=self.accuracy,
-            shape=shape,
-            spec=self.plain.identity,
-        )
+        code, folder = source_fingerprint(self.plain.network), None
+        made_of = {"spec": self.plain.identity, "code": code, "shape": shape, "lowdose": __version__}
+        graphs = engine_cache.entry_folder(engine_cache.entry_key(torch=torch.__version__, **made_of))
+        if self.keep and self.engine.keeps_files:
+            weights = engine_cache.weights_fingerprint(self.plain.network)
+            version = f"{self.name} {self.engine.version}"
+            folder = engine_cache.entry_folder(engine_cache.entry_key(weights=weights, version=version, **made_of))
         sample = self.plain.scale.encode(accuracy_check.reference_slice(2 * self.context + 1))
-        return CompileRequest(self.plain.network, shape, self.accuracy, sample, engine_cache.entry_folder(key))
+        graph_file = graphs and graphs / "graph.json"
+        return CompileRequest(self.plain.network, shape, self.accuracy, sample, folder, graph_file)

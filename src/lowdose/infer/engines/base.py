@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
-from lowdose.infer.engines.graph import Shape
+from lowdose.infer.engines.graph import Shape, export_graph
 
 CompiledNetwork = Callable[[Tensor], Tensor]
 """Function that maps (B, slices, H, W) float32 in network units to (B, 1, H, W) float32 in network units."""
@@ -35,6 +36,8 @@ class CompileRequest:
         CT slice (1, slices, h, w) in network units, for engines that calibrate the range of their values.
     folder : pathlib.Path or None
         Folder of this request alone for compiled files; None to keep none.
+    graph_file : pathlib.Path or None
+        File of the exported graph, which all engines and all weights of a network share; None to keep none.
     """
 
     network: nn.Module
@@ -42,6 +45,11 @@ class CompileRequest:
     accuracy: str
     sample: Tensor
     folder: Path | None = None
+    graph_file: Path | None = None
+
+    def export(self) -> GraphModule:
+        """Return the network as a graph of ATen operators, from its file or exported anew; see ``export_graph``."""
+        return export_graph(self.network, self.shape, self.graph_file)
 
 
 class Engine(Protocol):
@@ -51,9 +59,12 @@ class Engine(Protocol):
     ----------
     name : str
         Name of the engine, as given to ``--engine``.
+    keeps_files : bool
+        Whether it keeps compiled files in the folder of a request; else the folder is None.
     """
 
     name: str
+    keeps_files: bool
 
     @property
     def version(self) -> str:

@@ -20,6 +20,7 @@ class Cuda:
     """
 
     name = "cuda"
+    keeps_files = False
 
     @property
     def version(self) -> str:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lowdose.infer.engines.base import EXACT, CompiledNetwork, CompileRequest
-from lowdose.infer.engines.graph import export_graph
 
 
 class Eager:
@@ -17,6 +16,7 @@ class Eager:
     """
 
     name = "torch"
+    keeps_files = False
     version = torch.__version__
 
     def unavailable_reason(self) -> str:
@@ -29,7 +29,7 @@ class Eager:
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
         """Export the network as a graph of ATen operators in channels-last layout."""
-        graph = export_graph(work.network, work.shape)
+        graph = work.export()
         for parameter in graph.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

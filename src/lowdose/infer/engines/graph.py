@@ -6,11 +6,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+
+from lowdose.infer.engines.graph_file import load_graph, save_graph
 
 Shape = tuple[int, int, int, int]
 """Shape of an input: (B, slices, H, W)."""
@@ -31,26 +34,39 @@ def suppress_warnings() -> Iterator[None]:
         logging.disable(before)
 
 
-def export_graph(network: nn.Module, shape: Shape) -> GraphModule:
+def export_graph(network: nn.Module, shape: Shape, file: Path | None = None) -> GraphModule:
     """Export ``network`` in eval mode as ATen operators on float32 inputs of ``shape``, on the CPU.
+
+    ``file``: where the exported graph is kept. It is read if it is there and sound, else written.
 
     Two operators are replaced by equivalent ones. Transposed convolutions of stride 1 become convolutions with flipped
     filters, which compute the same sums: CPUs have far better code for those. Euclidean norms become square roots of
     sums of squares: along a strided axis PyTorch's own norm takes five times as long and adds one by one, which loses
     four digits over an image. Weights that are not transformed are shared with the network.
     """
-    with torch.no_grad(), suppress_warnings():
-        graph = torch.export.export(network.eval(), (torch.zeros(shape),)).module()
-    assert isinstance(graph, GraphModule)
+    graph = load_graph(network.eval(), file) if file else None
+    if graph is None:
+        graph = _export(network, shape)
+        if file:
+            save_graph(graph, network, file)
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and node.target == ATEN.conv_transpose2d.input:
             _replace_transposed_convolution(graph, node)
         elif node.op == "call_function" and node.target == ATEN.linalg_vector_norm.default:
             _replace_euclidean_norm(graph, node)
-        elif node.op == "call_module" and str(node.target).startswith("_guards"):
-            graph.graph.erase_node(node)  # checks of the input shape, which the caller guarantees
     graph.graph.lint()
     graph.recompile()
+    return graph
+
+
+def _export(network: nn.Module, shape: Shape) -> GraphModule:
+    with torch.no_grad(), suppress_warnings():
+        graph = torch.export.export(network, (torch.zeros(shape),)).module()
+    assert isinstance(graph, GraphModule)
+    for node in list(graph.graph.nodes):
+        guards = node.op == "call_module" and str(node.target).startswith("_guards")
+        if guards or node.target == ATEN._assert_tensor_metadata.default:
+            graph.graph.erase_node(node)  # checks of shapes and types, which the caller guarantees
     return graph
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lowdose.infer.engines.base import EXACT, FAST, CompiledNetwork, CompileRequest
-from lowdose.infer.engines.graph import export_graph, suppress_warnings
+from lowdose.infer.engines.graph import suppress_warnings
 
 REQUIRED_PACKAGES = ("onnxruntime", "onnx", "onnxscript")
 
@@ -28,6 +28,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
+    keeps_files = True
 
     @property
     def version(self) -> str:
@@ -78,7 +79,7 @@ def _folder_or_temporary(folder: Path | None) -> Iterator[Path]:
 
 def _export_onnx(work: CompileRequest, path: Path) -> None:
     """Write the network as an ONNX file with float32 weights."""
-    graph, example = export_graph(work.network, work.shape), (torch.zeros(work.shape),)
+    graph, example = work.export(), (torch.zeros(work.shape),)
     with suppress_warnings():
         torch.onnx.export(graph, example, str(path), dynamo=True, external_data=False, verbose=False)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lowdose.infer.engines.base import FAST, CompiledNetwork, CompileRequest
-from lowdose.infer.engines.graph import export_graph, suppress_warnings
+from lowdose.infer.engines.graph import suppress_warnings
 
 
 class OpenVino:
@@ -22,6 +22,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    keeps_files = True
 
     @property
     def version(self) -> str:
@@ -59,7 +60,7 @@ class OpenVino:
         """Convert the network; also save it as ``model``, if given, so that the next process need not convert."""
         import openvino
 
-        graph = export_graph(work.network, work.shape)
+        graph = work.export()
         with suppress_warnings():
             converted = openvino.convert_model(torch.export.export(graph, (torch.zeros(work.shape),)))
         if model:

@@ -1,109 +1,82 @@
-"""Choice of the engine for a model: a named one, or the fastest accurate one as measured on this machine."""
+"""Choice of the engine for a model: a named one, or one after another in the order of preference, as they pass."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lowdose.errors import InvalidSetting
-from lowdose.infer.engines import accuracy_check, engine_cache
 from lowdose.infer.engines.accelerated import EngineDenoiser
-from lowdose.infer.engines.accuracy_check import Difference
+from lowdose.infer.engines.auto_denoiser import AutoDenoiser, Candidate, Say
 from lowdose.infer.engines.base import ACCURACIES, EXACT, Engine
 from lowdose.infer.engines.cuda import Cuda
 from lowdose.infer.engines.eager import Eager
 from lowdose.infer.engines.onnx import OnnxRuntime
 from lowdose.infer.engines.openvino import OpenVino
+from lowdose.infer.engines.verified import Verifier
 from lowdose.infer.engines.winograd.engine import Winograd
 from lowdose.models.load import LoadedModel
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.sampling import is_sampler
-from lowdose.version import __version__
 
-AUTO = "auto"
+AUTO, MEASURE = "auto", "measure"
+"""Names of no engine but of a choice: the fastest one, by what is known of it or measured anew."""
+
 CPU: Mapping[str, Engine] = {each.name: each for each in (Winograd(), OpenVino(), OnnxRuntime(), Eager())}
 GPU: Mapping[str, Engine] = {each.name: each for each in (Cuda(),)}
-ROUNDS = 3
-"""Number of timed runs of each engine, of which the fastest counts."""
-
-Say = Callable[[str], None]
-"""Function that gets messages for the user."""
+"""Engines by name, in the order of preference."""
 
 
-@dataclass(frozen=True)
-class EngineTiming:
-    """Result of one engine at one accuracy on the reference slice.
-
-    Attributes
-    ----------
-    engine : str
-        Name of the engine.
-    accuracy : str
-        ``"exact"`` or ``"fast"``.
-    seconds : float
-        Shortest time to denoise the slice, s; infinite if the engine failed.
-    fault : str
-        Why the engine cannot be used; '' if it can.
-    """
-
-    engine: str
-    accuracy: str
-    seconds: float
-    fault: str
-
-
-def run_on_engine(model: LoadedModel, engine: str = AUTO, accuracy: str = EXACT, say: Say = print) -> LoadedModel:
+def run_on_engine(
+    model: LoadedModel, engine: str = AUTO, accuracy: str = EXACT, say: Say = print, keep: bool = True
+) -> LoadedModel:
     """Return ``model`` with its network on an engine; a classical filter is returned unchanged.
 
-    With ``"auto"`` the fastest engine is chosen among those that are available and pass the accuracy check; for fast
-    accuracy this includes the exact engines. ``say`` gets a message when the choice differs from the request, and
-    before a wait. Raises InvalidSetting for an unknown name, an engine that is not available, and an engine named for a
-    classical filter.
+    With ``"auto"`` the first engine in the order of preference runs that is available and passes the accuracy check;
+    for fast accuracy this includes the exact engines. In a long series the engines are compared, and the fastest takes
+    over (``auto_denoiser``); with ``"measure"`` that happens on the first slice, whatever is known from earlier runs.
+    ``say`` gets a message when the choice differs from the request, and before a wait. ``keep``: whether what is found
+    and compiled is kept for the next process; not for weights that are about to change. Raises InvalidSetting for an
+    unknown name, an engine that is not available, and an engine named for a classical filter.
     """
-    candidates = _candidates(model, engine, accuracy)
-    if not isinstance(model.denoiser, Denoiser):
+    engines = _available(model, engine, accuracy)
+    denoiser = model.denoiser
+    if not isinstance(denoiser, Denoiser):
         return model
-    if is_sampler(model.denoiser.network):
+    if is_sampler(denoiser.network):
         if engine != Eager.name:
             say(f"{model.name} draws random numbers, which no engine exports: plain PyTorch runs it")
         return model
-    timings = _timings(model.denoiser, candidates, accuracy, say)
-    usable = [timing for timing in timings if not timing.fault]
-    if engine != AUTO:
-        for timing in timings:
-            if timing.fault:
-                say(f"warning: {timing.engine}, {timing.accuracy}: {timing.fault}; not used")
-    eligible = [timing for timing in usable if timing.accuracy == accuracy and engine != AUTO] or usable
-    if not eligible:
+    free = engine in (AUTO, MEASURE)
+    verifier = Verifier(denoiser, keep)
+    candidates = _candidates(engines, accuracy)
+    first = _first_accurate(candidates, verifier, say, free)
+    if first is None:
         say("warning: no engine passed; plain PyTorch is used")
         return model
-    best = min(eligible, key=lambda timing: timing.seconds)
-    exact = [timing for timing in usable if timing.accuracy == EXACT]
-    best_exact = min(exact, key=lambda timing: timing.seconds) if exact and best.accuracy != EXACT else None
-    fallback = EngineDenoiser(model.denoiser, candidates[best_exact.engine], EXACT) if best_exact else None
-    denoiser = EngineDenoiser(model.denoiser, candidates[best.engine], best.accuracy, fallback)
-    return replace(model, denoiser=denoiser, engine=best.engine, accuracy=best.accuracy)
+    exact = None
+    if first[1] != EXACT:
+        found = _first_accurate([one for one in candidates if one[1] == EXACT], verifier, say, free)
+        exact = EngineDenoiser(denoiser, found[0], EXACT, keep=keep) if found else None
+    chosen = EngineDenoiser(denoiser, *first, exact, keep)
+    if free and keep and model.device.type == "cpu":
+        chosen = AutoDenoiser(chosen, _rivals(candidates, first), verifier, say, measure_now=engine == MEASURE)
+    return replace(model, denoiser=chosen, engine=first[0].name, accuracy=first[1])
 
 
-def _candidates(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, Engine]:
+def _available(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, Engine]:
     """Return the engines to choose from, by name."""
     if accuracy not in ACCURACIES:
         raise InvalidSetting(f"--accuracy {accuracy}: must be one of {', '.join(ACCURACIES)}")
     known = GPU if model.device.type == "cuda" else CPU
-    if engine == AUTO:
+    if engine in (AUTO, MEASURE):
         available = {name: each for name, each in known.items() if not each.unavailable_reason()}
         if len(available) > 2:  # ONNX Runtime is slow to set up, and slower than any other engine where those run
             available.pop(OnnxRuntime.name, None)
         return available
     if engine not in known:
         on = f" on {model.device}" if engine in {**CPU, **GPU} else ""
-        raise InvalidSetting(f"--engine {engine}: not one of {', '.join([AUTO, *known])}{on}")
+        raise InvalidSetting(f"--engine {engine}: not one of {', '.join([AUTO, MEASURE, *known])}{on}")
     if not isinstance(model.denoiser, Denoiser):
         raise InvalidSetting(f"--engine {engine}: {model.name} is no network; leave --engine out")
     if reason := known[engine].unavailable_reason():
@@ -111,47 +84,38 @@ def _candidates(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, 
     return {engine: known[engine]}
 
 
-def _timings(denoiser: Denoiser, engines: Mapping[str, Engine], accuracy: str, say: Say) -> Sequence[EngineTiming]:
-    """Return the timings of all engines at this accuracy and at the exact one, from the cache if they are there."""
-    runs = [(each, level) for each in engines.values() for level in dict.fromkeys((accuracy, EXACT))]
-    runs = [(each, level) for each, level in runs if each.supports(level)]
-    versions = {f"{each.name} {level}": each.version for each, level in runs}
-    key = engine_cache.network_fingerprint(
-        denoiser.network, lowdose=__version__, spec=denoiser.identity, scale=repr(denoiser.scale), **versions
-    )
-    cached = engine_cache.read_entry(key)
-    if cached is not None:
-        return [EngineTiming(**fields) for fields in cached["engines"]]
-    say("measuring engines on this machine, once for this model")
-    on_cpu = next(denoiser.network.parameters()).device.type == "cpu"
-    if on_cpu and len(engines) > 1 and (missing := Winograd().unavailable_reason()):
-        say(f"{Winograd.name}, the fastest engine, is missing: {missing}")
-    slices = accuracy_check.reference_slice(2 * denoiser.context + 1)
-    reference = _in_float64(denoiser, slices)
-    timings = [_measure(denoiser, each, level, slices, reference) for each, level in runs]
-    engine_cache.write_entry(key, {"engines": [vars(timing) for timing in timings]})
-    return timings
+def _candidates(engines: Mapping[str, Engine], accuracy: str) -> Sequence[Candidate]:
+    """Return every engine at this accuracy, in the order of preference, and then every engine at the exact one."""
+    return [(each, level) for level in dict.fromkeys((accuracy, EXACT)) for each in engines.values()]
 
 
-def _in_float64(denoiser: Denoiser, slices: torch.Tensor) -> NDArray[np.float64]:
-    """Denoise with PyTorch in float64 on the CPU: the reference for the accuracy of the engines."""
-    precise = deepcopy(denoiser).to("cpu", torch.float64)
-    return np.asarray(precise.denoise(slices.double()).numpy())
+def _rivals(candidates: Sequence[Candidate], first: Candidate) -> Sequence[Candidate]:
+    """Return the candidates that may take over from ``first``.
+
+    PyTorch is none beside two other engines: it is the slowest everywhere, and takes the memory of one more network.
+    """
+    names = dict.fromkeys(engine.name for engine, _ in candidates)
+    left_out = Eager.name if len(names) > 2 and first[0].name != Eager.name else None
+    return [
+        (engine, level)
+        for engine, level in candidates
+        if engine.name != left_out and (first[1] != EXACT or level == EXACT)
+    ]
 
 
-def _measure(
-    denoiser: Denoiser, engine: Engine, accuracy: str, slices: torch.Tensor, reference: NDArray[np.float64]
-) -> EngineTiming:
-    """Compare one engine with ``reference``, HU, and time it; the first run, which compiles, is not timed."""
-    device = next(denoiser.network.parameters()).device
-    model, hu, spent = EngineDenoiser(denoiser, engine, accuracy), slices.to(device), []
-    try:
-        difference = Difference.between(reference, model.denoise(hu).cpu().numpy())
-        for _ in range(ROUNDS):
-            start = time.perf_counter()
-            model.denoise(hu).cpu()
-            spent.append(time.perf_counter() - start)
-    except Exception as error:  # an engine may raise anything, and there are others to choose from
-        text = " ".join(str(error).split())[:200]
-        return EngineTiming(engine.name, accuracy, float("inf"), f"{type(error).__name__}: {text}")
-    return EngineTiming(engine.name, accuracy, min(spent), difference.fault(accuracy))
+def _first_accurate(candidates: Sequence[Candidate], verifier: Verifier, say: Say, free: bool) -> Candidate | None:
+    """Return the first candidate that is accurate; say before a check and, of a named engine, if it fails."""
+    for engine, accuracy in candidates:
+        if not engine.supports(accuracy):
+            continue
+        if verifier.keep and not verifier.known(engine, accuracy):
+            say(f"checking {engine.name} ({accuracy}) on this machine, once for this model")
+            slower = free and engine.name in CPU and engine.name != Winograd.name
+            if slower and (missing := Winograd().unavailable_reason()):
+                say(f"{Winograd.name}, the fastest engine, is missing: {missing}")
+        fault = verifier.fault(engine, accuracy)
+        if not fault:
+            return engine, accuracy
+        if not free:
+            say(f"warning: {engine.name}, {accuracy}: {fault}; not used")
+    return None

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lowdose.infer.engines.base import EXACT, CompiledNetwork, CompileRequest
-from lowdose.infer.engines.graph import export_graph
 from lowdose.infer.engines.winograd.library import load_library
 from lowdose.infer.engines.winograd.rewrite import replace_convolutions
 from lowdose.version import __version__
@@ -22,6 +21,7 @@ class Winograd:
     """Convolutions of 3x3 and 5x5 by minimal filtering, with bias, sum and activations fused into their last step."""
 
     name = "winograd"
+    keeps_files = False
 
     @property
     def version(self) -> str:
@@ -48,7 +48,7 @@ class Winograd:
 
         Raises ValueError if it has no convolution of 3x3 or 5x5 with stride 1.
         """
-        graph = export_graph(work.network, work.shape)
+        graph = work.export()
         if not replace_convolutions(graph, TILES[work.accuracy]):
             raise ValueError("the network has no convolution of 3x3 or 5x5 with stride 1")
 
