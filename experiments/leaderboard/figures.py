@@ -107,7 +107,8 @@ def _organ_figures(network: Anatomy, clean: HU, full: HU, pixel_mm: float) -> di
 def strength_of_equal_noise(model: LoadedModel, folder: Path, noise_sd: float) -> float:
     """Return the share of the model's result, mixed with the input, that has the noise SD of ``noise_sd``.
 
-    As in ``score``, it is the mean over patients of the SD over that of full dose. 1 where the model itself has more.
+    As in ``score``, it is the mean over patients of the SD over that of full dose. 1 where the model itself has more,
+    0 where even the input has less.
     """
     slices = [found for item in scored_slices(folder) if (found := _flat_regions(model, item, folder))]
 
@@ -118,7 +119,9 @@ def strength_of_equal_noise(model: LoadedModel, folder: Path, noise_sd: float) -
         ]
         return patient_means(rows)["sd"] - noise_sd
 
-    return 1.0 if excess(1.0) >= 0 else float(brentq(excess, 0.0, 1.0, xtol=1e-4))
+    if excess(1.0) >= 0:
+        return 1.0
+    return 0.0 if excess(0.0) <= 0 else float(brentq(excess, 0.0, 1.0, xtol=1e-4))
 
 
 def _flat_regions(

@@ -86,6 +86,7 @@ def test_a_twin_is_blended_to_the_noise_that_is_asked_for(validation_set: Path) 
     found = figures.patient_means(figures.score(blended, validation_set))
     assert found["noise_sd"] == pytest.approx(wanted, abs=2e-3)
     assert figures.strength_of_equal_noise(model, validation_set, 0.9 * alone) == 1
+    assert figures.strength_of_equal_noise(model, validation_set, 1.1 * before) == 0
 
 
 def a_row(method: str, gain: float, **more: object) -> dict[str, object]:
