@@ -86,9 +86,9 @@ class Job:
     set: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def steps(self) -> int:
-        """Steps of the whole job."""
-        return int(self.set["steps"])
+    def steps(self) -> int | None:
+        """Steps of the whole job; None for one that trains for a time (option ``minutes``)."""
+        return int(self.set["steps"]) if "steps" in self.set else None
 
     def arguments(self, data: Path, bank: Path, run: Path, resume: bool) -> list[str]:
         """Return the arguments of ``lowdose`` for one turn."""
@@ -121,8 +121,8 @@ def _job(entry: Mapping[str, object]) -> Job:
     if unknown:
         raise TypeError(f"job '{entry.get('name')}': no setting '{min(unknown)}'")
     job = Job(**entry)  # type: ignore[arg-type]  # a wrong type fails where it is used, with the file named
-    if "steps" not in job.set:
-        raise TypeError(f"job '{job.name}': its number of steps is missing")
+    if "steps" not in job.set and "minutes" not in job.options:
+        raise TypeError(f"job '{job.name}': its number of steps, or the option minutes, is missing")
     if not job.name.replace("_", "").isalnum():
         raise TypeError(f"job '{job.name}': a name consists of letters, digits and underscores")
     if job.data not in TRAINING_SETS:

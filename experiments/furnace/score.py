@@ -79,7 +79,10 @@ def score_slices(
     rows = []
     for item in load_set(folder):
         low, full = load_images(folder, item)
-        figures = score_slice(model, item, low, full) | (_lesion_figures(model, item, low, full) if lesions else {})
+        clean = denoise(model, item, low)
+        figures = score_slice(clean, item, low, full)
+        if lesions:
+            figures |= lesion_figures(model, item, low, full, clean)
         rows.append({"patient": item.patient, "file": item.file, "real": item.real, **figures})
     return rows
 
@@ -104,9 +107,9 @@ def denoise(model: LoadedModel, item: ValidationSlice, low: HU) -> HU:
     return denoise_slice(model, around[len(around) // 2], 1.0, around)
 
 
-def score_slice(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:
-    """Return the figures of one slice, without lesions."""
-    clean, input_ = denoise(model, item, low), low[len(low) // 2]
+def score_slice(clean: HU, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:
+    """Return the figures of the result for one slice, without lesions."""
+    input_ = low[len(low) // 2]
     gain, ssim_gain = gains(clean, input_, full)
     masks = tissue_masks(full)
     bias = [abs(float((clean - input_)[mask].mean(dtype=np.float64))) for mask in masks.values()]
@@ -115,7 +118,7 @@ def score_slice(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) ->
         "ssim_gain": ssim_gain,
         **({"context_gain": gain} if item.neighbours else {}),
         **({"tissue_bias": float(np.mean(bias))} if bias else {}),
-        **_noise_figures(clean, full, item.pixel_mm),
+        **noise_figures(clean, full, item.pixel_mm),
     }
 
 
@@ -145,7 +148,7 @@ def relative_noise(clean: HU, full: HU, pixel_mm: float, fewest: int = 4) -> Rel
     return RelativeNoise(sds[0] / sds[1], f_av_2d(own, pixel_mm) / f_av_2d(wanted, pixel_mm), (own, wanted))
 
 
-def _noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
+def noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
     """Return SD, mean frequency and error of the NPS of the noise against full dose's; nothing without flat regions."""
     noise = relative_noise(clean, full, pixel_mm)
     if noise is None:
@@ -159,12 +162,17 @@ def _noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
     return {"noise_sd": noise.sd, "f_av": noise.f_av, "nps_error": float(np.mean(errors))}
 
 
-def _lesion_figures(model: LoadedModel, item: ValidationSlice, low: HU, full: HU) -> dict[str, float]:
-    """Return the contrast that inserted lesions keep: of what they add to the input, the part in the result."""
+def lesion_figures(
+    model: LoadedModel, item: ValidationSlice, low: HU, full: HU, without: HU, diameters: Sequence[float] = LESIONS_MM
+) -> dict[str, float]:
+    """Return the contrast that inserted lesions keep: of what they add to the input, the part in the result.
+
+    without: the result without lesions.
+    """
     room = {SOFT_TISSUE_LESION: even_tissue(full, item.pixel_mm)[SOFT_TISSUE_LESION]}
     volume = slice_volume(full, (item.pixel_mm, item.pixel_mm), THICKNESS_MM)
-    without, figures = denoise(model, item, low), {}
-    for diameter in LESIONS_MM:
+    figures: dict[str, float] = {}
+    for diameter in diameters:
         kinds = [LesionKind(SOFT_TISSUE_LESION, "metastasis", diameter, LESION_HU)] * MOST_LESIONS
         planned = place_lesions(room, kinds, item.pixel_mm, np.random.default_rng(0))
         if not planned:

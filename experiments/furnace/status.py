@@ -18,9 +18,10 @@ def status_text(furnace: Furnace, jobs: Sequence[Job]) -> str:
         folder = furnace.job(job.name)
         progress, done = folder.progress(), steps_done(folder)
         best = max((row[FIGURE] for row in folder.validations()), default=None)
-        left = progress.hours * (job.steps - done) / done if done else None
+        whole = f" of {job.steps:,}" if job.steps else ""
+        left = progress.hours * (job.steps - done) / done if done and job.steps else None
         rows.append([
-            job.name, progress.status, f"{progress.hours:.2f}", f"{done:,} of {job.steps:,}",
+            job.name, progress.status, f"{progress.hours:.2f}", f"{done:,}{whole}",
             "" if left is None else f"{left:.1f} h", "" if best is None else f"{best:+.3f} dB", progress.message,
         ])  # fmt: skip
     head = ["job", "status", "hours", "steps", "left", "best validation", "message"]

@@ -12,7 +12,7 @@
 # run_settings.sh.
 #
 # OUT/NETWORK/start is trained by MSE alone. From its weights start, all on the same patches in the same order, which
-# differ from those of the start: mse (more MSE), perceptual (MSE + 0.1 of it), leda (MSE + 0.5 of both terms), leda_c
+# differ from those of the start: mse (more MSE), perceptual (MSE + 7e-4 of it), leda (MSE + 0.5 of both terms), leda_c
 # and leda_d (one term).
 set -euo pipefail
 size=$1 source=$2 data=$3 out=$4

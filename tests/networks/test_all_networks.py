@@ -11,6 +11,7 @@ from lowdose.networks.esau_net import ChannelAttention
 
 SMALL = {
     "cpce": {"channels": 8},
+    "du_gan": {"channels": 8},
     "red_cnn": {"channels": 4},
     "esau_net": {"width": 8},
     "shuffle_unet": {"width": 8},
@@ -26,6 +27,8 @@ def count(spec: NetworkSpec) -> int:
 @pytest.mark.parametrize(
     ("spec", "parameters"),
     [
+        (NetworkSpec("du_gan"), 185_569),
+        (NetworkSpec("du_gan", {"kernel": 5}), 514_273),
         (NetworkSpec("red_cnn"), 1_848_865),
         (NetworkSpec("esau_net"), 4_914_230),
         (NetworkSpec("shuffle_unet"), 1_479_796),
@@ -94,6 +97,24 @@ def test_wgan_vgg_written_out_slowly() -> None:
     for layer in network.layers:
         h = functional.conv2d(functional.pad(h, (1, 1, 1, 1)), layer.weight, layer.bias).relu()
     torch.testing.assert_close(network(x), h)
+
+
+def test_du_gan_written_out_slowly() -> None:
+    torch.manual_seed(1)
+    network = NetworkSpec("du_gan", {"channels": 3, "kernel": 5}).build()
+    x = torch.rand(1, 1, 17, 21)
+    results = [x]
+    for number, layer in enumerate(network.layers):
+        h = functional.conv2d(functional.pad(results[-1], (2, 2, 2, 2)), layer.weight, layer.bias)
+        if number >= 11:
+            h = h + results[21 - number]  # what entered the layer as far from the middle
+        results.append(h.relu())
+    torch.testing.assert_close(network(x), results[-1])
+
+
+def test_du_gan_refuses_kernels_without_a_middle() -> None:
+    with pytest.raises(IncompatibleCheckpoint, match="kernel=4: must be odd"):
+        NetworkSpec("du_gan", {"kernel": 4}).build()
 
 
 @pytest.mark.parametrize("seed", range(20))

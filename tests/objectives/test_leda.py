@@ -131,9 +131,9 @@ def test_a_learned_codebook_is_frozen_here_too() -> None:
 @pytest.mark.parametrize("name", network_names())
 def test_any_denoiser_learns_from_it_unchanged(name: str) -> None:
     torch.manual_seed(0)
-    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2, "bias": False}
+    leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2}
     network = default_denoiser(name).network
-    spec = NetworkSpec(name, {key: small[key] for key in network.settings})
+    spec = NetworkSpec(name, {key: small.get(key, usual) for key, usual in network.settings.items()})
     method = Supervised(Denoiser(spec, default_denoiser(name).scale), leda)
     full = OBJECTIVE.decode(images(1, 1, 32, 32)[1])
     (turn,) = method.updates(PairedBatch(full + 100 * torch.randn_like(full), full))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,10 +44,33 @@ def small_recipe(**changes: object) -> DenoiserRecipe:
                    hyperparameters=replace(TINY, **changes))  # fmt: skip
 
 
-def train(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT) -> bool:
+def train(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT, start: Path | None = None) -> bool:
     return denoiser_run.train_denoiser(
-        "unet", recipe, paired_slices(), folder, options, lambda _: None, lambda *_: None
+        "unet", recipe, paired_slices(), folder, options, lambda _: None, lambda *_: None, start=start
     )
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+sys.path.insert(0, {tests!r})
+from support.adversarial_runs import small_adversarial
+from support.training_runs import EXACT, small_recipe, train
+train({recipe}, Path({folder!r}), replace(EXACT, devices=2))
+"""
+
+
+def train_on_two_processes(recipe: str, folder: Path) -> None:
+    """Train in ``folder`` what the expression ``recipe`` makes, on two processes of one thread."""
+    folder.mkdir()
+    script, tests = folder.with_suffix(".py"), str(Path(__file__).parents[1])
+    script.write_text(TWO_PROCESSES.format(tests=tests, recipe=recipe, folder=str(folder)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 class StopAfter:

@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import support
 from lowdose import recipes
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting, NothingToRead, OutputRefused, TrainingDiverged
 from lowdose.io.locked_folder import locked_folder
@@ -29,8 +26,19 @@ from lowdose.training.schedule import EMA, learning_rate
 from lowdose.training.trainer import STATE_FILE
 from lowdose.training.training_log import TrainingLog
 from support.tiny_word_autoencoder import loaded
-from support.training_runs import EXACT, TINY, StopAfter, assert_same, paired_slices, small_recipe, train
+from support.training_runs import (
+    EXACT,
+    TINY,
+    StopAfter,
+    assert_same,
+    paired_slices,
+    small_recipe,
+    train,
+    train_on_two_processes,
+)
 
+OPPONENTS = {"critic_width": 4, "discriminator_width": 4, "discriminator_levels": 2}
+"""Small sizes of what adversarial recipes train against."""
 DENOISERS = [name for name in recipes.recipe_names() if isinstance(recipes.get_recipe(name), DenoiserRecipe)]
 
 
@@ -45,6 +53,7 @@ def test_every_recipe_trains_saves_loads_and_denoises(
         for key, value in asdict(replace(TINY, steps=2)).items()
         if value != getattr(DenoiserHyperparameters(), key)
     }
+    tiny |= {key: value for key, value in OPPONENTS.items() if hasattr(recipe.hyperparameters, key)}
     recipe = replace(recipe, hyperparameters=replace(recipe.hyperparameters, **tiny))
     if recipe.needs_dose:  # trained in tests/data/test_simulated.py
         with pytest.raises(InvalidSetting, match="--pairing simulated"):
@@ -222,27 +231,10 @@ def test_impossible_options(options: RunOptions, hyperparameters: dict[str, int]
     assert not (tmp_path / "run").exists()
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from dataclasses import replace
-sys.path.insert(0, sys.argv[2])
-from support.training_runs import EXACT, train, small_recipe
-train(small_recipe(batch=2, steps=4), Path(sys.argv[1]), replace(EXACT, devices=2))
-"""
-
-
 @pytest.mark.slow
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
     assert train(small_recipe(batch=4, steps=4), tmp_path / "one")
-    script = tmp_path / "two.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    arguments = [str(tmp_path / "two"), str(Path(support.__file__).parents[1])]
-    result = subprocess.run(
-        command + arguments, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
+    train_on_two_processes("small_recipe(batch=2, steps=4)", tmp_path / "two")
     one, two = (load_file(tmp_path / name / MODEL_FILE) for name in ("one", "two"))
     start = small_recipe().network.build().state_dict()
     for key, value in one.items():

@@ -41,7 +41,10 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("redcnn", "no network 'redcnn' to denoise with; there are cpce, esau_net, red_cnn, shuffle_unet, unet, wgan"),
+        (
+            "redcnn",
+            "no network 'redcnn' to denoise with; there are cpce, du_gan, esau_net, red_cnn, shuffle_unet, unet",
+        ),
         ("", "no network ''"),
         ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
         ("unet:depth=3", "'depth=3' is no setting of unet"),

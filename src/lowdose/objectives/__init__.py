@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
+    from lowdose.objectives.token_entropy import unused_entropy
     from lowdose.objectives.wasserstein import gradient_penalty
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "lesion_contrast_terms",
     "noise_realisation_ratio",
     "segmentation_terms",
+    "unused_entropy",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -48,6 +50,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.pixel": ("MSE",),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
+        "lowdose.objectives.token_entropy": ("unused_entropy",),
         "lowdose.objectives.wasserstein": ("gradient_penalty",),
     },
 )

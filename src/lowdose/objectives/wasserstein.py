@@ -7,14 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-GOLDEN_RATIO = 0.6180339887498949
+from lowdose.objectives.sample_draws import uniform_draws
 
 
 def mixing_weights(number: Tensor) -> Tensor:
     """Return for each sample by its number the share of the real image at which the gradient is penalised.
-
-    The shares depend on the numbers alone, so that several processes draw what one would. Those of consecutive numbers
-    are a Weyl sequence, n times the golden ratio modulo 1: uniform in [0, 1), and more evenly than random numbers.
 
     Parameters
     ----------
@@ -24,16 +21,16 @@ def mixing_weights(number: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (B, 1, 1, 1) float32, in [0, 1].
+        (B, 1, 1, 1) float32, in [0, 1], see ``sample_draws.uniform_draws``.
 
     Examples
     --------
     >>> import torch
     >>> from lowdose.objectives.wasserstein import mixing_weights
-    >>> [round(share, 3) for share in mixing_weights(torch.tensor([0, 1, 2])).flatten().tolist()]
-    [0.0, 0.618, 0.236]
+    >>> mixing_weights(torch.tensor([0, 1, 2])).shape
+    torch.Size([3, 1, 1, 1])
     """
-    return (number.double() * GOLDEN_RATIO).frac().float()[:, None, None, None]
+    return uniform_draws(number, 1)[..., None, None]
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class AutoencoderHyperparameters(Hyperparameters):
         to add (``data.labelled.candidate_tokens``). The terms below need it.
     cell_words : int
         1 or 0: whether each position of the two coarse layers has candidate words of its own (``language.cell_words``).
-    image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, balanced
+    image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, entropy_weight, balanced
         See ``methods.autoencoder.Weights``.
     """
 
@@ -74,6 +74,7 @@ class AutoencoderHyperparameters(Hyperparameters):
     invariance_weight: float = 0.0
     margin: float = 0.4
     token_margin: float = 0.6
+    entropy_weight: float = 0.0
     balanced: int = 1
 
     LIMITS: ClassVar[Limits] = {
@@ -98,6 +99,7 @@ class AutoencoderHyperparameters(Hyperparameters):
                 "window",
                 "texture",
                 "invariance",
+                "entropy",
             )
         },
         **dict.fromkeys(("margin", "token_margin"), (0, 2)),
@@ -129,6 +131,7 @@ class AutoencoderHyperparameters(Hyperparameters):
             self.invariance_weight,
             self.margin,
             self.token_margin,
+            self.entropy_weight,
             bool(self.balanced),
         )
 

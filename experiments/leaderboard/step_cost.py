@@ -1,0 +1,75 @@
+"""Measure what a training step of every row costs, and how many of them 1,440 seconds of processor time give.
+
+    python -m experiments.leaderboard.step_cost [JOB ...]
+
+Steps run on one thread, as in the furnace, on noise instead of patches. Prints the median over groups of four steps,
+since of some methods only every fourth step has all turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from experiments.furnace.jobs import Job, load_jobs
+from experiments.leaderboard.row import JOBS
+from lowdose import recipes
+from lowdose.batch import PairedBatch
+from lowdose.networks.denoiser import Denoiser
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.hooks import TrainerHooks
+from lowdose.training.recipe import DenoiserRecipe
+from lowdose.training.trainer import Trainer
+
+BUDGET_S = 1440.0
+WARM, GROUPS, GROUP = 2, 3, 4
+"""Steps before the measurement, and groups of steps of which each gives a time."""
+
+
+def step_seconds(job: Job, precision: str) -> float:
+    """Return the processor time of a step."""
+    recipe, chosen = recipes.get_recipe(job.recipe), parse_denoiser(job.network)
+    assert isinstance(recipe, DenoiserRecipe)
+    h = recipe.hyperparameters.with_values({name: str(value) for name, value in job.set.items()})
+    h = replace(h, steps=WARM + GROUPS * GROUP, checkpoint_every=10**9, validate_every=10**9)
+    denoiser = Denoiser(chosen.network, chosen.scale)
+    method = recipe.method(denoiser, h, recipe.teachers)
+    marks: list[float] = []
+
+    def batches(first: int, last: int) -> Iterator[PairedBatch]:
+        images = 100 * torch.randn(2, h.batch, 1, h.patch, h.patch)
+        for step in range(first, last):
+            marks.append(time.process_time())
+            yield PairedBatch(images[0], images[1], number=torch.arange(h.batch) + step * h.batch)
+
+    hooks = TrainerHooks(batches, dict, lambda: None, lambda *_: None, lambda: False)
+    with TemporaryDirectory() as folder:
+        Trainer(Fabric(accelerator="cpu", devices=1, precision=precision), method, h, Path(folder)).fit({}, hooks)  # type: ignore[arg-type]
+    marks.append(time.process_time())
+    groups = np.diff(marks[WARM::GROUP][: GROUPS + 1]) / GROUP
+    return float(np.median(groups))
+
+
+def main() -> None:
+    """Measure all jobs and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("jobs", nargs="*")
+    parser.add_argument("--precision", default="bf16-mixed")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for job in load_jobs(JOBS):
+        if not arguments.jobs or job.name in arguments.jobs:
+            seconds = step_seconds(job, arguments.precision)
+            print(f"{job.name}: {seconds:.2f} s a step, {BUDGET_S / seconds:.0f} steps", flush=True)
+
+
+if __name__ == "__main__":
+    main()

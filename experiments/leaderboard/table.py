@@ -1,0 +1,194 @@
+"""Write the leaderboard of all rows: table, controls, significant differences, contact sheet.
+
+    python -m experiments.leaderboard.table [ROWS] [PAGE]
+
+ROWS: folder of rows (``experiments/leaderboard/rows``). PAGE: ``docs/leaderboard.md``; the sheet is written beside it.
+Between the markers of the page everything is replaced; what stands around them stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common.markdown import summary_cell, table
+from experiments.furnace.jobs import load_jobs
+from experiments.leaderboard.row import JOBS, ROWS, TWIN, UNTRAINED
+from experiments.leaderboard.sheet import draw_sheet
+from lowdose.metrics.statistics import Summary, paired_difference, summarise
+
+PAGE = Path(__file__).parents[2] / "docs/leaderboard.md"
+SHEET = "leaderboard.png"
+BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
+
+
+class Figure(NamedTuple):
+    """A column: its key in the rows, title, digits, and which way is better: 1 up, -1 down, 0 nearest to full dose."""
+
+    key: str
+    title: str
+    digits: int
+    better: int
+
+
+FIGURES = (
+    Figure("psnr", "PSNR (dB)", 2, 1), Figure("ssim", "SSIM", 4, 1), Figure("fsim", "FSIM", 4, 1),
+    Figure("vif", "VIF", 3, 1), Figure("noise_sd", "SD", 2, 0), Figure("f_av", "f_av", 2, 0),
+    Figure("nps_error", "NPS error", 2, -1), Figure("bias", "bias (HU)", 2, -1), Figure("lesion_5mm", "5 mm", 2, 1),
+    Figure("lesion_8mm", "8 mm", 2, 1), Figure("lesion_15mm", "15 mm", 2, 1), Figure("dice", "Dice", 3, 1),
+)  # fmt: skip
+SHORT = FIGURES[:1] + FIGURES[1:3] + FIGURES[4:7] + FIGURES[8:9] + FIGURES[11:]
+"""Columns in which rows are compared."""
+Row = Mapping[str, Any]
+
+
+def main() -> None:
+    """Write page and sheet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=Path, nargs="?", default=ROWS)
+    parser.add_argument("page", type=Path, nargs="?", default=PAGE)
+    arguments = parser.parse_args()
+    rows = load_rows(arguments.rows)
+    before, _, rest = arguments.page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    arguments.page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(sections(rows)) + f"\n\n{END}{after}")
+    panels = {row["method"]: arguments.rows / f"{row['method']}.png" for row in rows if row["budget"] == "cpu"}
+    draw_sheet({**panels, "full dose": arguments.rows / "full_dose.png"}, arguments.page.with_name(SHEET))
+
+
+def load_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return all rows in the order of the jobs."""
+    order = [*UNTRAINED, *(job.name for job in load_jobs(JOBS))]
+    rows = [json.loads(file.read_text()) for file in folder.glob("*.json")]
+    return sorted(rows, key=lambda row: (row["budget"], order.index(row["method"])))
+
+
+def sections(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the parts of the page."""
+    counted = rows[0]["slices"]
+    patients = {one["patient"] for one in counted}
+    yield (
+        f"{len(counted)} slices of {len(patients)} patients, each patient with the same weight, with 95 % intervals by "
+        "bootstrap over patients."
+    )
+    yield table(
+        ["method", *(figure.title for figure in FIGURES)], [figure_cells(row["method"], row["slices"]) for row in rows]
+    )
+    yield "Real pairs alone (three patients, so intervals are over slices):"
+    yield table(
+        ["method", *(figure.title for figure in FIGURES[:6])],
+        [figure_cells(row["method"], [one for one in row["slices"] if one["real"]])[:7] for row in rows],
+    )
+    yield table(
+        ["method", "network", "parameters", "steps", "training", "s a slice", "commit"], [cost_cells(r) for r in rows]
+    )
+    if any(row.get("steps") != row.get("budget_steps") for row in rows):
+        yield "Rows of fewer steps than the budget show that the machinery works; they say little of the method."
+    yield from comparisons(rows)
+    done = {row["method"] for row in rows}
+    missing = [job for job in load_jobs(JOBS) if job.name not in done]
+    if missing:
+        yield "Not run yet: " + ", ".join(f"`{job.name}` ({job.purpose})" for job in missing) + "."
+
+
+def figure_cells(name: str, slices: Sequence[Row]) -> list[str]:
+    """Return a line of the table of figures."""
+    return [f"`{name}`", *(summary_cell(summary(slices, figure.key), figure.digits) for figure in FIGURES)]
+
+
+def cost_cells(row: Row) -> list[str]:
+    """Return a line of the table of costs."""
+    steps, whole = row.get("steps"), row.get("budget_steps")
+    share = f" of {whole}" if whole and steps != whole else ""
+    slices, all_slices = row.get("set", {}).get("bank_slices"), row.get("budget_slices")
+    share += f", {slices} of {all_slices} slices" if slices != all_slices else ""
+    speed = f"{row['seconds_a_slice']:.2f}" + (f" ({row['engine']})" if row["parameters"] else "")
+    spent = row.get("cpu_s")
+    training = (
+        f"{spent / 60:.0f} min of a core" if spent else (f"{row['wall_s'] / 60:.0f} min" if "wall_s" in row else "–")
+    )
+    return [
+        f"`{row['method']}`", f"`{row['network']}`" if "network" in row else "–",
+        f"{row['parameters']:,}" if row["parameters"] else "–", f"{steps}{share}" if steps else "–", training,
+        speed, row["commit"],
+    ]  # fmt: skip
+
+
+def comparisons(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield each row minus what it is to be better than, and minus its twin blended with the input to its noise."""
+    lines = []
+    for row in rows:
+        lines += [
+            [f"`{row['method']}` - `{other['method']}`", *difference_cells(row["slices"], other["slices"])]
+            for other in rivals(row, rows)
+        ]
+        if control := row.get("control"):
+            title = f"`{row['method']}` - {control['strength']:.2f} of `{twin_name(control)}`"
+            lines.append([title, *difference_cells(row["slices"], control["slices"])])
+    if lines:
+        yield (
+            "Differences slice by slice, bold where the interval leaves out 0. *x of M* is M mixed with the input so "
+            "that as much noise is left as in the row, since noise that is left raises SSIM, FSIM and f_av by itself."
+        )
+        yield table(["difference", *(figure.title for figure in SHORT)], lines)
+
+
+def rivals(row: Row, rows: Sequence[Row]) -> list[Row]:
+    """Return what a row is to be better than: the MSE twin; of a twin, the classical filters; of these, low dose."""
+    if "network" not in row:
+        return [r for r in rows if r["method"] == UNTRAINED[0] and r is not row]
+    if row["method"].startswith(TWIN):
+        return [r for r in rows if r["method"] in UNTRAINED[1:]]
+    return [r for r in rows if is_twin(r, row)]
+
+
+def is_twin(twin: Row, row: Row) -> bool:
+    """Return whether ``twin`` is the same network trained with mean squared error, at equal cost or as many steps."""
+    same = "network" in row and all(twin.get(key) == row[key] for key in ("network", "budget"))
+    whole = all(each.get("steps") == each.get("budget_steps") for each in (twin, row))
+    return same and twin["method"].startswith(TWIN) and (whole or twin["steps"] == row["steps"])
+
+
+def twin_name(control: Row) -> str:
+    """Return the method of a control, without the numbers of steps and slices in the name of its job."""
+    return re.sub(r"(_\d+)+$", "", str(control["twin"]))
+
+
+def difference_cells(slices: Sequence[Row], others: Sequence[Row]) -> list[str]:
+    """Return the paired differences in all columns that are compared."""
+    cells = []
+    for figure in SHORT:
+        pairs = [
+            (a, b, one["patient"])
+            for one, other in zip(slices, others, strict=True)
+            if (a := value(one, figure.key)) is not None and (b := value(other, figure.key)) is not None
+        ]
+        found = paired_difference(*map(list, zip(*pairs, strict=True)), seed=0) if pairs else None  # type: ignore[arg-type]
+        cell = summary_cell(found, figure.digits, "+")
+        sure = found is not None and found.interval is not None and found.interval[0] * found.interval[1] > 0
+        cells.append(f"**{cell}**" if sure else cell)
+    return cells
+
+
+def summary(slices: Sequence[Row], key: str) -> Summary | None:
+    """Return the mean of a figure over patients with its interval."""
+    found = [(number, one["patient"]) for one in slices if (number := value(one, key)) is not None]
+    return summarise([number for number, _ in found], [patient for _, patient in found], seed=0) if found else None
+
+
+def value(one: Row, key: str) -> float | None:
+    """Return a figure of a slice; 'bias' is the mean over tissues of the absolute change of their mean."""
+    if key == "bias":
+        found = [abs(number) for name, number in one.items() if name.startswith("bias_")]
+        return float(np.mean(found)) if found else None
+    return one.get(key)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Random numbers of training samples, which depend on the number of each sample alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def uniform_draws(number: Tensor, count: int) -> Tensor:
+    """Return ``count`` numbers from [0, 1) for each sample, so that several processes draw what one would.
+
+    Those of consecutive samples are an additive recurrence: n times powers of 1/g modulo 1, with g the root of
+    x**(count + 1) = x + 1 (for one number the golden ratio). They are uniform, also jointly, and more evenly so than
+    random numbers.
+
+    Parameters
+    ----------
+    number : Tensor
+        Number of each sample in the training, (B,) int64.
+    count : int
+        Numbers for each sample.
+
+    Returns
+    -------
+    Tensor
+        (B, count) float32.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives.sample_draws import uniform_draws
+    >>> [round(draw, 3) for draw in uniform_draws(torch.tensor([0, 1, 2]), 1).flatten().tolist()]
+    [0.0, 0.618, 0.236]
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1 + root) ** (1 / (count + 1))
+    steps = torch.tensor([root ** -(place + 1) for place in range(count)], dtype=torch.float64, device=number.device)
+    return (number.double()[:, None] * steps).frac().float()

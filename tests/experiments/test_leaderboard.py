@@ -1,0 +1,140 @@
+"""The leaderboard: its jobs, the figures of a model with known answers, blended twins, and the page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from experiments.furnace.jobs import load_jobs
+from experiments.furnace.validation_set import ValidationSlice
+from experiments.leaderboard import figures, row, table
+
+from lowdose import recipes
+from lowdose.models.classical import CLASSICAL
+from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.recipe import DenoiserRecipe
+
+CPU = torch.device("cpu")
+COMMON = ("batch", "patch", "dose_low", "dose_high", "full_dose_share", "bank_slices", "seed")
+
+
+@pytest.mark.parametrize("name", ["jobs.toml", "jobs_gpu.toml"])
+def test_all_jobs_see_the_same_patches_and_can_be_made(name: str) -> None:
+    jobs = load_jobs(row.HERE / name)
+    assert len({tuple(job.set.get(key) for key in COMMON) for job in jobs}) == 1
+    assert {job.bank for job in jobs} == {jobs[0].bank}
+    for job in jobs:
+        recipe = recipes.get_recipe(job.recipe)
+        assert isinstance(recipe, DenoiserRecipe)
+        recipe.hyperparameters.with_values({key: str(value) for key, value in job.set.items()})
+        parse_denoiser(job.network)
+        twin = row.find_twin(jobs, job)
+        assert (twin is None) == job.name.startswith(row.TWIN)
+        assert twin is None or (twin.network == job.network and twin.set["perceptual_weight"] == 0)
+
+
+def test_a_variant_has_a_name_of_its_own() -> None:
+    job = load_jobs(row.JOBS)[0]
+    assert row.variant(job, "cpu", None, None) == job
+    fewer = row.variant(job, "cpu", 30, 8)
+    assert (fewer.name, fewer.bank, fewer.steps) == (f"{job.name}_30_8", f"{job.bank}_8", 30)
+    assert fewer.set["bank_slices"] == 8
+    assert row.variant(job, "gpu", None, None).name == f"{job.name}_gpu"
+
+
+@pytest.fixture
+def validation_set(tmp_path: Path) -> Path:
+    y, x = np.mgrid[:192, :192] - 96.0
+    inside, items = np.hypot(y, x) < 90, []
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        body = np.where(inside, 60.0, -1000.0)
+        full = body + rng.normal(0, 10, body.shape) * inside
+        low = full + rng.normal(0, 17, body.shape) * inside
+        np.savez(tmp_path / f"{number}.npz", low=np.stack([low.astype(np.float32)] * 3), full=full.astype(np.float32))
+        items.append(asdict(ValidationSlice(f"patient {number}", f"{number}.npz", 0.8, bool(number), False)))
+    (tmp_path / "index.json").write_text(json.dumps(items))
+    return tmp_path
+
+
+def low_dose() -> LoadedModel:
+    return LoadedModel("low_dose", "", figures.Blend(CLASSICAL["gaussian"], 0.0), None, CPU)
+
+
+def test_low_dose_changes_nothing(validation_set: Path) -> None:
+    for found in figures.score(low_dose(), validation_set):
+        assert found["noise_sd"] == pytest.approx(np.hypot(10, 17) / 10, rel=0.05)
+        assert found["f_av"] == pytest.approx(1, abs=0.02)
+        assert (found["bias_soft_tissue"], found["lesion_5mm"], found["lesion_15mm"]) == (0, 1, 1)
+        assert 0 < found["ssim"] < found["fsim"] < 1
+
+
+@pytest.mark.slow
+def test_a_twin_is_blended_to_the_noise_that_is_asked_for(validation_set: Path) -> None:
+    model = load_by_name("gaussian", CPU)
+    alone = figures.patient_means(figures.score(model, validation_set))["noise_sd"]
+    before = figures.patient_means(figures.score(low_dose(), validation_set))["noise_sd"]
+    wanted = 0.5 * (alone + before)
+    strength = figures.strength_of_equal_noise(model, validation_set, wanted)
+    assert 0 < strength < 1
+    blended = replace(model, denoiser=figures.Blend(model.denoiser, strength))
+    found = figures.patient_means(figures.score(blended, validation_set))
+    assert found["noise_sd"] == pytest.approx(wanted, abs=2e-3)
+    assert figures.strength_of_equal_noise(model, validation_set, 0.9 * alone) == 1
+    assert figures.strength_of_equal_noise(model, validation_set, 1.1 * before) == 0
+
+
+def a_row(method: str, gain: float, **more: object) -> dict[str, object]:
+    rng = np.random.default_rng(1)
+    slices = [
+        {"patient": f"{n // 2}", "file": f"{n}", "real": n < 6, "psnr": 30 + float(rng.normal()) + gain, "ssim": 0.9,
+         "bias_fat": -1.0, "bias_bone": 3.0}
+        for n in range(12)
+    ]  # fmt: skip
+    return {
+        "method": method, "budget": "cpu", "slices": slices, "seconds_a_slice": 0.5, "engine": "torch", "commit": "c",
+        "parameters": 0, **more,
+    }  # fmt: skip
+
+
+def test_the_page_says_what_differs_and_what_has_not_been_run(tmp_path: Path) -> None:
+    trained = {
+        "network": "red_cnn:channels=32",
+        "steps": 300,
+        "budget_steps": 900,
+        "set": {"bank_slices": 8},
+        "budget_slices": 40,
+        "wall_s": 60,
+        "cpu_s": 90,
+    }
+    control = {"twin": "mse_red_cnn_300_8", "strength": 0.8, "slices": a_row("", 1.5)["slices"]}
+    rows = [
+        a_row("low_dose", 0.0),
+        a_row("nlm", 1.0),
+        a_row("mse_red_cnn", 2.0, **trained),
+        a_row("wgan_vgg", 1.5, **trained, control=control),
+    ]
+    for one in rows:
+        (tmp_path / f"{one['method']}-cpu.json").write_text(json.dumps(one))
+    text = "\n".join(table.sections(table.load_rows(tmp_path)))
+    assert "| `nlm` - `low_dose` | **+1.00 (+1.00–+1.00)** | +0.0000 (+0.0000–+0.0000) |" in text
+    assert "| `wgan_vgg` - `mse_red_cnn` | **-0.50" in text
+    assert "| `wgan_vgg` - 0.80 of `mse_red_cnn` | +0.00" in text
+    assert "300 of 900, 8 of 40 slices" in text
+    assert "Not run yet: `mse_esau_net`" in text
+    assert table.value(rows[0]["slices"][0], "bias") == 2.0
+
+
+def test_twins_are_compared_at_equal_cost_or_steps() -> None:
+    def one(name: str, steps: int, whole: int) -> dict[str, object]:
+        return a_row(name, 0.0, network="n", steps=steps, budget_steps=whole)
+
+    assert table.is_twin(one("mse_a", 600, 600), one("b", 100, 100))
+    assert table.is_twin(one("mse_a", 50, 600), one("b", 50, 100))
+    assert not table.is_twin(one("mse_a", 50, 600), one("b", 100, 100))
+    assert not table.is_twin(one("mse_a", 600, 600), a_row("nlm", 0.0))

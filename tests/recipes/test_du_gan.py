@@ -1,0 +1,86 @@
+"""DU-GAN as a run: it resumes exactly, takes any network, refuses what cannot work, and learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lowdose import recipes
+from lowdose.errors import InvalidSetting
+from lowdose.models import checkpoint
+from lowdose.network_spec import NetworkSpec
+from lowdose.training import runner
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.recipe import DenoiserRecipe
+from lowdose.training.runner import MODEL_FILE
+from lowdose.training.trainer import STATE_FILE
+from support.adversarial_runs import gain_on_one_pair, small_adversarial
+from support.training_runs import EXACT, StopAfter, assert_same, train
+
+SMALL = {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 2}
+
+
+def small(network: str = "du_gan:channels=4", **changes: float) -> DenoiserRecipe:
+    return small_adversarial("du_gan", network, **(SMALL | changes))
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(small(), tmp_path / "whole")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
+    assert not train(small(), tmp_path / "parts")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
+    assert train(small(), tmp_path / "parts", replace(EXACT, resume=True))
+    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
+    assert set(whole["modules"]) == {"denoiser", "image_critic", "gradient_critic"}
+    for key in ("modules", "ema", "optimisers", "buffers"):
+        assert_same(whole[key], parts[key])
+
+
+def test_any_network_is_trained_and_the_averaged_weights_are_the_model(tmp_path: Path) -> None:
+    assert train(small("red_cnn:channels=4"), tmp_path)
+    model = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE))
+    assert model.denoiser.spec == NetworkSpec("red_cnn", {"channels": 4})
+    state = torch.load(tmp_path / STATE_FILE, weights_only=True)
+    trained = {name.removeprefix("network."): value for name, value in state["modules"]["denoiser"].items()}
+    for name, value in model.denoiser.network.state_dict().items():
+        assert torch.equal(value, state["ema"][name])
+        assert not torch.equal(value, trained[name])
+    logged = {row.split(",")[1] for row in (tmp_path / "log.csv").read_text().splitlines()}
+    terms = ("full", "denoised", "low", "cutmix", "consistency")
+    assert {f"{domain}_critic/{term}" for domain in ("image", "gradient") for term in terms} < logged
+    assert {f"denoiser/{term}" for term in ("mse", "sobel", "image_adversarial", "gradient_adversarial")} < logged
+
+
+def test_what_cannot_work_is_refused_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+    cases = {
+        "patch=32: a discriminator of 6 levels needs a multiple of 64 pixels; take patch=64, or discriminator_levels=5":
+            small(discriminator_levels=6),
+        "patch=100: .* take patch=96, or discriminator_levels=2": small(patch=100, discriminator_levels=5),
+    }  # fmt: skip
+    for reason, recipe in cases.items():
+        with pytest.raises(InvalidSetting, match=reason):
+            train(recipe, tmp_path / "run")
+    with pytest.raises(InvalidSetting, match="no network 'unknown' to denoise with"):
+        parse_denoiser("unknown")
+    assert train(small("unet:width=4,levels=2", steps=1), tmp_path / "other")
+    with pytest.raises(InvalidSetting, match=r"holds .*unet.*, this run trains .*du_gan"):
+        train(small(), tmp_path / "run", start=tmp_path / "other" / MODEL_FILE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_published_hyperparameters() -> None:
+    found = recipes.get_recipe("du_gan").hyperparameters
+    assert (found.discriminator_width, found.discriminator_levels, found.batch, found.patch) == (64, 6, 64, 64)
+    assert (found.learning_rate, found.discriminator_learning_rate, found.ema) == (1.81e-4, 7.12e-5, 0.999)
+
+
+@pytest.mark.slow
+def test_it_gains_10_db_on_a_pair(tmp_path: Path) -> None:
+    recipe = small(
+        "du_gan", steps=400, batch=1, patch=64, warmup=20, discriminator_width=8, ema=0.99, cutmix_ramp=100,
+        learning_rate=1e-3, final_learning_rate=1e-5, checkpoint_every=10**6, validate_every=10**6,
+    )  # fmt: skip
+    assert gain_on_one_pair(recipe, tmp_path) > 10

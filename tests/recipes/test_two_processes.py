@@ -1,0 +1,36 @@
+"""Adversarial recipes on two processes are those of one process with the doubled batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lowdose.training.runner import MODEL_FILE
+from support.adversarial_runs import small_adversarial
+from support.training_runs import train, train_on_two_processes
+
+CASES = {
+    "wgan_vgg": {"critic_width": 4, "critic_turns": 2, "perceptual_weight": 0},
+    "du_gan": {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 0},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
+    network, changes = f"{name}:channels=4", {**CASES[name], "steps": 4}
+    recipe = small_adversarial(name, network, **changes, batch=4)
+    assert train(recipe, tmp_path / "one")
+    train_on_two_processes(f"small_adversarial({name!r}, {network!r}, **{changes})", tmp_path / "two")
+    one, two = (load_file(tmp_path / folder / MODEL_FILE) for folder in ("one", "two"))
+    moved = 0.0
+    torch.manual_seed(recipe.hyperparameters.seed)
+    start = recipe.network.build().state_dict()
+    for key, value in one.items():
+        # A tenth of one step of Adam, which makes much of the rounding of gradients next to zero.
+        torch.testing.assert_close(value, two[key], atol=0.1 * recipe.hyperparameters.learning_rate, rtol=1e-3)
+        moved = max(moved, (value - start[key]).abs().max().item())
+    assert moved > recipe.hyperparameters.learning_rate
