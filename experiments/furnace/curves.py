@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from experiments.furnace.state import Furnace
-from experiments.furnace.validate import FIGURE
+from experiments.furnace.validate import figure
 
 
 def main() -> None:
@@ -43,17 +43,17 @@ def write_csv(path: Path, curves: dict[str, list[dict[str, float]]]) -> None:
 
 def draw(path: Path, curves: dict[str, list[dict[str, float]]], lines: dict[str, str]) -> None:
     """Draw the PSNR gain over the hours of training."""
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    drawing, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     for job, rows in curves.items():
-        axes.plot([row["hours"] for row in rows], [row[FIGURE] for row in rows], "o-", markersize=3, label=job)
+        axes.plot([row["hours"] for row in rows], [figure(row) for row in rows], "o-", markersize=3, label=job)
     for name, gain in lines.items():
         axes.axhline(float(gain), color="0.5", linestyle="--", linewidth=1)
         axes.annotate(name, (0, float(gain)), xytext=(2, 3), textcoords="offset points", color="0.4")
     axes.set(xlabel="hours of one core", ylabel="PSNR gain on the validation patients (dB)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    drawing.savefig(path, dpi=120)
+    plt.close(drawing)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ class Job:
     data : str
         Training set: 'training_set', or another of ``TRAINING_SETS``.
     bank : str
-        Folder of simulated noise, which jobs of the same training set and ``count_floor`` share.
+        Folder of simulated noise, which jobs of the same training set and ``count_floor`` share; of an autoencoder,
+        of digital patients.
     share : float
         Share of the time that this job gets, relative to others.
     short : bool
@@ -92,7 +93,8 @@ class Job:
 
     def arguments(self, data: Path, bank: Path, run: Path, resume: bool) -> list[str]:
         """Return the arguments of ``lowdose`` for one turn."""
-        made = ["train", self.recipe, "--data", str(data), "--pairing", "simulated", "--bank", str(bank)]
+        made = ["train", self.recipe, "--data", str(data), "--bank", str(bank)]
+        made += [] if self.recipe == "leda_autoencoder" else ["--pairing", "simulated"]
         made += ["--network", self.network] if self.network else []
         made += ["--start", self.start] if self.start else []
         for name, value in self.options.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from experiments.furnace.jobs import Job
 from experiments.furnace.state import Furnace
 from experiments.furnace.status import steps_done
-from experiments.furnace.validate import FIGURE
+from experiments.furnace.validate import figure
 from experiments.zoo.ship_model import ZOO, ship_weights
 from lowdose.weights.files import shipped_weights
 
@@ -52,7 +52,7 @@ def ship(furnace: Furnace, job: Job, weights: Path | None = None, cost: str = ""
 def is_better(new: dict[str, float], old: dict[str, float]) -> bool:
     """Return whether the PSNR gain is larger and no other figure worse than allowed."""
     return (
-        new[FIGURE] > old[FIGURE]
+        figure(new) > figure(old)
         and new["ssim_gain"] - old["ssim_gain"] > WORSE_ALLOWED["ssim_gain"]
         and new["tissue_bias"] - old["tissue_bias"] < WORSE_ALLOWED["tissue_bias"]
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from experiments.common.markdown import table
 from experiments.furnace.jobs import Job
 from experiments.furnace.state import Furnace, JobFolder
-from experiments.furnace.validate import FIGURE
+from experiments.furnace.validate import figure
 
 
 def status_text(furnace: Furnace, jobs: Sequence[Job]) -> str:
@@ -17,7 +17,7 @@ def status_text(furnace: Furnace, jobs: Sequence[Job]) -> str:
     for job in jobs:
         folder = furnace.job(job.name)
         progress, done = folder.progress(), steps_done(folder)
-        best = max((row[FIGURE] for row in folder.validations()), default=None)
+        best = max(map(figure, folder.validations()), default=None)
         whole = f" of {job.steps:,}" if job.steps else ""
         left = progress.hours * (job.steps - done) / done if done and job.steps else None
         rows.append([

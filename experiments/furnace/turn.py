@@ -39,7 +39,7 @@ class Turn:
 
     def __init__(self, furnace: Furnace, job: Job) -> None:
         self.job, self.seconds, self.ended, self.failed = job, 0.0, False, False
-        self._folder, self._validation = furnace.job(job.name), Validation(furnace)
+        self._folder, self._validation = furnace.job(job.name), Validation(furnace, job.recipe)
         self._folder.folder.mkdir(parents=True, exist_ok=True)
         self._lock = locked(self._folder.folder / "lock", f"job '{job.name}'")
         descriptor = self._lock.__enter__()

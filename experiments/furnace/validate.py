@@ -7,20 +7,28 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from experiments.furnace.priority import lowest_priority
 from experiments.furnace.state import Furnace, JobFolder, Progress
 
 log = logging.getLogger("furnace")
-FIGURE = "psnr_gain"
-"""The figure by which the best weights are chosen."""
+FIGURES = ("psnr_gain", "psnr")
+"""The figure by which the best weights are chosen: PSNR over quarter dose, or that of reconstructions."""
+SCORERS = {"leda_autoencoder": "experiments.furnace.score_teacher"}
+"""Scores by recipe; ``experiments.furnace.score`` for all others."""
+
+
+def figure(row: Mapping[str, float]) -> float:
+    """Return the figure by which the best weights are chosen."""
+    return next(row[name] for name in FIGURES if name in row)
 
 
 class Validation:
     """Scores a model in a process of its own, one at a time."""
 
-    def __init__(self, furnace: Furnace) -> None:
-        self._furnace = furnace
+    def __init__(self, furnace: Furnace, recipe: str) -> None:
+        self._furnace, self._scorer = furnace, SCORERS.get(recipe, "experiments.furnace.score")
         self._process: subprocess.Popen[str] | None = None
         self._hours, self._scored = 0.0, 0
 
@@ -44,7 +52,7 @@ class Validation:
         os.link(folder.model, candidate)  # training replaces its file, and never changes it
         self._scored, self._hours = folder.model.stat().st_mtime_ns, progress.hours
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.furnace.score", str(self._furnace.validation_set), str(candidate)],
+            [sys.executable, "-m", self._scorer, str(self._furnace.validation_set), str(candidate)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
             preexec_fn=lowest_priority,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self._furnace.python_path}, cwd=self._furnace.folder,
@@ -59,9 +67,9 @@ class Validation:
             log.warning("%s: the validation failed (exit code %d)", folder.folder.name, code)
             return
         figures = json.loads(output.splitlines()[-1])
-        best = max((row[FIGURE] for row in folder.validations()), default=float("-inf"))
+        best = max(map(figure, folder.validations()), default=float("-inf"))
         folder.add_validation({"hours": self._hours, **figures})
         candidate = folder.folder / "candidate.safetensors"
-        if figures[FIGURE] > best:
+        if figure(figures) > best:
             candidate.replace(folder.best)
-        log.info("%s: after %.2f hours %+.3f dB", folder.folder.name, self._hours, figures[FIGURE])
+        log.info("%s: after %.2f hours %+.3f dB", folder.folder.name, self._hours, figure(figures))

@@ -9,6 +9,7 @@ import torch
 from experiments.furnace import choose_slices, compare, score
 from experiments.furnace.choose_slices import SliceFile
 from experiments.furnace.pack_file import read_pack_file, write_pack_file
+from experiments.furnace.score_teacher import score_teacher
 from experiments.furnace.validation_set import ValidationSlice
 
 from lowdose.data.pack.index import short_hash
@@ -154,3 +155,20 @@ def test_no_slice_of_a_patient_held_out_is_chosen() -> None:
     assert len(chosen) > 150
     assert len({file.patient for file in chosen}) > 60
     assert not {short_hash(file.series) for file in chosen} & excluded
+
+
+@pytest.mark.slow
+def test_a_teacher_is_scored_on_the_full_dose_images(tmp_path: Path) -> None:
+    y, x = np.mgrid[:192, :192] - 96.0
+    disc = np.where(np.hypot(y, x) < 80, 50.0, -1000.0).astype(np.int16)
+    slices = [("A", disc), ("A", disc), ("B", np.full_like(disc, -1000))]
+    for number, (_, full) in enumerate(slices):
+        np.savez(tmp_path / f"{number}.npz", low=np.stack([full] * 3), full=full)
+    index = [
+        {"patient": patient, "file": f"{number}.npz", "pixel_mm": 1.0, "real": False, "neighbours": True}
+        for number, (patient, _) in enumerate(slices)
+    ]
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    figures = score_teacher(tmp_path, "leda_autoencoder", 2)
+    assert {"psnr", "systematic_share", "right_1", "shuffled_2", "tokens_3", "high_pass_out_high"} <= set(figures)
+    assert figures["high_pass_in_low"] < figures["high_pass_in_middle"] < figures["high_pass_in_high"]

@@ -122,12 +122,14 @@ def assess_teacher(
     slices: Iterable[tuple[HU, tuple[float, float], bool]],
     denoise: Callable[[HU], HU],
     anatomy: Anatomy,
+    realisations: int = REALISATIONS,
 ) -> TeacherReport:
     """Measure an autoencoder on normal-dose slices.
 
     slices: (y, x) in HU, pixel size in mm, and whether to measure the effect of noise on the slice, which takes most of
-    the time; denoise: returns a slice without its noise; anatomy: tells what lies where, for the words. Raises
-    NothingToRead for a slice whose middle shows no even soft tissue in which noise could be measured.
+    the time; denoise: returns a slice without its noise; anatomy: tells what lies where, for the words; realisations:
+    how many of the noise, an even number. Raises NothingToRead for a slice whose middle shows no even soft tissue in
+    which noise could be measured.
     """
     network = guided.autoencoder
     layers = len(network.quantiser.parts)
@@ -140,7 +142,7 @@ def assess_teacher(
     for count, (hu, pixel_mm, with_noise) in enumerate(slices, start=1):
         if with_noise:
             smooth = denoise(hu)
-            noise = simulated_noise(smooth, pixel_mm, REALISATIONS, str(count))
+            noise = simulated_noise(smooth, pixel_mm, realisations, str(count))
             part = smooth[middle(smooth.shape)]
             measured.sensitivity.append(noise_sensitivity(network, part, NOISE_HU * noise))
             measured.high_pass.append(high_pass_sds(network, part, noise[0]))
