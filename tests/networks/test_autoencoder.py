@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import positions
 from support.reference_pyramid import slow_pyramid, squared
@@ -167,3 +168,25 @@ def test_equally_far_from_all_words_eq_1_is_the_logarithm_of_their_number() -> N
     flat = Autoencoder("small", table(), layers=1, sharpness=15.0)  # the middle of words of one length
     loss = flat.quantise(torch.zeros(1, CHANNELS, 2, 2), [[torch.tensor([4, 9])]]).semantic
     assert float(loss) == pytest.approx(math.log(WORDS), rel=1e-6)
+
+
+def test_windows_are_seen_beside_the_image() -> None:
+    seen = Autoencoder("local", torch.randn(40, 6), layers=1)
+    hu = torch.tensor([-1000.0, -160.0, 40.0, 140.0, 240.0, 2000.0]).view(1, 1, 1, 6)
+    (window,) = seen.windowed(OBJECTIVE.encode(hu))
+    torch.testing.assert_close(window.flatten(), torch.tensor([-1.0, -1.0, 0.0, 0.5, 1.0, 1.0]), rtol=0, atol=1e-4)
+    assert not Autoencoder("small", torch.randn(40, 6), layers=1).windowed(OBJECTIVE.encode(hu))
+
+
+@pytest.mark.parametrize("length", [0.45, 20.0])
+def test_the_units_of_the_words_do_not_change_what_is_computed(length: float) -> None:
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    directions = torch.nn.functional.normalize(
+        torch.randn(40, 6, generator=torch.Generator().manual_seed(1)), dim=1
+    )  # fmt: skip
+    one, other = (Autoencoder("local", scale * directions, layers=1, sharpness=1.0) for scale in (1.0, length))
+    other.load_state_dict(one.state_dict())
+    with torch.inference_mode():
+        first, second = one.encode(image), other.encode(image)
+        torch.testing.assert_close(second, length * first)
+        torch.testing.assert_close(one.decode(first), other.decode(second))

@@ -14,6 +14,7 @@ from lowdose.networks.vqgan import (
     SIZES,
     AttentionBlock,
     Downsample,
+    NoiseInjection,
     PixelNorm,
     PositionEmbedding,
     ResNetBlock,
@@ -146,3 +147,29 @@ def test_a_crop_has_the_features_of_the_slice_away_from_its_border() -> None:
     assert not torch.allclose(
         grouped(seen[:3](image))[..., 16:24, 16:24], grouped(seen[:3](crop))[..., 8:16, 12:20], atol=1e-3
     )
+
+
+def test_noise_is_that_of_the_seed_and_its_strength_that_of_the_features() -> None:
+    part, x = NoiseInjection(3), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, again = part(x), part(x)
+    assert torch.equal(first, again)
+    part.seed = 1
+    assert not torch.equal(part(x), first)
+    with torch.no_grad():
+        part.strength.weight.zero_()
+        part.strength.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    added = part(torch.zeros(1, 3, 200, 200))
+    assert not bool(added[:, 0].any())
+    torch.testing.assert_close(added.std((0, 2, 3)), torch.tensor([0.0, 1.0, 2.0]), rtol=0.02, atol=0)
+    assert not [name for name in part.state_dict() if "seed" in name]
+
+
+def test_without_attention_a_latent_depends_on_the_image_around_it_alone() -> None:
+    seen = encoder(SIZES["local"], 3)
+    image = torch.rand(1, 2, 512, 64, generator=torch.Generator().manual_seed(0))
+    changed = image.clone()
+    changed[..., :96, :] += 1.0
+    with torch.inference_mode():
+        difference = (seen(image) - seen(changed)).abs().amax((0, 1, 3))
+    assert bool((difference[:6] > 0).all())
+    assert not bool((difference[6 + 8 :] > 1e-6).any())
