@@ -96,6 +96,8 @@ class CandidateTokenBatch(NamedTuple):
         has one pool for the whole image.
     noise : (B, 2, H, W) float32, HU
         Two realisations of one noise, to be added to ``hu``; empty, (0,), where slices keep the noise they have.
+    organs : (B, number of ``organ_classes.CLASSES``, h, w) float32
+        Share of each class in each cell of the latents; empty, (0,), where it is not needed.
     """
 
     hu: Tensor
@@ -103,6 +105,7 @@ class CandidateTokenBatch(NamedTuple):
     counts: Tensor
     positions: Tensor = torch.zeros(0, dtype=torch.int64)
     noise: Tensor = torch.zeros(0)
+    organs: Tensor = torch.zeros(0)
 
     def pools(self) -> Pools:
         """Return the tokens as ``pools[image][layer]``.

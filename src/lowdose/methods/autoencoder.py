@@ -70,6 +70,9 @@ class Weights:
         Ratio of the latents and of the token embeddings that is left alone.
     entropy : float
         Weight of ``unused_entropy`` of the latents in the body, at ``ENTROPY_SHARPNESS`` times the sharpness of Eq. 1.
+    organs : float
+        Weight of the cross-entropy of the organ classes of each cell. Only 1 position in 14 has a word to learn: too
+        few for features that tell organs apart.
     balanced : bool
         Whether omega balances the semantic term with the rest, as in Eq. 2. Otherwise alpha is its weight, so that
         meaning gains as reconstruction settles, and beta is for latents in units of the words' variance.
@@ -88,6 +91,7 @@ class Weights:
     margin: float = 0.4
     token_margin: float = 0.6
     entropy: float = 0.0
+    organs: float = 0.0
     balanced: bool = True
 
 
@@ -144,16 +148,16 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
         first_quantised = step == soft_steps > 0
         if first_quantised:
             self._match_words()
-        latents = torch.split(self.autoencoder.encode(torch.cat([smooth, *noisy])), len(smooth))
+        latents, organs = self._encode([smooth, *noisy], batch.organs)
         if step < soft_steps:
-            yield Update("autoencoder", self._unquantised_terms(smooth, noisy, latents, step))
+            yield Update("autoencoder", self._unquantised_terms(smooth, noisy, latents, step) | organs)
             return
         seen = noisy[0] if noisy else smooth
         guided = self.weights.semantic > 0 and not self.autoencoder.quantiser.learned
         quantised = self.autoencoder.quantise(latents[bool(noisy)], batch.pools() if guided else None)
         reconstruction = self.autoencoder.decode(quantised.embedding, step)
         adversarial = step >= self.weights.adversarial_start and self.weights.adversarial > 0
-        terms = self.terms(smooth, reconstruction, quantised, adversarial, seen)
+        terms = self.terms(smooth, reconstruction, quantised, adversarial, seen) | organs
         if self.weights.invariance and noisy:
             terms |= self._invariance_terms(latents, quantised)
         if self.weights.entropy:
@@ -163,6 +167,15 @@ class GuidedAutoencoder(Method[CandidateTokenBatch]):
         if adversarial:
             real, fake = self.discriminator(seen), self.discriminator(reconstruction.detach())
             yield Update("discriminator", {"hinge": hinge(real, fake)})
+
+    def _encode(self, images: Sequence[Tensor], shares: Tensor) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
+        """Return the latents of each image, and the term of their organs, with the ``shares`` of a batch."""
+        joined, count = torch.cat(list(images)), len(images[0])
+        if not (self.weights.organs and shares.numel()):
+            return torch.split(self.autoencoder.encode(joined), count), {}
+        latents, logits = self.autoencoder.encode_with_organs(joined)
+        entropy = -(shares.repeat(len(images), 1, 1, 1) * functional.log_softmax(logits.float(), 1)).sum(1).mean()
+        return torch.split(latents, count), {"organs": self.weights.organs * entropy}
 
     def _match_words(self) -> None:
         """Give the latents the moments of the words."""

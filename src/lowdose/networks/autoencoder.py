@@ -13,7 +13,8 @@ from lowdose.batch import Pools
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
-from lowdose.networks.vqgan import SIZES, NoiseInjection, decoder, encoder
+from lowdose.networks.vqgan import SIZES, NoiseInjection, PositionEmbedding, decoder, encoder
+from lowdose.organ_classes import CLASSES
 
 ACTIVE_POWER = 0.36
 """Mean square of SiLU(x) for a standard normal x: the power of features after normalisation and SiLU."""
@@ -63,6 +64,11 @@ class Autoencoder(nn.Module):
         plan = SIZES[size]
         self.size, self.sharpness, self.stride = size, sharpness, plan.stride
         self.encoder, self.decoder = encoder(plan, layers), decoder(plan)
+        # Features of which organs are told apart: those before the positions of coarse layers become special.
+        self._trunk = next(
+            (number for number, part in enumerate(self.encoder) if isinstance(part, PositionEmbedding)), 0
+        )
+        self.organs = nn.Conv2d(plan.widths[-1], len(CLASSES), 1) if plan.organs else None
         self.to_words = nn.Conv2d(plan.middle, codebook.shape[1], 1)
         self.from_words = nn.Conv2d(codebook.shape[1], plan.middle, 1)
         self.windows = plan.windows
@@ -94,13 +100,34 @@ class Autoencoder(nn.Module):
         Raises InvalidSetting for sides that are no multiples of ``stride``: whether to pad or to crop is left to the
         caller.
         """
+        return self._project(self.encoder[self._trunk :](self._features(image)))
+
+    def encode_with_organs(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode images (B, 1, H, W) as latents, and tell the organs of each cell apart.
+
+        Returns the latents of ``encode`` and logits (B, number of ``organ_classes.CLASSES``, H / stride, W / stride).
+        Raises InvalidSetting for sides that are no multiples of ``stride``, and for a size that does not tell organs.
+        """
+        if self.organs is None:
+            raise InvalidSetting(f"autoencoder size '{self.size}' does not tell organs apart; take the size 'local'")
+        features = self._features(image)
+        logits: Tensor = self.organs(features)
+        return self._project(self.encoder[self._trunk :](features)), logits
+
+    def _features(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != 1 or any(side % self.stride for side in image.shape[2:]):
             raise InvalidSetting(
                 f"an image of shape {tuple(image.shape)} for the autoencoder: it needs (B, 1, H, W) with sides "
                 f"that are multiples of {self.stride}; mirror the image at its edges up to there"
             )
-        features = self.encoder(torch.cat([image, *self.windowed(image)], 1))
-        with torch.autocast(image.device.type, enabled=False):  # losses compare latents: half precision is too coarse
+        result: Tensor = self.encoder[: self._trunk](torch.cat([image, *self.windowed(image)], 1))
+        return result
+
+    def _project(self, features: Tensor) -> Tensor:
+        """Return the latents of the encoder's last features."""
+        with torch.autocast(
+            features.device.type, enabled=False
+        ):  # losses compare latents: half precision is too coarse
             latents: Tensor = self.to_words(features.float()) * self.unit
         return latents
 

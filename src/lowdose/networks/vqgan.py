@@ -52,6 +52,9 @@ class Size:
     unit_latents : bool
         Whether latents leave the encoder with unit variance and are scaled to the length of the words afterwards. The
         weights of both projections are then of the size that an optimiser's steps are made for.
+    organs : bool
+        Whether a linear layer tells the organ classes of each latent's cell from the features before the position
+        embedding (``Autoencoder.organs``).
     """
 
     widths: tuple[int, ...]
@@ -65,6 +68,7 @@ class Size:
     windows: tuple[tuple[float, float], ...] = ()
     noisy: bool = False
     unit_latents: bool = False
+    organs: bool = False
 
     @property
     def stride(self) -> int:
@@ -90,6 +94,7 @@ SIZES = {
         windows=((40.0, 200.0),),
         noisy=True,
         unit_latents=True,
+        organs=True,
     ),
 }
 """Architectures by name.
@@ -103,7 +108,7 @@ features as the slice, which statistics of a whole image do not allow. Since con
 also has an embedding of the positions that carry the words of a region: there it can gather meaning, and keep detail at
 all others.
 'local': 'small' without attention, with a soft-tissue window beside the image, and with a decoder that draws texture:
-what an encoder needs to see noise where it is.
+what an encoder needs to see noise where it is. Its features also tell organs apart, which words are read from.
 """
 
 

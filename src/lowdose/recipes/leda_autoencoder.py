@@ -21,5 +21,6 @@ RECIPE = AutoencoderRecipe(
         digital_share=0.2, sharpness=50, soft_steps=1500, semantic_weight=0.06, commitment_weight=0.25,
         perceptual_weight=0.02, discriminator_width=32, adversarial_start=40_000, noisy=1, cell_words=1, balanced=0,
         image_weight=20, window_weight=0.2, texture_weight=0.05, invariance_weight=0.25, entropy_weight=0.1,
+        organs_weight=0.1,
     ),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from lowdose.data.transforms.background import randomise_background
 from lowdose.data.transforms.intensity import RandomIntensity
 from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.image import AIR, HU
-from lowdose.organ_classes import INDEX, OUTSIDE, classes_of
+from lowdose.organ_classes import CLASSES, INDEX, OUTSIDE, classes_of
 
 Choose = Callable[[HU, NDArray[np.uint8], tuple[float, float] | None], Sequence[NDArray[np.int64]]]
 """Function from (y, x) HU, its organ classes (on any grid) and pixel size (mm) to the candidate tokens of each layer.
@@ -62,7 +62,7 @@ class Item(NamedTuple):
     ----------
     hu : (1, side, side) HU
         The crop.
-    candidates, counts, positions, noise : Tensor
+    candidates, counts, positions, noise, organs : Tensor
         As in ``batch.CandidateTokenBatch``, but for one image.
     """
 
@@ -71,6 +71,7 @@ class Item(NamedTuple):
     counts: Tensor
     positions: Tensor
     noise: Tensor
+    organs: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class CandidateTokenCrops(Dataset[Item]):
         Seed of all random choices.
     choose_cells : callable or None
         Chooses the candidate tokens of each position instead of ``choose``.
+    cells : int
+        Cells of the latents a side, of which the shares of the organ classes are wanted; 0 = none.
     noisy : bool
         Whether crops come without noise, with two realisations of one noise to add; the slices of ``real`` must have
         been kept without noise then.
@@ -108,6 +111,7 @@ class CandidateTokenCrops(Dataset[Item]):
     seed: int
     choose_cells: ChooseCells | None = None
     noisy: bool = False
+    cells: int = 0
 
     def __getitem__(self, index: int) -> Item:
         """Return crop ``index``, which depends on (seed, index) only."""
@@ -135,17 +139,19 @@ class CandidateTokenCrops(Dataset[Item]):
             counts,
             torch.tensor(positions, dtype=torch.int64),
             torch.from_numpy(noise),
+            torch.from_numpy(class_shares(classes, self.cells) if self.cells else np.zeros(0, np.float32)),
         )
 
     def join(self, items: Sequence[Item]) -> CandidateTokenBatch:
         """Join crops to a batch."""
-        hu, candidates, counts, positions, noise = zip(*items, strict=True)
+        hu, candidates, counts, positions, noise, organs = zip(*items, strict=True)
         return CandidateTokenBatch(
             torch.stack(hu),
             torch.cat(candidates),
             torch.stack(counts),
             positions[0],
             torch.stack(noise) if len(noise[0]) else noise[0],
+            torch.stack(organs) if len(organs[0]) else organs[0],
         )
 
     @cached_property
@@ -181,6 +187,15 @@ class CandidateTokenCrops(Dataset[Item]):
         pixel = float(np.mean(PHANTOM_DEFORMATION.field_mm)) / len(classes)
         seen_by = PHANTOM_INTENSITY.kernel if self.noisy else PHANTOM_INTENSITY.scanner
         return seen_by(hu, rng), classes, (pixel, pixel)
+
+
+def class_shares(classes: NDArray[np.uint8], cells: int) -> NDArray[np.float32]:
+    """Return the share of each class in ``cells`` x ``cells`` equal parts of a map (y, x): (classes, cells, cells)."""
+    rows, columns = (np.arange(side) * cells // side for side in classes.shape)
+    part = rows[:, None] * cells + columns
+    counts = np.bincount(classes.astype(np.int64).ravel() * cells**2 + part.ravel(), minlength=len(CLASSES) * cells**2)
+    by_class = counts.reshape(len(CLASSES), cells, cells)
+    return np.asarray(by_class / by_class.sum(0), np.float32)
 
 
 def _random_window(length: int, side: int, rng: np.random.Generator) -> slice:

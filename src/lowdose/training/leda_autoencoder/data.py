@@ -86,8 +86,12 @@ def training_crops(
     hyperparameters: AutoencoderHyperparameters,
     choose: Choose,
     choose_cells: ChooseCells | None = None,
+    stride: int = 16,
 ) -> CandidateTokenCrops:
-    """Return the crops to train on; every process must have finished building ``real`` and ``digital``."""
+    """Return the crops to train on; every process must have finished building ``real`` and ``digital``.
+
+    stride: pixels of a cell of the latents.
+    """
     if digital is not None:
         _ = digital.occurring  # computed here once, or each loader process would read every label
     return CandidateTokenCrops(
@@ -99,6 +103,7 @@ def training_crops(
         hyperparameters.seed,
         choose_cells,
         bool(hyperparameters.noisy),
+        hyperparameters.side // stride if hyperparameters.organs_weight else 0,
     )
 
 

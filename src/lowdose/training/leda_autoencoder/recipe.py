@@ -47,7 +47,8 @@ class AutoencoderHyperparameters(Hyperparameters):
         to add (``data.labelled.candidate_tokens``). The terms below need it.
     cell_words : int
         1 or 0: whether each position of the two coarse layers has candidate words of its own (``language.cell_words``).
-    image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, entropy_weight, balanced
+    image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, entropy_weight, organs_weight,
+    balanced
         See ``methods.autoencoder.Weights``.
     """
 
@@ -75,6 +76,7 @@ class AutoencoderHyperparameters(Hyperparameters):
     margin: float = 0.4
     token_margin: float = 0.6
     entropy_weight: float = 0.0
+    organs_weight: float = 0.0
     balanced: int = 1
 
     LIMITS: ClassVar[Limits] = {
@@ -100,6 +102,7 @@ class AutoencoderHyperparameters(Hyperparameters):
                 "texture",
                 "invariance",
                 "entropy",
+                "organs",
             )
         },
         **dict.fromkeys(("margin", "token_margin"), (0, 2)),
@@ -132,6 +135,7 @@ class AutoencoderHyperparameters(Hyperparameters):
             self.margin,
             self.token_margin,
             self.entropy_weight,
+            self.organs_weight,
             bool(self.balanced),
         )
 

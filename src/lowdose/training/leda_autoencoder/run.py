@@ -161,7 +161,7 @@ class _AutoencoderJob:
         cells = None
         if hyperparameters.cell_words:
             cells = cell_word_chooser(self._words, self._autoencoder, hyperparameters.side)
-        return training_crops(real, digital, hyperparameters, choose, cells)
+        return training_crops(real, digital, hyperparameters, choose, cells, self._autoencoder.stride)
 
     def _relevance(self) -> AnatomyRelevance | ClipRelevance:
         """Return the relevance of words; that of CLIP is built late, because embedding its prompts can take minutes."""
