@@ -109,8 +109,8 @@ def test_options_without_meaning_for_the_recipe_are_refused(
         (["anatomies"], "there are anatomy, du_gan, esau_net"),
         (["unet"], "recipe unet: give the folder to train on with --data"),
         (["unet", "--pairing", "simulated"], "recipe unet: give the folder"),
-        (["unet", "--data", labelled, "--bank", tmp_path / "bank"], "--bank: is for --pairing simulated"),
-        (["unet", "--data", labelled, "--pairing", "folders", "--bank", "x"], "--bank: is for --pairing simulated"),
+        (["unet", "--data", labelled, "--bank", tmp_path / "bank"], "bank: is for --pairing simulated"),
+        (["unet", "--data", labelled, "--pairing", "folders", "--bank", "x"], "--bank x: is for --pairing simulated"),
         (["unet", "--data", labelled, "--set", "size=64"], "no setting 'size'"),
         (["unet", "--data", labelled, "--set", "dose_low=0.1"], "--set dose_low=0.1: is for --pairing simulated"),
     ]
