@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lowdose.language import shown_words
 from lowdose.language.slice_terms import REGIONS, STRUCTURES
@@ -67,6 +69,22 @@ class CellWords:
             if area[number] > 0 and area[number] >= LEAST_SHARE * area.sum():
                 found.update(self._of_structure[int(number)])
         return np.array(sorted(found), np.int64)
+
+    def class_embeddings(self, codebook: Tensor, layers: int) -> list[Tensor]:
+        """Return the mean embedding of the words of each class in each of the coarse ``layers``: (classes, C) each.
+
+        codebook: embeddings of the vocabulary, (V, C). Classes without words have zeros.
+        """
+        tables = []
+        for layer in range(layers):
+            table = torch.zeros(len(CLASSES), codebook.shape[1])
+            for number, words in self._of_structure.items():
+                regions = [token for members, own in self._of_region.values() if number in members for token in own]
+                chosen = words + (regions if layer == 0 else [])
+                if chosen:
+                    table[number] = codebook[chosen].mean(0)
+            tables.append(table)
+        return tables
 
     def _regions(self, area: NDArray[np.float64]) -> list[int]:
         """Return the words of the regions with a share above ``LEAST_SHARE``, by the square roots of their areas."""

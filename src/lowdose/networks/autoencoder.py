@@ -12,6 +12,7 @@ from torch.nn import functional
 from lowdose.batch import Pools
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
+from lowdose.networks.organ_words import OrganWords
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
 from lowdose.networks.vqgan import SIZES, NoiseInjection, PositionEmbedding, decoder, encoder
 from lowdose.organ_classes import CLASSES
@@ -69,6 +70,7 @@ class Autoencoder(nn.Module):
             (number for number, part in enumerate(self.encoder) if isinstance(part, PositionEmbedding)), 0
         )
         self.organs = nn.Conv2d(plan.widths[-1], len(CLASSES), 1) if plan.organs else None
+        self.organ_words = OrganWords(codebook.shape[1], layers) if plan.organs else None
         self.to_words = nn.Conv2d(plan.middle, codebook.shape[1], 1)
         self.from_words = nn.Conv2d(codebook.shape[1], plan.middle, 1)
         self.windows = plan.windows
@@ -100,6 +102,8 @@ class Autoencoder(nn.Module):
         Raises InvalidSetting for sides that are no multiples of ``stride``: whether to pad or to crop is left to the
         caller.
         """
+        if self.organs is not None:
+            return self.encode_with_organs(image)[0]
         return self._project(self.encoder[self._trunk :](self._features(image)))
 
     def encode_with_organs(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,11 +112,12 @@ class Autoencoder(nn.Module):
         Returns the latents of ``encode`` and logits (B, number of ``organ_classes.CLASSES``, H / stride, W / stride).
         Raises InvalidSetting for sides that are no multiples of ``stride``, and for a size that does not tell organs.
         """
-        if self.organs is None:
+        if self.organs is None or self.organ_words is None:
             raise InvalidSetting(f"autoencoder size '{self.size}' does not tell organs apart; take the size 'local'")
         features = self._features(image)
         logits: Tensor = self.organs(features)
-        return self._project(self.encoder[self._trunk :](features)), logits
+        latents = self._project(self.encoder[self._trunk :](features))
+        return self.organ_words(latents, logits), logits
 
     def _features(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != 1 or any(side % self.stride for side in image.shape[2:]):

@@ -12,6 +12,7 @@ from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.pairs import split_by_patient
 from lowdose.errors import InvalidSetting
 from lowdose.language import autoencoder_file
+from lowdose.language.cell_words import CellWords
 from lowdose.language.vocabulary import Vocabulary
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.training.leda_autoencoder.recipe import AutoencoderHyperparameters, AutoencoderRecipe
@@ -30,13 +31,16 @@ def new_autoencoder(recipe: AutoencoderRecipe, words: Vocabulary) -> Autoencoder
     codebook = autoencoder_file.scaled_codebook(words, hyperparameters.word_length)
     if hyperparameters.learned_tokens:
         codebook = torch.randn(hyperparameters.learned_tokens, codebook.shape[1]) * codebook.square().mean().sqrt()
-    return Autoencoder(
+    made = Autoencoder(
         recipe.size,
         codebook,
         hyperparameters.layers,
         hyperparameters.sharpness,
         learned=hyperparameters.learned_tokens > 0,
     )
+    if made.organ_words is not None and not hyperparameters.learned_tokens:
+        made.organ_words.set_words(CellWords(words).class_embeddings(codebook, len(made.organ_words.parts)))
+    return made
 
 
 def continue_from(made: Autoencoder, start: Path) -> str:
