@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from lowdose.language import shown_words
 from lowdose.language.cell_words import CellWords
@@ -80,3 +81,18 @@ def test_positions_get_their_own_regions_on_any_grid(side: int) -> None:
     assert [("liver" in said(pool), "spleen" in said(pool)) for pool in many] == [
         (True, False), (False, True), (True, False), (True, False),
     ]  # fmt: skip
+
+
+def test_the_embedding_of_a_class_is_the_mean_of_its_words() -> None:
+    codebook = WORDS.embeddings
+    coarse, fine = CELLS.class_embeddings(codebook, 2)
+    rows = {token: row for row, token in enumerate(WORDS.tokens)}
+    liver = [rows[word] for word in shown_words.STRUCTURES["liver"]]
+    torch.testing.assert_close(fine[INDEX["liver"]], codebook[liver].mean(0))
+    with_region = liver + [rows[word] for word in shown_words.REGIONS["abdomen"]]
+    torch.testing.assert_close(coarse[INDEX["liver"]], codebook[with_region].mean(0))
+    assert not bool(fine[INDEX["outside"]].any())
+    # The word nearest to it is one of its own.
+    for name in STRUCTURES:
+        nearest = WORDS.tokens[int((codebook @ fine[INDEX[name]]).argmax())]
+        assert nearest in shown_words.STRUCTURES[name], (name, nearest)

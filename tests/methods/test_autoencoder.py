@@ -265,3 +265,18 @@ def test_invariance_is_trained_before_there_are_words_and_left_out_without_noise
     assert {"invariance", "token_invariance"} <= set(hard[0].terms)
     plain = method(Weights(invariance=0.5, adversarial=0.0), layers=1)
     assert not {"invariance", "token_invariance"} & set(next(plain.updates(batch(64, 1))).terms)
+
+
+def test_the_term_of_the_organs_is_a_cross_entropy_over_all_images() -> None:
+    torch.manual_seed(0)
+    network = Autoencoder("local", 0.5 * vocabulary().embeddings, 1, SHARPNESS)
+    made_of = GuidedAutoencoder(network, patch_gan(width=4), Blurred(), Weights(organs=0.3, adversarial=0.0))
+    shares = torch.softmax(torch.randn(2, 50, 4, 4, generator=torch.Generator().manual_seed(2)), 1)
+    data = noisy_batch()._replace(organs=shares)
+    (turn,) = made_of.updates(data)
+    slow = []
+    for noise in (torch.zeros(()), data.noise[:, :1], data.noise[:, 1:]):
+        logits = network.encode_with_organs(OBJECTIVE.encode((data.hu + noise).clamp(-1000, 2000)))[1]
+        slow.append(-(shares * logits.log_softmax(1)).sum(1).mean())
+    assert float(turn.terms["organs"].detach()) == pytest.approx(0.3 * float(torch.stack(slow).mean()), rel=1e-4)
+    assert "organs" not in next(made_of.updates(noisy_batch())).terms

@@ -190,3 +190,14 @@ def test_the_units_of_the_words_do_not_change_what_is_computed(length: float) ->
         first, second = one.encode(image), other.encode(image)
         torch.testing.assert_close(second, length * first)
         torch.testing.assert_close(one.decode(first), other.decode(second))
+
+
+def test_organs_are_told_by_the_size_that_learns_them() -> None:
+    local, small = (Autoencoder(size, torch.randn(40, 6), layers=2) for size in ("local", "small"))
+    image = torch.rand(1, 1, 64, 96)
+    with torch.inference_mode():
+        latents, logits = local.encode_with_organs(image)
+        torch.testing.assert_close(local.encode(image), latents)
+    assert logits.shape == (1, 50, 4, 6)
+    with pytest.raises(InvalidSetting, match="size 'small' does not tell organs apart"):
+        small.encode_with_organs(image)

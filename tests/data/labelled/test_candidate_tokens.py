@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowdose.data.labelled import phantoms
-from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, Item, candidate_token_batches
+from lowdose.data.labelled.candidate_tokens import CandidateTokenCrops, Item, candidate_token_batches, class_shares
 from lowdose.data.labelled.phantoms import PhantomDataset
 from lowdose.data.labelled.segmentation_cache import SegmentationCache
 from lowdose.data.normal_dose import NormalDoseSlice
@@ -239,3 +239,15 @@ def test_digital_crops_come_without_noise(tmp_path: Path) -> None:
     # Neighbouring pixels of noise differ; those of tissue hardly do.
     rough = [float(made[0].hu.diff(dim=-1).abs().median()) for made in (noisy, clean)]
     assert rough[1] < 0.3 * rough[0]
+
+
+def test_shares_of_the_classes_in_each_cell(tmp_path: Path) -> None:
+    classes = np.random.default_rng(0).integers(0, 50, (96, 48)).astype(np.uint8)
+    shares = class_shares(classes, 4)
+    assert shares.shape == (50, 4, 4)
+    np.testing.assert_allclose(shares.sum(0), 1.0, rtol=1e-6)
+    cell = classes[24:48, 36:48]
+    np.testing.assert_allclose(shares[:, 1, 3], np.bincount(cell.ravel(), minlength=50) / cell.size, rtol=1e-6)
+    batch = next(candidate_token_batches(crops(tmp_path, cells=4), 3, 0, 1))
+    assert batch.organs.shape == (3, 50, 4, 4)
+    assert next(candidate_token_batches(crops(tmp_path), 3, 0, 1)).organs.numel() == 0
