@@ -16,11 +16,11 @@ RECIPE = AutoencoderRecipe(
     # Trained as the paper has it, the latents are blind to noise (docs/leda.md). The terms from 'noisy' on are not the
     # paper's; their weights balance the gradients of a training of minutes.
     hyperparameters=AutoencoderHyperparameters(
-        steps=60_000, batch=4, side=192, learning_rate=6e-4, final_learning_rate=1e-5, beta1=0.9, beta2=0.99,
+        steps=60_000, batch=4, side=192, learning_rate=5e-4, final_learning_rate=1e-5, beta1=0.9, beta2=0.99,
         warmup=100, weight_decay=1e-4, ema=0.999, validate_every=2000, checkpoint_every=1000, patients=60,
-        digital_share=0.2, sharpness=50, soft_steps=1500, semantic_weight=0.06, commitment_weight=0.25,
+        digital_share=0.2, sharpness=50, soft_steps=1500, semantic_weight=0.1, commitment_weight=0.25,
         perceptual_weight=0.02, discriminator_width=32, adversarial_start=40_000, noisy=1, cell_words=1, balanced=0,
-        image_weight=20, window_weight=0.2, texture_weight=0.05, invariance_weight=0.25, entropy_weight=0.1,
-        organs_weight=0.1,
+        image_weight=20, window_weight=0.1, texture_weight=0.25, invariance_weight=0.25, entropy_weight=0.1,
+        organs_weight=0.2,
     ),
 )  # fmt: skip
