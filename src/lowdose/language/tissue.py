@@ -44,7 +44,7 @@ TISSUES: MappingProxyType[str, Tissue] = MappingProxyType(
 
 Of the regions that the anatomy network gives to fat 99 % have a share of 0.26 of fat or more, of those of organs and
 muscles 0.28 of soft tissue, of those of bones 0.11 of bone; of those of the lungs 90 % have 0.3, and the rest is cut by
-the edge of the image, where the body is not closed (19 series).
+the edge of the image, where the body is not closed (17 series).
 """
 
 _LUNG = ("lung",)

@@ -16,8 +16,9 @@ class WordLimits:
 
     The defaults hold for files that state none. Those of drift were fixed with the first shipped autoencoder, on 20
     faithful results (noise of 15 to 40 HU removed by a U-Net or a Gaussian filter) for 10 slices of three patients
-    (docs/results.md). That of certainty was fixed with an autoencoder trained for an hour: of the words of regions on
-    slices of 19 series, 49 % were right, and 79 % of those that were shown with 0.4 (docs/leda.md).
+    (docs/results.md). That of certainty was fixed with two autoencoders that had been trained for half an hour: of
+    declared words on slices of 16 series 48 to 53 % were right, and 74 to 87 % of those that are shown with 0.4
+    (docs/leda.md).
 
     Attributes
     ----------
