@@ -27,7 +27,7 @@ from lowdose.language import autoencoder_file, drift
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.cell_words import LEAST_BODY, CellWords
 from lowdose.language.explanation import WORD_LAYERS, explain_slice, vocabulary_of
-from lowdose.language.word_limits import WordLimits
+from lowdose.language.word_limits import DEFAULT_LIMITS, WordLimits
 from lowdose.networks import anatomy, segmentation
 from lowdose.weights import files
 
@@ -76,8 +76,15 @@ def share_right(words: Sequence[Judged], layer: int, least: float) -> tuple[floa
 
 
 def least_certainty(words: Sequence[Judged]) -> float:
-    """Return the least certainty with which enough words are right in both layers, or else the best one."""
-    worst = [min(share_right(words, layer, step)[1] for layer in (1, 2)) for step in STEPS]
+    """Return the least certainty with which enough words are right in both layers, or else the best one.
+
+    A layer with fewer than ``LEAST_WORDS`` words does not count; the default is returned where both have fewer.
+    """
+    both = np.array([[share_right(words, layer, step)[1] for layer in (1, 2)] for step in STEPS])
+    worst = np.where(np.isnan(both), np.inf, both).min(1)
+    worst[np.isinf(worst)] = np.nan
+    if np.isnan(worst).all():
+        return DEFAULT_LIMITS.certainty
     enough = [float(step) for step, right in zip(STEPS, worst, strict=True) if right >= RIGHT]
     return enough[0] if enough else float(STEPS[int(np.nanargmax(worst))])
 

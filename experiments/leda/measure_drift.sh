@@ -15,7 +15,7 @@ mkdir -p "$out"
 python -m experiments.leda.drift_detection measure "$autoencoder" --out "$out/calibration.json" --seeds 1 \
     --each "$each" --real "${calibration[@]}"
 python -m experiments.leda.calibrate_limits "$autoencoder" "$out/autoencoder.safetensors" "$out/calibration.json" \
-    --each "$each" --real "${calibration[@]}" | tee "$out/limits.md"
+    --each "$((4 * each))" --real "${calibration[@]}" | tee "$out/limits.md"
 python -m experiments.leda.drift_detection measure "$out/autoencoder.safetensors" --out "$out/held_out.json" \
     --seeds 61 --each "$each" --real "${held_out[@]}"
 python -m experiments.leda.drift_detection table "$out/autoencoder.safetensors" "$out/calibration.json" \

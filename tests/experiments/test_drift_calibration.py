@@ -35,6 +35,7 @@ def test_too_few_words_have_no_share() -> None:
     words = [Judged(layer, 0.1, False) for layer in (1, 2) for _ in range(50)] + [Judged(1, 0.9, True)] * 3
     assert np.isnan(calibrate_limits.share_right(words, 1, 0.5)[1])
     assert calibrate_limits.least_certainty(words) <= 0.1
+    assert calibrate_limits.least_certainty(words[:3]) == WordLimits().certainty
 
 
 def test_a_result_is_found_at_its_place_only() -> None:
