@@ -1,19 +1,19 @@
-r"""Measure how well the drift score separates denoising from invented changes, and calibrate its constants.
+r"""Measure how well the drift score separates denoising from invented changes, and give its rates.
+
+    experiments/leda/measure_drift.sh AUTOENCODER SHARED_CT OUT     # all of it, and the calibrated autoencoder
 
     python -m experiments.leda.drift_detection measure AUTOENCODER --out calibration.json --seeds 1 \
         --real rider-chest-ge kits-abdomen-siemens
     python -m experiments.leda.drift_detection measure AUTOENCODER --out held_out.json --seeds 61 \
         --real totalsegmentator-abdomen-siemens/dicom ny-sbu-chest/*/190012*.dcm
-    python -m experiments.leda.drift_detection table calibration.json held_out.json
+    python -m experiments.leda.drift_detection table AUTOENCODER calibration.json held_out.json
 
 The input is made from each slice (normal dose, or of a digital patient with 8 HU of noise) by adding shaped noise of 15
 to 40 HU. Honest results are the input denoised by "fast" and "gaussian". False results are that of "fast" with a lesion
-pasted (15 to 30 mm, 60 to 100 HU above or below its organ; in the lung solid, or that much above it), or with one organ
-filled with fat. All are compared with the input. A false result counts as found if a region that it reaches is flagged.
-
-The constants follow from the honest results of calibration.json: TIMES is 1.5 times the greatest ratio of a score to
-the usual change, FLOOR 1.5 times the greatest score of "fast", FAR 3.5 times that of "gaussian", all rounded. Intervals
-are Wilson's and take results as independent, which those of one patient are not.
+pasted (15 to 30 mm: "pasted", 8 to 15 mm: "small"; 60 HU above or below its organ; in the lung solid, or that much
+above it), or with one organ filled with fat. All are compared with the input. A false result counts as found if a
+region that it reaches is flagged by the limits in the file of the autoencoder (``calibrate_limits``). Intervals are
+Wilson's and take results as independent, which those of one patient are not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from lowdose.image import HU, Mask, Slice
 from lowdose.infer import pipeline
 from lowdose.io.open_series import open_source
 from lowdose.language import autoencoder_file, drift, explanation
+from lowdose.language.word_limits import WordLimits
 from lowdose.models import load
 from lowdose.networks import anatomy, segmentation
 from lowdose.phantom.patient import digital_patient
@@ -41,6 +43,8 @@ from lowdose.phantom.patient import digital_patient
 CPU = torch.device("cpu")
 MIN_SHARE = 0.05
 """Share of the pixels of a region that a change must reach for the region to count as its place."""
+
+KINDS = ("honest", "pasted", "small", "erased")
 
 Scan = tuple[str, HU, tuple[float, float]]
 Row = dict[str, Any]
@@ -75,8 +79,10 @@ def measure_scan(scan: Scan, ae: autoencoder_file.LanguageGuidedAutoencoder, rng
         made = pipeline.denoise_slice(load.load_by_name(method, CPU), item, 1.0)
         results["honest", method] = made, np.zeros(hu.shape, bool)
     clean = results["honest", "fast"][0]
+    small_lesion = partial(false_results.paste_lesion, diameters=false_results.SMALL_MM)
     for kind, names, change in (
         ("pasted", false_results.LESION_SITES, false_results.paste_lesion),
+        ("small", false_results.LESION_SITES, small_lesion),
         ("erased", false_results.ORGANS, false_results.erase_organ),
     ):
         tried = ((what, change(clean, organs, what, pixel, rng)) for what in rng.permutation(names))
@@ -91,24 +97,31 @@ def measure_scan(scan: Scan, ae: autoencoder_file.LanguageGuidedAutoencoder, rng
         yield {"scan": name, "sd": sd, "kind": kind, "what": what, "score": score, "share": share, "moved": moved}
 
 
-def detection_rates(rows: Sequence[Row]) -> Iterator[list[str]]:
+def detection_rates(rows: Sequence[Row], limits: WordLimits) -> Iterator[list[str]]:
     """Yield a row for each kind of result: how many are flagged where they should be, and elsewhere."""
     kinds = dict.fromkeys((row["kind"], key) for row in rows for key in ("all", row["what"]))
-    for kind, what in sorted(kinds, key=lambda pair: ("honest", "pasted", "erased").index(pair[0])):
+    for kind, what in sorted(kinds, key=lambda pair: KINDS.index(pair[0])):
         some = [row for row in rows if row["kind"] == kind and what in ("all", row["what"])]
-        score, share = (np.array([row[key] for row in some]) for key in ("score", "share"))
-        usual = np.quantile(score, drift.USUAL_CHANGE, axis=(1, 2))
-        flagged = score > np.array([drift.drift_limit(u) for u in usual])[:, None, None]
-        place = share >= np.minimum(MIN_SHARE, share.max((1, 2), keepdims=True))
-        place &= share > 0
-        top = score.max((1, 2), where=place if kind != "honest" else True, initial=0)
-        hits = (flagged & place).any((1, 2)) if kind != "honest" else flagged.any((1, 2))
-        elsewhere = (flagged & (share == 0)).sum((1, 2)).mean()
+        found = [_flags(row, limits) for row in some]
+        hits, top, usual, elsewhere = (np.array(values) for values in zip(*found, strict=True))
         slices = len({(row["scan"], row["sd"]) for row in some})
         low, high = wilson(int(hits.sum()), len(some))
         spread = [f"{np.min(v):.2f} / {np.median(v):.2f} / {np.max(v):.2f}" for v in (top, top / usual)]
         rate = f"{hits.sum()} of {len(some)}, {100 * low:.0f}–{100 * high:.0f} %"
-        yield [kind, what, f"{len(some)} ({slices})", rate, f"{elsewhere:.2f}", *spread]
+        yield [kind, what, f"{len(some)} ({slices})", rate, f"{elsewhere.mean():.2f}", *spread]
+
+
+def _flags(row: Row, limits: WordLimits) -> tuple[bool, float, float, int]:
+    """Return whether a result is flagged where it should be, the highest score there, the usual one, flags elsewhere.
+
+    An honest result should not be flagged anywhere.
+    """
+    score, share = np.array(row["score"]), np.array(row["share"])
+    usual = float(np.quantile(score, drift.USUAL_CHANGE))
+    flagged = score > limits.drift(usual)
+    place = (share >= min(MIN_SHARE, share.max())) & (share > 0) if row["kind"] != "honest" else np.ones_like(flagged)
+    elsewhere = int((flagged & (share == 0)).sum())
+    return bool((flagged & place).any()), float(score.max(where=place, initial=0.0)), usual, elsewhere
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -131,14 +144,16 @@ def main() -> None:
     measure.add_argument("--seeds", type=int, nargs="*", default=[], help="seeds of digital patients, two slices each")
     measure.add_argument("--out", type=Path, required=True)
     table = commands.add_parser("table")
+    table.add_argument("autoencoder")
     table.add_argument("rows", type=Path, nargs="+")
     arguments = parser.parse_args()
+    autoencoder = autoencoder_file.load_autoencoder(arguments.autoencoder, CPU)
     if arguments.command == "table":
         for path in arguments.rows:
-            print(f"\n{path.stem}\n\n{markdown.table(HEADER, detection_rates(json.loads(path.read_text())))}")
+            rates = detection_rates(json.loads(path.read_text()), autoencoder.limits)
+            print(f"\n{path.stem}\n\n{markdown.table(HEADER, rates)}")
         return
     rng, rows = np.random.default_rng(0), list[Row]()
-    autoencoder = autoencoder_file.load_autoencoder(arguments.autoencoder, CPU)
     for scan in input_scans(arguments.real, arguments.each, arguments.seeds, rng):
         rows += measure_scan(scan, autoencoder, rng)
         arguments.out.write_text(json.dumps(rows))

@@ -13,6 +13,10 @@ from lowdose.image import HU, Mask
 from lowdose.organ_classes import INDEX
 
 FAT_HU, SOLID_HU = -100.0, 40.0
+STEP_HU = 60.0
+"""Contrast of a lesion with its organ."""
+LARGE_MM, SMALL_MM = (15.0, 30.0), (8.0, 15.0)
+"""Diameters of large and small lesions."""
 LESION_SITES = ("liver", "spleen", "kidney", "lung, solid", "lung, faint")
 ORGANS = ("kidney", "spleen", "gallbladder", "aorta")
 
@@ -25,10 +29,15 @@ def noise(shape: Sequence[int], pixel: float, sd: float, rng: np.random.Generato
 
 
 def paste_lesion(
-    hu: HU, organs: NDArray[Any], where: str, pixel: float, rng: np.random.Generator
+    hu: HU,
+    organs: NDArray[Any],
+    where: str,
+    pixel: float,
+    rng: np.random.Generator,
+    diameters: tuple[float, float] = LARGE_MM,
 ) -> tuple[HU, Mask] | None:
     """Put a lesion into the organ; return the image and the mask of the lesion, or None where none fits."""
-    radius = rng.uniform(7.5, 15)
+    radius = rng.uniform(*diameters) / 2
     depth = ndimage.distance_transform_edt(organs == INDEX[where.split(",")[0]]) * pixel
     if depth.max() < radius:
         return None
@@ -36,7 +45,7 @@ def paste_lesion(
     down, along = places[rng.integers(len(places))]
     y, x = np.ogrid[: hu.shape[0], : hu.shape[1]]
     cover = np.clip((radius - np.hypot((y - down) * pixel, (x - along) * pixel)) / 1.5 + 0.5, 0, 1)
-    step = rng.uniform(60, 100) * (1 if "lung" in where else rng.choice((-1, 1)))
+    step = STEP_HU * (1 if "lung" in where else rng.choice((-1, 1)))
     if where == "lung, solid":
         target = SOLID_HU + noise(hu.shape, pixel, 10.0, rng)
     elif where == "lung, faint":

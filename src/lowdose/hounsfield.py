@@ -148,3 +148,6 @@ class Window:
 
 SOFT_TISSUE = Window(-160.0, 240.0)
 """Soft-tissue window: level 40 HU, width 400 HU."""
+
+BODY_HU = -300.0
+"""HU above which a pixel is taken for the body, or the table; the lungs, which are not above it, lie within."""

@@ -78,4 +78,4 @@ def test_words_before_and_after_go_with_a_denoised_series(ct_pair: CTPair, tmp_p
     autoencoder = tiny_word_autoencoder.write(tmp_path / "words.safetensors")
     result = lowdose.denoise(ct_pair.quarter, model="gaussian", explain=True, autoencoder=autoencoder, explain_slices=2)
     out = result.save(tmp_path / "out")
-    assert {"words.json", "words.png"} <= {path.name for path in out.iterdir()}
+    assert {"words.json", "words.png", "words.html"} <= {path.name for path in out.iterdir()}

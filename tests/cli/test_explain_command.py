@@ -11,7 +11,7 @@ import pytest
 
 from lowdose import cli
 from lowdose.infer import pipeline
-from lowdose.language import drift
+from support import tiny_word_autoencoder
 
 
 def run(*arguments: object) -> int:
@@ -22,7 +22,7 @@ def test_explain_writes_everything_and_no_patient(
     pairs: Path, autoencoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source, out = pairs / "p1" / "full", tmp_path / "out"
-    assert run("explain", source, "--out", out, "--autoencoder", autoencoder, "--slices", 2) == 0
+    assert run("explain", source, "--out", out, "--autoencoder", autoencoder, "--slices", 2, "--vocabulary", "all") == 0
     said = capfd.readouterr().err
     assert "2 of 3 slices" in said
     assert "layer 1: word" in said
@@ -39,7 +39,7 @@ def test_explain_writes_everything_and_no_patient(
 
 
 def test_denoise_says_where_a_model_made_something_up(
-    pairs: Path, model: Path, autoencoder: Path, tmp_path: Path,
+    pairs: Path, model: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     def lying(_: object, around: list[list[pipeline.Slice]], strength: float) -> list[np.ndarray]:
@@ -53,14 +53,14 @@ def test_denoise_says_where_a_model_made_something_up(
     files = sorted(pydicom.dcmread(file).ImagePositionPatient[2] for file in source.glob("*.dcm"))
     middle = float(files[1])
     monkeypatch.setattr(pipeline, "denoise_slices", lying)
-    monkeypatch.setattr(drift, "FLOOR", 0.0)  # weights that never were trained answer faintly, and everywhere
-    monkeypatch.setattr(drift, "TIMES", 1.0)
+    faint = tiny_word_autoencoder.write(tmp_path / "faint.safetensors", limits=tiny_word_autoencoder.EVERYTHING)
     arguments = ["denoise", source, "--out", tmp_path / "out", "--model", model, "--manifest"]
-    assert run(*arguments, "--explain", "--autoencoder", autoencoder) == 0
+    assert run(*arguments, "--explain", "--autoencoder", faint) == 0
     assert "slice 1: tiny says something else than its input" in capfd.readouterr().err
     content = json.loads((tmp_path / "out" / "words.json").read_text())
     flagged = [bool(found["drift"]["tiny"]["flagged"]) for found in content["slices"]]
     assert flagged == [False, True, False]
+    assert "What changed from input to tiny" in (tmp_path / "out" / "words.html").read_text()
     assert (tmp_path / "out" / "words.png").read_bytes().startswith(b"\x89PNG")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert content["warnings"][0] in manifest["warnings"]
@@ -87,6 +87,9 @@ def test_impossible_requests_are_refused_and_leave_no_output(
         (["explain", source, "--out", out, "--autoencoder", model], "'lowdose train leda_autoencoder' writes one"),
         (["explain", source, "--out", out, "--autoencoder", autoencoder, "--slices", -1], "0 for all"),
         (["explain", source, "--out", out, "--autoencoder", autoencoder, "--layers", 3], "layers 1 to 2"),
+        (["explain", source, "--out", out, "--autoencoder", autoencoder, "--vocabulary", "most"], "one of shown, all"),
+        (["denoise", source, "--out", out, *given, "--vocabulary", "all"], "needs --explain"),
+        (["evaluate", "--data", pairs, *given, "--out", out, "--vocabulary", "all"], "needs --words"),
         (["explain", tmp_path / "nowhere", "--out", out, "--autoencoder", autoencoder], "nowhere"),
         (["denoise", source, "--out", out, *given, "--autoencoder", autoencoder], "needs --explain"),
         (["evaluate", "--data", pairs, *given, "--out", out, "--autoencoder", autoencoder], "needs --words"),

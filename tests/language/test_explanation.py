@@ -10,7 +10,7 @@ import torch
 
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.language import autoencoder_file, explanation
+from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.explanation import explain_slice
 from support import tiny_word_autoencoder
@@ -78,19 +78,6 @@ def test_relevance_is_looked_up(tiny: LanguageGuidedAutoencoder) -> None:
 
     layer = explain_slice(tiny, image(64, 64), (0.5, 0.7), Ranks()).layers[1]
     assert np.allclose(layer.relevance, layer.tokens / 39)
-
-
-def test_counts_and_shares(tiny: LanguageGuidedAutoencoder) -> None:
-    first, second = explain_slice(tiny, image(128, 128)), explain_slice(tiny, -image(128, 128))
-    counts = explanation.frequencies([first, second])
-    for layer, positions in ((1, 2 * 4), (2, 2 * 64)):
-        here = [count for count in counts if count.layer == layer]
-        assert sum(count.times for count in here) == positions
-        assert sum(count.share for count in here) == pytest.approx(1)
-        assert [count.times for count in here] == sorted((count.times for count in here), reverse=True)
-    assert explanation.agreement(first, first) == explanation.common(first, first) == 1
-    same = sum(int((a.tokens == b.tokens).sum()) for a, b in zip(first.layers, second.layers, strict=True))
-    assert explanation.agreement(first, second) == pytest.approx(same / 68)
 
 
 def test_what_cannot_be_explained_is_refused(tiny: LanguageGuidedAutoencoder) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from lowdose.evaluation import words
 from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.language import autoencoder_file, drift
+from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.report import overlay, words_page
 from lowdose.report import words as report
@@ -24,27 +23,21 @@ from support import tiny_word_autoencoder
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LanguageGuidedAutoencoder:
     return autoencoder_file.load_autoencoder(
-        tiny_word_autoencoder.write(tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors")
+        tiny_word_autoencoder.write(
+            tmp_path_factory.mktemp("NAME^OF^PATIENT") / "words.safetensors", limits=tiny_word_autoencoder.EVERYTHING
+        )
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_floor() -> Iterator[None]:
-    """Weights that never were trained answer faintly, and everywhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drift, "FLOOR", 0.0)
-        patch.setattr(drift, "TIMES", 1.0)
-        yield
-
-
 @pytest.fixture(scope="module")
-def reading(tiny: LanguageGuidedAutoencoder, no_floor: None) -> WordReading:
+def reading(tiny: LanguageGuidedAutoencoder) -> WordReading:
     """A model that leaves the slice alone but for one region; layer 2 of this pyramid are cells of 16 pixels."""
     low = np.random.default_rng(0).normal(0, 200, (128, 100)).astype(np.float32)
     changed = low.copy()
     changed[64:96, 32:64] += 1500
     images = {LOW: low, "<same>": low, "liar": changed, FULL: low}
-    return words.read_words(tiny, images, words.SliceLocation("case <1>", 3, 5.0, None), made=["<same>", "liar"])
+    place = words.SliceLocation("case <1>", 3, 5.0, None)
+    return words.read_words(tiny, images, place, made=["<same>", "liar"], vocabulary="all")
 
 
 def test_only_the_altered_image_is_flagged_and_at_the_altered_place(reading: WordReading) -> None:
@@ -64,7 +57,38 @@ def test_only_the_altered_image_is_flagged_and_at_the_altered_place(reading: Wor
     shared = {(row["image"], row["with"]): row["same_places"] for row in report.compared(reading)}
     assert shared[LOW, FULL] == shared["<same>", LOW] == 1
     assert shared["liar", LOW] < 1
-    assert drift.drift_limit(found.usual) >= drift.FLOOR
+    assert found.limit == pytest.approx(min(found.usual, 0.5))
+
+
+def test_words_of_one_structure_are_no_change() -> None:
+    assert not report.other_structure("lung", "lungs")
+    assert not report.other_structure("lung", "no word")
+    assert report.other_structure("lung", "liver")
+    assert report.other_structure("nike", "adidas")
+    assert not report.other_structure("nike", "nike")
+
+
+def test_changes_have_letters_and_name_another_structure_or_drifted(reading: WordReading) -> None:
+    rows, drifted = report.changes(reading, "liar"), reading.drifts["liar"]
+    assert [row["mark"] for row in rows][: len(report.MARKS)] == list(report.MARKS)[: len(rows)]
+    assert sum(row["flagged"] for row in rows) == drifted.flagged.sum()
+    assert all(row["flagged"] or row["before"] != row["after"] for row in rows)
+
+
+def test_by_default_no_word_of_a_foreign_vocabulary_is_shown(tiny: LanguageGuidedAutoencoder) -> None:
+    """The words of this autoencoder are none of anatomy."""
+    body = np.full((128, 128), 40.0, np.float32)
+    found = words.read_words(tiny, {LOW: body, FULL: body}, words.SliceLocation())
+    entry = report.word_entry(found)
+    positions = [one for layer in entry["words"][LOW] for one in layer["positions"]]
+    assert {one["word"] for one in positions} == {"no word"}
+    assert {one["shown"] for one in positions} == {False}
+    assert entry["compared"][0]["same_places"] is None
+    page = words_page.page(tiny, [found], {}, SOFT_TISSUE, (1, 1), [])
+    assert "0 of 64 regions have a word; 0 are air, 64 have none that is certain" in page
+    assert "no words" in page
+    assert "For research" not in page
+    assert "word3" not in page
 
 
 def test_json_and_csv_say_all_and_no_folder(tiny: LanguageGuidedAutoencoder, reading: WordReading) -> None:
@@ -85,7 +109,7 @@ def test_json_and_csv_say_all_and_no_folder(tiny: LanguageGuidedAutoencoder, rea
 
 def test_page_and_pictures(tiny: LanguageGuidedAutoencoder, reading: WordReading) -> None:
     said = {name: [found] for name, found in reading.words.items()}
-    page = words_page.page(tiny, [reading], said, SOFT_TISSUE, 9, report.drift_warnings(reading))
+    page = words_page.page(tiny, [reading], said, SOFT_TISSUE, (1, 9), report.drift_warnings(reading))
     assert page.count("data:image/png;base64,") == 4
     assert "1 of 9 slices" in page
     assert "&lt;same&gt;: no region drifted" in page

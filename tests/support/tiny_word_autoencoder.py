@@ -12,10 +12,13 @@ from lowdose.batch import Pools
 from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.vocabulary import Vocabulary
+from lowdose.language.word_limits import WordLimits
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.pyramid_quantiser import PyramidQuantiser, Quantised
 
 CHANNELS, WORDS = 6, 40
+EVERYTHING = WordLimits(certainty=0.0, drift_floor=0.0, drift_times=1.0)
+"""Limits for weights that never were trained, which answer faintly, and everywhere."""
 
 
 class Tiny(nn.Module):
@@ -56,14 +59,13 @@ def loaded(seed: int = 0) -> LanguageGuidedAutoencoder:
     return LanguageGuidedAutoencoder(f"tiny-{seed}", hash_of(tiny), tiny, None, {})  # type: ignore[arg-type]
 
 
-def write(path: Path, layers: int = 2) -> Path:
+def write(path: Path, layers: int = 2, limits: WordLimits | None = None) -> Path:
     """A real, untrained one in a file, with words of its own; images from 64 pixels a side."""
     torch.manual_seed(5)
     table = nn.functional.normalize(torch.randn(WORDS, CHANNELS), dim=1)
     words = Vocabulary(tuple(f"word{n}" for n in range(WORDS)), table, "made for a test")
-    path.write_bytes(
-        autoencoder_file.serialise_autoencoder(Autoencoder("small", words.embeddings, layers), words, 0.0, {})
-    )
+    autoencoder = Autoencoder("small", words.embeddings, layers)
+    path.write_bytes(autoencoder_file.serialise_autoencoder(autoencoder, words, 0.0, {}, limits=limits))
     return path
 
 

@@ -12,7 +12,7 @@ from lowdose.api.denoised_series import MANIFEST, PREVIEW, DenoisedSeries
 from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, resolve_model, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
-from lowdose.api.words_of_series import MAX_SLICES, WORDS, WordsOfSeries, reader_of
+from lowdose.api.words_of_series import MAX_SLICES, PAGE, PICTURE, WORDS, WordsOfSeries, reader_of
 from lowdose.errors import OutsideTrainingRange
 from lowdose.infer import pipeline
 from lowdose.infer.engines.base import EXACT
@@ -52,6 +52,7 @@ def denoise(
     explain: bool = False,
     autoencoder: str | PathLike[str] | None = None,
     explain_slices: int = MAX_SLICES,
+    vocabulary: str | None = None,
     progress: Progress = no_progress,
 ) -> DenoisedSeries:
     """Denoise one CT series.
@@ -100,6 +101,8 @@ def denoise(
         For ``explain``: a shipped autoencoder or a .safetensors file.
     explain_slices : int
         For ``explain``: slices to read, evenly spread; 0 = all.
+    vocabulary : {"shown", "all"}, optional
+        For ``explain``: which words are shown, see `explain`.
     progress : callable
         Called with (slices done, slices).
 
@@ -133,7 +136,7 @@ def denoise(
     target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy, network_file, steps=steps, depth=depth)
     check_target(target, loaded)
-    words = reader_of(explain, autoencoder, explain_slices, loaded)
+    words = reader_of(explain, autoencoder, explain_slices, vocabulary, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
     with open_input(source, series, spacing, sizes, rescale) as opened:
@@ -158,7 +161,7 @@ def denoise(
 
 def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:
     """Return the names of the files that go with the series, as far as they are known before it is denoised."""
-    wanted = {PREVIEW: preview, MANIFEST: manifest, WORDS: words is not None}
+    wanted = {PREVIEW: preview, MANIFEST: manifest, **dict.fromkeys((WORDS, PICTURE, PAGE), words is not None)}
     return [name for name, given in wanted.items() if given]
 
 

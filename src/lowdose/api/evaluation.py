@@ -18,6 +18,7 @@ from lowdose.hounsfield import Window
 from lowdose.infer import pipeline
 from lowdose.language import autoencoder_file
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.language.presentation import SHOWN, check_vocabulary
 from lowdose.metrics.profiles import PROFILES, Profile
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
@@ -41,6 +42,7 @@ def evaluate(
     labels: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     words: bool = False,
     autoencoder: str | PathLike[str] | None = None,
+    vocabulary: str | None = None,
     strength: float = 1.0,
     dose: float | None = None,
     noise_sd: float | None = None,
@@ -82,6 +84,8 @@ def evaluate(
         For images: also read the words of the slices shown, and where they drifted apart.
     autoencoder : str or Path, optional
         For words and for teacher: a shipped autoencoder or a .safetensors file.
+    vocabulary : {"shown", "all"}, optional
+        For words: which of them are shown, see `lowdose.explain`.
     strength : float
         Blend of every model with the input, 0 to 1.
     dose, noise_sd, texture
@@ -120,6 +124,7 @@ def evaluate(
     run_network_file(network_file)
     target = NoiseTarget(dose, noise_sd, texture)
     pipeline.check_strength(strength)
+    check_vocabulary(vocabulary or SHOWN)
     sizes = stated_sizes(pixel, thickness)
     given = Given(_listed(low), _listed(full), data, spacing, sizes, _listed(model), strength, target, device, progress)
     folder = None if out is None else path_of(out, "out")
@@ -127,16 +132,18 @@ def evaluate(
         check_given(item)
     if task == "teacher":
         others = {"--segmenter": segmenter, "--labels": labels, "--profile": profile, "--window": window}
-        _refuse(task, "images or organs", {**others, "--words": words, "--model": given.models})
+        _refuse(
+            task, "images or organs", {**others, "--words": words, "--vocabulary": vocabulary, "--model": given.models}
+        )
         name = str(autoencoder or autoencoder_file.DEFAULT)
         return evaluate_teacher(given, folder, autoencoder_file.load_autoencoder(name, choose_device(device)))
     if task == "images":
         _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
-        guided = _word_reader(words, autoencoder, device)
-        return evaluate_images(given, folder, _profile(profile or "default", window), guided)
+        guided = _word_reader(words, autoencoder, vocabulary, device)
+        return evaluate_images(given, folder, _profile(profile or "default", window), guided, vocabulary or SHOWN)
     if task == "organs":
         images_only = {"--profile": profile, "--window": window, "--words": words, "--autoencoder": autoencoder}
-        _refuse(task, "images", images_only)
+        _refuse(task, "images", {**images_only, "--vocabulary": vocabulary})
         return evaluate_organs(given, folder, segmenter, _listed(labels))
     raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
@@ -157,9 +164,12 @@ def _refuse(task: str, other: str, options: Mapping[str, object]) -> None:
         )
 
 
-def _word_reader(words: bool, autoencoder: str | PathLike[str] | None, device: str) -> LanguageGuidedAutoencoder | None:
-    if autoencoder is not None and not words:
-        raise InvalidSetting(f"--autoencoder {autoencoder}: needs --words; add it, or leave this out")
+def _word_reader(
+    words: bool, autoencoder: str | PathLike[str] | None, vocabulary: str | None, device: str
+) -> LanguageGuidedAutoencoder | None:
+    for name, value in {"--autoencoder": autoencoder, "--vocabulary": vocabulary}.items():
+        if value is not None and not words:
+            raise InvalidSetting(f"{name} {value}: needs --words; add it, or leave this out")
     return load_word_autoencoder(autoencoder, choose_device(device)) if words else None
 
 

@@ -67,9 +67,12 @@ class Given:
 
 
 def evaluate_images(
-    given: Given, out: Path | None, profile: Profile, guided: LanguageGuidedAutoencoder | None
+    given: Given, out: Path | None, profile: Profile, guided: LanguageGuidedAutoencoder | None, vocabulary: str
 ) -> EvaluationReport:
-    """Measure images, and read their words with ``guided``; write the report into ``out`` if it is given."""
+    """Measure images, and read their words with ``guided``; write the report into ``out`` if it is given.
+
+    ``vocabulary``: which words are shown (``presentation.present``).
+    """
     loaded = given.load_models()
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
@@ -78,7 +81,7 @@ def evaluate_images(
         result = images.evaluate_images(
             cases, loaded, profile, given.strength, lambda done: given.progress(done, count), given.target
         )
-        readings = _read_words(guided, result) if guided else []
+        readings = _read_words(guided, result, vocabulary) if guided else []
         drifted = [f"{reading.case}, {line}" for reading in readings for line in words_report.drift_warnings(reading)]
         result.warnings = log_warnings(cases, [*pair_warnings(cases), *result.warnings, *drifted])
         files = {
@@ -88,7 +91,7 @@ def evaluate_images(
         }
         if guided:
             entries = [words_report.word_entry(reading) for reading in readings]
-            files["words.json"] = words_report.words_json(guided, entries, drifted)
+            files["words.json"] = words_report.words_json(guided, entries, drifted, vocabulary=vocabulary)
         return _written(EvaluationReport("images", result, count, len(cases), files, readings), folder)
 
 
@@ -168,7 +171,10 @@ def _written(report: EvaluationReport, folder: Path | None) -> EvaluationReport:
     return report
 
 
-def _read_words(guided: LanguageGuidedAutoencoder, result: ImageEvaluation) -> list[WordReading]:
+def _read_words(guided: LanguageGuidedAutoencoder, result: ImageEvaluation, vocabulary: str) -> list[WordReading]:
     """Read the slice shown of each series in every version."""
     made = result.images[1:-1]
-    return [read_words(guided, sample.images, SliceLocation.of(sample), made) for sample in result.samples]
+    return [
+        read_words(guided, sample.images, SliceLocation.of(sample), made, vocabulary=vocabulary)
+        for sample in result.samples
+    ]

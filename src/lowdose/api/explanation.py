@@ -21,9 +21,9 @@ from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.io.atomic import new_folder
 from lowdose.io.orientation import not_axial
 from lowdose.io.source import Source
-from lowdose.language import explanation
+from lowdose.language import explanation, presentation, word_counts
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
-from lowdose.language.explanation import Explanation
+from lowdose.language.explanation import NO_WORD, Explanation
 from lowdose.language.relevance import AnatomyRelevance
 from lowdose.logger import log_lines
 from lowdose.networks import anatomy
@@ -59,6 +59,7 @@ class ExplainedSeries:
     _entries: list[dict[str, Any]] = field(repr=False)
     _shown: Sequence[WordReading] = field(repr=False)
     _uids: dict[str, object] = field(repr=False)
+    _vocabulary: str = field(default=presentation.SHOWN, repr=False)
 
     def save(self, out: str | PathLike[str]) -> Path:
         """Write words.json, words.csv, index.html and a picture of some slices into a new folder.
@@ -73,9 +74,11 @@ class ExplainedSeries:
         guided, said, warnings = self._autoencoder, {INPUT: list(self.explanations)}, list(self.warnings)
         for reading in self._shown:
             (folder / f"words_{reading.index:04d}.png").write_bytes(overlay.side_by_side(reading, SOFT_TISSUE))
-        (folder / "words.json").write_text(words_report.words_json(guided, self._entries, warnings, self._uids))
+        words = words_report.words_json(guided, self._entries, warnings, self._uids, self._vocabulary)
+        (folder / "words.json").write_text(words)
         (folder / "words.csv").write_text(words_report.word_counts_csv(said, self.layers), encoding="utf-8")
-        page = words_page.page(guided, list(self._shown), said, SOFT_TISSUE, self.slices, warnings)
+        slices = len(self.explanations), self.slices
+        page = words_page.page(guided, list(self._shown), said, SOFT_TISSUE, slices, warnings, self._vocabulary)
         (folder / "index.html").write_text(page, encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def explain(
     autoencoder: str | PathLike[str] | None = None,
     slices: int = MAX_SLICES,
     layers: int = 2,
+    vocabulary: str = presentation.SHOWN,
     series: str | None = None,
     spacing: Spacing | None = None,
     pixel: float | None = None,
@@ -121,6 +125,9 @@ def explain(
         Slices to read, evenly spread; 0 = all.
     layers : int
         Layers to list: 2 are regions, 3 adds a word for every cell.
+    vocabulary : {"shown", "all"}
+        "shown": words of anatomy, imaging and image quality, where they are certain; else "no word". "all": the nearest
+        word of the autoencoder's whole vocabulary everywhere, for research.
     series, spacing, pixel, thickness
         See `read`.
     device : {"auto", "cpu", "cuda"}
@@ -145,6 +152,7 @@ def explain(
     """
     check_whole_numbers(slices=slices, layers=layers)
     check_slices(slices)
+    presentation.check_vocabulary(vocabulary)
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
     where = choose_device(device)
@@ -155,15 +163,20 @@ def explain(
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, opened.warnings)
         if out is None:
-            return _explain(opened, guided, slices, layers, progress)
+            return _explain(opened, guided, slices, layers, vocabulary, progress)
         with new_folder(path_of(out, "out")) as folder:
-            result = _explain(opened, guided, slices, layers, progress)
+            result = _explain(opened, guided, slices, layers, vocabulary, progress)
             result._write(folder)
             return result
 
 
 def _explain(
-    source: Source, guided: LanguageGuidedAutoencoder, slices: int, layers: int, progress: Progress
+    source: Source,
+    guided: LanguageGuidedAutoencoder,
+    slices: int,
+    layers: int,
+    vocabulary: str,
+    progress: Progress,
 ) -> ExplainedSeries:
     relevance = _relevance(guided)
     chosen = evenly_spread(len(source), slices)
@@ -174,13 +187,23 @@ def _explain(
     for done, index in enumerate(chosen, start=1):
         item = source.read(index)
         place = SliceLocation("", index, item.position, item.pixel_mm, item.aspect)
-        reading = read_words(guided, {INPUT: item.hu}, place, valid=item.valid, relevance=relevance)
+        reading = read_words(
+            guided, {INPUT: item.hu}, place, valid=item.valid, relevance=relevance, vocabulary=vocabulary
+        )
         entries.append(words_report.word_entry(reading, layers))
         said.append(reading.words[INPUT])
         readings += [reading] if index in shown else []
         progress(done, len(chosen))
     return ExplainedSeries(
-        len(source), layers, said, tuple(source.warnings), guided, entries, readings, dict(source.uids)
+        len(source),
+        layers,
+        said,
+        tuple(source.warnings),
+        guided,
+        entries,
+        readings,
+        dict(source.uids),
+        vocabulary,
     )
 
 
@@ -203,9 +226,8 @@ def frequent_words(said: dict[str, list[Explanation]], most: int = MAX_WORDS) ->
     """List the most frequent words of layers 1 and 2 of every version, a line each."""
     lines = []
     for name, explanations in said.items():
-        counts = explanation.frequencies(explanations)
+        counts = word_counts.frequencies(explanations)
         for layer in (1, 2):
             words = [count.word for count in counts if count.layer == layer][:most]
-            if words:
-                lines.append(f"{name:>16}  layer {layer}: {', '.join(words)}")
+            lines.append(f"{name:>16}  layer {layer}: {', '.join(words or [NO_WORD])}")
     return lines

@@ -14,13 +14,14 @@ from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, 
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
 from lowdose.io.source import Sink
-from lowdose.language import autoencoder_file, explanation
+from lowdose.language import autoencoder_file, explanation, presentation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.models.load import LoadedModel
-from lowdose.report import overlay
+from lowdose.report import overlay, words_page
 from lowdose.report import words as words_report
 
-INPUT, WORDS = "input", "words.json"
+INPUT = "input"
+WORDS, PICTURE, PAGE = "words.json", "words.png", "words.html"
 MAX_SLICES = 12
 """Slices that are read by default: each takes seconds."""
 
@@ -39,34 +40,45 @@ def check_slices(slices: int) -> None:
 
 
 def reader_of(
-    explain: bool, autoencoder: str | PathLike[str] | None, slices: int, model: LoadedModel
+    explain: bool, autoencoder: str | PathLike[str] | None, slices: int, vocabulary: str | None, model: LoadedModel
 ) -> WordsOfSeries | None:
     """Return what reads the words of input and output, or None when they are not wanted.
 
-    Raises InvalidSetting for a negative number of slices, and for an autoencoder without ``explain``.
+    Raises InvalidSetting for a negative number of slices, an unknown vocabulary, and for an autoencoder without
+    ``explain``.
     """
     check_slices(slices)
+    presentation.check_vocabulary(vocabulary or presentation.SHOWN)
     if not explain:
-        if autoencoder is not None:
-            raise InvalidSetting(f"--autoencoder {autoencoder}: needs --explain; add it, or leave this out")
+        for option, value in {"--autoencoder": autoencoder, "--vocabulary": vocabulary}.items():
+            if value is not None:
+                raise InvalidSetting(f"{option} {value}: needs --explain; add it, or leave this out")
         return None
     name = model.name if model.name != INPUT else "model"
-    return WordsOfSeries(load_word_autoencoder(autoencoder, model.device), name, slices)
+    return WordsOfSeries(
+        load_word_autoencoder(autoencoder, model.device), name, slices, vocabulary or presentation.SHOWN
+    )
 
 
 @dataclass
 class WordsOfSeries:
-    """Words of up to ``slices`` slices (0: all) before and after; of the one that drifted most, a picture too."""
+    """Words of up to ``slices`` slices (0: all) before and after; a picture and a page of the one that drifted most.
+
+    ``series_slices`` becomes the number of slices of the series when ``read_along`` is called.
+    """
 
     autoencoder: LanguageGuidedAutoencoder
     model: str
     slices: int
+    vocabulary: str = presentation.SHOWN
+    series_slices: int = 0
     warnings: list[str] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     shown: WordReading | None = None
 
     def read_along(self, sink: Sink, count: int) -> Sink:
         """Return ``sink`` for a series of ``count`` slices, with some of them read on the way."""
+        self.series_slices = count
         chosen = evenly_spread(count, self.slices)
         return _WatchedSink(sink, self, frozenset(chosen), chosen[len(chosen) // 2])
 
@@ -74,7 +86,9 @@ class WordsOfSeries:
         """Read one slice before and after."""
         place = SliceLocation("", index, original.position, original.pixel_mm, original.aspect)
         images = {INPUT: original.hu, self.model: hu}
-        reading = read_words(self.autoencoder, images, place, made=[self.model], valid=original.valid)
+        reading = read_words(
+            self.autoencoder, images, place, made=[self.model], valid=original.valid, vocabulary=self.vocabulary
+        )
         self.entries.append(words_report.word_entry(reading))
         self.warnings += words_report.drift_warnings(reading)
         flagged = 0 if self.shown is None else self.shown.flagged
@@ -83,9 +97,14 @@ class WordsOfSeries:
 
     def files(self, uids: dict[str, object]) -> dict[str, bytes]:
         """Return the files that go with the output by name."""
-        files = {WORDS: words_report.words_json(self.autoencoder, self.entries, self.warnings, uids).encode()}
+        words = words_report.words_json(self.autoencoder, self.entries, self.warnings, uids, self.vocabulary)
+        files = {WORDS: words.encode()}
         if self.shown is not None:
-            files["words.png"] = overlay.side_by_side(self.shown, SOFT_TISSUE)
+            files[PICTURE] = overlay.side_by_side(self.shown, SOFT_TISSUE)
+            files[PAGE] = words_page.page(
+                self.autoencoder, [self.shown], {}, SOFT_TISSUE, (len(self.entries), self.series_slices), self.warnings,
+                self.vocabulary,
+            ).encode()  # fmt: skip
         return files
 
 

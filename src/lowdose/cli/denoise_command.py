@@ -10,7 +10,7 @@ import typer
 
 from lowdose.cli.archive import denoise_archive
 from lowdose.cli.rescale import RescaleOption, parse_rescale
-from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, output_of, progress, refuse_given, say
+from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, WordVocabulary, output_of, progress, refuse_given, say
 from lowdose.deprecations import warn_deprecated
 
 
@@ -104,6 +104,7 @@ def denoise(
     explain_slices: Annotated[
         int | None, typer.Option(help="For --explain: slices to read, evenly spread, 12 if left out; 0 = all.")
     ] = None,
+    vocabulary: WordVocabulary = None,
     old_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     old_precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
 ) -> None:
@@ -118,8 +119,8 @@ def denoise(
     if ray is not None:
         refuse_given(
             "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
-            autoencoder=autoencoder, explain_slices=explain_slices, pixel=pixel, thickness=thickness,
-            network_file=network_file, steps=steps, depth=depth,
+            autoencoder=autoencoder, explain_slices=explain_slices, vocabulary=vocabulary, pixel=pixel,
+            thickness=thickness, network_file=network_file, steps=steps, depth=depth,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
@@ -150,6 +151,7 @@ def denoise(
             jobs=1 if jobs is None else jobs, series=series, pixel=pixel, thickness=thickness,
             rescale=parse_rescale(rescale), strict=strict, preview=preview, manifest=manifest or old_json,
             explain=explain, autoencoder=autoencoder, explain_slices=12 if explain_slices is None else explain_slices,
+            vocabulary=vocabulary,
             progress=advance,
         )  # fmt: skip
     say(f"{result.slices} slices in {time.perf_counter() - started:.1f} s -> {target}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, progress, say
+from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, WordVocabulary, progress, say
 
 if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
@@ -49,6 +49,7 @@ def evaluate(
     autoencoder: Annotated[
         str | None, typer.Option(help="For --words and teacher: shipped autoencoder, or a safetensors file.")
     ] = None,
+    vocabulary: WordVocabulary = None,
     strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
     dose: Annotated[
         float | None, typer.Option(help="Dose of --low as a fraction of its usual dose; estimated if left out.")
@@ -76,6 +77,7 @@ def evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None,
             network_file=network_file, profile=profile,
             window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
+            vocabulary=vocabulary,
             strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, pixel=pixel,
             thickness=thickness, device=device, progress=advance,
         )  # fmt: skip

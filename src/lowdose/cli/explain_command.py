@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import Pixel, Thickness, progress, say
+from lowdose.cli.terminal import Pixel, Thickness, WordVocabulary, progress, say
 
 
 def explain(
@@ -20,6 +20,7 @@ def explain(
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
     slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
     layers: Annotated[int, typer.Option(help="Token layers to list: 2 for regions; 3 adds a word for every cell.")] = 2,
+    vocabulary: WordVocabulary = None,
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
@@ -32,8 +33,8 @@ def explain(
 
     with progress("reading words") as advance:
         result = api.explain(
-            source, out, autoencoder=autoencoder, slices=slices, layers=layers, series=series, pixel=pixel,
-            thickness=thickness, device=device, progress=advance,
+            source, out, autoencoder=autoencoder, slices=slices, layers=layers, vocabulary=vocabulary or "shown",
+            series=series, pixel=pixel, thickness=thickness, device=device, progress=advance,
         )  # fmt: skip
     for line in result.lines():
         say(line)

@@ -27,6 +27,13 @@ NetworkFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE.py", help="Python file of yours that defines the network of a model; it is executed."),
 ]
+WordVocabulary = Annotated[
+    str | None,
+    typer.Option(
+        help="Words: shown (the default: of anatomy and imaging, where certain, else 'no word') or all (the nearest of "
+        "the whole vocabulary, for research)."
+    ),
+]
 INTERRUPTED = 130
 """Exit code of what was stopped by a signal, as shells have it."""
 

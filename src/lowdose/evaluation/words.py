@@ -9,7 +9,7 @@ import numpy as np
 
 from lowdose.evaluation.images import SampleSlice
 from lowdose.image import AIR, HU, Mask
-from lowdose.language import drift, explanation
+from lowdose.language import drift, explanation, presentation
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.drift import Drift
 from lowdose.language.explanation import Explanation
@@ -36,6 +36,8 @@ class WordReading:
         Words of each version.
     drifts : dict of str to Drift
         Drift from the first version, of the versions that a model made from it.
+    vocabulary : {"shown", "all"}
+        Which words are shown (``presentation.present``).
     """
 
     case: str
@@ -45,6 +47,7 @@ class WordReading:
     images: dict[str, HU]
     words: dict[str, Explanation]
     drifts: dict[str, Drift]
+    vocabulary: str = presentation.SHOWN
 
     @property
     def first(self) -> str:
@@ -98,18 +101,23 @@ def read_words(
     made: Collection[str] = (),
     valid: Mask | None = None,
     relevance: Relevance | None = None,
+    vocabulary: str = presentation.SHOWN,
 ) -> WordReading:
     """Read the words of one slice in several versions.
 
     ``images`` maps each version, the input first, to its pixels (y, x) in HU. ``place`` identifies the slice. ``made``
     names the versions that a model made from the input, which are searched for drift. Where ``valid`` (y, x) is False
-    the pixels are replaced by air. ``relevance``, if given, scores every word.
+    the pixels are replaced by air. ``relevance``, if given, scores every word. ``vocabulary`` says which words are
+    shown; raises InvalidSetting for an unknown one.
     """
     masked = {name: hu if valid is None else np.where(valid, hu, AIR) for name, hu in images.items()}
-    words = {name: explanation.explain_slice(guided, hu, place.pixel_mm, relevance) for name, hu in masked.items()}
+    words = {
+        name: presentation.present(explanation.explain_slice(guided, hu, place.pixel_mm, relevance), vocabulary)
+        for name, hu in masked.items()
+    }
     first = next(iter(masked))
     drifts = {name: drift.measure_drift(words[first], words[name]) for name in made}
-    return WordReading(place.case, place.index, place.position, place.aspect, masked, words, drifts)
+    return WordReading(place.case, place.index, place.position, place.aspect, masked, words, drifts, vocabulary)
 
 
 def evenly_spread(count: int, most: int) -> list[int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.language import vocabulary
 from lowdose.language.vocabulary import Vocabulary
+from lowdose.language.word_limits import DEFAULT_LIMITS, WordLimits, read_limits
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.denoiser import channels_last
 from lowdose.weights import files
@@ -39,6 +40,8 @@ class LanguageGuidedAutoencoder:
         Words of its tokens; None when its codebook was learned.
     training : mapping
         Record of its training.
+    limits : WordLimits
+        Limits of what is shown and flagged of its words.
     """
 
     name: str
@@ -46,6 +49,7 @@ class LanguageGuidedAutoencoder:
     autoencoder: Autoencoder
     vocabulary: Vocabulary | None
     training: Mapping[str, object]
+    limits: WordLimits = DEFAULT_LIMITS
 
 
 def scaled_codebook(words: Vocabulary, word_length: float) -> Tensor:
@@ -64,10 +68,12 @@ def serialise_autoencoder(
     word_length: float,
     training: Mapping[str, object],
     dtype: torch.dtype = torch.float32,
+    limits: WordLimits | None = None,
 ) -> bytes:
     """Return the bytes of a weights file that ``load_autoencoder`` reads.
 
-    The shipped vocabulary is stated by its hash; any other one is stored in the file.
+    The shipped vocabulary is stated by its hash; any other one is stored in the file. limits: those that were
+    calibrated for this autoencoder; without them the file is read with the defaults.
     """
     quantiser = autoencoder.quantiser
     header = {
@@ -81,6 +87,7 @@ def serialise_autoencoder(
             }
         ),
         "training": json.dumps(training),
+        **({} if limits is None else limits.to_header()),
     }
     extra = {}
     if words is None:
@@ -117,13 +124,14 @@ def load_autoencoder(source: str | Path = DEFAULT, device: torch.device | str = 
     try:
         autoencoder = _build_without_weights(weights_file, words)
         training = dict(json.loads(weights_file.header["training"]))
+        limits = read_limits(weights_file.header)
     except Exception as error:  # a damaged description can be wrong in any way
         raise IncompatibleCheckpoint(f"{name}: its description is damaged ({error}); copy it again") from error
     tensors = {key: value for key, value in weights_file.tensors.items() if key != WORDS}
     files.load_weights(autoencoder, tensors, name, "the autoencoder")
     channels_last(autoencoder)
     autoencoder = autoencoder.to(device).eval().requires_grad_(False)
-    return LanguageGuidedAutoencoder(name, weights_file.sha256, autoencoder, words, training)
+    return LanguageGuidedAutoencoder(name, weights_file.sha256, autoencoder, words, training, limits)
 
 
 def _read_vocabulary(weights_file: files.WeightsFile, name: str) -> Vocabulary:

@@ -5,13 +5,14 @@ root mean square length of a word,
 
     score(r) = sqrt(mean over c of |z'(c) - z(c)|^2) / L         change of meaning, in lengths of a word
     usual    = upper quartile of score over the slice's regions  change everywhere due to the removal of noise
-    flagged    where score > FLOOR and (score > TIMES * usual or score > FAR)
+    flagged    where score > floor and (score > times * usual or score > far)
 
 Removing noise changes all regions a little, while an invented lesion or a lost organ changes one place a lot; hence the
 comparison with the rest of the slice. Latents are compared instead of words, since a change that does not reach the
-next word leaves the word as it is; ``Drift.moved`` states where the word changed too. Drift shows where an image
-deserves a closer inspection, and no more: a change as large as a quarter of the slice becomes usual, and is not flagged
-below ``FAR``; neither is anything that is too faint or too small for the autoencoder.
+next word leaves the word as it is; ``Drift.moved`` states where the word changed too. floor, times and far belong to
+the autoencoder (``WordLimits``). Drift shows where an image deserves a closer inspection, and no more: a change as
+large as a quarter of the slice becomes usual, and is not flagged below far; neither is anything that is too faint or
+too small for the autoencoder.
 """
 
 from __future__ import annotations
@@ -22,24 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch
-from lowdose.language.explanation import ExplainedLayer, Explanation, Span
+from lowdose.language.body import Span
+from lowdose.language.explanation import ExplainedLayer, Explanation
 
 LAYER = 2
 """Layer whose regions are compared, counted from 1; the last layer of a pyramid that has fewer."""
 
-FLOOR, TIMES, FAR = 0.1, 4.0, 0.5
 USUAL_CHANGE = 0.75
-"""Limits of the score, and the quantile of the scores of a slice that counts as usual.
-
-They were fixed on 20 faithful results (noise of 15 to 40 HU removed by a U-Net or a Gaussian filter) for 10 slices of
-three patients. Results of one trial with the shipped weights on other patients (11 slices of seven; docs/results.md),
-with 95 % confidence intervals: of the results of the U-Net, 0 of 11 slices were flagged (0-26 %), of those of the
-Gaussian filter 5 of 11 (21-72 %), four of them of one scan, near its couch. At their places were flagged 21 of 21
-pasted lesions of 15 to 30 mm and 60 HU or more (85-100 %) and 19 of 19 organs replaced by fat (83-100 %), with 0.3 and
-0.6 flags a slice in regions that they do not touch. Only 2 of these lesions were faint ones in the lung (60 to 100 HU
-above it); of such lesions on the slices that fixed the constants, 3 of 5 were flagged. The word had changed too for 3
-of the 21 and 11 of the 19. The autoencoder had been trained on the unchanged slices, which may favour it.
-"""
+"""Quantile of the scores of a slice that counts as usual."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +43,10 @@ class Drift:
         Change of meaning of each region, in lengths of a word.
     usual : lengths of a word
         Score that is usual in this slice.
+    limit : lengths of a word
+        Score above which a region is flagged.
     flagged : (h, w) bool
-        Whether the score of a region is above ``drift_limit(usual)``.
+        Whether the score of a region is above ``limit``.
     moved : (h, w) bool
         Whether the word of a region changed.
     rows, columns : tuple of (first, last)
@@ -62,6 +55,7 @@ class Drift:
 
     score: NDArray[np.float32]
     usual: float
+    limit: float
     flagged: NDArray[np.bool_]
     moved: NDArray[np.bool_]
     rows: tuple[Span, ...]
@@ -81,19 +75,16 @@ def measure_drift(before: Explanation, after: Explanation) -> Drift:
     change = np.square(after.latents.astype(np.float64) - before.latents).sum(0)
     score = np.sqrt(by_region(change, layer, before.stride)) / before.word_length
     usual = float(np.quantile(score, USUAL_CHANGE))
+    limit = before.limits.drift(usual)
     return Drift(
         score=score.astype(np.float32),
         usual=usual,
-        flagged=score > drift_limit(usual),
-        moved=layer.tokens != layer_after.tokens,
+        limit=limit,
+        flagged=score > limit,
+        moved=np.array(layer.words) != np.array(layer_after.words),
         rows=layer.rows,
         columns=layer.columns,
     )
-
-
-def drift_limit(usual: float) -> float:
-    """Return the score above which a region is flagged."""
-    return max(FLOOR, min(TIMES * usual, FAR))
 
 
 def by_region(values: NDArray[np.float64], layer: ExplainedLayer, stride: int) -> NDArray[np.float64]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,18 +13,22 @@ from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.image import AIR, HU
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.language.body import Span, body_mask
+from lowdose.language.certainty import certainties
 from lowdose.language.relevance import Relevance
+from lowdose.language.tissue import tissue_shares
 from lowdose.language.vocabulary import Vocabulary
+from lowdose.language.word_limits import WordLimits
 from lowdose.networks.pyramid_quantiser import Quantised
-
-Span = tuple[int, int]
-"""First pixel of a region along one axis, and the one past its last."""
 
 WORD_LAYERS = 2
 """Layers, from the coarsest, that stand for regions and are read as words.
 
 Finer layers have a token for every cell of the latents (LEDA, Fig. 3).
 """
+
+NO_WORD = "no word"
+"""What stands at a position whose word is not shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class ExplainedLayer:
     tokens : (h, w) int64
         Numbers of the tokens in the vocabulary.
     words : (h, w), as a tuple of rows
-        Words of the tokens.
+        Words of the tokens; ``NO_WORD`` at positions whose word is not shown (``presentation.present``).
     readable : (h, w) bool
         Whether the token is a whole word.
     distance : (h, w), in the units of the codebook
@@ -47,6 +49,12 @@ class ExplainedLayer:
         How well each token fits the slice, from 0 to 1; None where it was not requested.
     rows, columns : h and w pairs (first, last)
         First pixel of the region of each position, and the one past its last, in the image as given.
+    certainty : (h, w), 0 to 1
+        How certain each word is (``certainty.certainties``); 0 for tokens that are no words of anatomy or imaging.
+    body : (h, w), 0 to 1
+        Share of each region that belongs to the body.
+    plausible : (h, w) bool
+        Whether the HU of each region allow its word (``tissue``); False for words that are none of anatomy or imaging.
     """
 
     tokens: NDArray[np.int64]
@@ -56,11 +64,18 @@ class ExplainedLayer:
     relevance: NDArray[np.float32] | None
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
+    certainty: NDArray[np.float32]
+    body: NDArray[np.float32]
+    plausible: NDArray[np.bool_]
 
-    def listed(self, readable: bool = False) -> list[str]:
-        """List the words of all positions, row by row; with ``readable``, only the whole words."""
-        flat = [word for line in self.words for word in line]
-        return [word for word, whole in zip(flat, self.readable.flat, strict=True) if whole or not readable]
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """(h, w) whether a position has a word that a person can read."""
+        return np.asarray(self.readable & (np.array(self.words) != NO_WORD), np.bool_)
+
+    def listed(self) -> list[str]:
+        """List the words of all positions that have one, row by row."""
+        return [word for line in self.words for word in line if word != NO_WORD]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +94,8 @@ class Explanation:
         Side of a cell of the latents.
     shape : (y, x)
         Size of the image.
+    limits : WordLimits
+        Limits of the autoencoder for what is shown and flagged.
     """
 
     layers: tuple[ExplainedLayer, ...]
@@ -87,27 +104,7 @@ class Explanation:
     word_length: float
     stride: int
     shape: tuple[int, int]
-
-
-class Count(NamedTuple):
-    """How often a word occurs in a layer.
-
-    Attributes
-    ----------
-    layer : int
-        Number of the layer, from 1, the coarsest.
-    word : str
-        The word.
-    times : int
-        Number of positions with this word.
-    share : 0 to 1
-        Share of the positions of the layer with this word.
-    """
-
-    layer: int
-    word: str
-    times: int
-    share: float
+    limits: WordLimits
 
 
 @torch.inference_mode()
@@ -125,28 +122,27 @@ def explain_slice(
     and regions end at the edges of the image. Raises InvalidSetting for an autoencoder whose codebook was learned,
     which has no words, and for an image that is not (y, x).
     """
-    words = vocabulary_of(guided)
+    vocabulary_of(guided)
     if hu.ndim != 2 or not hu.size:
         raise InvalidSetting(f"an image of shape {hu.shape} to be explained: give one slice, (y, x)")
     autoencoder = guided.autoencoder
     device = next(autoencoder.parameters()).device
     parts, stride = autoencoder.quantiser.parts, autoencoder.stride
-    padded = _mirror_far_edges(np.nan_to_num(hu, nan=float(AIR)), stride, autoencoder.smallest)
+    filled = np.nan_to_num(hu, nan=float(AIR))
+    padded = _mirror_far_edges(filled, stride, autoencoder.smallest)
     image = torch.from_numpy(padded)[None, None]
     latents = autoencoder.encode(OBJECTIVE.encode(image.to(device).clamp(OBJECTIVE.low, OBJECTIVE.high))).float()
     quantised = autoencoder.quantise(latents)
     scores = None if relevance is None else relevance.scores(hu, pixel_mm)
     cells_down, cells_across = (-(-side // stride) for side in hu.shape)
     return Explanation(
-        tuple(
-            _explain_layer(number, quantised, latents, parts, words, scores, hu.shape, stride)
-            for number in range(len(parts))
-        ),
+        tuple(_explain_layer(number, quantised, latents, guided, scores, filled) for number in range(len(parts))),
         latents[0, :, :cells_down, :cells_across].cpu().numpy(),
         quantised.embedding[0, :, :cells_down, :cells_across].cpu().numpy(),
         float(autoencoder.codebook.double().square().sum(1).mean().sqrt()),
         stride,
         (hu.shape[0], hu.shape[1]),
+        guided.limits,
     )
 
 
@@ -190,28 +186,33 @@ def _explain_layer(
     number: int,
     quantised: Quantised,
     latents: torch.Tensor,
-    parts: Sequence[slice],
-    words: Vocabulary,
+    guided: LanguageGuidedAutoencoder,
     scores: NDArray[np.float32] | None,
-    shape: tuple[int, ...],
-    stride: int,
+    hu: HU,
 ) -> ExplainedLayer:
+    words, network = vocabulary_of(guided), guided.autoencoder
+    parts, stride = network.quantiser.parts, network.stride
     part = parts[number]
-    rows, columns = (spans(part, cells, stride, side) for cells, side in zip(latents.shape[2:], shape, strict=True))
+    rows, columns = (spans(part, cells, stride, side) for cells, side in zip(latents.shape[2:], hu.shape, strict=True))
     in_image = (slice(len(rows)), slice(len(columns)))
     tokens = quantised.indices[number][0].cpu().numpy()[in_image]
     # The average of n tokens is n times as close to the latent as the last token is to the last residual, since the
     # errors of the layers telescope.
-    error = (quantised.averages[number][0] - latents[0][:, part, part]).norm(dim=0).cpu().numpy()
-    distance = (error * _tokens_so_far(number, parts, latents.shape[2:]))[in_image]
+    so_far = torch.from_numpy(_tokens_so_far(number, parts, latents.shape[2:])).to(latents.device)
+    error = ((latents[0][:, part, part] - quantised.averages[number][0]) * so_far)[:, *in_image]
+    residuals = error + network.codebook[torch.from_numpy(tokens).to(latents.device)].permute(2, 0, 1)
+    content = tissue_shares(hu, body_mask(hu), rows, columns)
     return ExplainedLayer(
         tokens=tokens,
         words=tuple(tuple(words.tokens[token] for token in line) for line in tokens),
         readable=words.readable[tokens],
-        distance=distance.astype(np.float32),
+        distance=error.norm(dim=0).cpu().numpy(),
         relevance=None if scores is None else scores[tokens],
         rows=rows,
         columns=columns,
+        certainty=certainties(residuals, tokens, words, network.codebook, network.sharpness),
+        body=content.body,
+        plausible=content.allow([[words.words[token] for token in line] for line in tokens]),
     )
 
 
@@ -221,29 +222,3 @@ def _tokens_so_far(number: int, parts: Sequence[slice], cells: Sequence[int]) ->
     for part in parts[: number + 1]:
         count[part, part] += 1
     return count[parts[number], parts[number]]
-
-
-def frequencies(found: Iterable[Explanation], layers: int = WORD_LAYERS) -> list[Count]:
-    """Count the words in the first ``layers`` layers of all explanations, layer by layer, most frequent first."""
-    counted: list[Counter[str]] = [Counter() for _ in range(layers)]
-    for explanation in found:
-        for counter, layer in zip(counted, explanation.layers, strict=False):
-            counter.update(layer.listed())
-    return [
-        Count(number, word, count, count / counter.total())
-        for number, counter in enumerate(counted, start=1)
-        for word, count in sorted(counter.items(), key=lambda entry: (-entry[1], entry[0]))
-    ]
-
-
-def agreement(first: Explanation, second: Explanation, layers: int = WORD_LAYERS) -> float:
-    """Return the share of positions in the first ``layers`` layers that have the same word in both, from 0 to 1."""
-    pairs = list(zip(first.layers[:layers], second.layers, strict=False))
-    same = sum(int((a.tokens == b.tokens).sum()) for a, b in pairs)
-    return same / sum(a.tokens.size for a, _ in pairs)
-
-
-def common(first: Explanation, second: Explanation, layers: int = WORD_LAYERS) -> float:
-    """Return the Dice coefficient of the sets A and B of words at any place, 2 |A and B| / (|A| + |B|), 0 to 1."""
-    a, b = ({word for layer in each.layers[:layers] for word in layer.listed()} for each in (first, second))
-    return 2 * len(a & b) / (len(a) + len(b))

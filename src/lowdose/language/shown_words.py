@@ -87,3 +87,15 @@ def shown_words() -> frozenset[str]:
     """Return all words that may be shown."""
     anatomy = (word for group in (REGIONS, STRUCTURES) for words in group.values() for word in words)
     return frozenset((*anatomy, *IMAGING, *SMOOTH, *NOISY))
+
+
+@cache
+def _groups() -> tuple[frozenset[str], ...]:
+    """Return the sets of words that name the same thing: one region, one structure, the imaging, one quality."""
+    return tuple(frozenset(words) for words in (*REGIONS.values(), *STRUCTURES.values(), IMAGING, SMOOTH, NOISY))
+
+
+@cache
+def related_words(word: str) -> frozenset[str]:
+    """Return the words of everything that a word names, itself among them; none for a word that is not shown."""
+    return frozenset(other for group in _groups() if word in group for other in group)

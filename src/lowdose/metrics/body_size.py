@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 
+from lowdose.hounsfield import BODY_HU
 from lowdose.image import HU, Mask
 from lowdose.metrics.checks import check_slice
 
-BODY_HU = -300.0
-"""HU of the smoothed image above which a pixel belongs to the body or the table."""
 SMOOTH_MM = 2.0
 MOST_CUT_MM = 30.0
 """Length of the image's edge that the body may touch; a body that touches more is cut off."""

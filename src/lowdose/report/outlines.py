@@ -10,12 +10,9 @@ import numpy as np
 
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.organ_statistics import OrganSample
-from lowdose.hounsfield import Window
+from lowdose.hounsfield import BODY_HU, Window
 from lowdose.image import HU
 from lowdose.report.figures import INK, new_figure, png
-
-BODY_HU = -300.0
-"""Pixels above this are taken for the body."""
 
 MARGIN = 6
 """Pixels of air that are shown around the body."""
@@ -40,7 +37,7 @@ def colours(sample: OrganSample, names: Mapping[int, str]) -> dict[int, str]:
 
 def picture(sample: OrganSample, names: Mapping[int, str], window: Window) -> bytes:
     """Draw all versions with their outlines, and full dose with the given labels, if any, cropped to the body."""
-    rows, columns = _body(sample.images[FULL])
+    rows, columns = body_crop(sample.images[FULL])
     panels = [(name, hu, sample.labels[name]) for name, hu in sample.images.items()]
     if sample.reference is not None:
         panels.append((f"{FULL}, labels given", sample.images[FULL], sample.reference))
@@ -62,7 +59,7 @@ def picture(sample: OrganSample, names: Mapping[int, str], window: Window) -> by
     return png(figure)
 
 
-def _body(hu: HU) -> tuple[slice, slice]:
+def body_crop(hu: HU) -> tuple[slice, slice]:
     """Return the rows and columns that hold the body, with a margin; the whole slice if it holds only air."""
     inside = hu > BODY_HU
     crops = []

@@ -48,6 +48,7 @@ def page(evaluation: ImageEvaluation, readings: Sequence[WordReading] = ()) -> s
         bias=_bias(evaluation),
         pictures=pictures,
         words=words_page.section(readings, SOFT_TISSUE),
+        word_lead=words_page.lead(readings[0].vocabulary) if readings else "",
         word_definitions=words.DEFINITIONS,
         models=evaluation.models,
         seconds=evaluation.seconds,

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,31 @@ import numpy as np
 
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.words import WordReading
-from lowdose.language import drift, explanation
+from lowdose.language import drift, presentation, word_counts
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
-from lowdose.language.explanation import WORD_LAYERS, ExplainedLayer, Explanation
+from lowdose.language.cell_words import LEAST_BODY
+from lowdose.language.explanation import NO_WORD, WORD_LAYERS, ExplainedLayer, Explanation
+from lowdose.language.shown_words import related_words
 from lowdose.version import __version__
 
 DEFINITIONS = {
+    "no word": f"less than {100 * LEAST_BODY:g} % of the region is body, or its nearest word is none of anatomy, "
+    "imaging or image quality, or that word is too uncertain, or the HU of the region do not allow it",
+    "plausible": "whether the region holds enough pixels in the range of HU of what the word names",
+    "certainty": "what the words of the same structure get of the softmax over minus the squared distances (Eq. 1 of "
+    "LEDA), 0 to 1",
     "distance": "Euclidean distance of the layer's residual to its word, in the units of the codebook",
     "relevance": "how well the word fits what the anatomy network sees in the slice, 0 (least) to 1 (best)",
     "rows, columns": "of the region: its first pixel and the one past its last",
-    "same places": "share of the positions of layers 1 and 2 that hold the same word",
+    "same places": "share of the positions of layers 1 and 2 with a word that hold the same one",
     "same words": "2 |A and B| / (|A| + |B|) of the different words of layers 1 and 2, wherever they stand",
     "drift": "how far a region's latents moved from those of the input: root of the mean over its cells of the squared "
     "distance, in lengths of a word",
-    "flagged": f"drift above {drift.FLOOR:g}, and above {drift.TIMES:g} times the slice's upper quartile "
-    f"or {drift.FAR:g}",
+    "flagged": "drift above the limit of the slice: further than removing noise moves the other regions of this slice",
 }
+
+MARKS = "ABCDEFGHIJKLMN"
+"""Letters of the changed regions of a version."""
 
 
 def words_json(
@@ -36,14 +46,17 @@ def words_json(
     readings: Sequence[dict[str, Any]],
     warnings: Sequence[str],
     uids: dict[str, object] | None = None,
+    vocabulary: str = presentation.SHOWN,
 ) -> str:
-    """Return the words of all slices as JSON; ``readings`` are results of ``word_entry``.
+    """Return the words of all slices as JSON; ``readings`` are results of ``word_entry`` with words of ``vocabulary``.
 
     No other file holds UIDs.
     """
     content = {
         "lowdose": __version__,
         "autoencoder": {"name": named(guided), "sha256": guided.sha256},
+        "limits": asdict(guided.limits),
+        "vocabulary": vocabulary,
         "definitions": DEFINITIONS,
         "warnings": list(warnings),
         "slices": list(readings),
@@ -73,7 +86,7 @@ def word_entry(reading: WordReading, layers: int = WORD_LAYERS) -> dict[str, Any
             name: {
                 "score": np.round(drifted.score.astype(float), 4).tolist(),
                 "usual": round(drifted.usual, 4),
-                "limit": round(drift.drift_limit(drifted.usual), 4),
+                "limit": round(drifted.limit, 4),
                 "rows": drifted.rows,
                 "columns": drifted.columns,
                 "flagged": [row for row in changes(reading, name) if row["flagged"]],
@@ -94,6 +107,10 @@ def _layer_entry(number: int, layer: ExplainedLayer) -> dict[str, Any]:
                     "word": layer.words[row][column],
                     "token": int(layer.tokens[row, column]),
                     "readable": bool(layer.readable[row, column]),
+                    "shown": bool(layer.shown[row, column]),
+                    "certainty": round(float(layer.certainty[row, column]), 4),
+                    "plausible": bool(layer.plausible[row, column]),
+                    "body": round(float(layer.body[row, column]), 4),
                     "distance": round(float(layer.distance[row, column]), 4),
                     **relevance,
                     "rows": rows,
@@ -114,17 +131,22 @@ def compared(reading: WordReading) -> list[dict[str, Any]]:
                     {
                         "image": name,
                         "with": other,
-                        "same_places": round(explanation.agreement(explained, base), 4),
-                        "same_words": round(explanation.common(explained, base), 4),
+                        "same_places": _rounded(word_counts.agreement(explained, base)),
+                        "same_words": _rounded(word_counts.common(explained, base)),
                     }
                 )
     return rows
 
 
-def changes(reading: WordReading, name: str) -> list[dict[str, Any]]:
-    """Return the regions of layer 2 of a version that drifted or have another word than in the first version.
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
 
-    Flagged regions come first, then those with the largest drift.
+
+def changes(reading: WordReading, name: str) -> list[dict[str, Any]]:
+    """Return the regions of layer 2 of a version that drifted or name another structure than in the first version.
+
+    Flagged regions come first, then those with the largest drift. "mark": the letter of the region in pictures and
+    tables, for the first ``len(MARKS)`` regions.
     """
     drifted = reading.drifts[name]
     before, after = (each.layers[: drift.LAYER][-1] for each in (reading.words[reading.first], reading.words[name]))
@@ -140,8 +162,15 @@ def changes(reading: WordReading, name: str) -> list[dict[str, Any]]:
             "columns": drifted.columns[column],
         }
         for row, column in np.argwhere(drifted.flagged | drifted.moved)
+        if drifted.flagged[row, column] or other_structure(before.words[row][column], after.words[row][column])
     ]
-    return sorted(rows, key=lambda row: (not row["flagged"], -row["drift"]))
+    rows.sort(key=lambda row: (not row["flagged"], -row["drift"]))
+    return [{"mark": MARKS[rank] if rank < len(MARKS) else "", **row} for rank, row in enumerate(rows)]
+
+
+def other_structure(before: str, after: str) -> bool:
+    """Return whether two words name different things; a position without a word names nothing."""
+    return NO_WORD not in (before, after) and before != after and after not in related_words(before)
 
 
 def word_counts_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYERS) -> str:
@@ -153,7 +182,7 @@ def word_counts_csv(said: dict[str, list[Explanation]], layers: int = WORD_LAYER
     writer = csv.writer(text)
     writer.writerow(["image", "layer", "word", "count", "share"])
     for name, explanations in said.items():
-        for count in explanation.frequencies(explanations, layers):
+        for count in word_counts.frequencies(explanations, layers):
             writer.writerow([name, count.layer, count.word, count.times, f"{count.share:.6f}"])
     return text.getvalue()
 
