@@ -126,9 +126,9 @@ def test_a_page_without_any_organ() -> None:
 def test_pictures_cut_to_the_body_with_one_colour_an_organ() -> None:
     for given in (False, True):
         assert outlines.picture(sample(given), NAMES, SOFT_TISSUE).startswith(b"\x89PNG")
-    rows, columns = outlines._body(sample().images[FULL])
+    rows, columns = outlines.body_crop(sample().images[FULL])
     assert (rows, columns) == (slice(14, 46), slice(4, 66))
-    assert outlines._body(np.full((8, 9), -1000, np.float32)) == (slice(0, 8), slice(0, 9))
+    assert outlines.body_crop(np.full((8, 9), -1000, np.float32)) == (slice(0, 8), slice(0, 9))
     inks = outlines.colours(sample(), NAMES)
     assert list(inks) == [3, 5]
     everything = np.arange(118, dtype=np.uint8)[None]

@@ -22,7 +22,7 @@ from lowdose.io.atomic import new_folder
 from lowdose.io.orientation import not_axial
 from lowdose.io.source import Source
 from lowdose.language import explanation, presentation, word_counts
-from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
+from lowdose.language.autoencoder_file import TEACHER, LanguageGuidedAutoencoder
 from lowdose.language.explanation import NO_WORD, Explanation
 from lowdose.language.relevance import AnatomyRelevance
 from lowdose.logger import log_lines
@@ -120,7 +120,7 @@ def explain(
     out : str or Path, optional
         New folder for words.json, words.csv, pictures and a page; ``save`` of the result writes the same.
     autoencoder : str or Path, optional
-        A shipped autoencoder or a .safetensors file.
+        A shipped autoencoder, "leda_teacher" by default, or a .safetensors file.
     slices : int
         Slices to read, evenly spread; 0 = all.
     layers : int
@@ -156,7 +156,7 @@ def explain(
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
     where = choose_device(device)
-    guided = load_word_autoencoder(autoencoder, where)
+    guided = load_word_autoencoder(autoencoder or TEACHER, where)
     _check_layers(layers, guided)
     with open_input(source, series, spacing, sizes) as opened:
         opened.warnings += not_axial(opened.planes, "the words were learned on axial slices")

@@ -15,9 +15,6 @@ from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, supervised
 
-TEACHER = "leda_teacher"
-"""Shipped autoencoder whose latents see texture; ``autoencoder_file.DEFAULT``, which explains, is blind to it."""
-
 
 @dataclass(frozen=True)
 class LedaHyperparameters(DenoiserHyperparameters):
@@ -64,6 +61,6 @@ RECIPE = DenoiserRecipe(
     hyperparameters=LedaHyperparameters(
         steps=100_000, batch=4, patch=128, learning_rate=1e-4, final_learning_rate=1e-6
     ),
-    teachers={"autoencoder": TEACHER},
+    teachers={"autoencoder": autoencoder_file.TEACHER},
     accepts_any_network=True,
 )
