@@ -86,7 +86,7 @@ def test_any_network_learns_and_the_autoencoder_does_not(
     assert set(state["modules"]) == {"denoiser"}
     assert set(state["modules"]["denoiser"]) == {f"network.{key}" for key in load_file(tmp_path / MODEL_FILE)}
     described = json.loads((tmp_path / "run.json").read_text())
-    assert described["autoencoder"] == autoencoder_file.DEFAULT
+    assert described["autoencoder"] == autoencoder_file.TEACHER
     assert described["settings"]["autoencoder"] == frozen_network.sha256
 
 
