@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lowdose.batch import CandidateTokenBatch
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.methods.autoencoder import GuidedAutoencoder, Weights, semantic_weight
+from lowdose.methods.autoencoder import GuidedAutoencoder, semantic_weight
+from lowdose.methods.autoencoder_weights import Weights
 from lowdose.methods.base import Update
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.discriminator import adaptive_weight, patch_gan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from lowdose.errors import InvalidSetting
-from lowdose.methods.autoencoder import Weights
+from lowdose.methods.autoencoder_weights import Weights
 from lowdose.networks.vqgan import SIZES
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
@@ -35,7 +35,7 @@ class AutoencoderHyperparameters(Hyperparameters):
     learned_tokens : int
         Entries of a codebook that is trained instead of using the words, as in a plain VQGAN; 0 = the words.
     semantic_weight, commitment_weight, adversarial_weight, perceptual_weight : float
-        alpha, beta, gamma and eta of Eq. 2, see ``methods.autoencoder.Weights``.
+        alpha, beta, gamma and eta of Eq. 2, see ``methods.autoencoder_weights.Weights``.
     adversarial_start : int
         Step from which the discriminator is used.
     soft_steps : int
@@ -49,7 +49,7 @@ class AutoencoderHyperparameters(Hyperparameters):
         1 or 0: whether each position of the two coarse layers has candidate words of its own (``language.cell_words``).
     image_weight, window_weight, texture_weight, invariance_weight, margin, token_margin, entropy_weight, organs_weight,
     balanced
-        See ``methods.autoencoder.Weights``.
+        See ``methods.autoencoder_weights.Weights``.
     """
 
     side: int = 256
