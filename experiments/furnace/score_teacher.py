@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from experiments.furnace.validation_set import load_images, load_set
-from lowdose.errors import NothingToRead
-from lowdose.evaluation.noise_sensitivity import simulated_noise
+from lowdose.evaluation.noise_sensitivity import even_soft_tissue
 from lowdose.evaluation.teacher import assess_teacher
 from lowdose.image import HU
 from lowdose.language import autoencoder_file
-from lowdose.models.load import load_by_name
+from lowdose.models.load import load_by_name, remove_noise
 from lowdose.networks import anatomy
 from lowdose.weights.identity import DEFAULT_MODEL
 
@@ -42,11 +41,7 @@ def main() -> None:
 
 def score_teacher(folder: Path, name: str, realisations: int = FEW) -> dict[str, float]:
     """Return the figures of one autoencoder, flat."""
-    denoiser = load_by_name(DEFAULT_MODEL, torch.device("cpu")).denoiser
-
-    def denoise(hu: HU) -> HU:
-        return np.asarray(denoiser.denoise(torch.from_numpy(np.ascontiguousarray(hu))[None, None])[0, 0].numpy())
-
+    denoise = partial(remove_noise, load_by_name(DEFAULT_MODEL, torch.device("cpu")))
     guided = autoencoder_file.load_autoencoder(name)
     report = assess_teacher(guided, _slices(folder, denoise), denoise, anatomy.load_anatomy(), realisations)
     figures = report.to_dict()
@@ -59,23 +54,15 @@ def score_teacher(folder: Path, name: str, realisations: int = FEW) -> dict[str,
     return flat | {f"error_{name}": error for name, error in report.tissue_error.items()}
 
 
-def _slices(folder: Path, denoise: object) -> Iterator[tuple[HU, tuple[float, float], bool]]:
+def _slices(folder: Path, denoise: Callable[[HU], HU]) -> Iterator[tuple[HU, tuple[float, float], bool]]:
     """Yield the full-dose images; noise is measured on the first slice of each patient that has soft tissue for it."""
     measured = set()
     for item in load_set(folder):
         full = load_images(folder, item)[1]
         pixel = (item.pixel_mm, item.pixel_mm)
-        with_noise = item.patient not in measured and _has_even_tissue(denoise(full), pixel)  # type: ignore[operator]
+        with_noise = item.patient not in measured and even_soft_tissue(denoise(full)) is not None
         measured |= {item.patient} if with_noise else set()
         yield full, pixel, with_noise
-
-
-def _has_even_tissue(smooth: HU, pixel_mm: tuple[float, float]) -> bool:
-    try:
-        simulated_noise(smooth, pixel_mm, 1)
-    except NothingToRead:
-        return False
-    return True
 
 
 if __name__ == "__main__":

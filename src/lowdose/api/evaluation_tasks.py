@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from lowdose.api.cases import log_warnings, open_cases, open_full_only, open_label_maps, uids_of
 from lowdose.api.evaluation_report import EvaluationReport
@@ -31,7 +29,7 @@ from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.logger import log
 from lowdose.metrics.profiles import Profile
-from lowdose.models.load import LoadedModel
+from lowdose.models.load import LoadedModel, remove_noise
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.networks import anatomy
 from lowdose.networks.segmentation import WORKING_MM
@@ -130,7 +128,7 @@ def evaluate_teacher(given: Given, out: Path | None, guided: LanguageGuidedAutoe
     if not given.full or given.low or given.data:
         raise InvalidSetting("--task teacher: needs normal-dose series alone; give one or more --full")
     where = choose_device(given.device)
-    denoiser = resolve_model(DEFAULT_MODEL, given.device).denoiser
+    model = resolve_model(DEFAULT_MODEL, given.device)
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
         cases = open_full_only(stack, given.full, given.spacing, given.sizes)
@@ -146,11 +144,7 @@ def evaluate_teacher(given: Given, out: Path | None, guided: LanguageGuidedAutoe
                 item = source.read(index)
                 yield item.in_air, item.pixel_mm or (WORKING_MM, WORKING_MM), index == middle_of(source)
 
-        def denoise(hu: HU) -> HU:
-            image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(where)
-            return np.asarray(denoiser.denoise(image)[0, 0].cpu().numpy())
-
-        result = assess_teacher(guided, slices(), denoise, anatomy.load_anatomy().to(where))
+        result = assess_teacher(guided, slices(), partial(remove_noise, model), anatomy.load_anatomy().to(where))
         files = {"teacher.json": json.dumps(result.to_dict(), indent=1) + "\n"}
         return _written(EvaluationReport("teacher", result, len(chosen), len(cases), files), folder)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lowdose.errors import NothingToRead
 from lowdose.hounsfield import OBJECTIVE
-from lowdose.image import HU
+from lowdose.image import HU, Mask
 from lowdose.metrics.texture_sensitivity import (
     noise_distance_ratio,
     systematic_share,
@@ -124,10 +124,20 @@ def _high_pass(image: HU) -> HU:
     return np.asarray(image - uniform_filter(image, HIGH_PASS_PX), np.float32)
 
 
-def _soft_tissue_sd(noise: NDArray[np.floating], smooth: HU) -> float:
-    """Return the SD of noise (..., y, x) in even soft tissue of a smooth slice; raise NothingToRead without any."""
+def even_soft_tissue(smooth: HU) -> Mask | None:
+    """Return the pixels of even soft tissue in the middle of a smooth slice; None where they are too few."""
+    return _even_soft_tissue(smooth[middle(smooth.shape)])
+
+
+def _even_soft_tissue(smooth: HU) -> Mask | None:
     even = np.abs(smooth - gaussian_filter(smooth, 4.0)) < 10.0
     mask = even & (smooth > -30.0) & (smooth < 130.0)
-    if np.count_nonzero(mask) < 400:
+    return mask if np.count_nonzero(mask) >= 400 else None
+
+
+def _soft_tissue_sd(noise: NDArray[np.floating], smooth: HU) -> float:
+    """Return the SD of noise (..., y, x) in even soft tissue of a smooth slice; raise NothingToRead without any."""
+    mask = _even_soft_tissue(smooth)
+    if mask is None:
         raise NothingToRead("the middle of the slice shows no even soft tissue, in which noise could be measured")
     return float(noise[..., mask].std())

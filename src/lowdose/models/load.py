@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lowdose.errors import IncompatibleCheckpoint
 from lowdose.hounsfield import Scale
+from lowdose.image import HU
 from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.models.classical import CLASSICAL
@@ -95,3 +97,9 @@ def load_by_name(name: str, device: torch.device) -> LoadedModel:
         raise IncompatibleCheckpoint(f"{error}{hint}") from error
     channels_last(model.denoiser)
     return LoadedModel(model.name, model.sha256, model.denoiser, model.domain, device)
+
+
+def remove_noise(model: LoadedModel, hu: HU) -> HU:
+    """Return what a model of one slice makes of a slice (y, x) in HU, with none of the noise mixed back."""
+    image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(model.device)
+    return np.asarray(model.denoiser.denoise(image)[0, 0].cpu().numpy())

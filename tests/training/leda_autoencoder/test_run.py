@@ -435,3 +435,15 @@ def test_the_default_size_sees_texture() -> None:
 def test_settings_that_need_others(values: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidSetting, match=message):
         AutoencoderHyperparameters(**values)
+
+
+def test_with_noise_real_slices_are_kept_without_it(tmp_path: Path) -> None:
+    chosen = recipe(noisy=1, cell_words=1, balanced=0, texture_weight=0.1, invariance_weight=0.2, entropy_weight=0.1)
+    assert go(tmp_path / "whole", chosen)
+    kept = sorted((tmp_path / "whole" / SEGMENTED).glob("*-hu-*.npy"))
+    stored = np.load(kept[0]).astype(np.float32)
+    read = {item.key: item.read() for item in REAL}
+    assert stored.shape == read[kept[0].name.split("-hu-")[0]].shape
+    assert not np.array_equal(stored, np.rint(read[kept[0].name.split("-hu-")[0]]))
+    logged = {row[1] for row in csv.reader((tmp_path / "whole" / "log.csv").open())}
+    assert {f"autoencoder/{term}" for term in ("texture", "invariance", "token_invariance", "entropy")} <= logged

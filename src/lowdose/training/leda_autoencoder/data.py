@@ -21,7 +21,7 @@ from lowdose.language.cell_words import CellWords
 from lowdose.language.clip import ClipRelevance
 from lowdose.language.relevance import AnatomyRelevance
 from lowdose.language.vocabulary import Vocabulary
-from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.models.load import load_by_name, remove_noise
 from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.autoencoder import Autoencoder
 from lowdose.networks.segmentation import segment_slice
@@ -57,15 +57,10 @@ def real_slices(
         lambda hu, pixel: segment_slice(network, hu, pixel),
         _progress_messages(say, "slices segmented"),
         process,
-        partial(_denoised, denoiser) if denoiser else None,
+        partial(remove_noise, denoiser) if denoiser else None,
     )
     network.cpu()  # relevance is computed in loader processes, which cannot use CUDA
     return real
-
-
-def _denoised(model: LoadedModel, hu: HU) -> HU:
-    image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(model.device)
-    return np.asarray(model.denoiser.denoise(image)[0, 0].cpu().numpy())
 
 
 def digital_slices(
