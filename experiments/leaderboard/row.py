@@ -69,11 +69,11 @@ def main() -> None:
     jobs = load_jobs(JOBS if arguments.budget == "cpu" else HERE / "jobs_gpu.toml")
     chosen = [variant(job, arguments.budget, arguments.steps, arguments.slices) for job in jobs]
     folder, name = leaderboard(), arguments.method
-    prepare(folder, chosen[:1], arguments.ct)
+    number = 0 if name in UNTRAINED else jobs.index(find_job(jobs, name))
+    prepare(folder, [chosen[number]], arguments.ct)
     if name in UNTRAINED:
         row = untrained_row(name, folder)
     else:
-        number = jobs.index(find_job(jobs, name))
         job, twin = chosen[number], find_twin(chosen, chosen[number])
         if arguments.teacher:
             job, name = with_teacher(job, arguments.teacher), with_teacher(jobs[number], arguments.teacher).name

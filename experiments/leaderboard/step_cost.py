@@ -40,15 +40,16 @@ def step_seconds(job: Job, precision: str) -> float:
     assert isinstance(recipe, DenoiserRecipe)
     h = recipe.hyperparameters.with_values({name: str(value) for name, value in job.set.items()})
     h = replace(h, steps=WARM + GROUPS * GROUP, checkpoint_every=10**9, validate_every=10**9)
-    denoiser = Denoiser(chosen.network, chosen.scale)
+    recipe = replace(recipe, network=chosen.network)
+    denoiser = Denoiser(chosen.network, chosen.scale, recipe.context)
     method = recipe.method(denoiser, h, recipe.teachers)
     marks: list[float] = []
 
     def batches(first: int, last: int) -> Iterator[PairedBatch]:
-        images = 100 * torch.randn(2, h.batch, 1, h.patch, h.patch)
+        low, full = (100 * torch.randn(h.batch, slices, h.patch, h.patch) for slices in (2 * denoiser.context + 1, 1))
         for step in range(first, last):
             marks.append(time.process_time())
-            yield PairedBatch(images[0], images[1], number=torch.arange(h.batch) + step * h.batch)
+            yield PairedBatch(low, full, number=torch.arange(h.batch) + step * h.batch)
 
     hooks = TrainerHooks(batches, dict, lambda: None, lambda *_: None, lambda: False)
     with TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ COMMON = ("batch", "patch", "dose_low", "dose_high", "full_dose_share", "bank_sl
 def test_all_jobs_see_the_same_patches_and_can_be_made(name: str) -> None:
     jobs = load_jobs(row.HERE / name)
     assert len({tuple(job.set.get(key) for key in COMMON) for job in jobs}) == 1
-    assert {job.bank for job in jobs} == {jobs[0].bank}
+    assert len({(job.data, job.bank, "slices" in job.network) for job in jobs}) == 2  # with neighbours and without
     for job in jobs:
         recipe = recipes.get_recipe(job.recipe)
         assert isinstance(recipe, DenoiserRecipe)
@@ -36,7 +36,8 @@ def test_all_jobs_see_the_same_patches_and_can_be_made(name: str) -> None:
         parse_denoiser(job.network)
         twin = row.find_twin(jobs, job)
         assert (twin is None) == job.name.startswith(row.TWIN)
-        assert twin is None or (twin.network == job.network and twin.set["perceptual_weight"] == 0)
+        assert twin is None or (twin.network, twin.data, twin.bank) == (job.network, job.data, job.bank)
+        assert twin is None or twin.set["perceptual_weight"] == 0
 
 
 def test_a_variant_has_a_name_of_its_own() -> None:
