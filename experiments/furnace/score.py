@@ -47,6 +47,9 @@ from lowdose.phantom.slice_lesions import distance, insert_lesions, place_lesion
 SHARE = 0.25
 ROI, MOST_ROIS = 32, 48
 """Pixels a side, and number, of the regions that noise is measured in."""
+BAND = 0.125
+BANDS = tuple(0.05 + BAND * number for number in range(6))
+"""Width and lower ends of the bands that noise power spectra are compared in, over Nyquist."""
 LESIONS_MM, LESION_HU = (5.0, 8.0), -30.0
 MOST_LESIONS, THICKNESS_MM = 6, 3.0
 
@@ -153,13 +156,19 @@ def noise_figures(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
     noise = relative_noise(clean, full, pixel_mm)
     if noise is None:
         return {}
+    errors = np.abs(np.log(list(band_ratios(noise).values())))
+    return {"noise_sd": noise.sd, "f_av": noise.f_av, "nps_error": float(errors.mean())}
+
+
+def band_ratios(noise: RelativeNoise) -> dict[float, float]:
+    """Return the NPS over that of full dose in bands of frequency, by the middle of the band over Nyquist."""
     frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(ROI)] * 2)) / 0.5
-    errors = []
-    for low, high in zip(np.arange(0.05, 0.8, 0.125), np.arange(0.175, 0.93, 0.125), strict=False):
-        band = (frequency >= low) & (frequency < high)
+    found = {}
+    for low in BANDS:
+        band = (frequency >= low) & (frequency < low + BAND)
         own, wanted = (power[band].mean() for power in noise.powers)
-        errors.append(abs(float(np.log(own / wanted))))
-    return {"noise_sd": noise.sd, "f_av": noise.f_av, "nps_error": float(np.mean(errors))}
+        found[round(low + BAND / 2, 4)] = float(own / wanted)
+    return found
 
 
 def lesion_figures(

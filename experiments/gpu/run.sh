@@ -88,8 +88,8 @@ leda_denoisers() {
         train "$name-leda" "${shares[number + 2]}" leda "${paired[@]}" --network "$network" "${on[@]}" "${teacher[@]}"
         number=$((number + 3))
     done
-    next="compare each -leda with its -mse on real pairs: python -m experiments.leda.denoiser_tables OUT PAIRS (SSIM and FSIM
-above, PSNR within 0.1 dB); if so, python -m experiments.zoo.ship_model RUN leda_red_cnn"
+    next="compare each -leda with its -mse on real pairs: lowdose evaluate --data PAIRS --model A --model B --out DIR (SSIM and
+FSIM above, PSNR within 0.15 dB, and above the blended twin); if so, python -m experiments.zoo.ship_model RUN leda_red_cnn"
 }
 
 rivals() {

@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from scipy.optimize import brentq
 from torch import Tensor
 
-from experiments.furnace.score import MOST_ROIS, ROI, denoise, lesion_figures, noise_figures, patient_means
+from experiments.furnace.score import (
+    MOST_ROIS,
+    ROI,
+    band_ratios,
+    denoise,
+    lesion_figures,
+    noise_figures,
+    patient_means,
+    relative_noise,
+)
 from experiments.furnace.validation_set import ValidationSlice, load_images, load_set
 from lowdose.hounsfield import Scale
 from lowdose.image import HU
-from lowdose.metrics.hu_bias import tissue_bias
+from lowdose.metrics.hu_bias import tissue_bias, tissue_masks
 from lowdose.metrics.label_overlap import dice
 from lowdose.metrics.noise_power import detrend
 from lowdose.metrics.profiles import PROFILES, measure_fidelity
@@ -27,6 +37,8 @@ from lowdose.organ_classes import CLASSES, INDEX, ORGANS
 LESIONS_MM = (5.0, 8.0, 15.0)
 FEWEST_PIXELS = 200
 """Pixels of an organ at full dose from which its Dice coefficient counts."""
+LOCAL = 9
+"""Pixels a side of the squares that local SD is taken in."""
 EACH = 2
 """Most slices of a patient, since the slices of a patient tell less than another patient."""
 Row = dict[str, object]
@@ -76,8 +88,9 @@ def score(model: LoadedModel, folder: Path) -> list[Row]:
     """Return the figures of the slices of a validation set.
 
     ``psnr`` (dB), ``ssim``, ``fsim``, ``vif`` in [-160, 240] HU; ``noise_sd``, ``f_av`` over those of full dose;
-    ``nps_error``; ``bias_TISSUE``, mean HU minus that of the input; ``lesion_Nmm``, contrast kept; ``dice``, mean over
-    organs of what the anatomy network finds in the result against what it finds at full dose.
+    ``nps_error``; ``nps_F``, noise power over that of full dose around F of Nyquist; ``local_sd_error``, HU;
+    ``bias_TISSUE``, mean HU minus that of the input; ``lesion_Nmm``, contrast kept; ``dice``, mean over organs of what
+    the anatomy network finds in the result against what it finds at full dose.
     """
     network, rows = read_anatomy(None)[0], list[Row]()
     for item in scored_slices(folder):
@@ -88,6 +101,8 @@ def score(model: LoadedModel, folder: Path) -> list[Row]:
         figures = {
             **{name: fidelity[name] for name in ("psnr", "ssim", "fsim", "vif")},
             **noise_figures(clean, full, item.pixel_mm),
+            **spectrum(clean, full, item.pixel_mm),
+            **local_sd_error(clean, full),
             **{f"bias_{tissue.replace(' ', '_')}": value for tissue, value in bias.items()},
             **lesion_figures(model, item, low, full, clean, LESIONS_MM),
             **_organ_figures(network, clean, full, item.pixel_mm),
@@ -95,6 +110,27 @@ def score(model: LoadedModel, folder: Path) -> list[Row]:
         rounded = {name: round(float(value), 5) for name, value in figures.items()}
         rows.append({"patient": item.patient, "file": item.file, "real": item.real, **rounded})
     return rows
+
+
+def spectrum(clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
+    """Return the noise power in bands over that of full dose; nothing without flat regions."""
+    noise = relative_noise(clean, full, pixel_mm)
+    return {f"nps_{middle:g}": ratio for middle, ratio in band_ratios(noise).items()} if noise else {}
+
+
+def local_sd_error(clean: HU, full: HU) -> dict[str, float]:
+    """Return the mean absolute difference of the local SD, HU, from full dose's in soft tissue: noise place by place.
+
+    The SD is that of squares of ``LOCAL`` pixels. Nothing without soft tissue.
+    """
+    inside = tissue_masks(full).get("soft tissue")
+    if inside is None:
+        return {}
+    maps = [
+        np.sqrt(np.maximum(uniform_filter(image**2, LOCAL) - uniform_filter(image, LOCAL) ** 2, 0))
+        for image in (clean.astype(np.float64), full.astype(np.float64))
+    ]
+    return {"local_sd_error": float(np.abs(maps[0] - maps[1])[inside].mean())}
 
 
 def _organ_figures(network: Anatomy, clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:

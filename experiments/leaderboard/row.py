@@ -1,11 +1,12 @@
 """Train one method on the common data for the common budget, and score it: one row of the leaderboard.
 
-    python -m experiments.leaderboard.row METHOD [--budget cpu] [--steps N] [--slices N] [--ct FOLDER]
-    python -m experiments.furnace --jobs experiments/leaderboard/jobs.toml run --ct FOLDER   # trains all of them
+    python -m experiments.leaderboard.row METHOD [--budget cpu] [--steps N] [--slices N] [--teacher KIND:FILE] [--ct CT]
+    python -m experiments.furnace --jobs experiments/leaderboard/jobs.toml run --ct CT   # trains all of them
 
 METHOD: low_dose, nlm, tv, or a job of ``jobs.toml`` (``jobs_gpu.toml`` for --budget gpu). What the furnace has trained
 already, with $LOWDOSE_FURNACE naming the same folder as $LOWDOSE_LEADERBOARD, is scored only. --steps and --slices
-train fewer steps than the budget, on fewer slices, and the row says so. --ct: folder with normal-dose, more, blocks and
+train fewer steps than the budget, on fewer slices, and the row says so. --teacher: another frozen network than the
+job's, after whose file the row is then called, as of LEDA's Table 4. --ct: folder with normal-dose, more, blocks and
 pairs, from which the data are built where they are missing; that takes minutes. Data and weights lie in
 $LOWDOSE_LEADERBOARD, below the user's cache if that is not set; the row is written into ``rows``.
 """
@@ -62,21 +63,25 @@ def main() -> None:
     parser.add_argument("--budget", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--slices", type=int)
+    parser.add_argument("--teacher", help="KIND:FILE, as of 'lowdose train'")
     parser.add_argument("--ct", type=Path)
     arguments = parser.parse_args()
     jobs = load_jobs(JOBS if arguments.budget == "cpu" else HERE / "jobs_gpu.toml")
     chosen = [variant(job, arguments.budget, arguments.steps, arguments.slices) for job in jobs]
-    folder = leaderboard()
+    folder, name = leaderboard(), arguments.method
     prepare(folder, chosen[:1], arguments.ct)
-    if arguments.method in UNTRAINED:
-        row = untrained_row(arguments.method, folder)
+    if name in UNTRAINED:
+        row = untrained_row(name, folder)
     else:
-        number = jobs.index(find_job(jobs, arguments.method))
-        row = trained_row(arguments.method, chosen[number], find_twin(chosen, chosen[number]), folder)
+        number = jobs.index(find_job(jobs, name))
+        job, twin = chosen[number], find_twin(chosen, chosen[number])
+        if arguments.teacher:
+            job, name = with_teacher(job, arguments.teacher), with_teacher(jobs[number], arguments.teacher).name
+        row = trained_row(name, job, twin, folder)
         row |= {"budget_steps": jobs[number].steps, "budget_slices": int(jobs[number].set.get("bank_slices", 0))}
-    row |= {"method": arguments.method, "budget": arguments.budget}
+    row |= {"method": name, "job": arguments.method, "budget": arguments.budget}
     ROWS.mkdir(exist_ok=True)
-    (ROWS / f"{arguments.method}-{arguments.budget}.json").write_text(json.dumps(row, indent=1) + "\n")
+    (ROWS / f"{name}-{arguments.budget}.json").write_text(json.dumps(row, indent=1) + "\n")
     print(json.dumps({name: value for name, value in row.items() if name not in ("slices", "control")}))
 
 
@@ -99,6 +104,13 @@ def variant(job: Job, budget: str, steps: int | None, slices: int | None) -> Job
     parts = [job.name, *([] if budget == "cpu" else [budget]), *map(str, changes.values())]
     bank = f"{job.bank}_{slices}" if slices else job.bank
     return replace(job, name="_".join(parts), bank=bank, set={**job.set, **changes})
+
+
+def with_teacher(job: Job, teacher: str) -> Job:
+    """Return the job with another frozen network, called after its folder (of a run) or file."""
+    file = Path(teacher.partition(":")[2])
+    name = file.parent.name if file.stem == "model" else file.stem
+    return replace(job, name=f"{job.name}_{name}", options={**job.options, "teacher": teacher})
 
 
 def untrained_row(name: str, folder: Furnace) -> dict[str, object]:

@@ -19,12 +19,14 @@ import numpy as np
 
 from experiments.common.markdown import summary_cell, table
 from experiments.furnace.jobs import load_jobs
+from experiments.leaderboard import leda_tables
 from experiments.leaderboard.row import JOBS, ROWS, TWIN, UNTRAINED
 from experiments.leaderboard.sheet import draw_sheet
+from experiments.leaderboard.spectra import draw_spectra
 from lowdose.metrics.statistics import Summary, paired_difference, summarise
 
 PAGE = Path(__file__).parents[2] / "docs/leaderboard.md"
-SHEET = "leaderboard.png"
+SHEET, SPECTRA = "leaderboard.png", "leaderboard-nps.png"
 BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
 
 
@@ -40,10 +42,11 @@ class Figure(NamedTuple):
 FIGURES = (
     Figure("psnr", "PSNR (dB)", 2, 1), Figure("ssim", "SSIM", 4, 1), Figure("fsim", "FSIM", 4, 1),
     Figure("vif", "VIF", 3, 1), Figure("noise_sd", "SD", 2, 0), Figure("f_av", "f_av", 2, 0),
-    Figure("nps_error", "NPS error", 2, -1), Figure("bias", "bias (HU)", 2, -1), Figure("lesion_5mm", "5 mm", 2, 1),
+    Figure("nps_error", "NPS error", 2, -1), Figure("local_sd_error", "local SD error (HU)", 2, -1),
+    Figure("bias", "bias (HU)", 2, -1), Figure("lesion_5mm", "5 mm", 2, 1),
     Figure("lesion_8mm", "8 mm", 2, 1), Figure("lesion_15mm", "15 mm", 2, 1), Figure("dice", "Dice", 3, 1),
 )  # fmt: skip
-SHORT = FIGURES[:1] + FIGURES[1:3] + FIGURES[4:7] + FIGURES[8:9] + FIGURES[11:]
+SHORT = tuple(figure for figure in FIGURES if figure.key not in ("vif", "bias", "lesion_8mm", "lesion_15mm"))
 """Columns in which rows are compared."""
 Row = Mapping[str, Any]
 
@@ -60,13 +63,14 @@ def main() -> None:
     arguments.page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(sections(rows)) + f"\n\n{END}{after}")
     panels = {row["method"]: arguments.rows / f"{row['method']}.png" for row in rows if row["budget"] == "cpu"}
     draw_sheet({**panels, "full dose": arguments.rows / "full_dose.png"}, arguments.page.with_name(SHEET))
+    draw_spectra([row for row in rows if row["budget"] == "cpu"], arguments.page.with_name(SPECTRA))
 
 
 def load_rows(folder: Path) -> list[dict[str, Any]]:
     """Return all rows in the order of the jobs."""
     order = [*UNTRAINED, *(job.name for job in load_jobs(JOBS))]
     rows = [json.loads(file.read_text()) for file in folder.glob("*.json")]
-    return sorted(rows, key=lambda row: (row["budget"], order.index(row["method"])))
+    return sorted(rows, key=lambda row: (row["budget"], order.index(row.get("job", row["method"]))))
 
 
 def sections(rows: Sequence[Row]) -> Iterator[str]:
@@ -82,8 +86,8 @@ def sections(rows: Sequence[Row]) -> Iterator[str]:
     )
     yield "Real pairs alone (three patients, so intervals are over slices):"
     yield table(
-        ["method", *(figure.title for figure in FIGURES[:6])],
-        [figure_cells(row["method"], [one for one in row["slices"] if one["real"]])[:7] for row in rows],
+        ["method", *(figure.title for figure in FIGURES[:7])],
+        [figure_cells(row["method"], [one for one in row["slices"] if one["real"]])[:8] for row in rows],
     )
     yield table(
         ["method", "network", "parameters", "steps", "training", "s a slice", "commit"], [cost_cells(r) for r in rows]
@@ -91,6 +95,7 @@ def sections(rows: Sequence[Row]) -> Iterator[str]:
     if any(row.get("steps") != row.get("budget_steps") for row in rows):
         yield "Rows of fewer steps than the budget show that the machinery works; they say little of the method."
     yield from comparisons(rows)
+    yield from leda_tables.sections(rows)
     done = {row["method"] for row in rows}
     missing = [job for job in load_jobs(JOBS) if job.name not in done]
     if missing:

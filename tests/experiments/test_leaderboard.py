@@ -11,7 +11,8 @@ import pytest
 import torch
 from experiments.furnace.jobs import load_jobs
 from experiments.furnace.validation_set import ValidationSlice
-from experiments.leaderboard import figures, row, table
+from experiments.leaderboard import figures, leda_tables, row, spectra, table
+from matplotlib.image import imread
 
 from lowdose import recipes
 from lowdose.models.classical import CLASSICAL
@@ -47,6 +48,13 @@ def test_a_variant_has_a_name_of_its_own() -> None:
     assert row.variant(job, "gpu", None, None).name == f"{job.name}_gpu"
 
 
+def test_a_row_with_another_teacher_is_called_after_it() -> None:
+    job = next(job for job in load_jobs(row.JOBS) if job.name == "leda")
+    other = row.with_teacher(job, "autoencoder:out/vqgan/model.safetensors")
+    assert (other.name, other.options["teacher"]) == ("leda_vqgan", "autoencoder:out/vqgan/model.safetensors")
+    assert row.with_teacher(job, "autoencoder:plain.safetensors").name == "leda_plain"
+
+
 @pytest.fixture
 def validation_set(tmp_path: Path) -> Path:
     y, x = np.mgrid[:192, :192] - 96.0
@@ -71,6 +79,11 @@ def test_low_dose_changes_nothing(validation_set: Path) -> None:
         assert found["noise_sd"] == pytest.approx(np.hypot(10, 17) / 10, rel=0.05)
         assert found["f_av"] == pytest.approx(1, abs=0.02)
         assert (found["bias_soft_tissue"], found["lesion_5mm"], found["lesion_15mm"]) == (0, 1, 1)
+        powers = [value for key, value in found.items() if key.startswith("nps_0")]
+        # Of one slice the lowest band has few waves, hence the wide limit.
+        assert powers == pytest.approx([(10**2 + 17**2) / 10**2] * 6, rel=0.4)
+        # The SD of squares of 9 pixels is on average that of the noise, but for 1/(4 x 80) of it.
+        assert found["local_sd_error"] == pytest.approx(np.hypot(10, 17) - 10, rel=0.03)
         assert 0 < found["ssim"] < found["fsim"] < 1
 
 
@@ -128,6 +141,45 @@ def test_the_page_says_what_differs_and_what_has_not_been_run(tmp_path: Path) ->
     assert "300 of 900, 8 of 40 slices" in text
     assert "Not run yet: `mse_esau_net`" in text
     assert table.value(rows[0]["slices"][0], "bias") == 2.0
+
+
+def leda_row(method: str, network: str, gain: float, **more: object) -> dict[str, object]:
+    made = a_row(method, gain, network=network, **more)
+    for one in made["slices"]:  # type: ignore[attr-defined]
+        one |= {"fsim": 0.95 + gain / 100, "nps_0.1": 1 + gain, "nps_0.5": 2.0}
+    return made
+
+
+def test_ledas_tables_stand_beside_the_papers_differences() -> None:
+    small = "red_cnn:channels=32"
+    control = {"strength": 0.9, "slices": leda_row("", small, -0.2)["slices"]}
+    rows = [
+        leda_row("mse_red_cnn", small, 0.0),
+        leda_row("leda", small, -0.1, control=control),
+        leda_row("wgan_vgg", small, -1.0),
+        leda_row("leda_vqgan", small, -0.3),
+    ]
+    text = "\n".join(leda_tables.sections(rows))
+    assert "| `leda` - `mse_red_cnn` | -0.10 (-0.10–-0.10) | +0.0000 (+0.0000–+0.0000) | -0.0010" in text
+    assert "| -0.10 / +0.0074 / +0.0072 | -0.06 / +0.0015 / +0.0035 |" in text  # the paper's Tables 1 and 2
+    assert "| `leda` - 0.90 of it | +0.10" in text
+    assert "wgan" not in text
+    assert "| `leda_vqgan` | " in text
+    assert "58.17 → 28.55 / 0.8611 |" in text
+
+
+def test_a_spectrum_is_the_geometric_mean_over_patients(tmp_path: Path) -> None:
+    slices = [
+        {"patient": "a", "nps_0.1": 1.0, "nps_0.5": 2.0, "nps_error": 9.0},
+        {"patient": "b", "nps_0.1": 4.0, "nps_0.5": 2.0},
+        {"patient": "c"},  # without flat regions
+    ]
+    assert spectra.curve(slices) == ([0.1, 0.5], pytest.approx([2.0, 2.0]))
+    rows = [
+        leda_row("low_dose", "", 0.0), leda_row("mse_red_cnn", "red_cnn", 0.0), leda_row("leda", "red_cnn", 1.0)
+    ]  # fmt: skip
+    spectra.draw_spectra(rows, tmp_path / "nps.png")
+    assert imread(tmp_path / "nps.png").std() > 0
 
 
 def test_twins_are_compared_at_equal_cost_or_steps() -> None:

@@ -37,7 +37,7 @@ class WassersteinGAN(Method[PairedBatch]):
     critic_turns : int
         Turns of the critic for each of the denoiser.
     unit : Scale
-        Unit of the images that critic and objective see. The usual one is what objectives that look with a network need.
+        Unit of the images that critic and objective see; objectives that look with a network need the usual one.
     """
 
     turn: Tensor

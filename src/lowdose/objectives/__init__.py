@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.pixel import MSE
     from lowdose.objectives.segmentation import segmentation_terms
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
+    from lowdose.objectives.structural_similarity import MultiScaleStructuralSimilarity, StructuralSimilarity
     from lowdose.objectives.token_entropy import unused_entropy
     from lowdose.objectives.wasserstein import gradient_penalty
 
@@ -27,9 +28,11 @@ __all__ = [
     "MSE",
     "Leda",
     "LocalTexture",
+    "MultiScaleStructuralSimilarity",
     "NoisePowerSpectrumLoss",
     "Objective",
     "Perceptual",
+    "StructuralSimilarity",
     "Sum",
     "gradient_penalty",
     "lesion_contrast_terms",
@@ -50,6 +53,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.pixel": ("MSE",),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
+        "lowdose.objectives.structural_similarity": ("MultiScaleStructuralSimilarity", "StructuralSimilarity"),
         "lowdose.objectives.token_entropy": ("unused_entropy",),
         "lowdose.objectives.wasserstein": ("gradient_penalty",),
     },

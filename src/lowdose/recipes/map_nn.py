@@ -75,10 +75,10 @@ RECIPE = DenoiserRecipe(
     network=default_denoiser("map_nn").network,
     method=_method,
     scale=default_denoiser("map_nn").scale,
-    # Adam and batches of 128 patches of 64 x 64 pixels as in the authors' release. Its learning rate falls with the root
-    # of the epoch, to 1/9 of 1e-4 in the last of 80; half a cosine leads there here. The number of steps and the moving
-    # average of the weights are the project's. The critic is that of WGAN-VGG with one score for each patch, whereas the
-    # release applies its dense layers to every location.
+    # Adam and batches of 128 patches of 64 x 64 pixels as in the authors' release. Its learning rate falls with the
+    # root of the epoch, to 1/9 of 1e-4 in the last of 80; half a cosine leads there here. The number of steps and the
+    # moving average of the weights are the project's. The critic is that of WGAN-VGG with one score for each patch,
+    # whereas the release applies its dense layers to every location.
     hyperparameters=MAPNNHyperparameters(
         steps=100_000, batch=128, patch=64, learning_rate=1e-4, final_learning_rate=1.1e-5, beta1=0.9, beta2=0.999,
         weight_decay=0.0, clip=LARGE,
