@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float = 1.0) -> Tensor:
+def info_nce(
+    query: Tensor, positive: Tensor, negatives: Tensor, temperature: float = 1.0, valid: Tensor | None = None
+) -> Tensor:
     """Return the cross-entropy of finding the positive among positive and negatives, for each query.
 
     Similarities are scalar products; with features of length 1 they are cosines. The loss is at least 0, and ln(1 + K)
@@ -21,6 +23,8 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
         Features that do not, (N, K, C).
     temperature : float
         What similarities are divided by.
+    valid : Tensor, optional
+        Which negatives count, (N, K) bool; all by default.
 
     Returns
     -------
@@ -45,6 +49,8 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     # Written out, since a matrix product would be in half precision under autocast.
     near = (query * positive).sum(dim=1, keepdim=True)
     far = (query[:, None] * negatives).sum(dim=2)
+    if valid is not None:
+        far = far.masked_fill(~valid, -torch.inf)
     similarities = torch.cat([near, far], dim=1) / temperature
     first = torch.zeros(len(query), dtype=torch.long, device=query.device)
     return functional.cross_entropy(similarities, first, reduction="none")
