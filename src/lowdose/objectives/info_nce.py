@@ -35,7 +35,7 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
     Examples
     --------
     >>> import torch
-    >>> from lowdose.objectives import info_nce
+    >>> from lowdose.objectives.info_nce import info_nce
     >>> feature = torch.tensor([[1.0, 0.0]])
     >>> alike, opposite = feature.expand(1, 3, 2), -feature.expand(1, 3, 2)
     >>> [round(float(info_nce(feature, feature, negatives)), 4) for negatives in (alike, opposite)]
