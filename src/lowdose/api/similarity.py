@@ -49,10 +49,10 @@ class SimilarPlaces:
         Raises OutputRefused when the folder exists or cannot be written.
         """
         with new_folder(path_of(out, "out")) as folder:
-            for reading in self.readings:
-                drawn = report.picture(reading, SOFT_TISSUE)
-                (folder / f"similarity_{reading.index:04d}.png").write_bytes(drawn)
-            page = report.page(self.readings, SOFT_TISSUE, self._run, self.slices, self.warnings)
+            drawn = [report.picture(reading, SOFT_TISSUE) for reading in self.readings]
+            for reading, one in zip(self.readings, drawn, strict=True):
+                (folder / f"similarity_{reading.index:04d}.png").write_bytes(one)
+            page = report.page(self.readings, drawn, self._run, self.slices, self.warnings)
             (folder / "index.html").write_text(page, encoding="utf-8")
         return Path(out)
 
