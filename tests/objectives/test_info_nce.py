@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lowdose.objectives import info_nce
+from lowdose.objectives.info_nce import info_nce
 
 
 def features(*shape: int, seed: int = 0) -> torch.Tensor:

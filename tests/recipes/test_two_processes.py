@@ -14,6 +14,7 @@ from support.training_runs import train, train_on_two_processes
 
 CASES = {
     "wgan_vgg": {"critic_width": 4, "critic_turns": 2, "perceptual_weight": 0},
+    "map_nn": {"critic_width": 4, "critic_turns": 2},
     "du_gan": {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 0},
 }
 

@@ -16,7 +16,7 @@ from lowdose.methods.base import Method, Update
 from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.mac_net import MACNet, predictor
+from lowdose.networks.mac_net import ARTEFACT, MACNet, predictor
 from lowdose.objectives.base import Objective
 from lowdose.objectives.info_nce import info_nce
 from lowdose.objectives.sample_draws import distinct_draws
@@ -83,7 +83,7 @@ class AnatomicalContrast(Method[PairedBatch]):
 
     def artefacts(self) -> Mapping[str, nn.Module]:
         """Return MAC-Net, whose local map shows what it takes for similar (``lowdose explain --similarity``)."""
-        return {"mac_net": self.mac_net}
+        return {ARTEFACT: self.mac_net}
 
     def optimisers(self) -> Mapping[str, OptimiserSettings]:
         """Return gradient descent without momentum for MAC-Net."""

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.weights.artefact import artefact_name, load_artefact
+from lowdose.weights.files import read_weights
+
+ARTEFACT = "mac_net"
+"""Name of MAC-Net among the artefacts of a training."""
 
 MULTIPLE = 16
 """Both sides of an image must be multiples of this, the factor by which the global map is smaller."""
@@ -52,6 +60,26 @@ class MACNet(nn.Module):
             larger = functional.interpolate(local, scale_factor=2.0, mode="bilinear", align_corners=True)
             local = pair(torch.cat([levels.pop(), larger], dim=1))
         return deepest, local
+
+
+def load_mac_net(run: Path) -> MACNet:
+    """Load the MAC-Net that a training kept, in eval mode.
+
+    run: the run folder, or the file in it. Raises InvalidSetting where there is none, and IncompatibleCheckpoint for a
+    file that is damaged or holds something else.
+    """
+    path = run / f"{ARTEFACT}.safetensors" if run.is_dir() else run
+    if not path.is_file():
+        raise InvalidSetting(f"{run}: has no {ARTEFACT}.safetensors; name the folder of a training with 'ascon'")
+    file = read_weights(path)
+    first = file.tensors.get("down.0.0.weight")
+    if artefact_name(file) != ARTEFACT or first is None:
+        raise IncompatibleCheckpoint(
+            f"{path}: holds no MAC-Net; name {ARTEFACT}.safetensors of a training with 'ascon'"
+        )
+    network = MACNet(len(first))
+    load_artefact(network, ARTEFACT, path)
+    return network.eval()
 
 
 def predictor(width: int = 64) -> nn.Sequential:

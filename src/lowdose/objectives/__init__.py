@@ -12,7 +12,6 @@ from lowdose.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from lowdose.objectives.base import Objective, Sum
-    from lowdose.objectives.info_nce import info_nce
     from lowdose.objectives.leda import Leda
     from lowdose.objectives.lesion_contrast import lesion_contrast_terms
     from lowdose.objectives.local_texture import LocalTexture
@@ -38,7 +37,6 @@ __all__ = [
     "StructuralSimilarity",
     "Sum",
     "gradient_penalty",
-    "info_nce",
     "lesion_contrast_terms",
     "noise_realisation_ratio",
     "segmentation_terms",
@@ -49,7 +47,6 @@ __getattr__, __dir__ = lazy_exports(
     globals(),
     {
         "lowdose.objectives.base": ("Objective", "Sum"),
-        "lowdose.objectives.info_nce": ("info_nce",),
         "lowdose.objectives.leda": ("Leda",),
         "lowdose.objectives.lesion_contrast": ("lesion_contrast_terms",),
         "lowdose.objectives.local_texture": ("LocalTexture",),

@@ -39,7 +39,7 @@ def info_nce(
     Examples
     --------
     >>> import torch
-    >>> from lowdose.objectives import info_nce
+    >>> from lowdose.objectives.info_nce import info_nce
     >>> feature = torch.tensor([[1.0, 0.0]])
     >>> alike, opposite = feature.expand(1, 3, 2), -feature.expand(1, 3, 2)
     >>> [round(float(info_nce(feature, feature, negatives)), 4) for negatives in (alike, opposite)]
