@@ -15,7 +15,7 @@ from lowdose.network_spec import NetworkSpec
 from lowdose.networks.denoiser import Denoiser
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE
-from support.adversarial_runs import small_adversarial
+from support.adversarial_runs import gain_on_one_pair, small_adversarial
 from support.training_runs import train
 
 
@@ -59,3 +59,14 @@ def test_published_hyperparameters() -> None:
     assert recipe.network == NetworkSpec("map_nn", {"channels": 32, "depth": 5})  # type: ignore[union-attr]
     assert (found.batch, found.patch, found.critic_turns, found.penalty) == (128, 64, 4, 10)
     assert (found.learning_rate, found.beta1, found.beta2) == (1e-4, 0.9, 0.999)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "gain"), [("du_gan:channels=16", 10), ("map_nn:channels=16,depth=3", 3)])
+def test_what_it_gains_on_a_pair(network: str, gain: float, tmp_path: Path) -> None:
+    # An untrained MAP-NN is the identity: its gain is over the low-dose image, of others over random weights.
+    recipe = small(
+        network, steps=200, batch=1, patch=64, warmup=10, critic_width=8, ema=0.95,
+        learning_rate=3e-3, final_learning_rate=2e-5, checkpoint_every=10**6, validate_every=10**6,
+    )  # fmt: skip
+    assert gain_on_one_pair(recipe, tmp_path) > gain
