@@ -11,7 +11,10 @@ import torch
 import lowdose
 from lowdose import cli
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.networks.anatomy_discriminator import AnatomyDiscriminator
 from lowdose.networks.critic import patch_critic
+from lowdose.networks.features.registry import load_features
+from lowdose.networks.features.semantic import map_channels
 from lowdose.networks.mac_net import MACNet
 from lowdose.weights.artefact import serialise_artefact
 from support.ct_pair import CTPair
@@ -55,12 +58,33 @@ def test_in_python_it_is_the_same_without_files(run: Path) -> None:
     assert "data:image/png" in found._repr_html_()
 
 
+def test_attention_of_a_discriminator(ct_pair: CTPair, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = {"features": "anatomy 0123"}
+    for name, semantic in (("alden", map_channels(load_features("anatomy"))), ("plain", [])):
+        (tmp_path / name).mkdir()
+        content = serialise_artefact("discriminator", AnatomyDiscriminator(semantic, 4), "alden", name, made)
+        (tmp_path / name / "discriminator.safetensors").write_bytes(content)
+    found = lowdose.similar_places(ct_pair.quarter, tmp_path / "alden", slices=1)
+    assert found.kind == found.to_dict()["kind"] == "attention"
+    (reading,) = found.readings
+    assert len(reading.queries) == 3
+    for query in reading.queries:
+        assert query.values.shape == reading.hu.shape
+        assert query.values.mean() == pytest.approx(1, abs=0.05)  # 1 is as much as everywhere
+    found.save(tmp_path / "out")
+    assert "Where the discriminator of an ALDEN training looks" in (tmp_path / "out" / "index.html").read_text()
+    assert len(list((tmp_path / "out").glob("attention_*.png"))) == 1
+    with pytest.raises(InvalidSetting, match="was trained with anatomy_aware=0, so that it attends to nothing"):
+        lowdose.similar_places(ct_pair.quarter, tmp_path / "plain")
+
+
 def test_what_cannot_work_is_refused_and_leaves_nothing(
     run: Path, ct_pair: CTPair, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, hu = tmp_path / "out", np.zeros((1, 64, 64))
     with pytest.raises(
-        InvalidSetting, match=r"has no mac_net\.safetensors; name the folder of a training with 'ascon'"
+        InvalidSetting, match=r"has no mac_net\.safetensors; name the folder of a training with 'ascon' or 'alden'"
     ):
         lowdose.similar_places(hu, tmp_path, out, spacing=(3, 1, 1))
     other = write(tmp_path / "other", "critic", patch_critic(16, 2))

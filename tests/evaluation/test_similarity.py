@@ -55,13 +55,13 @@ def test_cosines_written_out_slowly(network: MACNet) -> None:
     features = local_features(network, hu)
     assert (reading.index, reading.position, len(reading.queries)) == (7, 3.0, 3)
     for query in reading.queries:
-        assert query.cosines.shape == hu.shape
-        assert query.cosines[query.row, query.column] == pytest.approx(1, abs=1e-5)
-        assert query.cosines.min() >= -1e-5  # features end with a ReLU
-        assert query.cosines.max() <= 1 + 1e-5
+        assert query.values.shape == hu.shape
+        assert query.values[query.row, query.column] == pytest.approx(1, abs=1e-5)
+        assert query.values.min() >= -1e-5  # features end with a ReLU
+        assert query.values.max() <= 1 + 1e-5
         for y, x in ((0, 0), (60, 68), (89, 109)):
             wanted = float(features[:, y, x] @ features[:, query.row, query.column])
-            assert query.cosines[y, x] == pytest.approx(wanted, abs=1e-5)
+            assert query.values[y, x] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_features_are_those_of_the_local_map_where_nothing_has_to_be_padded(network: MACNet) -> None:

@@ -13,14 +13,13 @@ from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.registry import load_features
+from lowdose.networks.features.semantic import map_channels, semantic_maps
 from lowdose.objectives import MSE, SemanticContrast
 from lowdose.objectives.semantic_contrast import (
     APART_HU,
     TISSUES_HU,
-    map_channels,
     other_tissues,
     semantic_contrast,
-    semantic_maps,
 )
 from lowdose.phantom.patient import digital_patient
 

@@ -28,7 +28,8 @@ def explain(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Folder of a training with ascon: pictures of what is similar to three places, no words.",
+            help="Folder of a training with ascon or alden: pictures of what is similar to three places, or where the "
+            "discriminator looks; no words.",
         ),
     ] = None,
     series: Annotated[

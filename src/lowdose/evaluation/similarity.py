@@ -1,4 +1,4 @@
-"""What MAC-Net takes for similar: cosines of its features at a place of a slice with those at all places."""
+"""What a network of a training finds at all places of a slice, asked from a few: similarity, or attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from torch.nn import functional
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.image import HU, Mask, Slice
 from lowdose.language.body import body_mask
+from lowdose.networks.anatomy_discriminator import UNIT, Judge
 from lowdose.networks.denoiser import MARGIN, pad_to
+from lowdose.networks.features.semantic import semantic_maps
 from lowdose.networks.mac_net import MULTIPLE, MACNet
 
 QUERIES = 3
@@ -34,7 +36,7 @@ BODY_SIDE = 48
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One place of a slice and how similar to it all others are.
+    """One place of a slice and what was found at all others for it.
 
     Attributes
     ----------
@@ -42,14 +44,15 @@ class Query:
         Name of its tissue, of ``TISSUES``.
     row, column : int
         The place.
-    cosines : numpy.ndarray
-        Cosine of the features at the place with those at all places, (y, x), 0 to 1.
+    values : numpy.ndarray
+        (y, x): the cosine of the features at the place with those at all places, 0 to 1; or how much a discriminator
+        that judges the place looks at each place, where 1 is as much as everywhere.
     """
 
     tissue: str
     row: int
     column: int
-    cosines: NDArray[np.float32]
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +88,8 @@ def read_similarity(network: MACNet, item: Slice, index: int) -> SimilarityReadi
     if places:
         features = local_features(network, hu)
         for tissue, (row, column) in places.items():
-            cosines = np.einsum("cyx,c->yx", features, features[:, row, column])
-            queries.append(Query(tissue, row, column, cosines))
+            values = np.einsum("cyx,c->yx", features, features[:, row, column])
+            queries.append(Query(tissue, row, column, values))
     return SimilarityReading(index, item.position, item.aspect, hu, queries)
 
 
@@ -100,6 +103,33 @@ def query_places(hu: HU, valid: Mask) -> dict[str, tuple[int, int]]:
             row, column = np.unravel_index(int(depth.argmax()), depth.shape)
             found[tissue] = int(row), int(column)
     return found
+
+
+def read_attention(judge: Judge, item: Slice, index: int) -> SimilarityReading:
+    """Return where ALDEN's discriminator looks when it judges each queried place, mean over its stages."""
+    hu = item.in_air
+    places, stages = query_places(hu, item.valid), attention_maps(judge, hu) if min(hu.shape) >= BODY_SIDE else []
+    queries = []
+    for tissue, (row, column) in places.items() if stages else ():
+        found = np.zeros(hu.shape, np.float32)
+        for stage in stages:
+            y, x = (
+                place * side // size for place, side, size in zip((row, column), stage.shape, hu.shape, strict=False)
+            )
+            looked = torch.from_numpy(stage[y, x] * stage[y, x].size)[None, None]
+            found += functional.interpolate(looked, hu.shape, mode="bilinear")[0, 0].numpy() / len(stages)
+        queries.append(Query(tissue, row, column, found))
+    return SimilarityReading(index, item.position, item.aspect, hu, queries)
+
+
+@torch.inference_mode()
+def attention_maps(judge: Judge, hu: HU) -> list[NDArray[np.float32]]:
+    """Return the attention of each stage on a slice (y, x) in HU, (h, w, Y, X); its own semantics are the reference."""
+    device = next(judge.discriminator.parameters()).device
+    image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(device)
+    image = image.clamp(OBJECTIVE.low, OBJECTIVE.high)
+    semantic = semantic_maps(judge.features, OBJECTIVE.encode(image))
+    return [stage[0].cpu().numpy() for stage in judge.discriminator.attention(UNIT.encode(image), semantic)]
 
 
 @torch.inference_mode()

@@ -8,19 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.batch import PairedBatch
-from lowdose.hounsfield import OBJECTIVE, Scale
+from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.base import Method, Update
 from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
-from lowdose.networks.anatomy_discriminator import AnatomyDiscriminator
+from lowdose.networks.anatomy_discriminator import ARTEFACT, UNIT, AnatomyDiscriminator
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.discriminator import hinge
 from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.semantic import semantic_maps
 from lowdose.objectives.base import Objective
-from lowdose.objectives.semantic_contrast import semantic_maps
-
-UNIT = Scale(low=-1000.0, high=2000.0, zero=-160.0, one=240.0)
-"""Unit of the discriminator: in [-1000, 2000] HU as [0, 1] noise would be a hundredth."""
 
 
 class AnatomyAwareGAN(Method[PairedBatch]):
@@ -34,7 +31,7 @@ class AnatomyAwareGAN(Method[PairedBatch]):
     denoiser : Denoiser
         The denoiser to train.
     discriminator : AnatomyDiscriminator
-        Judges images with [-160, 240] HU as [0, 1]; without semantic maps it is an ordinary PatchGAN.
+        Judges images in ``anatomy_discriminator.UNIT``; without semantic maps it is an ordinary PatchGAN.
     features : FrozenFeatures
         Pretrained vision model that makes the semantic maps; never trained.
     source : str
@@ -66,7 +63,7 @@ class AnatomyAwareGAN(Method[PairedBatch]):
 
     def artefacts(self) -> Mapping[str, nn.Module]:
         """Return the discriminator, whose attention can be looked at."""
-        return {"discriminator": self.discriminator}
+        return {ARTEFACT: self.discriminator}
 
     def optimisers(self) -> Mapping[str, OptimiserSettings]:
         """Return Adam for both, with a learning rate of its own for the discriminator."""

@@ -7,17 +7,31 @@ CVPR 2024), the closest published relative.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.hounsfield import Scale
 from lowdose.networks.discriminator import SLOPE
+from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.registry import load_features
+from lowdose.networks.features.semantic import MAPS
+from lowdose.weights.artefact import artefact_name, load_artefact
+from lowdose.weights.files import read_weights
 
-STAGES = 3
+UNIT = Scale(low=-1000.0, high=2000.0, zero=-160.0, one=240.0)
+"""Unit of the images that are judged: in [-1000, 2000] HU as [0, 1] noise would be a hundredth."""
+ARTEFACT = "discriminator"
+"""Name of the file that a training keeps it in."""
+STAGES = MAPS
 """Stages that halve the image, each followed by a fusion with one semantic map."""
 MOST_KEYS = 32
 """Pixels a side of the largest map that is attended to; larger ones are averaged down to it."""
@@ -59,8 +73,8 @@ class CrossAttention(nn.Module):
         keys = _pooled(h)
         # GroupNorm's backward pass crashes on a CPU (PyTorch 2.13) where a map in channels_last needs no gradient.
         query, key = self.query(self.norm(semantic.contiguous())).flatten(2), self.key(keys).flatten(2)
-        found = (query.transpose(1, 2) @ key / query.shape[1] ** 0.5).softmax(dim=-1)
-        return found.unflatten(2, keys.shape[-2:]).unflatten(1, semantic.shape[-2:])
+        found: Tensor = (query.transpose(1, 2) @ key / query.shape[1] ** 0.5).softmax(dim=-1)
+        return found.reshape(len(h), *semantic.shape[-2:], *keys.shape[-2:])
 
 
 def _pooled(h: Tensor) -> Tensor:
@@ -71,9 +85,9 @@ def _pooled(h: Tensor) -> Tensor:
 class AnatomyDiscriminator(nn.Module):
     """PatchGAN with spectral normalisation, whose stages are fused with semantic maps of the full-dose image.
 
-    Images (B, 1, H, W) and ``STAGES`` semantic maps, fine to coarse -> logits (B, 1, h, w), one for each overlapping
-    patch. Real and denoised images are judged with the same maps. Without maps, or with all gates at 0, it is an
-    ordinary PatchGAN. Nothing is normalised over the batch.
+    Images (B, 1, H, W) in ``UNIT`` and ``STAGES`` semantic maps, fine to coarse -> logits (B, 1, h, w), one for each
+    overlapping patch. Real and denoised images are judged with the same maps. Without maps, or with all gates at 0, it
+    is an ordinary PatchGAN. Nothing is normalised over the batch.
 
     Parameters
     ----------
@@ -121,6 +135,34 @@ class AnatomyDiscriminator(nn.Module):
             if semantic:
                 h = self.fusions[place](h, semantic[place])
         return self.logits(functional.leaky_relu(self.last(h), SLOPE)), before
+
+
+class Judge(NamedTuple):
+    """A trained discriminator and the features whose semantic maps it fuses."""
+
+    discriminator: AnatomyDiscriminator
+    features: FrozenFeatures
+
+
+def load_judge(run: Path) -> Judge:
+    """Load the anatomy-aware discriminator that a training with ``alden`` kept, in eval mode.
+
+    run: the run folder, or the file in it. Raises InvalidSetting where there is none, or one without attention, and
+    IncompatibleCheckpoint for a file that is damaged or holds something else.
+    """
+    path = run / f"{ARTEFACT}.safetensors" if run.is_dir() else run
+    file = read_weights(path)
+    shapes = {name: tuple(value.shape) for name, value in file.tensors.items()}
+    semantic = [shapes.get(f"fusions.{stage}.query.weight", (0, 0))[1] for stage in range(STAGES)]
+    first = shapes.get("stages.0.parametrizations.weight.original")
+    if artefact_name(file) != ARTEFACT or first is None:
+        raise IncompatibleCheckpoint(f"{path}: holds no discriminator of ALDEN; name one of a training with 'alden'")
+    if not all(semantic):
+        raise InvalidSetting(f"{path}: was trained with anatomy_aware=0, so that it attends to nothing")
+    name = str(json.loads(file.header["training"])["features"]).partition(" ")[0]
+    discriminator = AnatomyDiscriminator(semantic, first[0])
+    load_artefact(discriminator, ARTEFACT, path)
+    return Judge(discriminator.eval(), load_features(name))
 
 
 def _convolution(a: int, b: int, stride: int) -> nn.Module:

@@ -70,7 +70,9 @@ def load_mac_net(run: Path) -> MACNet:
     """
     path = run / f"{ARTEFACT}.safetensors" if run.is_dir() else run
     if not path.is_file():
-        raise InvalidSetting(f"{run}: has no {ARTEFACT}.safetensors; name the folder of a training with 'ascon'")
+        raise InvalidSetting(
+            f"{run}: has no {ARTEFACT}.safetensors; name the folder of a training with 'ascon' or 'alden'"
+        )
     file = read_weights(path)
     first = file.tensors.get("down.0.0.weight")
     if artefact_name(file) != ARTEFACT or first is None:

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.features.base import FrozenFeatures
+from lowdose.networks.features.semantic import semantic_maps
 from lowdose.objectives.base import Objective
 from lowdose.objectives.info_nce import info_nce
 
-MAPS = 3
-"""Semantic maps that are taken, the coarsest ones of the features."""
 MOST_PLACES = 256
 """Most places of a map that are contrasted, evenly spaced."""
 NEGATIVES = 16
@@ -29,22 +27,6 @@ TISSUES_HU, APART_HU = (-950.0, -250.0, -20.0, 90.0, 200.0), 40.0
 """Limits between air, lung, fat, soft tissue, enhanced tissue and bone, and how far apart the means of two places are
 at least, for both to count as different tissues. Features alone took one negative in 30 from the tissue itself."""
 TEMPERATURE = 0.1
-
-
-def semantic_maps(features: FrozenFeatures, image: Tensor) -> list[Tensor]:
-    """Return the coarsest ``MAPS`` maps, fine to coarse, of an image (B, 1, H, W) in the unit of objectives."""
-    return list(features(image).values())[-MAPS:]
-
-
-def map_channels(features: FrozenFeatures) -> list[int]:
-    """Return the channels of the maps that ``semantic_maps`` takes; raises InvalidSetting where there are fewer."""
-    side = max(64, features.smallest)
-    maps = semantic_maps(features, torch.zeros(1, 1, side, side, device=next(features.parameters()).device))
-    if len(maps) < MAPS:
-        raise InvalidSetting(
-            f"features '{features.name}' have {len(maps)} layer(s): semantics are taken from {MAPS}; choose others"
-        )
-    return [map_.shape[1] for map_ in maps]
 
 
 def semantic_contrast(
@@ -91,14 +73,14 @@ def semantic_contrast(
     if low is not None:
         others = torch.cat([others, _places(low)[:, :, None]], dim=2)
         valid = functional.pad(valid, (0, 1), value=True)
-    flat = (values.flatten(0, 1) for values in (anchor, positive, others))
-    return info_nce(*flat, temperature, valid.flatten(0, 1)).mean()
+    query, partner, strangers, counts = (values.flatten(0, 1) for values in (anchor, positive, others, valid))
+    return info_nce(query, partner, strangers, temperature, counts).mean()
 
 
 def other_tissues(target: Tensor, full: Tensor, count: int = NEGATIVES) -> tuple[Tensor, Tensor]:
     """Return for each place the ``count`` least similar places, (B, N, K), and whether they are of another tissue."""
     positive = _places(target)
-    hu = OBJECTIVE.decode(functional.adaptive_avg_pool2d(full.float(), target.shape[-2:]))
+    hu = OBJECTIVE.decode(functional.adaptive_avg_pool2d(full.float(), (target.shape[-2], target.shape[-1])))
     mean = _thinned(hu).flatten(1)
     tissue = torch.bucketize(mean, torch.tensor(TISSUES_HU, device=mean.device))
     same = (tissue[:, :, None] == tissue[:, None]) | ((mean[:, :, None] - mean[:, None]).abs() < APART_HU)
@@ -120,14 +102,14 @@ def _places(map_: Tensor) -> Tensor:
 
 
 class SemanticContrast(Objective):
-    """Mean of ``semantic_contrast`` over the coarsest maps of a frozen vision model.
+    """Mean of ``semantic_contrast`` over the three coarsest maps of a frozen vision model.
 
     It looks at the low-dose image too, where the training gives it (``Objective.terms_beside``).
 
     Parameters
     ----------
     features : FrozenFeatures
-        Pretrained vision model with at least ``MAPS`` maps, for example
+        Pretrained vision model with at least three maps, for example
         ``lowdose.networks.features.registry.load_features("anatomy")``.
     source : str
         Identifies the features in ``fingerprint``.

@@ -19,10 +19,11 @@ from lowdose.networks.anatomy_discriminator import AnatomyDiscriminator
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.registry import load_identified
+from lowdose.networks.features.semantic import map_channels
 from lowdose.objectives.base import Objective
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.pixel import MSE
-from lowdose.objectives.semantic_contrast import SemanticContrast, map_channels
+from lowdose.objectives.semantic_contrast import SemanticContrast
 from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, SMALL, Limits
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe, check_patch

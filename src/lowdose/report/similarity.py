@@ -1,9 +1,9 @@
-"""Similarity maps of slices as pictures and as a page. They hold no patient data other than the pixels."""
+"""Maps of similarity or attention as pictures and a page. They hold no patient data other than the pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -20,13 +20,25 @@ PANEL, ACROSS = 5.4, 2
 COLOURS = "inferno"
 MARK = "#35e0ff"
 """Colour of the mark at the place that was asked for."""
-LOWEST = 50.0
-"""Percentile of the cosines of a slice at which the scale of colours begins: most of what features have in common is
-that of all places."""
+LOWEST, HIGHEST = 50.0, 99.5
+"""Percentiles of a map at which the scale of colours begins, and, for attention, ends: most of what features have in
+common is that of all places."""
 
 
-def picture(reading: SimilarityReading, window: Window) -> bytes:
-    """Draw a slice with its places, and the similarity to each of them, as PNG bytes."""
+class Kind(NamedTuple):
+    """What maps show: its name in run folders' terms, the title of a panel, and the highest value (None: by map)."""
+
+    name: str
+    title: str
+    highest: float | None
+
+
+SIMILARITY = Kind("similarity", "similar to this place in {}", 1.0)
+ATTENTION = Kind("attention", "looked at, to judge this place in {}", None)
+
+
+def picture(reading: SimilarityReading, window: Window, kind: Kind) -> bytes:
+    """Draw a slice with its places, and the map of each of them, as PNG bytes."""
     rows, columns = body_crop(reading.hu)
     tall = (rows.stop - rows.start) * reading.aspect / (columns.stop - columns.start)
     down = -(-(1 + len(reading.queries)) // ACROSS)
@@ -41,11 +53,12 @@ def picture(reading: SimilarityReading, window: Window) -> bytes:
     panels[0].set_title(f"the slice, {window}", color=INK, fontsize=11)
     for number, (axes, query) in enumerate(zip(panels[1:], reading.queries, strict=False), start=1):
         _mark(panels[0], query, str(number))
-        shown = query.cosines[rows, columns]
-        low = min(float(np.percentile(shown, LOWEST)), 0.999)
-        drawn = axes.imshow(query.cosines, cmap=COLOURS, vmin=low, vmax=1, aspect=reading.aspect, alpha=0.85)
+        shown = query.values[rows, columns]
+        high = float(np.percentile(shown, HIGHEST)) if kind.highest is None else kind.highest
+        low = min(float(np.percentile(shown, LOWEST)), 0.999 * high)
+        drawn = axes.imshow(query.values, cmap=COLOURS, vmin=low, vmax=high, aspect=reading.aspect, alpha=0.85)
         _mark(axes, query, str(number))
-        axes.set_title(f"{number}: similar to this place in {query.tissue}", color=INK, fontsize=11)
+        axes.set_title(f"{number}: {kind.title.format(query.tissue)}", color=INK, fontsize=11)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.9, pad=0.01)
         bar.ax.tick_params(colors=INK, labelsize=8)
         bar.outline.set_visible(False)
@@ -65,11 +78,12 @@ def _mark(axes: Any, query: Query, number: str) -> None:
 
 
 def page(
-    readings: Sequence[SimilarityReading], pictures: Sequence[bytes], run: str, slices: int, warnings: Sequence[str]
-) -> str:
+    readings: Sequence[SimilarityReading], pictures: Sequence[bytes], kind: Kind, run: str, slices: int,
+    warnings: Sequence[str],
+) -> str:  # fmt: skip
     """Return the HTML page, which loads no other files.
 
-    pictures: of each reading. run: what the MAC-Net is from. slices: number of those in the series.
+    pictures: of each reading. run: what the network is from. slices: number of those in the series.
     """
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     shown = [
@@ -82,5 +96,11 @@ def page(
         for reading, drawn in zip(readings, pictures, strict=True)
     ]
     return environment.get_template("similarity.html").render(
-        version=__version__, slices=slices, shown=shown, run=run, warnings=warnings, percentile=f"{LOWEST:g}"
+        version=__version__,
+        slices=slices,
+        shown=shown,
+        run=run,
+        warnings=warnings,
+        kind=kind.name,
+        percentile=f"{LOWEST:g}",
     )
