@@ -41,7 +41,7 @@ class Perceptual(Objective):
     Examples
     --------
     >>> import torch
-    >>> from lowdose.networks.features.registry import load_identified
+    >>> from lowdose.networks.features.registry import load_features
     >>> from lowdose.objectives import MSE, Perceptual
     >>> objective = MSE() + 0.1 * Perceptual(load_features("anatomy-random"))
     >>> target = torch.rand(1, 1, 32, 32)
