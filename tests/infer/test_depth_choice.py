@@ -13,36 +13,17 @@ import lowdose
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.models.at_inference import choose_at_inference
-from lowdose.models.checkpoint import TrainingDomain
 from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.models.noise_retention import TEXTURES
-from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.map_nn import MAPNN
-from lowdose.training.denoisers import parse_denoiser
+from support.smoothing_model import write_smoothing_model
 
 SPACING = (3.0, 0.7, 0.7)
 NOISE = 30.0
 
 
-def smooth_more_with_depth(network: MAPNN, share: float) -> None:
-    """Set the weights so that every repetition replaces a share of each pixel by the mean of its 3 x 3."""
-    for parameter in network.parameters():
-        torch.nn.init.zeros_(parameter)
-    with torch.no_grad():
-        network.unit.encode[0].weight[0, 0, 1, 1] = 1
-        network.unit.join[-1].weight[0, 0] = 1  # of the conveying path, which has the image itself
-        network.unit.decode[-1].weight[0, 0] = share / 9
-        network.unit.decode[-1].weight[0, 0, 1, 1] -= share
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chosen = parse_denoiser("map_nn:channels=1")
-    denoiser = Denoiser(chosen.network, chosen.scale, stated_means_px=0.0)
-    smooth_more_with_depth(denoiser.network, 0.4)  # type: ignore[arg-type]
-    path = tmp_path_factory.mktemp("smoothing") / "smoothing.safetensors"
-    checkpoint.save_denoiser(path, denoiser, TrainingDomain(), {})
-    return path
+    return write_smoothing_model(tmp_path_factory.mktemp("smoothing") / "smoothing.safetensors")
 
 
 @pytest.fixture

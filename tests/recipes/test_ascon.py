@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.mac_net import MACNet
+from lowdose.training import runner
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE
 from lowdose.training.trainer import STATE_FILE
 from lowdose.weights.artefact import load_artefact
 from support.adversarial_runs import gain_on_one_pair, small_adversarial
-from support.training_runs import train
+from support.training_runs import EXACT, StopAfter, assert_same, train
 
 
 def small(network: str = "esau_net:width=8", **changes: float) -> DenoiserRecipe:
@@ -37,6 +39,19 @@ def test_any_network_is_trained_and_mac_net_is_kept(tmp_path: Path) -> None:
     logged = {row.split(",")[1] for row in (tmp_path / "log.csv").read_text().splitlines()}
     terms = ("patches", "pixels")
     assert {f"mac_net/{term}" for term in terms} | {f"denoiser/{term}" for term in ("mse", "ssim", *terms)} < logged
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = small("unet:width=4,levels=2")
+    assert train(recipe, tmp_path / "whole")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
+    assert not train(recipe, tmp_path / "parts")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
+    assert train(recipe, tmp_path / "parts", replace(EXACT, resume=True))
+    whole, parts = (torch.load(tmp_path / folder / STATE_FILE, weights_only=True) for folder in ("whole", "parts"))
+    assert set(whole["modules"]) == {"denoiser", "mac_net", "target"}
+    for key in ("modules", "ema", "optimisers"):
+        assert_same(whole[key], parts[key])
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def set_up_series(
     target = target or NoiseTarget()
     measured = training_domain.measure_series(source)
     outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
-    accurate, inaccurate = check_on_series(model, source)
-    accurate = choose_depth(source, accurate, measured, target) if strength > 0 else accurate
+    at_depth = choose_depth(source, model, measured, target) if strength > 0 else model
+    accurate, inaccurate = check_on_series(at_depth, source)
     blend = measure_blend(source, accurate) if strength > 0 or target.noise_sd is not None else None
     fitted = fit_noise(accurate, measured, target, blend)
     noise = report_noise(fitted, measured, target, blend, strength)

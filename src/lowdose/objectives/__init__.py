@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.local_texture import LocalTexture
     from lowdose.objectives.noise_invariance import noise_realisation_ratio
     from lowdose.objectives.perceptual import Perceptual
-    from lowdose.objectives.pixel import MSE
+    from lowdose.objectives.pixel import L1, MSE
     from lowdose.objectives.segmentation import segmentation_terms
     from lowdose.objectives.semantic_contrast import SemanticContrast
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.wasserstein import gradient_penalty
 
 __all__ = [
+    "L1",
     "MSE",
     "Leda",
     "LocalTexture",
@@ -52,7 +53,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.local_texture": ("LocalTexture",),
         "lowdose.objectives.noise_invariance": ("noise_realisation_ratio",),
         "lowdose.objectives.perceptual": ("Perceptual",),
-        "lowdose.objectives.pixel": ("MSE",),
+        "lowdose.objectives.pixel": ("L1", "MSE"),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
         "lowdose.objectives.semantic_contrast": ("SemanticContrast",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),

@@ -14,45 +14,35 @@ from typing import ClassVar
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.wasserstein_gan import WassersteinGAN
-from lowdose.networks.critic import patch_critic
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.pixel import MSE
 from lowdose.objectives.sobel import SobelError
+from lowdose.training.adversarial import WassersteinHyperparameters, wasserstein
 from lowdose.training.denoisers import default_denoiser
 from lowdose.training.hyperparameters import LARGE, Limits
-from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.recipe import DenoiserRecipe
 
 
 @dataclass(frozen=True)
-class MAPNNHyperparameters(DenoiserHyperparameters):
+class MAPNNHyperparameters(WassersteinHyperparameters):
     """Hyperparameters of the adversarial training.
 
     Attributes
     ----------
     mse_weight, sobel_weight : float
         Weights of the mean squared error of the image, and of both components of its gradient.
-    penalty : float
-        Weight of the critic's gradient penalty.
-    critic_turns : int
-        Steps, each with a turn of the critic, for one turn of the denoiser.
-    critic_width : int
-        Channels of the critic's first layer, see ``networks.critic``.
     window_low, window_high : float, HU
         What is 0 and 1 for critic and losses: -160 and 240 for the abdomen, -1350 and 150 for the chest.
     """
 
     mse_weight: float = 50.0
     sobel_weight: float = 50.0
-    penalty: float = 10.0
-    critic_turns: int = 4
-    critic_width: int = 64
     window_low: float = -160.0
     window_high: float = 240.0
 
     LIMITS: ClassVar[Limits] = {
-        **DenoiserHyperparameters.LIMITS,
-        **dict.fromkeys(("mse_weight", "sobel_weight", "penalty"), (0, LARGE)),
-        **dict.fromkeys(("critic_turns", "critic_width"), (1, 1024)),
+        **WassersteinHyperparameters.LIMITS,
+        **dict.fromkeys(("mse_weight", "sobel_weight"), (0, LARGE)),
         **dict.fromkeys(("window_low", "window_high"), (-10_000, 10_000)),
     }
 
@@ -64,9 +54,7 @@ class MAPNNHyperparameters(DenoiserHyperparameters):
 
 def _method(denoiser: Denoiser, h: MAPNNHyperparameters, _: Mapping[str, str]) -> WassersteinGAN:
     content = h.mse_weight * MSE() + h.sobel_weight * SobelError()
-    critic = patch_critic(h.patch, h.critic_width)
-    unit = Scale(OBJECTIVE.low, OBJECTIVE.high, h.window_low, h.window_high)
-    return WassersteinGAN(denoiser, critic, content, h.penalty, h.critic_turns, unit)
+    return wasserstein(denoiser, h, content, Scale(OBJECTIVE.low, OBJECTIVE.high, h.window_low, h.window_high))
 
 
 RECIPE = DenoiserRecipe(
