@@ -4,7 +4,8 @@
 
 SET: folder of ``experiments.furnace.validation_set``. MODEL: a denoiser trained with mean squared error; one of the
 noise-free image is mixed with a quarter of the input. --teacher: ``features:anatomy`` for the perceptual loss,
-``autoencoder:leda_teacher`` for LEDA, whose two terms are measured apart. From the middle of each slice one patch is
+``autoencoder:leda_teacher`` for LEDA, whose two terms are measured apart, ``none`` for the losses without one: mean
+absolute error and structural similarity. From the middle of each slice one patch is
 taken; the gradients of both losses, each with the weight 1, with respect to the denoised patch are compared by their
 norms. Prints the median over patches of their ratio, with its quartiles, and the weight at which both pull equally.
 """
@@ -28,7 +29,8 @@ from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.objectives.base import Objective
 from lowdose.objectives.leda import Leda
 from lowdose.objectives.perceptual import perceptual_with
-from lowdose.objectives.pixel import MSE
+from lowdose.objectives.pixel import L1, MSE
+from lowdose.objectives.structural_similarity import MultiScaleStructuralSimilarity, StructuralSimilarity
 
 
 def gradient_norm(objective: Objective, pred: Tensor, target: Tensor) -> float:
@@ -39,7 +41,9 @@ def gradient_norm(objective: Objective, pred: Tensor, target: Tensor) -> float:
 
 
 def losses(teacher: str) -> dict[str, Objective]:
-    """Return by name the losses that look with a frozen network, given as KIND:NAME."""
+    """Return by name the losses that look with a frozen network, given as KIND:NAME, or with none."""
+    if teacher == "none":
+        return {"l1": L1(), "ssim": StructuralSimilarity(), "ms_ssim": MultiScaleStructuralSimilarity()}
     kind, _, name = teacher.partition(":")
     if kind == "features":
         return {"perceptual": perceptual_with(name)}
@@ -69,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", type=Path)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--teacher", default="features:anatomy", help="as of 'lowdose train'")
+    parser.add_argument("--teacher", default="features:anatomy", help="as of 'lowdose train', or none")
     parser.add_argument("--patch", type=int, default=128)
     arguments = parser.parse_args()
     chosen = losses(arguments.teacher)

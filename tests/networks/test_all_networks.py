@@ -12,9 +12,12 @@ from lowdose.networks.esau_net import ChannelAttention
 SMALL = {
     "cpce": {"channels": 8},
     "du_gan": {"channels": 8},
+    "map_nn": {"channels": 8, "depth": 3},
     "red_cnn": {"channels": 4},
     "esau_net": {"width": 8},
+    "res_hlf": {"channels": 8},
     "shuffle_unet": {"width": 8},
+    "smgan": {"channels": 8, "slices": 1},
     "unet": {"width": 4, "levels": 3},
     "wgan_vgg": {"channels": 8},
 }
@@ -31,7 +34,10 @@ def count(spec: NetworkSpec) -> int:
         (NetworkSpec("du_gan", {"kernel": 5}), 514_273),
         (NetworkSpec("red_cnn"), 1_848_865),
         (NetworkSpec("esau_net"), 4_914_230),
+        (NetworkSpec("res_hlf"), 56_097),
         (NetworkSpec("shuffle_unet"), 1_479_796),
+        (NetworkSpec("smgan"), 111_744),
+        (NetworkSpec("smgan", {"slices": 3}), 111_744),
         (NetworkSpec("unet"), 1_946_305),
         (NetworkSpec("wgan_vgg"), 55_872),
         (NetworkSpec("wgan_vgg", {"bias": True}), 56_097),
@@ -118,11 +124,12 @@ def test_du_gan_refuses_kernels_without_a_middle() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_untrained_wgan_vgg_is_dead(seed: int) -> None:
-    # The last layer is a ReLU: where it is 0 for all images, nothing is ever learned.
+@pytest.mark.parametrize(("name", "slices"), [("wgan_vgg", 1), ("smgan", 9)])
+def test_no_untrained_network_that_ends_with_a_relu_is_dead(name: str, slices: int, seed: int) -> None:
+    # Where the last ReLU is 0 for all images, nothing is ever learned.
     torch.manual_seed(seed)
-    x = torch.rand(1, 1, 24, 24) * 0.1 + 0.35
-    assert 0.05 < NetworkSpec("wgan_vgg").build()(x).mean().item() < 2
+    x = torch.rand(1, slices, 24, 24) * 0.1 + 0.35
+    assert 0.05 < NetworkSpec(name).build()(x).mean().item() < 2
 
 
 def test_red_cnn_moves_with_its_input_away_from_the_border() -> None:
@@ -148,8 +155,8 @@ def test_refuses_sides_that_do_not_divide(name: str) -> None:
         NetworkSpec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
 
 
-@pytest.mark.parametrize("name", ["shuffle_unet", "unet"])
-def test_untrained_unet_is_the_identity(name: str) -> None:
+@pytest.mark.parametrize("name", ["map_nn", "res_hlf", "shuffle_unet", "unet"])
+def test_an_untrained_network_that_predicts_a_change_is_the_identity(name: str) -> None:
     x = torch.rand(1, 1, 16, 16)
     assert torch.equal(NetworkSpec(name, SMALL[name]).build()(x), x)
 

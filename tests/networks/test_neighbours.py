@@ -7,7 +7,7 @@ import lowdose.networks  # noqa: F401
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.neighbours import load_weights_of_fewer_slices
 
-SMALL = {"unet": {"width": 4, "levels": 3}, "shuffle_unet": {"width": 4}}
+SMALL = {"unet": {"width": 4, "levels": 3}, "shuffle_unet": {"width": 4}, "res_hlf": {"channels": 4}}
 
 
 def network(name: str, slices: int) -> torch.nn.Module:

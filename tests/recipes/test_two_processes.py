@@ -12,16 +12,21 @@ from lowdose.training.runner import MODEL_FILE
 from support.adversarial_runs import small_adversarial
 from support.training_runs import train, train_on_two_processes
 
+WASSERSTEIN = {"critic_width": 4, "critic_turns": 2}
 CASES = {
-    "wgan_vgg": {"critic_width": 4, "critic_turns": 2, "perceptual_weight": 0},
-    "du_gan": {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 0},
+    "cpce": ("cpce:channels=4,slices=3", {**WASSERSTEIN, "perceptual_weight": 0}),
+    "du_gan": ("du_gan:channels=4", {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 0}),
+    "map_nn": ("map_nn:channels=4,depth=2", WASSERSTEIN),
+    "res_hlf": ("res_hlf:channels=4", {"critic_width": 4}),
+    "smgan": ("smgan:channels=4,slices=3", {**WASSERSTEIN, "scales": 2}),
+    "wgan_vgg": ("wgan_vgg:channels=4", {**WASSERSTEIN, "perceptual_weight": 0}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
-    network, changes = f"{name}:channels=4", {**CASES[name], "steps": 4}
+    network, changes = CASES[name][0], {**CASES[name][1], "steps": 4}
     recipe = small_adversarial(name, network, **changes, batch=4)
     assert train(recipe, tmp_path / "one")
     train_on_two_processes(f"small_adversarial({name!r}, {network!r}, **{changes})", tmp_path / "two")

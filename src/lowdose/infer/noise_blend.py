@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,14 +66,13 @@ class BlendNoise:
 
 def measure_blend(source: Source, model: LoadedModel) -> BlendNoise | None:
     """Denoise a few slices of a series and measure their noise before and after; None without flat soft tissue."""
-    count, context = len(source), model.denoiser.context
-    indices = [count // 2] if count < FEW else [int(i) for i in np.linspace(0, count - 1, MANY + 2)[1:-1].round()]
+    context = model.denoiser.context
     full = replace(model, noise_kept=0.0)
     moments, samples = [], []
-    for around in slice_windows(source, context, indices):
+    for around in sampled_windows(source, context):
         item = around[context]
         clean = denoise_slices(full, [around], 1.0)[0]
-        moment = _moments(item, clean)
+        moment = noise_moments(item, clean)
         if moment is not None:
             moments.append(moment)
             samples.append((item, clean))
@@ -83,7 +82,14 @@ def measure_blend(source: Source, model: LoadedModel) -> BlendNoise | None:
     return BlendNoise(before, after, covariance, samples)
 
 
-def _moments(item: Slice, clean: HU) -> tuple[float, float, float] | None:
+def sampled_windows(source: Source, context: int) -> Iterator[list[Slice]]:
+    """Yield the few slices on which the noise of a series is measured, each with its neighbours."""
+    count = len(source)
+    indices = [count // 2] if count < FEW else [int(i) for i in np.linspace(0, count - 1, MANY + 2)[1:-1].round()]
+    return slice_windows(source, context, indices)
+
+
+def noise_moments(item: Slice, clean: HU) -> tuple[float, float, float] | None:
     """Return local variances before and after, and covariance, in the flattest soft tissue, HU^2."""
     pixel = item.mean_pixel_mm or ASSUMED_PIXEL_MM
     before, after = item.in_air.astype(np.float64), clean.astype(np.float64)

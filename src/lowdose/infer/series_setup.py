@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+from lowdose.infer.depth_choice import choose_depth
 from lowdose.infer.engines.series_accuracy import check_on_series
 from lowdose.infer.noise_blend import measure_blend
 from lowdose.infer.noise_report import NoiseReport, fit_noise, report_noise
@@ -101,7 +102,8 @@ def set_up_series(
     target = target or NoiseTarget()
     measured = training_domain.measure_series(source)
     outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
-    accurate, inaccurate = check_on_series(model, source)
+    at_depth = choose_depth(source, model, measured, target) if strength > 0 else model
+    accurate, inaccurate = check_on_series(at_depth, source)
     blend = measure_blend(source, accurate) if strength > 0 or target.noise_sd is not None else None
     fitted = fit_noise(accurate, measured, target, blend)
     noise = report_noise(fitted, measured, target, blend, strength)
@@ -147,6 +149,7 @@ def _describe(part: Source, setup: SeriesSetup) -> dict[str, Any]:
     return {
         "slices": len(part),
         "noise_kept": setup.model.noise_kept,
+        **({"at_inference": setup.model.at_inference} if setup.model.at_inference else {}),
         "noise": setup.noise.to_dict(),
         "measured": setup.measured.to_dict(),
     }

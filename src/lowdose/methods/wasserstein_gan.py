@@ -2,92 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from lowdose.batch import PairedBatch
-from lowdose.hounsfield import OBJECTIVE
-from lowdose.methods.base import Method, Update
-from lowdose.methods.optimiser_settings import OptimiserSettings
-from lowdose.methods.supervised import denoise_batch
+from lowdose.hounsfield import OBJECTIVE, Scale
+from lowdose.methods.critic_gan import CriticGAN
 from lowdose.networks.denoiser import Denoiser
-from lowdose.networks.full_precision import full_precision
 from lowdose.objectives.base import Objective
 from lowdose.objectives.wasserstein import gradient_penalty, mixing_weights
 
 
-class WassersteinGAN(Method[PairedBatch]):
-    """Training of any denoiser against a critic that tells denoised from full-dose images.
+class WassersteinGAN(CriticGAN):
+    """Training against a critic whose mean scores are as far apart as its gradient of norm 1 allows.
 
-    The critic has a turn in every step, on the step's own batch; the denoiser has one in every ``critic_turns``-th. The
-    critic computes in float32 whatever the precision of the run, since half precision breaks its penalty.
+    Half precision would break the penalty on this gradient.
 
     Parameters
     ----------
-    denoiser : Denoiser
-        The denoiser to train.
-    critic : nn.Module
-        Maps images (B, 1, H, W), with [-1000, 2000] HU as [0, 1], to scores (B, 1); without batch normalisation.
-    content : Objective or None
-        What the denoiser is trained with besides the critic's score.
+    denoiser, critic, content, critic_turns, unit
+        See ``methods.critic_gan.CriticGAN``.
     penalty : float
         Weight of the gradient penalty.
-    critic_turns : int
-        Turns of the critic for each of the denoiser.
     """
-
-    turn: Tensor
 
     def __init__(
         self, denoiser: Denoiser, critic: nn.Module, content: Objective | None, penalty: float = 10.0,
-        critic_turns: int = 4,
+        critic_turns: int = 4, unit: Scale = OBJECTIVE,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.denoiser, self.critic, self.content = denoiser, critic, content
-        self.penalty, self.critic_turns = penalty, critic_turns
-        self.register_buffer("turn", torch.tensor(0))
+        super().__init__(denoiser, critic, content, critic_turns, unit)
+        self.penalty = penalty
 
-    @property
-    def model(self) -> nn.Module:
-        """The network of the denoiser."""
-        return self.denoiser.network
-
-    def trained_modules(self) -> Mapping[str, nn.Module]:
-        """Return the denoiser and the critic by name."""
-        return {"denoiser": self.denoiser, "critic": self.critic}
-
-    def artefacts(self) -> Mapping[str, nn.Module]:
-        """Return the critic, with which another training can start."""
-        return {"critic": self.critic}
-
-    def optimisers(self) -> Mapping[str, OptimiserSettings]:
-        """Return Adam for both, as in the paper."""
-        return dict.fromkeys(self.trained_modules(), OptimiserSettings("adam"))
-
-    def fingerprint(self) -> Mapping[str, object]:
-        """Return the fingerprint of the objective."""
-        return self.content.fingerprint() if self.content else {}
-
-    def updates(self, batch: PairedBatch) -> Iterator[Update]:
-        """Yield an update of the critic and, in every ``critic_turns``-th step, one of the denoiser."""
-        self.turn += 1
-        with torch.no_grad():
-            fake, _, full = denoise_batch(self.denoiser, batch)
-        real = OBJECTIVE.encode(full)
-        yield Update("critic", self._critic_terms(real, OBJECTIVE.encode(fake), batch.number))
-        if int(self.turn) % self.critic_turns == 0:
-            denoised = OBJECTIVE.encode(denoise_batch(self.denoiser, batch)[0])
-            yield Update("denoiser", self._denoiser_terms(denoised, real))
-
-    def _critic_terms(self, real: Tensor, fake: Tensor, number: Tensor) -> dict[str, Tensor]:
-        with full_precision(real):
-            penalty = gradient_penalty(self.critic, real, fake, mixing_weights(number))
-            distance = self.critic(fake).mean() - self.critic(real).mean()
+    def critic_terms(self, real: Tensor, fake: Tensor, number: Tensor) -> Mapping[str, Tensor]:
+        """Return the distance of the mean scores, with its sign changed, and the gradient penalty."""
+        penalty = gradient_penalty(self.critic, real, fake, mixing_weights(number))
+        distance = self.critic(fake).mean() - self.critic(real).mean()
         return {"wasserstein": distance, "penalty": self.penalty * penalty}
 
-    def _denoiser_terms(self, denoised: Tensor, full: Tensor) -> dict[str, Tensor]:
-        with full_precision(full):
-            terms = {"adversarial": -self.critic(denoised).mean()}
-        return terms | dict(self.content.terms(denoised, full) if self.content else {})
+    def adversarial(self, scores: Tensor) -> Tensor:
+        """Return the mean score with its sign changed."""
+        return -scores.mean()

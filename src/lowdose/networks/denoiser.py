@@ -175,9 +175,10 @@ class Denoiser(nn.Module):
     def denoise(self, hu: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Denoise the middle one of neighbouring slices, in HU: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
 
-        Pixels outside the range of the scale keep their HU exactly. run: function to call in place of ``forward`` on
-        the padded slices in network units, such as another inference engine; without one, a network that draws random
-        numbers samples (``networks.sampling``). Raises ValueError for another number of slices.
+        Pixels outside the range of the scale, and slices that the network leaves as they are, keep their HU exactly.
+        run: function to call in place of ``forward`` on the padded slices in network units, such as another inference
+        engine; without one, a network that draws random numbers samples (``networks.sampling``). Raises ValueError for
+        another number of slices.
         """
         if hu.shape[1] != 2 * self.context + 1:
             raise ValueError(f"this denoiser takes {2 * self.context + 1} slices at a time, got {tuple(hu.shape)}")
@@ -188,7 +189,10 @@ class Denoiser(nn.Module):
         unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
         if run is None and is_sampler(self.network):
             run = partial(cast("Sampler", self.network).sample, noise=SliceNoise(hu[:, middle_slice]))
-        clean = self.scale.decode((run or self)(units))[unpadded]
+        found, before = (run or self)(units), clipped[:, middle_slice]
+        if torch.equal(found, units[:, middle_slice]):
+            return hu[:, middle_slice].clone()  # without the rounding of the way into network units and back
+        clean = self.scale.decode(found)[unpadded]
         if self.local_means_px > 0:
-            clean = keep_local_means(clipped[:, middle_slice], clean, self.local_means_px)
+            clean = keep_local_means(before, clean, self.local_means_px)
         return self.scale.blend(hu[:, middle_slice], clean)

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 
 
-def check_slices(slices: int) -> None:
-    """Raise ValueError unless ``slices`` is odd, so that there is a middle one to denoise."""
+def check_slices(slices: int, most: int | None = None) -> None:
+    """Raise ValueError unless ``slices`` is odd, so that there is a middle one to denoise, and at most ``most``."""
     if slices < 1 or slices % 2 == 0:
         raise ValueError(f"slices={slices}: must be odd, the slice itself and as many on each side of it")
+    if most is not None and slices > most:
+        raise ValueError(f"slices={slices}: at most {most} reach the middle slice in this network")
 
 
 def load_weights_of_fewer_slices(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights of the same network for fewer slices, so that both give the same result at first.
 
-    Where an input layer has more channels than its weights, the weights are those of the slices in the middle, and the
+    Where a layer has more channels than its weights, the weights are those of the slices in the middle, and the
     weights of the outer slices are zero (the transfer learning of Shan et al., "3-D convolutional encoder-decoder
     network for low-dose CT via transfer learning from a 2-D trained network" (CPCE), IEEE TMI 2018). Channels are
     ordered by slice. Raises ValueError when the shapes differ in any other way.

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from lowdose.hounsfield import NON_NEGATIVE
 from lowdose.network_spec import register_network
 from lowdose.networks.full_precision import full_precision
+from lowdose.networks.positive_output import start_bright
 
 DEPTH = 8
-LAST_GAIN = 4.0
-"""Gain of the positive weights of the last layer, with which an untrained network is about as bright as its input."""
 
 
 @register_network("wgan_vgg")
@@ -20,7 +19,7 @@ class WGANGenerator(nn.Module):
 
     (B, 1, H, W) -> (B, 1, H, W). The authors' release pads nothing, so that its result is 16 pixels smaller than its
     input; here every layer is padded. The last layer is a ReLU, so the network needs units in which the HU of interest
-    are >= 0; its weights start positive, as those of ``cpce`` and for the same reason.
+    are >= 0; its weights start positive (``positive_output.start_bright``), as those of ``cpce``.
 
     Parameters
     ----------
@@ -45,17 +44,9 @@ class WGANGenerator(nn.Module):
     def __init__(self, channels: int = 32, bias: bool = False) -> None:
         super().__init__()
         widths = [1, *[channels] * (DEPTH - 1), 1]
-        self.layers = nn.ModuleList(
-            [nn.Conv2d(widths[i], widths[i + 1], 3, padding=1, bias=bias) for i in range(DEPTH)]
-        )
-        for layer in self.layers:
-            assert isinstance(layer, nn.Conv2d)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            self.layers[-1].weight.abs_()  # type: ignore[operator]  # a Parameter of a layer made above
-            self.layers[-1].weight.mul_(LAST_GAIN / channels)  # type: ignore[operator]
+        layers = [nn.Conv2d(widths[i], widths[i + 1], 3, padding=1, bias=bias) for i in range(DEPTH)]
+        start_bright(layers)
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the denoised image (B, 1, H, W)."""

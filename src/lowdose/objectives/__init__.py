@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from lowdose.objectives.local_texture import LocalTexture
     from lowdose.objectives.noise_invariance import noise_realisation_ratio
     from lowdose.objectives.perceptual import Perceptual
-    from lowdose.objectives.pixel import MSE
+    from lowdose.objectives.pixel import L1, MSE
     from lowdose.objectives.segmentation import segmentation_terms
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
+    from lowdose.objectives.structural_similarity import MultiScaleStructuralSimilarity, StructuralSimilarity
     from lowdose.objectives.token_entropy import unused_entropy
     from lowdose.objectives.wasserstein import gradient_penalty
 
 __all__ = [
+    "L1",
     "MSE",
     "Leda",
     "LocalTexture",
+    "MultiScaleStructuralSimilarity",
     "NoisePowerSpectrumLoss",
     "Objective",
     "Perceptual",
+    "StructuralSimilarity",
     "Sum",
     "gradient_penalty",
     "lesion_contrast_terms",
@@ -47,9 +51,10 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.local_texture": ("LocalTexture",),
         "lowdose.objectives.noise_invariance": ("noise_realisation_ratio",),
         "lowdose.objectives.perceptual": ("Perceptual",),
-        "lowdose.objectives.pixel": ("MSE",),
+        "lowdose.objectives.pixel": ("L1", "MSE"),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
+        "lowdose.objectives.structural_similarity": ("MultiScaleStructuralSimilarity", "StructuralSimilarity"),
         "lowdose.objectives.token_entropy": ("unused_entropy",),
         "lowdose.objectives.wasserstein": ("gradient_penalty",),
     },

@@ -40,7 +40,8 @@ def default_denoiser(name: str) -> DenoiserChoice:
     Raises InvalidSetting, listing the known ones, if there is none.
     """
     settings = _allowed_settings(name)
-    settings.pop(SLICES, None)
+    if settings.get(SLICES) == 1:
+        del settings[SLICES]
     return DenoiserChoice(NetworkSpec(name, settings), getattr(find_network(name), "scale", Scale()))
 
 

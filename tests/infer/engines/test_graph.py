@@ -16,9 +16,12 @@ DENOISERS = {
     "red_cnn": {"channels": 8},
     "esau_net": {"width": 8},
     "unet": {"width": 8},
-    "cpce": {},
+    "cpce": {"slices": 5},
+    "map_nn": {"channels": 8, "depth": 1},
     "du_gan": {"channels": 8},
+    "res_hlf": {"channels": 8},
     "shuffle_unet": {"width": 8},
+    "smgan": {"channels": 8, "slices": 3},
     "wgan_vgg": {"channels": 8},
 }
 needs_build = pytest.mark.skipif(load_library() is None, reason="the convolutions were not compiled here")
@@ -33,14 +36,18 @@ def lively(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
+def images(name: str, count: int) -> Tensor:
+    return torch.randn(count, DENOISERS[name].get("slices", 1), 64, 48)
+
+
 def operators(graph: nn.Module) -> set[object]:
     return {node.target for node in graph.graph.nodes if node.op == "call_function"}
 
 
 @pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_the_graph_computes_what_the_network_does(name: str) -> None:
-    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), torch.randn(2, 1, 64, 48)
-    graph = export_graph(network, (2, 1, 64, 48))
+    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), images(name, 2)
+    graph = export_graph(network, tuple(x.shape))
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-4, atol=1e-5)
     kept = operators(graph)
@@ -52,8 +59,8 @@ def test_the_graph_computes_what_the_network_does(name: str) -> None:
 @needs_build
 @pytest.mark.parametrize("name", sorted(DENOISERS))
 def test_fast_convolutions_compute_what_the_network_does(name: str) -> None:
-    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), torch.randn(1, 1, 64, 48)
-    graph = export_graph(network, (1, 1, 64, 48))
+    network, x = lively(NetworkSpec(name, DENOISERS[name]).build()), images(name, 1)
+    graph = export_graph(network, tuple(x.shape))
     replaced = replace_convolutions(graph, TILES)
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-3, atol=1e-4)
