@@ -3,8 +3,8 @@
     python -m benchmarks.performance.around_network [FOLDER] [--slices 40] [--rounds 5]
 
 Steps: reading the pixels; what ``Denoiser.denoise`` does besides running the network, and of that the local means and
-the blend at the ends of the range; mixing with the input; the stored values; and writing, which includes those. Without a
-folder a synthetic series is made. Prints the median over the rounds of the processor time of this thread, in ms.
+the blend at the ends of the range; mixing with the input; the stored values; and writing, which includes those. Without
+a folder a synthetic series is made. Prints the median over the rounds of this thread's processor time, in ms.
 """
 
 from __future__ import annotations
