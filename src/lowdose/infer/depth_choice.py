@@ -46,7 +46,7 @@ def choose_depth(source: Source, model: LoadedModel, measured: SeriesMeasurement
 def relative_sds(source: Source, denoiser: Denoiser) -> list[float] | None:
     """Return the SD of the noise at the depths from 0 on over that of the series; None without flat soft tissue."""
     device, moments = next(denoiser.parameters()).device, []
-    for around in sampled_windows(source, denoiser.context):
+    for _, around in sampled_windows(source, denoiser.context):
         item = around[denoiser.context]
         stack = torch.from_numpy(np.stack([one.in_air for one in around]))[None].to(device)
         found = [noise_moments(item, image) for image in images_of_depths(denoiser, stack)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,12 +32,15 @@ class BlendNoise:
         Their local covariance.
     samples : list of (Slice, HU)
         The slices that were measured, before and after.
+    results : dict of int to HU
+        Every slice that was denoised for this, by index, with no noise kept.
     """
 
     before: float
     after: float
     covariance: float
     samples: Sequence[tuple[Slice, HU]]
+    results: Mapping[int, HU] = field(default_factory=dict)
 
     def relative_sd(self, share: float) -> float:
         """Return the SD of the mixture over that of the image before."""
@@ -68,10 +71,10 @@ def measure_blend(source: Source, model: LoadedModel) -> BlendNoise | None:
     """Denoise a few slices of a series and measure their noise before and after; None without flat soft tissue."""
     context = model.denoiser.context
     full = replace(model, noise_kept=0.0)
-    moments, samples = [], []
-    for around in sampled_windows(source, context):
+    moments, samples, results = [], [], dict[int, HU]()
+    for index, around in sampled_windows(source, context):
         item = around[context]
-        clean = denoise_slices(full, [around], 1.0)[0]
+        clean = results[index] = denoise_slices(full, [around], 1.0)[0]
         moment = noise_moments(item, clean)
         if moment is not None:
             moments.append(moment)
@@ -79,14 +82,14 @@ def measure_blend(source: Source, model: LoadedModel) -> BlendNoise | None:
     if not moments or np.mean(moments, axis=0)[0] <= 0:
         return None
     before, after, covariance = (float(value) for value in np.mean(moments, axis=0))
-    return BlendNoise(before, after, covariance, samples)
+    return BlendNoise(before, after, covariance, samples, results)
 
 
-def sampled_windows(source: Source, context: int) -> Iterator[list[Slice]]:
-    """Yield the few slices on which the noise of a series is measured, each with its neighbours."""
+def sampled_windows(source: Source, context: int) -> Iterator[tuple[int, list[Slice]]]:
+    """Yield the few slices on which the noise of a series is measured: index, and the slice with its neighbours."""
     count = len(source)
     indices = [count // 2] if count < FEW else [int(i) for i in np.linspace(0, count - 1, MANY + 2)[1:-1].round()]
-    return slice_windows(source, context, indices)
+    return zip(indices, slice_windows(source, context, indices), strict=True)
 
 
 def noise_moments(item: Slice, clean: HU) -> tuple[float, float, float] | None:

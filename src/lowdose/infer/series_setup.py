@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+from lowdose.image import HU
 from lowdose.infer.depth_choice import choose_depth
 from lowdose.infer.engines.series_accuracy import check_on_series
 from lowdose.infer.noise_blend import measure_blend
@@ -44,6 +46,8 @@ class SeriesSetup:
         Noise before and after.
     provenance : Provenance
         For the headers of the derived series.
+    known : dict of int to HU
+        Slices that were denoised to measure the noise, by index, with none of it kept.
     stacks : tuple of (Source, SeriesSetup)
         Every stack and what was measured and fitted on it; of a series of several stacks only.
     """
@@ -55,6 +59,7 @@ class SeriesSetup:
     outside: tuple[str, ...]
     noise: NoiseReport
     provenance: Provenance
+    known: Mapping[int, HU] = field(default_factory=dict, repr=False)
     stacks: tuple[tuple[Source, SeriesSetup], ...] = ()
 
     @property
@@ -112,7 +117,9 @@ def set_up_series(
         __version__, fitted.name, fitted.sha256, strength, doubts, noise.change, fitted.accuracy
     )
     warnings = (*source.warnings, *doubts, *inaccurate)
-    return SeriesSetup(fitted, strength, measured, warnings, tuple(outside), noise, provenance)
+    return SeriesSetup(
+        fitted, strength, measured, warnings, tuple(outside), noise, provenance, blend.results if blend else {}
+    )
 
 
 def build_manifest(

@@ -48,6 +48,10 @@ it falls for soft reconstruction kernels.
 """
 
 
+FILTERED_ROWS = 32
+"""Rows of an image that are filtered by one matrix product."""
+
+
 def usual_local_means_px(noise_free: bool) -> float:
     """Return the width in pixels of the local means that a denoiser keeps for which no other is stated."""
     return NOISE_FREE_PX if noise_free else MEANS_PX
@@ -78,8 +82,23 @@ def keep_local_means(before: Tensor, after: Tensor, sigma: float = MEANS_PX) -> 
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     change = functional.pad(after - before, (radius,) * 4, mode="reflect")
-    change = functional.conv2d(functional.conv2d(change, kernel[None, None, None, :]), kernel[None, None, :, None])
-    return after - change
+    return after - _filter_columns(_filter_columns(change, kernel).mT, kernel).mT
+
+
+def _filter_columns(image: Tensor, kernel: Tensor) -> Tensor:
+    """Filter the columns of an image (..., H, W) by a kernel (k,): (..., H - k + 1, W).
+
+    ``FILTERED_ROWS`` rows at a time are the product of a banded matrix with the rows around them, which takes a fifth
+    of the time of a convolution of one channel.
+    """
+    rows, side = image.shape[-2] - len(kernel) + 1, FILTERED_ROWS + len(kernel) - 1
+    blocks = -(-rows // FILTERED_ROWS)
+    if missing := blocks * FILTERED_ROWS - rows:
+        image = functional.pad(image, (0, 0, 0, missing))
+    band = functional.pad(kernel, (0, FILTERED_ROWS)).repeat(FILTERED_ROWS)  # one longer than a row, so it moves on
+    band = band[: FILTERED_ROWS * side].view(FILTERED_ROWS, side)
+    around = image.unfold(-2, side, FILTERED_ROWS)  # (..., blocks, W, side)
+    return torch.matmul(band, around.mT).flatten(-3, -2)[..., :rows, :]
 
 
 class Denoiser(nn.Module):
