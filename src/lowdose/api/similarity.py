@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 
-from lowdose.api.checks import check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
-from lowdose.api.words_of_series import MAX_SLICES, check_slices
 from lowdose.device import choose_device
 from lowdose.evaluation.similarity import SimilarityReading, read_attention, read_similarity
 from lowdose.evaluation.words import evenly_spread
