@@ -13,7 +13,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from lowdose import cli
-code = cli.run(sys.argv[1:])
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(code, peak.split()[1])
 """

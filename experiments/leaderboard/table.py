@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,20 @@ FIGURES = (
 SHORT = tuple(figure for figure in FIGURES if figure.key not in ("vif", "bias", "lesion_8mm", "lesion_15mm"))
 """Columns in which rows are compared."""
 Row = Mapping[str, Any]
+
+
+def _to_one(key: str) -> Callable[[Row], float | None]:
+    return lambda one: abs(one[key] - 1) if key in one else None
+
+
+GAPS: Mapping[str, Callable[[Row], float | None]] = {
+    "SSIM": _to_one("ssim"),
+    "FSIM": _to_one("fsim"),
+    "f_av": _to_one("f_av"),
+    "NPS": lambda one: one.get("nps_error"),
+    "local SD": lambda one: one.get("local_sd_error"),
+}
+"""How far a slice is from full dose, by figure."""
 
 
 def main() -> None:
@@ -95,6 +109,7 @@ def sections(rows: Sequence[Row]) -> Iterator[str]:
     if any(row.get("steps") != row.get("budget_steps") for row in rows):
         yield "Rows of fewer steps than the budget show that the machinery works; they say little of the method."
     yield from comparisons(rows)
+    yield from verdicts(rows)
     yield from leda_tables.sections(rows)
     done = {row["method"] for row in rows}
     missing = [job for job in load_jobs(JOBS) if job.name not in done]
@@ -142,6 +157,37 @@ def comparisons(rows: Sequence[Row]) -> Iterator[str]:
             "that as much noise is left as in the row, since noise that is left raises SSIM, FSIM and f_av by itself."
         )
         yield table(["difference", *(figure.title for figure in SHORT)], lines)
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield for each row with a blended twin in what it is nearer to full dose than that, and in what it is not."""
+    lines = []
+    for row in rows:
+        if control := row.get("control"):
+            found: dict[str, list[str]] = {"nearer": [], "as near": [], "farther": []}
+            for title, gap in GAPS.items():
+                found[nearness(row["slices"], control["slices"], gap)].append(title)
+            parts = [f"{how} in {', '.join(titles)}" for how, titles in found.items() if titles]
+            lines.append(f"- `{row['method']}`: {'; '.join(parts)}.")
+    if lines:
+        yield (
+            "To full dose each row is, compared with its blended twin, nearer or farther where the interval of the "
+            "difference leaves out 0. What is only as near, mixing the input in does as well:"
+        )
+        yield "\n".join(lines)
+
+
+def nearness(slices: Sequence[Row], others: Sequence[Row], gap: Callable[[Row], float | None]) -> str:
+    """Return 'nearer', 'as near' or 'farther', by the paired difference of the gaps to full dose."""
+    pairs = [
+        (a, b, one["patient"])
+        for one, other in zip(slices, others, strict=True)
+        if (a := gap(one)) is not None and (b := gap(other)) is not None
+    ]
+    found = paired_difference(*map(list, zip(*pairs, strict=True)), seed=0) if pairs else None  # type: ignore[arg-type]
+    if found is None or found.interval is None or found.interval[0] * found.interval[1] <= 0:
+        return "as near"
+    return "nearer" if found.interval[1] < 0 else "farther"
 
 
 def rivals(row: Row, rows: Sequence[Row]) -> list[Row]:

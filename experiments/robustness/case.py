@@ -13,7 +13,7 @@ import lowdose
 from experiments.robustness.mutations import HEADER_MUTATIONS, STREAM_MUTATIONS, Mutation
 from experiments.robustness.sound_files import Base, encoded, header_bases, image, stream_bases
 from lowdose.errors import LowDoseError, MixedSeries
-from lowdose.io.dicom.derived import read_full_header
+from lowdose.io.dicom.full_header import read_full_header
 from lowdose.io.dicom.series import DicomSource
 from lowdose.models.load import LoadedModel
 

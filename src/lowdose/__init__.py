@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         EvaluationReport,
         ExplainedSeries,
         Installation,
+        SimilarPlaces,
         SimulatedSeries,
         TrainingRun,
         Volume,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         list_recipes,
         load_model,
         read,
+        similar_places,
         simulate_dose,
         simulate_phantom,
         train,
@@ -46,9 +48,9 @@ if TYPE_CHECKING:
 _MODULES = ("api", "errors", "metrics", "objectives")
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimulatedSeries", "TrainingRun", "Volume",
-    "__version__", "api", "denoise", "errors", "evaluate", "explain", "info", "list_recipes", "load_model", "metrics",
-    "objectives", "read", "simulate_dose", "simulate_phantom", "train",
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces", "SimulatedSeries",
+    "TrainingRun", "Volume", "__version__", "api", "denoise", "errors", "evaluate", "explain", "info", "list_recipes",
+    "load_model", "metrics", "objectives", "read", "similar_places", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
 

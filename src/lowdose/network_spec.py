@@ -28,8 +28,10 @@ class Network(Protocol):
     - ``slices`` (1): neighbouring slices that it takes as channels, an odd number.
     - ``scale`` (``hounsfield.Scale()``), of the class: map from HU to its units that it is trained with.
     - ``sample``, a method: how it denoises if its result is drawn, see ``networks.sampling.Sampler``.
-    - ``at_inference``, of the class: (least, most) of what can be chosen when it is applied, 'steps' or 'depth', each
-      an attribute of the instance whose value is the usual one.
+    - ``at_inference``: (least, most) of what can be chosen when it is applied, 'steps' or 'depth', each an attribute of
+      the instance whose value is the usual one.
+    - ``images``, a method, of a network with a depth: its results at the depths from 0 to the usual one, of which that
+      is taken whose noise is nearest to what is asked for, unless a depth is stated (``infer.depth_choice``).
     """
 
     def forward(self, x: Tensor, /) -> Tensor:

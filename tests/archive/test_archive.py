@@ -145,6 +145,13 @@ def test_finished_series_are_skipped_and_quarantined_ones_retried_on_request(
     assert [row["series"] for row in _todo(found, ledger, ArchiveOptions())] == [gone]
 
 
+def test_the_longest_series_are_begun_first(tmp_path: Path) -> None:
+    for number, slices in enumerate((2, 5, 1, 3)):
+        make_series(tmp_path / "in" / f"{number}", slices, size=16, series=f"1.2.3.{number}")
+    todo = _todo(found_in(tmp_path / "in"), Ledger(tmp_path / "out"), ArchiveOptions())
+    assert [row["folders"] for row in todo] == [["1"], ["3"], ["0"], ["2"]]
+
+
 def test_temporary_errors_are_retried_with_doubling_delays(
     archive: Archive, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

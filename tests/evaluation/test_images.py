@@ -1,6 +1,7 @@
 """Neighbours in an evaluation: those of the low-dose series, with or without partners of their own."""
 
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 
 from lowdose.evaluation import images
 from lowdose.metrics.profiles import PROFILES
-from lowdose.models.load import LoadedModel
+from lowdose.models.load import LoadedModel, load_by_name
+from lowdose.models.noise_retention import NoiseTarget
 from support.evaluation_cases import Series, case
+from support.smoothing_model import write_smoothing_model
 
 
 def model(context: int, name: str = "positions") -> LoadedModel:
@@ -78,3 +81,15 @@ def test_an_evaluation_measures_what_the_model_made_of_the_neighbours() -> None:
     assert [sample.position for sample in result.samples] == [low.planes[2].position]
     assert np.array_equal(result.samples[0].images[images.LOW], low.hu[2])
     assert low.reads == [0, 1, 2, 3]
+
+
+def test_a_model_with_depths_has_the_depth_that_denoising_would_choose(tmp_path: Path) -> None:
+    pair = case(Series(noisy(1, 30)), Series(noisy(1, 10)))
+    smoothing = load_by_name(str(write_smoothing_model(tmp_path / "smoothing.safetensors")), torch.device("cpu"))
+    depths = []
+    for dose in (0.1, 0.5):
+        (fitted,) = images.fit_models_to_case(pair, [smoothing], NoiseTarget(dose=dose))
+        depths.append(fitted.at_inference["depth"])
+    assert depths[0] > depths[1] > 0
+    result = images.evaluate_images([pair], [smoothing], PROFILES["leda"], 1.0, lambda _: None, NoiseTarget(dose=0.5))
+    assert f"depth {depths[1]}" in result.noise_kept[0]

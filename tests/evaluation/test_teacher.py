@@ -106,7 +106,7 @@ def test_the_command_writes_what_the_function_returns(
     options = ["--task", "teacher", "--full", str(ct_pair.full), "--out", str(tmp_path / "out")]
     assert cli.run(["evaluate", *options]) == 0
     written = json.loads((tmp_path / "out" / "teacher.json").read_text())
-    assert written["autoencoder"] == "leda_autoencoder"
+    assert written["autoencoder"] == "leda_teacher"
     assert set(written) >= {
         "systematic_share",
         "noise_distance_ratio",

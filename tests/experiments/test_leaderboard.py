@@ -183,6 +183,16 @@ def test_a_spectrum_is_the_geometric_mean_over_patients(tmp_path: Path) -> None:
     assert imread(tmp_path / "nps.png").std() > 0
 
 
+def test_what_blending_does_as_well_is_said() -> None:
+    draw = np.random.default_rng(0)
+    noise = draw.normal(0, 0.001, 12)
+    blended = [{"patient": f"{n // 2}", "fsim": 0.9, "f_av": 0.8, "nps_error": 0.3} for n in range(12)]
+    own = [one | {"fsim": 0.95 + n, "f_av": 1.25, "nps_error": 0.3 + n} for one, n in zip(blended, noise, strict=True)]
+    (_, text) = table.verdicts([{"method": "m", "slices": own, "control": {"slices": blended}}])
+    assert text == "- `m`: nearer in FSIM; as near in SSIM, NPS, local SD; farther in f_av."
+    assert not list(table.verdicts([{"method": "m", "slices": own, "control": None}]))
+
+
 def test_twins_are_compared_at_equal_cost_or_steps() -> None:
     def one(name: str, steps: int, whole: int) -> dict[str, object]:
         return a_row(name, 0.0, network="n", steps=steps, budget_steps=whole)

@@ -324,6 +324,7 @@ class EngineThatCounts:
 
     def __init__(self) -> None:
         self.most: list[int] = []
+        self.runs = 0
 
     def compile(self, work: CompileRequest) -> CompiledNetwork:
         number, inside = len(self.most), list[int]()
@@ -331,6 +332,7 @@ class EngineThatCounts:
 
         def run(units: torch.Tensor) -> torch.Tensor:
             inside.append(threading.get_ident())
+            self.runs += 1
             self.most[number] = max(self.most[number], len(inside))
             time.sleep(0.02)  # so that every thread gets some of the slices
             result: torch.Tensor = work.network(units)
@@ -347,6 +349,22 @@ def test_a_compiled_network_serves_one_thread_at_a_time() -> None:
     pipeline.denoise_series(MemorySource(slices), MemorySink(), model, 1.0, lambda _: None, 3)  # type: ignore[arg-type]
     assert len(engine.most) > 1
     assert engine.most == [1] * len(engine.most)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6, 0.0])
+def test_slices_that_were_denoised_to_measure_the_noise_are_not_denoised_again(strength: float) -> None:
+    slices = [a_slice(seed) for seed in range(5)]
+    model = replace(a_model(), noise_kept=0.3)
+    unmixed = replace(model, noise_kept=0.0)
+    known = {index: pipeline.denoise_slice(unmixed, slices[index], 1.0) for index in (1, 4)}
+    engine, sinks = EngineThatCounts(), [MemorySink(), MemorySink()]
+    for sink, given in zip(sinks, ({}, known), strict=True):
+        engine.runs = 0
+        counting = replace(model, denoiser=EngineDenoiser(model.denoiser, engine, EXACT))  # type: ignore[arg-type]
+        pipeline.denoise_series(MemorySource(slices), sink, counting, strength, lambda _: None, known=given)  # type: ignore[arg-type]
+        assert engine.runs == (len(slices) - len(given) if strength else 0)
+    for one, other in zip(*(sink.written for sink in sinks), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_slices_of_one_size_are_batched_and_the_batch_changes_nothing() -> None:

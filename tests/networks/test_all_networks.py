@@ -12,6 +12,7 @@ from lowdose.networks.esau_net import ChannelAttention
 SMALL = {
     "cpce": {"channels": 8},
     "du_gan": {"channels": 8},
+    "map_nn": {"channels": 8, "depth": 3},
     "red_cnn": {"channels": 4},
     "esau_net": {"width": 8},
     "res_hlf": {"channels": 8},
@@ -154,8 +155,8 @@ def test_refuses_sides_that_do_not_divide(name: str) -> None:
         NetworkSpec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
 
 
-@pytest.mark.parametrize("name", ["res_hlf", "shuffle_unet", "unet"])
-def test_an_untrained_network_that_predicts_noise_is_the_identity(name: str) -> None:
+@pytest.mark.parametrize("name", ["map_nn", "res_hlf", "shuffle_unet", "unet"])
+def test_an_untrained_network_that_predicts_a_change_is_the_identity(name: str) -> None:
     x = torch.rand(1, 1, 16, 16)
     assert torch.equal(NetworkSpec(name, SMALL[name]).build()(x), x)
 

@@ -104,6 +104,18 @@ def test_local_means_survive_whatever_the_network_does() -> None:
     assert float(kept[inside].std()) < 1.1 * float(biased[inside].std())
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (33, 31), (32, 1), (5, 100), (97, 2)])
+@pytest.mark.parametrize("sigma", [1.0, 2.5, 4.0])
+def test_local_means_are_those_of_a_convolution(shape: tuple[int, int], sigma: float) -> None:
+    before, after = torch.randn(2, 3, 1, *shape, dtype=torch.float64) * 30
+    radius = min(int(3 * sigma), shape[0] - 1, shape[1] - 1)
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
+    kernel = line.outer(line) / line.sum() ** 2
+    padded = torch.nn.functional.pad(after - before, (radius,) * 4, mode="reflect")
+    expected = after - torch.nn.functional.conv2d(padded, kernel[None, None]) if radius else after
+    torch.testing.assert_close(keep_local_means(before, after, sigma), expected, rtol=0, atol=1e-12)
+
+
 def test_keeping_means_of_an_unchanged_image_changes_nothing() -> None:
     hu = torch.randn(2, 1, 30, 7) * 30
     assert torch.equal(keep_local_means(hu, hu), hu)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lowdose.objectives.sobel import sobel_magnitude
+from lowdose.objectives.sobel import SobelError, sobel_components, sobel_magnitude
 
 
 @pytest.mark.parametrize("value", [-2.0, 0.0, 7.5])
@@ -37,3 +37,14 @@ def test_it_has_a_finite_gradient_where_the_image_is_constant_and_no_rounding_un
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(sobel_magnitude(noisy), sobel_magnitude(noisy.clone()))
         assert sobel_magnitude(noisy).dtype == torch.float32
+
+
+def test_the_error_of_the_components_is_that_of_the_filters_as_they_are() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pred, target = (torch.randn(2, 1, 7, 9, generator=generator) for _ in range(2))
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    padded = functional.pad(pred - target, (1, 1, 1, 1), mode="replicate")
+    x, y = (functional.conv2d(padded, one[None, None]) for one in (kernel, kernel.T))
+    torch.testing.assert_close(4 * sobel_components(pred - target), torch.cat([x, y], dim=1))
+    torch.testing.assert_close(SobelError()(pred, target), (x.square().mean() + y.square().mean()) / 2)
+    assert SobelError()(target + 3, target).item() == pytest.approx(0, abs=1e-9)  # a constant is no edge

@@ -22,6 +22,7 @@ DU_GAN = {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 2}
 RECIPES: dict[str, tuple[str, dict[str, float], set[str]]] = {
     "cpce": ("cpce:channels=4,slices=3", WASSERSTEIN, {"critic"}),
     "du_gan": ("du_gan:channels=4", DU_GAN, {"image_critic", "gradient_critic"}),
+    "map_nn": ("map_nn:channels=4,depth=2", WASSERSTEIN, {"critic"}),
     "res_hlf": ("res_hlf:channels=4", {"critic_width": 4}, {"critic"}),
     "smgan": ("smgan:channels=4,slices=3", WASSERSTEIN | {"scales": 2}, {"critic"}),
     "wgan_vgg": ("wgan_vgg:channels=4", WASSERSTEIN, {"critic"}),

@@ -14,8 +14,10 @@ from support.training_runs import train, train_on_two_processes
 
 WASSERSTEIN = {"critic_width": 4, "critic_turns": 2}
 CASES = {
+    "alden": ("red_cnn:channels=4", {"patch": 64, "discriminator_width": 4}),
     "cpce": ("cpce:channels=4,slices=3", {**WASSERSTEIN, "perceptual_weight": 0}),
     "du_gan": ("du_gan:channels=4", {"discriminator_width": 4, "discriminator_levels": 2, "cutmix_ramp": 0}),
+    "map_nn": ("map_nn:channels=4,depth=2", WASSERSTEIN),
     "res_hlf": ("res_hlf:channels=4", {"critic_width": 4}),
     "smgan": ("smgan:channels=4,slices=3", {**WASSERSTEIN, "scales": 2}),
     "wgan_vgg": ("wgan_vgg:channels=4", {**WASSERSTEIN, "perceptual_weight": 0}),

@@ -58,7 +58,10 @@ def small(name: str, network: str = "unet:width=4,levels=2", **changes: float) -
     recipe, chosen = recipes.get_recipe(name), parse_denoiser(network)
     assert isinstance(recipe, DenoiserRecipe)
     hyperparameters = replace(recipe.hyperparameters, **(TINY | changes))  # type: ignore[arg-type]
-    return replace(recipe, network=chosen.network, scale=chosen.scale, hyperparameters=hyperparameters)
+    # What a training says of its teacher is tests/evaluation/test_digital_texture.py's.
+    return replace(
+        recipe, network=chosen.network, scale=chosen.scale, hyperparameters=hyperparameters, remarks=lambda *_: ()
+    )
 
 
 def go(recipe: DenoiserRecipe, folder: Path, options: RunOptions = EXACT, start: Path | None = None) -> bool:

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from lowdose.api.explanation import ExplainedSeries, explain
     from lowdose.api.installation import Installation, info
     from lowdose.api.reading import load_model, read
+    from lowdose.api.similarity import SimilarPlaces, similar_places
     from lowdose.api.simulated_series import SimulatedSeries
     from lowdose.api.simulation import simulate_dose, simulate_phantom
     from lowdose.api.training import TrainingRun, list_recipes, train
     from lowdose.volume import Volume
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimulatedSeries", "TrainingRun", "Volume",
-    "denoise", "evaluate", "explain", "info", "list_recipes", "load_model", "read", "simulate_dose", "simulate_phantom",
-    "train",
+    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces", "SimulatedSeries",
+    "TrainingRun", "Volume", "denoise", "evaluate", "explain", "info", "list_recipes", "load_model", "read",
+    "similar_places", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -40,6 +41,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.api.explanation": ("ExplainedSeries", "explain"),
         "lowdose.api.installation": ("Installation", "info"),
         "lowdose.api.reading": ("load_model", "read"),
+        "lowdose.api.similarity": ("SimilarPlaces", "similar_places"),
         "lowdose.api.simulated_series": ("SimulatedSeries",),
         "lowdose.api.simulation": ("simulate_dose", "simulate_phantom"),
         "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),

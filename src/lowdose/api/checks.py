@@ -10,6 +10,9 @@ from pathlib import Path
 from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.source import Rescale
 
+MAX_SLICES = 12
+"""Slices whose words are read by default: each takes seconds."""
+
 
 def path_of(given: str | PathLike[str], name: str) -> Path:
     """Return what was given for ``name`` as a path; raise NothingToRead for empty text, which is no path."""
@@ -37,6 +40,12 @@ def check_rescale(rescale: Rescale | None) -> None:
         raise InvalidSetting(f"rescale {rescale!r}: must be two numbers, slope and intercept, as in (1, -1024)")
     if numbers[0] == 0:
         raise InvalidSetting(f"--rescale {numbers[0]:g},{numbers[1]:g}: a slope of 0 gives every pixel the same HU")
+
+
+def check_slices(slices: int) -> None:
+    """Raise InvalidSetting for a negative number of slices."""
+    if slices < 0:
+        raise InvalidSetting(f"{slices} slices to read: give a number from 1, or 0 for all")
 
 
 def _check(kind: type, needed: str, values: dict[str, object]) -> None:

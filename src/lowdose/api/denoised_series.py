@@ -16,7 +16,6 @@ from lowdose.api.saving import SeriesInMemory
 from lowdose.errors import OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
-from lowdose.report import figures
 from lowdose.volume import Volume
 
 PREVIEW, MANIFEST = "preview.png", "manifest.json"
@@ -100,6 +99,8 @@ class DenoisedSeries:
         return dict(self.manifest)
 
     def _preview(self) -> bytes:
+        from lowdose.report import figures
+
         assert self._middle is not None
         before, after = self._middle
         return figures.preview(before.hu, after, SOFT_TISSUE, before.aspect, self.model)

@@ -6,13 +6,13 @@ import logging
 import time
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lowdose.api.checks import check_numbers, check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_numbers, check_slices, check_whole_numbers, path_of
 from lowdose.api.denoised_series import MANIFEST, PREVIEW, DenoisedSeries
 from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, resolve_model, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
-from lowdose.api.words_of_series import MAX_SLICES, PAGE, PICTURE, WORDS, WordsOfSeries, reader_of
 from lowdose.errors import OutsideTrainingRange
 from lowdose.infer import pipeline
 from lowdose.infer.engines.base import EXACT
@@ -23,6 +23,9 @@ from lowdose.io.source import Rescale, Sink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget, check_target
+
+if TYPE_CHECKING:
+    from lowdose.api.words_of_series import WordsOfSeries
 
 
 def denoise(
@@ -136,7 +139,7 @@ def denoise(
     target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy, network_file, steps=steps, depth=depth)
     check_target(target, loaded)
-    words = reader_of(explain, autoencoder, explain_slices, vocabulary, loaded)
+    words = _reader_of_words(explain, autoencoder, explain_slices, vocabulary, loaded)
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
     with open_input(source, series, spacing, sizes, rescale) as opened:
@@ -159,10 +162,20 @@ def denoise(
     return done
 
 
+def _reader_of_words(
+    explain: bool, autoencoder: str | PathLike[str] | None, slices: int, vocabulary: str | None, model: LoadedModel
+) -> WordsOfSeries | None:
+    check_slices(slices)
+    if not explain and autoencoder is None and vocabulary is None:
+        return None
+    from lowdose.api.words_of_series import reader_of  # a tenth of a second, for an option that few use
+
+    return reader_of(explain, autoencoder, slices, vocabulary, model)
+
+
 def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:
     """Return the names of the files that go with the series, as far as they are known before it is denoised."""
-    wanted = {PREVIEW: preview, MANIFEST: manifest, **dict.fromkeys((WORDS, PICTURE, PAGE), words is not None)}
-    return [name for name, given in wanted.items() if given]
+    return [*[PREVIEW] * preview, *[MANIFEST] * manifest, *(words.file_names if words else [])]
 
 
 def _run(
@@ -173,7 +186,7 @@ def _run(
     total = SeriesResult()
     for part, own in setup.stacks or ((source, setup),):
         result = pipeline.denoise_series(
-            part, through, own.model, own.strength, counting_on(progress, total.slices, count), jobs
+            part, through, own.model, own.strength, counting_on(progress, total.slices, count), jobs, own.known
         )
         total.add(result)
     return total

@@ -83,7 +83,8 @@ def evaluate(
     words : bool
         For images: also read the words of the slices shown, and where they drifted apart.
     autoencoder : str or Path, optional
-        For words and for teacher: a shipped autoencoder or a .safetensors file.
+        For words and for teacher: a shipped autoencoder or a .safetensors file. By default the one whose drift is
+        measured for words, and the one that ``train leda`` learns from for teacher.
     vocabulary : {"shown", "all"}, optional
         For words: which of them are shown, see `lowdose.explain`.
     strength : float
@@ -135,7 +136,7 @@ def evaluate(
         _refuse(
             task, "images or organs", {**others, "--words": words, "--vocabulary": vocabulary, "--model": given.models}
         )
-        name = str(autoencoder or autoencoder_file.DEFAULT)
+        name = str(autoencoder or autoencoder_file.TEACHER)
         return evaluate_teacher(given, folder, autoencoder_file.load_autoencoder(name, choose_device(device)))
     if task == "images":
         _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})

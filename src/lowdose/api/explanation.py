@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api.checks import check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
-from lowdose.api.words_of_series import INPUT, MAX_SLICES, check_slices, load_word_autoencoder
+from lowdose.api.words_of_series import INPUT, load_word_autoencoder
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words

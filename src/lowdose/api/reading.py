@@ -224,7 +224,7 @@ def load_model(
     """
     run_network_file(network_file)
     loaded = load_by_name(str(model), choose_device(device))
-    choose_at_inference(loaded, {"steps": steps, "depth": depth})
+    loaded = choose_at_inference(loaded, {"steps": steps, "depth": depth})
     return run_on_engine(loaded, engine, accuracy, log_engine_message)
 
 

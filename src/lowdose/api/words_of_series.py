@@ -22,8 +22,6 @@ from lowdose.report import words as words_report
 
 INPUT = "input"
 WORDS, PICTURE, PAGE = "words.json", "words.png", "words.html"
-MAX_SLICES = 12
-"""Slices that are read by default: each takes seconds."""
 
 
 def load_word_autoencoder(name: str | PathLike[str] | None, device: torch.device) -> LanguageGuidedAutoencoder:
@@ -33,21 +31,13 @@ def load_word_autoencoder(name: str | PathLike[str] | None, device: torch.device
     return loaded
 
 
-def check_slices(slices: int) -> None:
-    """Raise InvalidSetting for a negative number of slices."""
-    if slices < 0:
-        raise InvalidSetting(f"{slices} slices to read: give a number from 1, or 0 for all")
-
-
 def reader_of(
     explain: bool, autoencoder: str | PathLike[str] | None, slices: int, vocabulary: str | None, model: LoadedModel
 ) -> WordsOfSeries | None:
     """Return what reads the words of input and output, or None when they are not wanted.
 
-    Raises InvalidSetting for a negative number of slices, an unknown vocabulary, and for an autoencoder without
-    ``explain``.
+    Raises InvalidSetting for an unknown vocabulary, and for an autoencoder without ``explain``.
     """
-    check_slices(slices)
     presentation.check_vocabulary(vocabulary or presentation.SHOWN)
     if not explain:
         for option, value in {"--autoencoder": autoencoder, "--vocabulary": vocabulary}.items():
@@ -75,6 +65,11 @@ class WordsOfSeries:
     warnings: list[str] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     shown: WordReading | None = None
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names of the files that go with the output."""
+        return [WORDS, PICTURE, PAGE]
 
     def read_along(self, sink: Sink, count: int) -> Sink:
         """Return ``sink`` for a series of ``count`` slices, with some of them read on the way."""

@@ -19,8 +19,8 @@ from lowdose.errors import InvalidSetting
 STORE_BYTES = 256 << 20
 """Shared memory of Ray on this machine; only names of series pass through it."""
 
-WORKER_BYTES = 2 << 30
-"""Memory reserved for each worker when their number is chosen: RED-CNN takes half of it, Ray some."""
+WORKER_BYTES = 1640 << 20
+"""Memory reserved for each worker when their number is chosen: RED-CNN of 96 channels and Ray take 1,553 MiB."""
 
 
 ENVIRONMENT = {

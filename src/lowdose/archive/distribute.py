@@ -55,7 +55,8 @@ def _results(
     results = ray.data.from_items(todo, override_num_blocks=min(len(todo), MAX_BLOCKS)).map(
         Worker,
         fn_constructor_kwargs={"root": str(root), "out": str(out), "settings": settings},
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        # One at a time: a series that waits in the queue of a busy worker cannot go to one that is free.
+        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         **each,
     )
     yield from results.iter_rows()

@@ -23,7 +23,7 @@ from lowdose.io.source import Rescale
 
 @dataclass
 class ArchiveSeries:
-    """One series: its name, and the folders, relative to the archive, that hold files of it.
+    """One series: its name, the folders, relative to the archive, that hold files of it, and the number of its images.
 
     The name is the SeriesInstanceUID, with an addition where that does not tell series apart
     (``io.dicom.series_identity.SeriesGroup``).
@@ -31,6 +31,7 @@ class ArchiveSeries:
 
     uid: str
     folders: list[str] = field(default_factory=list)
+    images: int = 0
 
     @property
     def key(self) -> str:
@@ -111,5 +112,6 @@ class ArchiveContents:
             members = [parts[index] for index in group.parts]
             # A worker that knows all folders of a UID groups their files as they were grouped here.
             places = {place for part in members for place in (folders[part.series] if part.series else (part.folder,))}
-            contents.series[group.name] = ArchiveSeries(group.name, sorted(places))
+            images = sum(part.images for part in members)
+            contents.series[group.name] = ArchiveSeries(group.name, sorted(places), images)
         return contents

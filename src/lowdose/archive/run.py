@@ -70,11 +70,14 @@ def _found_in(root: Path, rescale: Rescale | None) -> tuple[ArchiveContents, lis
 
 
 def _todo(contents: ArchiveContents, ledger: Ledger, options: ArchiveOptions) -> Rows:
-    """List the rows for workers. What cannot be read at all goes into quarantine here."""
+    """List the rows for workers, the longest series first, so that none is begun last and alone.
+
+    What cannot be read at all goes into quarantine here.
+    """
     for folder, cause in contents.faults.items():
         ledger.write(LedgerEntry(key_of("", folder), "", (folder,), QUARANTINED, 1, reason=cause))
     todo = []
-    for series in contents.series.values():
+    for series in sorted(contents.series.values(), key=lambda one: -one.images):
         entry = ledger.read(series.key)
         if entry and entry.state == DONE and ledger.complete(entry.place, series.uid) is not None:
             continue

@@ -6,6 +6,7 @@ something of it is in quarantine, 130 interrupted by Ctrl-C, SIGTERM or SIGHUP.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -60,7 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
     # A job scheduler's SIGTERM and a closed terminal must clean up as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    gc.freeze()  # with PyTorch loaded, the interpreter would search for half a second for cycles as it ends
+    sys.exit(code)
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:

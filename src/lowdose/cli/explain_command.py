@@ -1,4 +1,4 @@
-"""``lowdose explain``: slices as the words of the language-guided autoencoder."""
+"""``lowdose explain``: slices as the words of the language-guided autoencoder, or as what a MAC-Net finds similar."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lowdose.cli.terminal import Pixel, Thickness, WordVocabulary, progress, say
+from lowdose.cli.terminal import Pixel, Thickness, WordVocabulary, progress, refuse_given, say
 
 
 def explain(
@@ -19,8 +19,19 @@ def explain(
     ],
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
     slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
-    layers: Annotated[int, typer.Option(help="Token layers to list: 2 for regions; 3 adds a word for every cell.")] = 2,
+    layers: Annotated[
+        int | None,
+        typer.Option(help="Token layers to list: 2 for regions (the default); 3 adds a word for every cell."),
+    ] = None,
     vocabulary: WordVocabulary = None,
+    similarity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Folder of a training with ascon or alden: pictures of what is similar to three places, or where the "
+            "discriminator looks; no words.",
+        ),
+    ] = None,
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
     ] = None,
@@ -31,11 +42,23 @@ def explain(
     """Explain slices in words: words of each quadrant and region, with their position and distance."""
     from lowdose import api
 
+    page = out / "index.html"
+    if similarity is not None:
+        way_out = "chooses words, and --similarity shows none; leave it out"
+        refuse_given(way_out, autoencoder=autoencoder, layers=layers, vocabulary=vocabulary)
+        with progress("comparing places") as advance:
+            found = api.similar_places(
+                source, similarity, out, slices=slices, series=series, pixel=pixel, thickness=thickness, device=device,
+                progress=advance,
+            )  # fmt: skip
+        say(f"{len(found.readings)} of {found.slices} slices\n{page}")
+        return
     with progress("reading words") as advance:
         result = api.explain(
-            source, out, autoencoder=autoencoder, slices=slices, layers=layers, vocabulary=vocabulary or "shown",
-            series=series, pixel=pixel, thickness=thickness, device=device, progress=advance,
+            source, out, autoencoder=autoencoder, slices=slices, layers=2 if layers is None else layers,
+            vocabulary=vocabulary or "shown", series=series, pixel=pixel, thickness=thickness, device=device,
+            progress=advance,
         )  # fmt: skip
     for line in result.lines():
         say(line)
-    say(f"{len(result.explanations)} of {result.slices} slices\n{out / 'index.html'}")
+    say(f"{len(result.explanations)} of {result.slices} slices\n{page}")

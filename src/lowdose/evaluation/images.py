@@ -11,6 +11,7 @@ import numpy as np
 from lowdose.errors import LowDoseError
 from lowdose.evaluation.noise_spectra import mean_spectrum, noise_spectra
 from lowdose.image import AIR, HU, Mask, Slice
+from lowdose.infer.depth_choice import choose_depth
 from lowdose.infer.noise_blend import measure_blend
 from lowdose.infer.noise_report import fit_noise, report_noise
 from lowdose.infer.pipeline import denoise_slice
@@ -172,7 +173,7 @@ def _measure_if_needed(
 ) -> SeriesMeasurements | None:
     """Measure the low-dose series; None where no model keeps a share of its noise."""
     by_sd = target is not None and target.noise_sd is not None
-    needed = by_sd or any(model.denoiser.noise_free for model in models)
+    needed = by_sd or any(model.denoiser.noise_free or model.depth_by_noise for model in models)
     return training_domain.measure_series(case.low) if needed else None
 
 
@@ -191,6 +192,7 @@ def fit_models_to_case(
     if measured is None:
         return list(models)
     target = target or NoiseTarget()
+    models = [choose_depth(case.low, model, measured, target) for model in models]
     blends = [measure_blend(case.low, model) if target.noise_sd is not None else None for model in models]
     return [fit_noise(model, measured, target, blend) for model, blend in zip(models, blends, strict=True)]
 
@@ -204,7 +206,7 @@ def _noise_kept(
 ) -> Iterator[str]:
     """Yield a sentence on each model that keeps a share of the noise."""
     for model in fitted:
-        if measured is not None and model.noise_kept is not None:
+        if measured is not None and (model.noise_kept is not None or model.depth_by_noise):
             yield f"{case.name}, {model.name}: {report_noise(model, measured, target, None, strength).choice}"
 
 

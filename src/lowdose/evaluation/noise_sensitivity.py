@@ -30,6 +30,10 @@ from lowdose.physics.geometry import Grid
 from lowdose.physics.kernels import Kernel
 from lowdose.physics.scanner import Scanner
 
+NOISE_HU = 23.0
+"""SD in soft tissue of the noise that is added to a smooth slice."""
+LEAST_SYSTEMATIC_SHARE = 0.8
+"""B below which a teacher counts as blind to texture."""
 LEVELS_HU = (16.0, 23.0, 37.0)
 """SDs in soft tissue at which the texture of reconstructions is compared with that of the input."""
 SIDE = 256
@@ -56,6 +60,16 @@ class NoiseSensitivity:
     noise_distance_ratio: tuple[float, float]
     leakage: tuple[float, float]
     axis_share: float
+
+
+def blindness(name: str, share: float) -> str | None:
+    """Return a warning of an autoencoder whose latents have this systematic share; None for one that sees texture."""
+    if share >= LEAST_SYSTEMATIC_SHARE:
+        return None
+    return (
+        f"autoencoder '{name}' is blind to texture: of what noise changes in its latents {max(0.0, share):.0%} is the "
+        f"same for every realisation (a teacher needs {LEAST_SYSTEMATIC_SHARE:.0%}); it prefers smooth images"
+    )
 
 
 def simulated_noise(smooth: HU, pixel_mm: tuple[float, float], count: int, key: str = "") -> NDArray[np.float32]:

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from lowdose.evaluation.noise_sensitivity import (
+    NOISE_HU,
     NoiseSensitivity,
+    blindness,
     high_pass_sds,
     middle,
     noise_sensitivity,
@@ -35,12 +37,8 @@ from lowdose.networks.anatomy import Anatomy
 from lowdose.networks.autoencoder import Autoencoder, pad_to_stride, reconstruct
 from lowdose.networks.segmentation import segment_slice
 
-NOISE_HU = 23.0
-"""SD in soft tissue of the noise that is added to a smooth slice."""
 REALISATIONS = 32
 """Realisations of the noise on one slice."""
-LEAST_SYSTEMATIC_SHARE = 0.8
-"""B below which a teacher counts as blind to texture."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +93,8 @@ class TeacherReport:
 
     def warnings(self) -> list[str]:
         """Return what a training with this teacher cannot learn."""
-        if self.systematic_share >= LEAST_SYSTEMATIC_SHARE:
-            return []
-        return [
-            f"autoencoder '{self.autoencoder}' is blind to texture: of what noise changes in its latents "
-            f"{self.systematic_share:.0%} is the same for every realisation (a teacher needs "
-            f"{LEAST_SYSTEMATIC_SHARE:.0%}); it prefers smooth images"
-        ]
+        found = blindness(self.autoencoder, self.systematic_share)
+        return [found] if found else []
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,12 +32,15 @@ class BlendNoise:
         Their local covariance.
     samples : list of (Slice, HU)
         The slices that were measured, before and after.
+    results : dict of int to HU
+        Every slice that was denoised for this, by index, with no noise kept.
     """
 
     before: float
     after: float
     covariance: float
     samples: Sequence[tuple[Slice, HU]]
+    results: Mapping[int, HU] = field(default_factory=dict)
 
     def relative_sd(self, share: float) -> float:
         """Return the SD of the mixture over that of the image before."""
@@ -66,24 +69,30 @@ class BlendNoise:
 
 def measure_blend(source: Source, model: LoadedModel) -> BlendNoise | None:
     """Denoise a few slices of a series and measure their noise before and after; None without flat soft tissue."""
-    count, context = len(source), model.denoiser.context
-    indices = [count // 2] if count < FEW else [int(i) for i in np.linspace(0, count - 1, MANY + 2)[1:-1].round()]
+    context = model.denoiser.context
     full = replace(model, noise_kept=0.0)
-    moments, samples = [], []
-    for around in slice_windows(source, context, indices):
+    moments, samples, results = [], [], dict[int, HU]()
+    for index, around in sampled_windows(source, context):
         item = around[context]
-        clean = denoise_slices(full, [around], 1.0)[0]
-        moment = _moments(item, clean)
+        clean = results[index] = denoise_slices(full, [around], 1.0)[0]
+        moment = noise_moments(item, clean)
         if moment is not None:
             moments.append(moment)
             samples.append((item, clean))
     if not moments or np.mean(moments, axis=0)[0] <= 0:
         return None
     before, after, covariance = (float(value) for value in np.mean(moments, axis=0))
-    return BlendNoise(before, after, covariance, samples)
+    return BlendNoise(before, after, covariance, samples, results)
 
 
-def _moments(item: Slice, clean: HU) -> tuple[float, float, float] | None:
+def sampled_windows(source: Source, context: int) -> Iterator[tuple[int, list[Slice]]]:
+    """Yield the few slices on which the noise of a series is measured: index, and the slice with its neighbours."""
+    count = len(source)
+    indices = [count // 2] if count < FEW else [int(i) for i in np.linspace(0, count - 1, MANY + 2)[1:-1].round()]
+    return zip(indices, slice_windows(source, context, indices), strict=True)
+
+
+def noise_moments(item: Slice, clean: HU) -> tuple[float, float, float] | None:
     """Return local variances before and after, and covariance, in the flattest soft tissue, HU^2."""
     pixel = item.mean_pixel_mm or ASSUMED_PIXEL_MM
     before, after = item.in_air.astype(np.float64), clean.astype(np.float64)

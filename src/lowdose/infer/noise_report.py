@@ -34,6 +34,8 @@ class NoiseReport:
         What was asked for.
     by_dose : bool
         Whether dose and texture decided how much noise remains.
+    depth : int or None
+        Depth that was chosen for it; None for models without one.
     """
 
     share: float
@@ -42,6 +44,7 @@ class NoiseReport:
     dose: DoseEstimate | None
     target: NoiseTarget
     by_dose: bool = True
+    depth: int | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -56,14 +59,19 @@ class NoiseReport:
     @property
     def choice(self) -> str:
         """How much of the input is mixed in, and why, in one clause."""
-        share = f"{100 * self.share:.2g}% of the input mixed in"
         if not self.by_dose:
-            return share
+            return self._kept
         if self.target.dose is not None:
             dose = f"{100 * self.target.dose:g}% of the usual dose, as stated"
         else:
             dose = f"dose estimated as {self.dose.text}" if self.dose else "dose unknown"
-        return f"{dose}; texture {self.target.chosen_texture}: {share}"
+        return f"{dose}; texture {self.target.chosen_texture}: {self._kept}"
+
+    @property
+    def _kept(self) -> str:
+        """What keeps the noise: the depth where there is one, and the share of the input."""
+        depth = "" if self.depth is None else f"depth {self.depth}, "
+        return f"{depth}{100 * self.share:.2g}% of the input mixed in"
 
     @property
     def change(self) -> str:
@@ -72,7 +80,7 @@ class NoiseReport:
             return ""
         return (
             f"noise SD {self.before.sd:.3g} to {self.after.sd:.3g} HU, mean frequency {self.before.f_av_2d:.3g} to "
-            f"{self.after.f_av_2d:.3g} /mm, {100 * self.share:.2g}% of the input mixed in"
+            f"{self.after.f_av_2d:.3g} /mm, {self._kept}"
         )
 
     @property
@@ -127,4 +135,5 @@ def report_noise(
     share = 1 - strength * (1 - (model.noise_kept or 0.0))
     dose = noise_retention.estimated_dose(measured)
     levels = (blend.level(1.0), blend.level(share)) if blend else (None, None)
-    return NoiseReport(share, *levels, dose, target, model.denoiser.noise_free and target.noise_sd is None)
+    by_dose = (model.denoiser.noise_free or model.depth_by_noise) and target.noise_sd is None
+    return NoiseReport(share, *levels, dose, target, by_dose, model.at_inference.get("depth"))

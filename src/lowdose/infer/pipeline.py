@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +28,9 @@ AHEAD, BEHIND = 2, 2
 
 
 class SliceGroup(NamedTuple):
-    """Slices of one size, each with its neighbours, and the time that reading them took."""
+    """Slices of one size, each with its neighbours, the index of the first, and the time that reading them took."""
 
+    first: int
     around: list[list[Slice]]
     seconds: float
 
@@ -113,6 +115,18 @@ def _mixed(model: LoadedModel, item: Slice, hu: HU, clean: HU, strength: float) 
     return np.where(item.valid, mixed, item.hu)
 
 
+def _denoise_group(model: LoadedModel, work: SliceGroup, strength: float, known: Mapping[int, HU]) -> list[HU]:
+    """Denoise a group of slices, but for those that were denoised before: these are only mixed."""
+    numbered = list(enumerate(work.around, work.first))
+    new = [seen for number, seen in numbered if number not in known]
+    made = iter(denoise_slices(model, new, strength) if new else [])
+    after = []
+    for number, seen in numbered:
+        item = seen[len(seen) // 2]
+        after.append(_mixed(model, item, item.in_air, known[number], strength) if number in known else next(made))
+    return after
+
+
 def check_jobs(jobs: int) -> None:
     """Raise InvalidSetting for less than one slice at a time."""
     if jobs < 1:
@@ -126,11 +140,13 @@ def denoise_series(
     strength: float,
     progress: Callable[[int], None],
     jobs: int = 1,
+    known: Mapping[int, HU] = MappingProxyType({}),
 ) -> SeriesResult:
     """Denoise every slice of ``source`` into ``sink``, in order.
 
     progress: called with the number of slices done. jobs: groups of slices that are denoised at the same time, each
-    with its share of the processor's threads. Raises InvalidSetting for less than one job.
+    with its share of the processor's threads. known: what the model makes of some slices at strength 1 with no noise
+    kept, by index. Raises InvalidSetting for less than one job.
     """
     check_jobs(jobs)
     result, threads = SeriesResult(), max(1, torch.get_num_threads() // jobs)
@@ -143,7 +159,7 @@ def denoise_series(
         own = models.pop()  # as many as there are threads: a compiled network serves one at a time
         begun = time.perf_counter()
         try:
-            after = denoise_slices(own, work.around, strength)
+            after = _denoise_group(own, work, strength, known if strength else {})
             if (engine := _engine_of(own)) not in result.engines:
                 result.engines.append(engine)
         finally:
@@ -186,15 +202,15 @@ def _engine_of(model: LoadedModel) -> str:
 
 def _groups(source: Source, context: int, most: int) -> Iterator[SliceGroup]:
     """Yield neighbouring slices of one size, at most ``most`` at a time, as they are read."""
-    begun, held = time.perf_counter(), list[list[Slice]]()
+    begun, first, held = time.perf_counter(), 0, list[list[Slice]]()
     for around in slice_windows(source, context):  # not by enumerate, which holds on to what it gave
         if held and around[context].hu.shape != held[0][context].hu.shape:
-            yield SliceGroup(held, time.perf_counter() - begun)
-            begun, held = time.perf_counter(), []
+            yield SliceGroup(first, held, time.perf_counter() - begun)
+            begun, first, held = time.perf_counter(), first + len(held), []
         held.append(around)
         del around  # lets the window move on without an old slice in memory
         if len(held) == most:
-            yield SliceGroup(held, time.perf_counter() - begun)
-            begun, held = time.perf_counter(), []
+            yield SliceGroup(first, held, time.perf_counter() - begun)
+            begun, first, held = time.perf_counter(), first + len(held), []
     if held:
-        yield SliceGroup(held, time.perf_counter() - begun)
+        yield SliceGroup(first, held, time.perf_counter() - begun)

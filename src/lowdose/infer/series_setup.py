@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+from lowdose.image import HU
+from lowdose.infer.depth_choice import choose_depth
 from lowdose.infer.engines.series_accuracy import check_on_series
 from lowdose.infer.noise_blend import measure_blend
 from lowdose.infer.noise_report import NoiseReport, fit_noise, report_noise
@@ -43,6 +46,8 @@ class SeriesSetup:
         Noise before and after.
     provenance : Provenance
         For the headers of the derived series.
+    known : dict of int to HU
+        Slices that were denoised to measure the noise, by index, with none of it kept.
     stacks : tuple of (Source, SeriesSetup)
         Every stack and what was measured and fitted on it; of a series of several stacks only.
     """
@@ -54,6 +59,7 @@ class SeriesSetup:
     outside: tuple[str, ...]
     noise: NoiseReport
     provenance: Provenance
+    known: Mapping[int, HU] = field(default_factory=dict, repr=False)
     stacks: tuple[tuple[Source, SeriesSetup], ...] = ()
 
     @property
@@ -101,7 +107,8 @@ def set_up_series(
     target = target or NoiseTarget()
     measured = training_domain.measure_series(source)
     outside = training_domain.domain_warnings(measured, model.domain) if model.domain else []
-    accurate, inaccurate = check_on_series(model, source)
+    at_depth = choose_depth(source, model, measured, target) if strength > 0 else model
+    accurate, inaccurate = check_on_series(at_depth, source)
     blend = measure_blend(source, accurate) if strength > 0 or target.noise_sd is not None else None
     fitted = fit_noise(accurate, measured, target, blend)
     noise = report_noise(fitted, measured, target, blend, strength)
@@ -110,7 +117,9 @@ def set_up_series(
         __version__, fitted.name, fitted.sha256, strength, doubts, noise.change, fitted.accuracy
     )
     warnings = (*source.warnings, *doubts, *inaccurate)
-    return SeriesSetup(fitted, strength, measured, warnings, tuple(outside), noise, provenance)
+    return SeriesSetup(
+        fitted, strength, measured, warnings, tuple(outside), noise, provenance, blend.results if blend else {}
+    )
 
 
 def build_manifest(
@@ -147,6 +156,7 @@ def _describe(part: Source, setup: SeriesSetup) -> dict[str, Any]:
     return {
         "slices": len(part),
         "noise_kept": setup.model.noise_kept,
+        **({"at_inference": setup.model.at_inference} if setup.model.at_inference else {}),
         "noise": setup.noise.to_dict(),
         "measured": setup.measured.to_dict(),
     }

@@ -14,7 +14,7 @@ from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import HU, Acquisition, Geometry, Slice
 from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file
 from lowdose.io.dicom.padding import valid_mask
-from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_hu, to_stored
+from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, nearest, to_hu, unrounded
 from lowdose.io.source import MAX_PIXELS, Plane
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".npy", ".npz")
@@ -91,18 +91,15 @@ class ArraySource:
 
         Pixels whose HU did not change keep their stored value bit for bit.
         """
-        stored: StoredPixels = original.origin.stored.copy()
+        stored: StoredPixels = original.origin.stored
         changed = changed_pixels(hu, original.hu, original.valid)
-        kind = stored.dtype
-        if kind.kind in "iu":
-            limits = np.iinfo(kind)
-            changed_values: StoredPixels = to_stored(
-                hu[changed], self.slope, self.intercept, int(limits.min), int(limits.max)
-            )
-        else:
-            changed_values = (hu[changed].astype(np.float64) - self.intercept) / self.slope
-        stored[changed] = changed_values.astype(kind)
-        return stored
+        values: StoredPixels = unrounded(hu, self.slope, self.intercept)
+        if stored.dtype.kind in "iu":
+            limits = np.iinfo(stored.dtype)
+            values = nearest(values, int(limits.min), int(limits.max))
+        result = stored.copy()
+        np.copyto(result, values.astype(stored.dtype), where=changed)
+        return result
 
 
 def planes(geometry: Geometry | None, count: int, shape: tuple[int, int]) -> list[Plane]:

@@ -157,14 +157,15 @@ def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
     """
     from lowdose.io.dicom.derived import DicomSink
     from lowdose.io.dicom.series import DicomSource
-    from lowdose.io.nifti import NiftiSink, NiftiSource
-    from lowdose.io.numpy_files import NumpySink, NumpySource
 
     refuse_other_endings(output)
     if isinstance(source, DicomSource):
         if is_single_file(output):
             raise OutputRefused(f"{output}: a DICOM folder is written for DICOM input; give the name of a new folder")
         return DicomSink(source, output, provenance)
+    from lowdose.io.nifti import NiftiSink, NiftiSource
+    from lowdose.io.numpy_files import NumpySink, NumpySource
+
     if isinstance(source, NiftiSource):
         return NiftiSink(source, output, provenance)
     if isinstance(source, NumpySource):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.batch import PairedBatch
-from lowdose.hounsfield import OBJECTIVE
+from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.base import Method, Update
 from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
@@ -29,19 +29,24 @@ class CriticGAN(Method[PairedBatch]):
     denoiser : Denoiser
         The denoiser to train.
     critic : nn.Module
-        Maps images (B, 1, H, W), with [-1000, 2000] HU as [0, 1], to scores (B, 1); without batch normalisation.
+        Maps images (B, 1, H, W), in ``unit``, to scores (B, 1); without batch normalisation.
     content : Objective or None
         What the denoiser is trained with besides the critic's score.
     critic_turns : int
         Turns of the critic for each of the denoiser.
+    unit : Scale
+        Unit of the images that critic and objective see; objectives that look with a network need the usual one.
     """
 
     turn: Tensor
 
-    def __init__(self, denoiser: Denoiser, critic: nn.Module, content: Objective | None, critic_turns: int) -> None:
+    def __init__(
+        self, denoiser: Denoiser, critic: nn.Module, content: Objective | None, critic_turns: int,
+        unit: Scale = OBJECTIVE,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.denoiser, self.critic, self.content = denoiser, critic, content
-        self.critic_turns = critic_turns
+        self.critic_turns, self.unit = critic_turns, unit
         self.register_buffer("turn", torch.tensor(0))
 
     @abstractmethod
@@ -81,12 +86,12 @@ class CriticGAN(Method[PairedBatch]):
         self.turn += 1
         with torch.no_grad():
             fake, _, full = denoise_batch(self.denoiser, batch)
-        real = OBJECTIVE.encode(full)
+        real = self.unit.encode(full)
         with full_precision(real):
-            terms = self.critic_terms(real, OBJECTIVE.encode(fake), batch.number)
+            terms = self.critic_terms(real, self.unit.encode(fake), batch.number)
         yield Update("critic", terms)
         if int(self.turn) % self.critic_turns == 0:
-            denoised = OBJECTIVE.encode(denoise_batch(self.denoiser, batch)[0])
+            denoised = self.unit.encode(denoise_batch(self.denoiser, batch)[0])
             yield Update("denoiser", self._denoiser_terms(denoised, real))
 
     def _denoiser_terms(self, denoised: Tensor, full: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.critic_gan import CriticGAN
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
@@ -19,7 +20,7 @@ class WassersteinGAN(CriticGAN):
 
     Parameters
     ----------
-    denoiser, critic, content, critic_turns
+    denoiser, critic, content, critic_turns, unit
         See ``methods.critic_gan.CriticGAN``.
     penalty : float
         Weight of the gradient penalty.
@@ -27,9 +28,9 @@ class WassersteinGAN(CriticGAN):
 
     def __init__(
         self, denoiser: Denoiser, critic: nn.Module, content: Objective | None, penalty: float = 10.0,
-        critic_turns: int = 4,
+        critic_turns: int = 4, unit: Scale = OBJECTIVE,
     ) -> None:  # fmt: skip
-        super().__init__(denoiser, critic, content, critic_turns)
+        super().__init__(denoiser, critic, content, critic_turns, unit)
         self.penalty = penalty
 
     def critic_terms(self, real: Tensor, fake: Tensor, number: Tensor) -> Mapping[str, Tensor]:

@@ -88,5 +88,7 @@ def flat_tissue(image: Image64, valid: Mask, pixel_mm: float) -> Mask | None:
 def local_covariance(one: Image64, other: Image64, where: Mask, pixel_mm: float) -> float:
     """Return the median over a mask of the covariance of two images (y, x) in local windows, at least 0."""
     window = window_side(pixel_mm)
-    product = uniform_filter(one * other, window) - uniform_filter(one, window) * uniform_filter(other, window)
+    mean = uniform_filter(one, window)
+    other_mean = mean if other is one else uniform_filter(other, window)
+    product = uniform_filter(one * other, window) - mean * other_mean
     return max(0.0, float(np.median(product[where])))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lowdose.errors import InvalidSetting
 from lowdose.models.load import LoadedModel
-from lowdose.networks.denoiser import Denoiser
 
 
-def choose_at_inference(model: LoadedModel, wanted: Mapping[str, int | None]) -> None:
-    """Set what the model's network is to be applied with; None = the usual value.
+def choose_at_inference(model: LoadedModel, wanted: Mapping[str, int | None]) -> LoadedModel:
+    """Set what the model's network is to be applied with, and return the model; None = the usual value.
 
     Raises InvalidSetting for a setting that the network does not declare, and for a value outside its range.
     """
-    network = model.denoiser.network if isinstance(model.denoiser, Denoiser) else None
+    network = model.plain.network if model.plain else None
     declared: Mapping[str, tuple[int, int]] = getattr(network, "at_inference", {})
     for name, value in wanted.items():
         if value is None:
@@ -26,3 +26,4 @@ def choose_at_inference(model: LoadedModel, wanted: Mapping[str, int | None]) ->
         if not least <= value <= most:
             raise InvalidSetting(f"--{name} {value}: must be from {least} to {most} for the model {model.name}")
         setattr(network, name, value)
+    return replace(model, stated=tuple(name for name, value in wanted.items() if value is not None))

@@ -65,6 +65,8 @@ class LoadedModel:
         Share of the noise that a model of the noise-free image leaves; None to derive it from each slice's noise.
     engine, accuracy : str
         Engine that runs the network, and its accuracy; see ``infer.engines``.
+    stated : tuple of str
+        Those of ``at_inference`` that the user stated, such as 'depth'.
     """
 
     name: str
@@ -75,12 +77,26 @@ class LoadedModel:
     noise_kept: float | None = None
     engine: str = "torch"
     accuracy: str = "exact"
+    stated: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> Denoiser | None:
+        """The denoiser as PyTorch runs it; None for a classical filter."""
+        denoiser = getattr(self.denoiser, "plain", self.denoiser)
+        return denoiser if isinstance(denoiser, Denoiser) else None
 
     @property
     def at_inference(self) -> dict[str, int]:
         """What the network is applied with, such as its sampling steps; empty for one without such settings."""
-        denoiser = getattr(self.denoiser, "plain", self.denoiser)
-        return denoiser.at_inference if isinstance(denoiser, Denoiser) else {}
+        return self.plain.at_inference if self.plain else {}
+
+    @property
+    def depth_by_noise(self) -> bool:
+        """Whether the depth is chosen by the noise of the series: the network has images of every depth, none stated.
+
+        See ``infer.depth_choice``.
+        """
+        return self.plain is not None and hasattr(self.plain.network, "images") and "depth" not in self.stated
 
 
 def load_by_name(name: str, device: torch.device) -> LoadedModel:

@@ -85,9 +85,11 @@ class NoiseTarget:
 
 
 def check_target(target: NoiseTarget, model: LoadedModel) -> None:
-    """Raise InvalidSetting for a dose or texture where the model itself decides how much noise remains."""
+    """Raise InvalidSetting for a dose or texture where the model itself decides how much noise remains, or a depth."""
     given = "--dose" if target.dose is not None else "--texture" if target.texture is not None else None
-    if given and not model.denoiser.noise_free:
+    if given and "depth" in model.stated:
+        raise InvalidSetting(f"{given}: --depth says how much noise remains; leave out one of them")
+    if given and not (model.denoiser.noise_free or model.depth_by_noise):
         raise InvalidSetting(
             f"{given}: model {model.name} decides itself how much noise remains; use --noise-sd or --strength"
         )

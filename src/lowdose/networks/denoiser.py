@@ -48,6 +48,10 @@ it falls for soft reconstruction kernels.
 """
 
 
+FILTERED_ROWS = 32
+"""Rows of an image that are filtered by one matrix product."""
+
+
 def usual_local_means_px(noise_free: bool) -> float:
     """Return the width in pixels of the local means that a denoiser keeps for which no other is stated."""
     return NOISE_FREE_PX if noise_free else MEANS_PX
@@ -78,8 +82,23 @@ def keep_local_means(before: Tensor, after: Tensor, sigma: float = MEANS_PX) -> 
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     change = functional.pad(after - before, (radius,) * 4, mode="reflect")
-    change = functional.conv2d(functional.conv2d(change, kernel[None, None, None, :]), kernel[None, None, :, None])
-    return after - change
+    return after - _filter_columns(_filter_columns(change, kernel).mT, kernel).mT
+
+
+def _filter_columns(image: Tensor, kernel: Tensor) -> Tensor:
+    """Filter the columns of an image (..., H, W) by a kernel (k,): (..., H - k + 1, W).
+
+    ``FILTERED_ROWS`` rows at a time are the product of a banded matrix with the rows around them, which takes a fifth
+    of the time of a convolution of one channel.
+    """
+    rows, side = image.shape[-2] - len(kernel) + 1, FILTERED_ROWS + len(kernel) - 1
+    blocks = -(-rows // FILTERED_ROWS)
+    if missing := blocks * FILTERED_ROWS - rows:
+        image = functional.pad(image, (0, 0, 0, missing))
+    band = functional.pad(kernel, (0, FILTERED_ROWS)).repeat(FILTERED_ROWS)  # one longer than a row, so it moves on
+    band = band[: FILTERED_ROWS * side].view(FILTERED_ROWS, side)
+    around = image.unfold(-2, side, FILTERED_ROWS)  # (..., blocks, W, side)
+    return torch.matmul(band, around.mT).flatten(-3, -2)[..., :rows, :]
 
 
 class Denoiser(nn.Module):
@@ -175,9 +194,10 @@ class Denoiser(nn.Module):
     def denoise(self, hu: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Denoise the middle one of neighbouring slices, in HU: (B, 2 * context + 1, H, W) -> (B, 1, H, W).
 
-        Pixels outside the range of the scale keep their HU exactly. run: function to call in place of ``forward`` on
-        the padded slices in network units, such as another inference engine; without one, a network that draws random
-        numbers samples (``networks.sampling``). Raises ValueError for another number of slices.
+        Pixels outside the range of the scale, and slices that the network leaves as they are, keep their HU exactly.
+        run: function to call in place of ``forward`` on the padded slices in network units, such as another inference
+        engine; without one, a network that draws random numbers samples (``networks.sampling``). Raises ValueError for
+        another number of slices.
         """
         if hu.shape[1] != 2 * self.context + 1:
             raise ValueError(f"this denoiser takes {2 * self.context + 1} slices at a time, got {tuple(hu.shape)}")
@@ -188,7 +208,10 @@ class Denoiser(nn.Module):
         unpadded = (..., slice(MARGIN, MARGIN + height), slice(MARGIN, MARGIN + width))
         if run is None and is_sampler(self.network):
             run = partial(cast("Sampler", self.network).sample, noise=SliceNoise(hu[:, middle_slice]))
-        clean = self.scale.decode((run or self)(units))[unpadded]
+        found, before = (run or self)(units), clipped[:, middle_slice]
+        if torch.equal(found, units[:, middle_slice]):
+            return hu[:, middle_slice].clone()  # without the rounding of the way into network units and back
+        clean = self.scale.decode(found)[unpadded]
         if self.local_means_px > 0:
-            clean = keep_local_means(clipped[:, middle_slice], clean, self.local_means_px)
+            clean = keep_local_means(before, clean, self.local_means_px)
         return self.scale.blend(hu[:, middle_slice], clean)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lowdose.objectives.perceptual import Perceptual
     from lowdose.objectives.pixel import L1, MSE
     from lowdose.objectives.segmentation import segmentation_terms
+    from lowdose.objectives.semantic_contrast import SemanticContrast
     from lowdose.objectives.spectrum import NoisePowerSpectrumLoss
     from lowdose.objectives.structural_similarity import MultiScaleStructuralSimilarity, StructuralSimilarity
     from lowdose.objectives.token_entropy import unused_entropy
@@ -33,6 +34,7 @@ __all__ = [
     "NoisePowerSpectrumLoss",
     "Objective",
     "Perceptual",
+    "SemanticContrast",
     "StructuralSimilarity",
     "Sum",
     "gradient_penalty",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.objectives.perceptual": ("Perceptual",),
         "lowdose.objectives.pixel": ("L1", "MSE"),
         "lowdose.objectives.segmentation": ("segmentation_terms",),
+        "lowdose.objectives.semantic_contrast": ("SemanticContrast",),
         "lowdose.objectives.spectrum": ("NoisePowerSpectrumLoss",),
         "lowdose.objectives.structural_similarity": ("MultiScaleStructuralSimilarity", "StructuralSimilarity"),
         "lowdose.objectives.token_entropy": ("unused_entropy",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ class Objective(nn.Module, ABC):
     """Base class of objectives: a function of prediction and target whose weighted terms are logged by name.
 
     Prediction and target are images of shape (B, 1, H, W) in one unit, in which [-1000, 2000] HU is [0, 1]
-    (``lowdose.hounsfield.OBJECTIVE``); an objective sees nothing else. A subclass implements ``terms``. Objectives can
+    (``lowdose.hounsfield.OBJECTIVE``). A subclass implements ``terms``. Objectives can
     be added and multiplied by a number, which gives a ``Sum``: ``MSE() + 0.5 * Other()``.
 
     Attributes
@@ -53,6 +53,21 @@ class Objective(nn.Module, ABC):
         Mapping[str, Tensor]
             Scalar tensors by the name under which they are logged.
         """
+
+    def terms_beside(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
+        """Return the terms where the low-dose image is known too; an objective that looks at it overrides this.
+
+        Parameters
+        ----------
+        pred, target, low : Tensor
+            Prediction, full dose and low dose, (B, 1, H, W), with [-1000, 2000] HU as [0, 1].
+
+        Returns
+        -------
+        Mapping[str, Tensor]
+            As ``terms`` returns it.
+        """
+        return self.terms(pred, target)
 
     def fingerprint(self) -> Mapping[str, object]:
         """Return by name what determines the value besides hyperparameters, such as the hash of a frozen network.
@@ -167,9 +182,27 @@ class Sum(Objective):
         ValueError
             If two parts have a term of the same name, since one would hide the other in the log.
         """
+        return self._weighted_terms(lambda part: part.terms(pred, target))
+
+    def terms_beside(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
+        """Return the terms of all parts, of which some look at the low-dose image; otherwise as ``terms``.
+
+        Parameters
+        ----------
+        pred, target, low : Tensor
+            Prediction, full dose and low dose, (B, 1, H, W), with [-1000, 2000] HU as [0, 1].
+
+        Returns
+        -------
+        Mapping[str, Tensor]
+            Scalar tensors by name.
+        """
+        return self._weighted_terms(lambda part: part.terms_beside(pred, target, low))
+
+    def _weighted_terms(self, terms_of: Callable[[Objective], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         result: dict[str, Tensor] = {}
         for weight, part in self.weighted():
-            for name, value in part.terms(pred, target).items():
+            for name, value in terms_of(part).items():
                 if name in result:
                     raise ValueError(f"two terms of one objective are called '{name}'")
                 result[name] = weight * value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -10,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lowdose.networks.features.base import FrozenFeatures
-from lowdose.networks.features.registry import load_features
+from lowdose.networks.features.registry import load_identified
 from lowdose.objectives.base import Objective
-from lowdose.weights import files
 
 
 class Perceptual(Objective):
@@ -115,9 +113,7 @@ def perceptual_with(features: str) -> Perceptual:
     InvalidSetting
         For an unknown name, and for features that need the user's weights.
     """
-    name, _, weights = features.partition(":")
-    network = load_features(name, weights or None)
-    return Perceptual(network, f"{network.name} {hashlib.sha256(files.serialise_weights(network, {})).hexdigest()}")
+    return Perceptual(*load_identified(features))
 
 
 def _relative_error(pred: Tensor, target: Tensor) -> Tensor:

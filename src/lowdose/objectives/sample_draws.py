@@ -37,3 +37,32 @@ def uniform_draws(number: Tensor, count: int) -> Tensor:
         root = (1 + root) ** (1 / (count + 1))
     steps = torch.tensor([root ** -(place + 1) for place in range(count)], dtype=torch.float64, device=number.device)
     return (number.double()[:, None] * steps).frac().float()
+
+
+def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
+    """Return ``count`` different whole numbers below ``total`` for each sample, in random order.
+
+    Parameters
+    ----------
+    number : Tensor
+        Number of each sample in the training, (B,) int64; it seeds the draws.
+    count : int
+        Numbers for each sample, at most ``total``.
+    total : int
+        Bound of the numbers.
+
+    Returns
+    -------
+    Tensor
+        (B, count) int64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives.sample_draws import distinct_draws
+    >>> sorted(distinct_draws(torch.tensor([7]), 4, 4)[0].tolist())
+    [0, 1, 2, 3]
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
+    drawn = [torch.randperm(total, generator=generator)[:count] for generator in generators]
+    return torch.stack(drawn).to(number.device)

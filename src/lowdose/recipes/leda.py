@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lowdose.errors import InvalidSetting
+from lowdose.evaluation.digital_texture import digital_texture
+from lowdose.evaluation.noise_sensitivity import blindness
 from lowdose.language import autoencoder_file
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
@@ -50,6 +53,21 @@ def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, teachers: 
     return supervised(denoiser, MSE() + hyperparameters.leda_weight * leda, hyperparameters.patch)
 
 
+def _remarks(hyperparameters: LedaHyperparameters, teachers: Mapping[str, str]) -> Sequence[str]:
+    """Return what the teacher sees of noise, and a warning of one that can only teach smoothness."""
+    if hyperparameters.leda_weight == 0:
+        return ()
+    loaded = autoencoder_file.load_autoencoder(teachers["autoencoder"])
+    try:
+        seen = digital_texture(loaded.autoencoder)
+    except InvalidSetting as error:
+        return (f"warning: autoencoder '{loaded.name}': {error}",)
+    (share, of_tokens), ratio = seen.systematic_share, seen.noise_distance_ratio[0]
+    facts = f"autoencoder '{loaded.name}' on a digital slice: B = {share:.2f} (tokens {of_tokens:.2f}), D = {ratio:.2f}"
+    warning = blindness(loaded.name, share)
+    return (facts, f"warning: {warning}; see 'lowdose evaluate --task teacher'") if warning else (facts,)
+
+
 RECIPE = DenoiserRecipe(
     paper="Chen et al., Low-dose CT denoising with language-engaged dual-space alignment, arXiv 2403.06128",
     network=default_denoiser("red_cnn").network,
@@ -63,4 +81,5 @@ RECIPE = DenoiserRecipe(
     ),
     teachers={"autoencoder": autoencoder_file.TEACHER},
     accepts_any_network=True,
+    remarks=_remarks,
 )

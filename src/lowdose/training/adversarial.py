@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.wasserstein_gan import WassersteinGAN
 from lowdose.networks.critic import patch_critic
 from lowdose.networks.denoiser import Denoiser
@@ -64,11 +65,14 @@ class PerceptualWassersteinHyperparameters(WassersteinHyperparameters):
     LIMITS: ClassVar[Limits] = {**WassersteinHyperparameters.LIMITS, "perceptual_weight": (0, LARGE)}
 
 
-def wasserstein(denoiser: Denoiser, h: WassersteinHyperparameters, content: Objective | None) -> WassersteinGAN:
-    """Make WGAN-GP with ``content``; raises InvalidSetting for patches that are too small for it."""
+def wasserstein(
+    denoiser: Denoiser, h: WassersteinHyperparameters, content: Objective | None, unit: Scale = OBJECTIVE
+) -> WassersteinGAN:
+    """Make WGAN-GP with ``content``, in ``unit``; raises InvalidSetting for patches that are too small for it."""
     if content is not None:
         check_patch(h.patch, content)
-    return WassersteinGAN(denoiser, patch_critic(h.patch, h.critic_width), content, h.penalty, h.critic_turns)
+    critic = patch_critic(h.patch, h.critic_width)
+    return WassersteinGAN(denoiser, critic, content, h.penalty, h.critic_turns, unit)
 
 
 def perceptual_wasserstein(

@@ -105,6 +105,8 @@ class _DenoiserJob:
         patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say, fields)
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
+            for remark in self._recipe.remarks(hyperparameters, self._recipe.teachers):
+                say(remark)
             held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
         domain = measure_training_domain(patches)
         metadata = {

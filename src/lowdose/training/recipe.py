@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -198,6 +198,8 @@ class DenoiserRecipe:
         Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
     needs_dose : bool
         Whether low dose must be known as a fraction of full dose, as it is for simulated pairs only.
+    remarks : Callable[[DenoiserHyperparameters, Mapping[str, str]], Sequence[str]]
+        Returns what to say of the chosen teachers before the training begins; takes hyperparameters and ``teachers``.
     """
 
     paper: str
@@ -208,6 +210,7 @@ class DenoiserRecipe:
     teachers: Mapping[str, str] = field(default_factory=dict)
     accepts_any_network: bool = False
     needs_dose: bool = False
+    remarks: Callable[[Any, Mapping[str, str]], Sequence[str]] = lambda _, __: ()
 
     @property
     def context(self) -> int:

@@ -17,6 +17,7 @@ DENOISERS = {
     "esau_net": {"width": 8},
     "unet": {"width": 8},
     "cpce": {"slices": 5},
+    "map_nn": {"channels": 8, "depth": 1},
     "du_gan": {"channels": 8},
     "res_hlf": {"channels": 8},
     "shuffle_unet": {"width": 8},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 import lowdose
 from lowdose.errors import LowDoseError, MixedSeries
 from lowdose.io.dicom.series import DicomSource
+from lowdose.io.provenance import Provenance
 from lowdose.models.load import LoadedModel
+from support.derived_twice import derived_twice
 from support.synthetic_dicom import header, save
 
 SIZE = 16
@@ -186,6 +189,22 @@ def check_series(gaussian: LoadedModel, series: Series) -> None:
         if not refused:
             missing = set(map(str, before)) - {str(path) for path in before if station(path) in derived}
             assert {path.removesuffix(".dcm") for path in missing} <= named
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.slow)])
+def test_headers_made_from_another_are_the_same_to_the_byte(provenance: Provenance, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(any_series())
+    def check_any(series: Series) -> None:
+        with tempfile.TemporaryDirectory() as name, config.disable_value_validation(), suppress(LowDoseError):
+            series.write(Path(name) / "in")
+            for number, chosen in enumerate(names_of_series(Path(name) / "in")):
+                source = DicomSource(Path(name) / "in", chosen)
+                whole, made, _ = derived_twice(source, Path(name) / f"{number}", provenance)
+                assert made == whole
+
+    check_any()
 
 
 def names_of_series(folder: Path) -> list[str | None]:

@@ -29,6 +29,17 @@ STALE = (
 )
 """Attributes that a derived image must not keep: they describe, locate or sign the pixels of its source."""
 
+UIDS = ("SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+"""UIDs that each derived image states, its own or those of its source."""
+READ = """
+SpecificCharacterSet ImageType SOPClassUID SeriesDescription DerivationCodeSequence ContributingEquipmentSequence
+SeriesNumber
+"""
+"""Attributes of a single-frame source that ``derive_header`` depends on, but for these."""
+OVERWRITTEN = """
+InstanceCreationDate InstanceCreationTime Modality DerivationDescription SourceImageSequence SeriesInstanceUID
+"""
+"""Attributes that it replaces, whatever the source states."""
 REQUIRED = """
 PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName
 Laterality Manufacturer PositionReferenceIndicator AcquisitionNumber InstanceNumber KVP
@@ -78,14 +89,24 @@ class Derivation:
 
 def derive_header(header: Any, derivation: Derivation) -> None:
     """Turn the header of a single-frame CT image into that of its derived image, in place."""
-    reference = _source_reference(header)
-    _renew_identity(header, derivation)
+    renew_instance(header, derivation)
+    _renew_series(header, derivation)
     put(header, "ImageType", derived_type(header.get("ImageType")))
     put(header, "DerivationDescription", derivation.provenance.derivation)
     codes = [*items_of(header, "DerivationCodeSequence"), code(derivation.provenance.code)]
     put(header, "DerivationCodeSequence", Sequence(codes))
+
+
+def renew_instance(header: Any, derivation: Derivation) -> bool:
+    """Give a single-frame header what may differ within a derived series: its UIDs, and a reference to its source.
+
+    Returns whether there is a reference; a source without a legal UID cannot be referred to.
+    """
+    reference = _source_reference(header)
+    _renew_uids(header, derivation)
     if reference is not None:
         put(header, "SourceImageSequence", Sequence([reference]))
+    return reference is not None
 
 
 def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
@@ -97,7 +118,8 @@ def derive_multiframe_header(header: Any, derivation: Derivation) -> None:
     if reference is not None and is_legal(header.get("SeriesInstanceUID")) and is_legal(header.get("StudyInstanceUID")):
         evidence = [*items_of(header, "SourceImageEvidenceSequence"), _evidence_item(header, reference)]
         put(header, "SourceImageEvidenceSequence", Sequence(evidence))
-    _renew_identity(header, derivation)
+    _renew_uids(header, derivation)
+    _renew_series(header, derivation)
     put(header, "ImageType", derived_type(header.get("ImageType")))
     shared = list(header.get("SharedFunctionalGroupsSequence") or [Dataset()])
     header.SharedFunctionalGroupsSequence = Sequence(shared)
@@ -148,8 +170,17 @@ def _evidence_item(header: Any, reference: Dataset) -> Dataset:
     return study
 
 
-def _renew_identity(header: Any, derivation: Derivation) -> None:
-    """Give the header a new identity, time and equipment, and remove everything stale."""
+def _renew_uids(header: Any, derivation: Derivation) -> None:
+    """Give the header a new UID, and those of study and frame of reference where it states none."""
+    study = header.get("StudyInstanceUID") or derivation.study
+    frame_of_reference = header.get("FrameOfReferenceUID") or derivation.frame_of_reference
+    put(header, "SOPInstanceUID", new_uid())
+    put(header, "StudyInstanceUID", study)
+    put(header, "FrameOfReferenceUID", frame_of_reference)
+
+
+def _renew_series(header: Any, derivation: Derivation) -> None:
+    """Give the header a new series, time and equipment, and remove everything stale."""
     for keyword in STALE:
         if keyword in header:
             delattr(header, keyword)
@@ -162,10 +193,7 @@ def _renew_identity(header: Any, derivation: Derivation) -> None:
     description = derivation.provenance.series_description(str(header.get("SeriesDescription") or ""))
     for keyword, value in {
         "SOPClassUID": header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or CTImageStorage,
-        "SOPInstanceUID": new_uid(),
         "SeriesInstanceUID": derivation.series,
-        "StudyInstanceUID": header.get("StudyInstanceUID") or derivation.study,
-        "FrameOfReferenceUID": header.get("FrameOfReferenceUID") or derivation.frame_of_reference,
         "Modality": "CT",
         "SeriesNumber": _series_number(header),
         "SeriesDescription": description,

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
-from pydicom.valuerep import STANDARD_VR, format_number_as_ds
 
 from lowdose.errors import CannotDecode, LowDoseError, OutputRefused
 from lowdose.image import HU, Slice
 from lowdose.io.atomic import AtomicFolder, output_errors
-from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header, put
+from lowdose.io.dicom.derivation import Derivation, derive_header, derive_multiframe_header, renew_instance
+from lowdose.io.dicom.fast_header import NeedsFullParser
 from lowdose.io.dicom.frames import FrameStore
+from lowdose.io.dicom.full_header import GROUPS, correct_representations, read_full_header
+from lowdose.io.dicom.header_template import EncodedHeader, HeaderTemplate
 from lowdose.io.dicom.image import SliceHeader
-from lowdose.io.dicom.open_file import read_data
 from lowdose.io.dicom.padding import beside_padding
-from lowdose.io.dicom.pixels import PixelFormat, read_stored
+from lowdose.io.dicom.pixel_attributes import refresh_extremes, state_format, state_scale, state_shared_scale
+from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
-from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, to_stored
+from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, nearest, unrounded
 from lowdose.io.dicom.save import save
 from lowdose.io.dicom.series import DicomSource, Origin
-from lowdose.io.dicom.values import tags
 from lowdose.io.messages import reason, system_reason
 from lowdose.io.provenance import Provenance
 
-GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-"""Where enhanced objects state what holds for their frames."""
-GROUP_TAGS = [int(tag) for tag in tags(GROUPS)]
+MAX_TEMPLATES = 8
+"""Kinds of headers, within a series, of which one is kept to make others from."""
 
 
 class DicomSink:
@@ -52,6 +49,7 @@ class DicomSink:
         self._derivation = Derivation(provenance, datetime.now(), str(source.uids["study"]), source.frame_of_reference)
         self._written = 0
         self._frame_stores: dict[Path, FrameStore] = {}
+        self._templates: dict[object, HeaderTemplate] = {}
 
     def __enter__(self) -> Self:
         self._folder.open()
@@ -87,9 +85,30 @@ class DicomSink:
         self._written += 1
 
     def _write_single(self, image: SliceHeader, stored: StoredPixels) -> None:
+        values = image.pixels.values(stored)
+        pixels = np.ascontiguousarray(stored, stored.dtype.newbyteorder("<")).tobytes()
+        try:
+            source = EncodedHeader.read(image.path)
+        except NeedsFullParser:
+            self._write_whole(image, values, pixels)
+            return
+        scale = () if image.own_scale else (image.slope, image.intercept)
+        kind = replace(image.pixels, offset=None), scale, source.kind
+        template = self._templates.get(kind)
+        encoded = None if template is None else template.fill(source, partial(self._renew, values=values))
+        if encoded is not None:
+            with self._next_path().open("xb") as file:
+                file.writelines((encoded, pixels, bytes(len(pixels) % 2)))
+            return
+        path = self._write_whole(image, values, pixels)
+        with suppress(NeedsFullParser):
+            self._templates = dict([*self._templates.items()][1 - MAX_TEMPLATES :])
+            self._templates[kind] = HeaderTemplate(source, EncodedHeader.read(path))
+
+    def _write_whole(self, image: SliceHeader, values: StoredPixels, pixels: bytes) -> Path:
         header = self._derived_header(image)
-        refresh_extremes(header, image.pixels.values(stored))
-        self._save(header, stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
+        refresh_extremes(header, values)
+        return self._save(header, pixels)
 
     def _derived_header(self, image: SliceHeader) -> Any:
         header = read_full_header(image.path)
@@ -128,9 +147,20 @@ class DicomSink:
             frames.put(frame, read_stored(image.path, frame, image.pixels))
         return frames
 
-    def _save(self, header: Any, pixels: Any) -> None:
+    def _save(self, header: Any, pixels: Any) -> Path:
+        path = self._next_path()
+        save(header, pixels, path)
+        return path
+
+    def _next_path(self) -> Path:
         self._derivation.objects += 1
-        save(header, pixels, self._folder.path / f"{self._derivation.objects:05d}.dcm")
+        return self._folder.path / f"{self._derivation.objects:05d}.dcm"
+
+    def _renew(self, header: Any, values: StoredPixels) -> bool:
+        """Give part of a header what differs within the series; return whether it refers to the source."""
+        correct_representations(header)
+        refresh_extremes(header, values)
+        return renew_instance(header, self._derivation)
 
 
 @contextmanager
@@ -150,77 +180,8 @@ def restore_stored(origin: Origin, original: Slice, hu: HU) -> StoredPixels:
     """Convert a result in HU to stored values of the source's type, clipped to what its pixels can hold."""
     image, form = origin.image, origin.image.pixels
     changed = changed_pixels(hu, original.hu, original.valid)
-    changed_values = to_stored(hu[changed], image.slope, image.intercept, *form.limits)
+    exact = unrounded(hu, image.slope, image.intercept)
+    values = nearest(exact, *form.limits)
     if image.padding is not None:
-        exact = (hu[changed].astype(np.float64) - image.intercept) / image.slope
-        changed_values = beside_padding(changed_values, exact, image.padding, origin.stored.dtype, form.limits)
-    return form.replace_values(origin.stored, changed, changed_values)
-
-
-def state_format(header: Any, form: PixelFormat) -> None:
-    """State the format by which the pixels were read, where the header does not, or in another representation."""
-    for keyword, value in {
-        "Rows": form.rows,
-        "Columns": form.columns,
-        "BitsAllocated": form.allocated,
-        "BitsStored": form.bits,
-        "HighBit": form.high_bit,
-        "PixelRepresentation": int(form.signed),
-    }.items():
-        element = header.get_item(keyword)
-        if element is None or element.VR not in (None, "US") or element.value in (None, b""):
-            put(header, keyword, value)
-
-
-def state_scale(header: Any, image: SliceHeader) -> None:
-    """State the scale by which the pixels were read, where the header does not, or in more than one value."""
-    if not image.own_scale:
-        put(header, "RescaleType", "HU")
-    for keyword, value in (("RescaleSlope", image.slope), ("RescaleIntercept", image.intercept)):
-        if not image.own_scale or isinstance(header.get(keyword), MultiValue):
-            put(header, keyword, format_number_as_ds(float(value)))
-
-
-def state_shared_scale(header: Any, image: SliceHeader) -> None:
-    """State the scale by which the pixels were read for all frames, in place of what the frames state."""
-    for group in header.get("PerFrameFunctionalGroupsSequence") or []:
-        if "PixelValueTransformationSequence" in group:
-            del group.PixelValueTransformationSequence
-    item = Dataset()
-    item.RescaleSlope, item.RescaleIntercept, item.RescaleType = image.slope, image.intercept, "HU"
-    header.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence = Sequence([item])
-
-
-def refresh_extremes(header: Any, values: StoredPixels) -> None:
-    """Update the smallest and largest pixel value where the header states them."""
-    for keyword, value in (("SmallestImagePixelValue", values.min()), ("LargestImagePixelValue", values.max())):
-        if keyword in header:
-            element = header[keyword]
-            element.VR = "SS" if values.dtype.kind == "i" else "US"
-            element.value = int(np.clip(value, -32768, 65535))
-
-
-def read_full_header(path: Path) -> Any:
-    """Read a source's whole header without its pixels; raise CannotDecode when the file is gone."""
-    try:
-        with path.open("rb") as file:
-            header = read_data(path, file)[0]
-    except OSError as error:
-        raise CannotDecode(f"{path}: cannot be read a second time ({reason(error)})") from error
-    correct_representations(header)
-    return header
-
-
-def correct_representations(header: Any, within: Collection[int] | None = GROUP_TAGS) -> None:
-    """Give elements with a value representation that DICOM does not know that of their tag, or UN (unknown).
-
-    ``within``: sequences whose items are corrected too, None for all of them.
-    """
-    for tag in list(header.keys()):
-        element = header.get_item(tag)
-        if element.VR == "SQ" and (within is None or tag in within):
-            for item in header[tag].value:
-                correct_representations(item, None)
-        if isinstance(element, RawDataElement) and element.VR is not None and element.VR not in STANDARD_VR:
-            known = dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
-            header[tag] = element._replace(VR=known if known in STANDARD_VR else "UN")
+        values = beside_padding(values, exact, image.padding, origin.stored.dtype, form.limits)
+    return form.replace_values(origin.stored, changed, values)

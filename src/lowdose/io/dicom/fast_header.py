@@ -7,7 +7,7 @@ are not ordinary (no preamble, big endian, deflated, nested frames, broken lengt
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import BinaryIO
@@ -22,6 +22,9 @@ UNDEFINED = 0xFFFFFFFF
 
 SYNTAX, FUNCTIONAL_GROUPS, FLOAT_PIXELS, PIXELS = 0x00020010, 0x52009229, 0x7FE00008, 0x7FE00010
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+DATA_SET = 132
+"""Byte at which the first element of a file starts, after the preamble and its mark."""
+OTHER_ENCODINGS = (ExplicitVRBigEndian.encode(), DeflatedExplicitVRLittleEndian.encode())
 EXPLICIT, WORD = Struct("<HH2sH").unpack_from, Struct("<I").unpack_from
 
 MAX_DEPTH = 64
@@ -67,24 +70,42 @@ def read_fast_header(file: BinaryIO, wanted: Mapping[int, str]) -> FastHeader:
 
 def _walk(data: mmap.mmap, wanted: Mapping[int, str]) -> FastHeader:
     raw: dict[str, bytes] = {}
-    at, size, implicit, syntax, last = 132, len(data), False, "", 0
-    while at + 12 <= size:
-        tag, start, length = parse_element(data, at, implicit and data[at : at + 2] != b"\x02\x00")
-        if tag <= last or tag == FUNCTIONAL_GROUPS or (tag >= FLOAT_PIXELS and (tag != PIXELS or not syntax)):
-            raise NeedsFullParser
-        if tag == PIXELS:
-            return FastHeader(raw, syntax, implicit, at)
-        last = tag
-        end = skip_sequence(data, start, implicit) if length == UNDEFINED else start + length
+    syntax, pixels_at = "", 0
+    for tag, pixels_at, start, end in element_spans(data):  # noqa: B007 - the last element is the pixels
         if tag == SYNTAX:
             syntax = data[start:end].decode("ascii", "replace").strip("\0 ")
-            implicit = syntax == ImplicitVRLittleEndian
-            if syntax in (ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian):
-                raise NeedsFullParser
         elif (keyword := wanted.get(tag)) is not None:
             raw[keyword] = data[start:end]
+    if not syntax:
+        raise NeedsFullParser
+    return FastHeader(raw, syntax, syntax == ImplicitVRLittleEndian, pixels_at)
+
+
+def element_spans(
+    data: mmap.mmap | bytes, at: int = DATA_SET, implicit: bool = False
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each element from byte ``at`` to the pixels, which are the last: tag, start, start of the value, end.
+
+    The value of the pixels is left out. ``implicit`` holds until the transfer syntax is stated. Raises NeedsFullParser
+    for elements that are out of order, functional groups, floating-point pixels, big endian and deflated data.
+    """
+    last = 0
+    while True:
+        tag, start, length = parse_element(data, at, implicit and data[at : at + 2] != b"\x02\x00")
+        if tag <= last or tag == FUNCTIONAL_GROUPS or (tag >= FLOAT_PIXELS and tag != PIXELS):
+            raise NeedsFullParser
+        last = tag
+        if tag == PIXELS:
+            yield tag, at, start, start
+            return
+        end = skip_sequence(data, start, implicit) if length == UNDEFINED else start + length
+        yield tag, at, start, end
+        if tag == SYNTAX:
+            syntax = data[start:end].strip(b"\0 ")
+            implicit = syntax == ImplicitVRLittleEndian.encode()
+            if syntax in OTHER_ENCODINGS:
+                raise NeedsFullParser
         at = end
-    raise NeedsFullParser
 
 
 def parse_element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int, int, int]:
@@ -105,7 +126,7 @@ def parse_element(data: mmap.mmap | bytes, at: int, implicit: bool) -> tuple[int
     return tag, at + 8, short_length
 
 
-def skip_sequence(data: mmap.mmap, at: int, implicit: bool, depth: int = 0) -> int:
+def skip_sequence(data: mmap.mmap | bytes, at: int, implicit: bool, depth: int = 0) -> int:
     """Return the byte after a sequence or item of undefined length whose content starts at byte ``at``.
 
     Raises NeedsFullParser when it is nested too deeply or broken.

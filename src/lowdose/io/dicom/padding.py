@@ -64,23 +64,25 @@ def declared(
 
 
 def beside_padding(
-    values: NDArray[np.int64],
+    values: NDArray[np.signedinteger[Any]],
     exact: NDArray[np.float64],
     padding: tuple[int, int],
     kind: np.dtype[Any],
     limits: tuple[int, int],
-) -> NDArray[np.int64]:
+) -> NDArray[np.signedinteger[Any]]:
     """Move stored values that fall on the declared padding values to the side where their unrounded values lie.
 
     Otherwise the next reader would take a measured pixel for padding.
     """
     first, last = sorted(same_bits(value, kind) for value in padding)
     below, above = first - 1, last + 1
-    if below < limits[0] and above > limits[1]:
-        return values
-    move_up = (exact > (first + last) / 2) & (above <= limits[1]) | (below < limits[0])
     is_padding = (values >= first) & (values <= last)
-    return np.where(is_padding, np.where(move_up, above, below), values)
+    if (below < limits[0] and above > limits[1]) or not is_padding.any():
+        return values
+    move_up = (exact[is_padding] > (first + last) / 2) & (above <= limits[1]) | (below < limits[0])
+    moved = values.copy()
+    moved[is_padding] = np.where(move_up, above, below)
+    return moved
 
 
 def at_border(mask: Mask) -> Mask:

@@ -95,26 +95,28 @@ class PixelFormat:
         return stored if not (left_shift or right_shift) else (stored << left_shift) >> right_shift
 
     def replace_values(self, stored: StoredPixels, where: Mask, values: StoredPixels) -> StoredPixels:
-        """Return stored pixels in which those of the mask ``where`` have other values, within ``limits``.
+        """Return stored pixels in which those of the mask ``where`` have other ``values``, which lie within ``limits``.
 
-        Bits beside the value, as those of an overlay, stay as they are, but for those that extend the sign.
+        All three are (rows, columns). Bits beside the value, as those of an overlay, stay as they are, but for those
+        that extend the sign.
         """
         shift = self.high_bit + 1 - self.bits
-        shifted = (values << shift).astype(stored.dtype)
-        own_bits = np.array(((1 << self.bits) - 1) << shift, f"u{stored.dtype.itemsize}").view(stored.dtype)
-        replaced = np.where(self._extends_sign(stored)[where], np.array(-1).astype(stored.dtype), own_bits)
-        result = stored.copy()
-        result[where] = (stored[where] & ~replaced) | (shifted & replaced)
-        return result
+        replaced = (values << shift if shift else values).astype(stored.dtype)
+        if self.bits < self.allocated:
+            own_bits = np.array(((1 << self.bits) - 1) << shift, f"u{stored.dtype.itemsize}").view(stored.dtype)
+            beside = (stored & ~own_bits) | (replaced & own_bits)
+            extends = self._extends_sign(stored)
+            replaced = beside if extends is None else np.where(extends, replaced, beside)
+        return np.where(where, replaced, stored)
 
-    def _extends_sign(self, stored: StoredPixels) -> Mask:
-        """Return in which pixels the bits above the value extend its sign, if most negative values have them so."""
+    def _extends_sign(self, stored: StoredPixels) -> Mask | None:
+        """Return in which pixels the bits above the value extend its sign; None if most negative values do without."""
         if not self.signed or self.high_bit + 1 != self.bits:
-            return np.zeros(stored.shape, dtype=np.bool_)
+            return None
         values = self.values(stored)
         extended, negative = values == stored, values < 0
         usual = not negative.any() or extended[negative].mean() > 0.5
-        return np.asarray(extended & usual)
+        return np.asarray(extended) if usual else None
 
 
 def locate(file: BinaryIO, implicit: bool, little: bool) -> tuple[int, int] | None:

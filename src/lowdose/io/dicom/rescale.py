@@ -35,7 +35,21 @@ def changed_pixels(hu: HU, original: HU, valid: Mask) -> Mask:
     return np.asarray((hu != original) & valid)
 
 
-def to_stored(hu: HU, slope: float, intercept: float, low: int, high: int) -> NDArray[np.int64]:
+def unrounded(hu: HU, slope: float, intercept: float) -> NDArray[np.float64]:
+    """Return (HU - intercept) / slope, the stored value before rounding."""
+    exact: NDArray[np.float64] = np.subtract(hu, intercept, dtype=np.float64)
+    if slope != 1.0:
+        exact /= slope
+    return exact
+
+
+def nearest(exact: NDArray[np.float64], low: int, high: int) -> NDArray[np.signedinteger[Any]]:
+    """Return the nearest integers, clipped to [low, high]."""
+    rounded = np.rint(exact)
+    np.clip(rounded, low, high, out=rounded)
+    return rounded.astype(np.int32 if low >= -(1 << 31) and high < 1 << 31 else np.int64)
+
+
+def to_stored(hu: HU, slope: float, intercept: float, low: int, high: int) -> NDArray[np.signedinteger[Any]]:
     """Return the nearest stored integer of each HU, clipped to [low, high]."""
-    exact = (hu.astype(np.float64) - intercept) / slope
-    return np.clip(np.rint(exact), low, high).astype(np.int64)
+    return nearest(unrounded(hu, slope, intercept), low, high)

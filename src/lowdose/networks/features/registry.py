@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from lowdose.hounsfield import Window
 from lowdose.networks.features import anatomy, backbones, convs
 from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.input_transform import WHOLE
+from lowdose.weights import files
 
 RANDOM = "-random"
 FEATURE_NETWORKS = (
@@ -57,3 +59,13 @@ def load_features(
     if name == family:
         return convs.load_conv_features(name, path, layers, window or WHOLE)
     return convs.random_conv_features(family, layers, window or WHOLE)
+
+
+def load_identified(features: str) -> tuple[FrozenFeatures, str]:
+    """Load 'NAME' or 'NAME:WEIGHTS', with a file, folder or hub name; return also the name with a hash of the weights.
+
+    Raises what ``load_features`` raises.
+    """
+    name, _, weights = features.partition(":")
+    network = load_features(name, weights or None)
+    return network, f"{network.name} {hashlib.sha256(files.serialise_weights(network, {})).hexdigest()}"

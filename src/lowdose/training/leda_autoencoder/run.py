@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from lowdose.training.leda_autoencoder.data import (
 )
 from lowdose.training.leda_autoencoder.init import check_sizes, continue_from, new_autoencoder, split_patients
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
-from lowdose.training.leda_autoencoder.validation import validate_reconstruction
+from lowdose.training.leda_autoencoder.validation import validate_reconstruction, validate_texture
 from lowdose.training.runner import RunOptions, Say, TrainingStage, loader_workers, run_training
 from lowdose.version import __version__
 
@@ -142,7 +142,11 @@ class _AutoencoderJob:
                 ),
             )
 
-        return TrainingStage(batches, lambda: validate_reconstruction(autoencoder, held_out), export)
+        def validate() -> Mapping[str, float]:
+            figures = validate_reconstruction(autoencoder, held_out)
+            return {**figures, **validate_texture(autoencoder)} if figures else {}
+
+        return TrainingStage(batches, validate, export)
 
     def _crops(self, run: Path, fabric: Fabric, say: Say) -> CandidateTokenCrops:
         hyperparameters = self._recipe.hyperparameters

@@ -1,4 +1,4 @@
-"""Validation of an autoencoder: how well it reconstructs slices, and how many tokens it uses."""
+"""Validation of an autoencoder: how well it reconstructs slices, how many tokens it uses, what it sees of noise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from lowdose.data.normal_dose import NormalDoseSlice
+from lowdose.errors import InvalidSetting
+from lowdose.evaluation.digital_texture import digital_texture
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.autoencoder import Autoencoder, reconstruct
 from lowdose.training.validation import evenly_spaced
@@ -35,3 +37,19 @@ def validate_reconstruction(autoencoder: Autoencoder, items: Sequence[NormalDose
             tokens.update(index.flatten().tolist())
     token_counts = {f"validation/tokens_{layer}": float(len(tokens)) for layer, tokens in enumerate(used, start=1)}
     return {"validation/psnr": float(np.mean(psnrs)), **token_counts}
+
+
+def validate_texture(autoencoder: Autoencoder) -> Mapping[str, float]:
+    """Return B and D of latents and of tokens (``metrics.texture_sensitivity``) on a digital slice.
+
+    Nothing while noise does not change a single token, as early in a training.
+    """
+    try:
+        seen = digital_texture(autoencoder)
+    except InvalidSetting:
+        return {}
+    return {
+        f"validation/{name}{of}": value
+        for name, values in (("systematic_share", seen.systematic_share), ("noise_ratio", seen.noise_distance_ratio))
+        for of, value in zip(("", "_tokens"), values, strict=True)
+    }
