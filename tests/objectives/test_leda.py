@@ -134,9 +134,10 @@ def test_any_denoiser_learns_from_it_unchanged(name: str) -> None:
     leda, small = Leda(Tiny()), {"channels": 4, "width": 8, "levels": 2}
     network = default_denoiser(name).network
     spec = NetworkSpec(name, {key: small.get(key, usual) for key, usual in network.settings.items()})
-    method = Supervised(Denoiser(spec, default_denoiser(name).scale), leda)
+    slices = int(spec.settings.get("slices", 1))
+    method = Supervised(Denoiser(spec, default_denoiser(name).scale, slices // 2), leda)
     full = OBJECTIVE.decode(images(1, 1, 32, 32)[1])
-    (turn,) = method.updates(PairedBatch(full + 100 * torch.randn_like(full), full))
+    (turn,) = method.updates(PairedBatch(full + 100 * torch.randn(1, slices, 32, 32), full))
     sum(turn.terms.values()).backward()
     for parameter in method.denoiser.parameters():
         assert parameter.grad is not None
