@@ -96,7 +96,7 @@ LEARNING = {
     "du_gan": ("du_gan", {"steps": 400, "discriminator_width": 8, "cutmix_ramp": 100, "learning_rate": 1e-3}),
     "res_hlf": ("res_hlf", {"critic_width": 8, "steps": 900, "learning_rate": 1e-3}),
     "smgan": (
-        "smgan:slices=1",
+        "smgan:channels=8,slices=1",
         {"critic_width": 8, "steps": 220, "critic_turns": 1, "scales": 3, "learning_rate": 1e-3},
     ),
     "wgan_vgg": ("wgan_vgg", {"steps": 1000, "critic_width": 16, "critic_turns": 4, "learning_rate": 5e-4}),
