@@ -59,6 +59,7 @@ def test_organs_of_a_volume(ct_pair: CTPair) -> None:
     rows = {row["image"]: row for row in report.table()}
     assert {"low dose", "gaussian"} <= set(rows)
     assert 0.5 < float(rows["low dose"]["liver"]) <= 1.0
+    assert float(rows["low dose"]["hd95_mm"]) >= 0.0
 
 
 @pytest.mark.parametrize(

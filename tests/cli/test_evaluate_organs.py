@@ -83,6 +83,8 @@ def test_a_folder_of_pairs(
     assert len(rows) == 2 * 4 * 2
     assert rows["2", "full dose", "liver"]["dice"] == ""
     assert 0.5 < float(rows["2", "tiny", "liver"]["dice"]) < 1.0
+    assert float(rows["2", "tiny", "liver"]["hd95_mm"]) > 0
+    assert rows["2", "full dose", "liver"]["hd95_mm"] == ""
     summary = json.loads((out / "summary.json").read_text())
     assert list(summary["models"]) == ["tiny", "gaussian"]
     changes = {(entry["organ"], entry["image"]): entry for entry in summary["dice_change_to_low_dose"]}
@@ -109,7 +111,7 @@ def test_given_labels_are_the_reference(
     assert float(rows["1", "full dose", "liver"]["dice"]) == 1.0
     assert 0.5 < float(rows["1", "low dose", "liver"]["dice"]) < 1.0
     said = capfd.readouterr().err
-    assert "full dose  Dice 1.000" in said
+    assert "full dose  Dice 1.000  HD95 0.00 mm" in said
     assert "reference: the labels given" in said
     assert str(out / "index.html") in said
 

@@ -1,4 +1,4 @@
-"""Dice, volume and HU per organ against numbers counted by hand."""
+"""Dice, HD95, volume and HU per organ against numbers counted by hand."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def judgement(values: dict[str, list[dict[str, float]]]) -> OrganEvaluation:
     for image, cases in values.items():
         for number, organs in enumerate(cases):
             result.rows += [
-                OrganRow(f"case {number}", number, image, organ, value, 1.0, 1.0, 0.0, 1.0)
+                OrganRow(f"case {number}", number, image, organ, value, 10 * value, 1.0, 1.0, 0.0, 1.0)
                 for organ, value in organs.items()
             ]
     return result
@@ -249,16 +249,18 @@ def judgement(values: dict[str, list[dict[str, float]]]) -> OrganEvaluation:
 def test_means_are_over_cases_of_what_could_be_judged() -> None:
     nan = np.nan
     result = judgement({LOW: [{"a": 0.5, "b": 0.7}, {"a": 0.6, "b": nan}], "net": [{"a": 0.7}, {"a": 0.7, "b": 0.0}]})
-    assert result.dice(LOW, "a").mean == pytest.approx(0.55)
-    assert result.dice(LOW, "b").n_slices == 1
-    assert result.dice(LOW, None).mean == pytest.approx((0.6 + 0.6) / 2)  # of each case's mean over its organs
-    assert result.dice("net", None).mean == pytest.approx((0.7 + 0.35) / 2)
+    assert result.summary(LOW, "a").mean == pytest.approx(0.55)
+    assert result.summary(LOW, "b").n_slices == 1
+    assert result.summary(LOW, None).mean == pytest.approx((0.6 + 0.6) / 2)  # of each case's mean over its organs
+    assert result.summary("net", None).mean == pytest.approx((0.7 + 0.35) / 2)
     change = result.change("net", "a")
     assert change.mean == pytest.approx(0.15)
     assert change.interval == pytest.approx((0.1, 0.2))
     assert result.change("net", "b") is None  # never judged in both
     assert result.change("net", None).mean == pytest.approx(0.15)
-    assert result.dice("net", "c") is None
+    assert result.summary("net", "c") is None
+    assert result.summary("net", None, "hd95_mm").mean == pytest.approx((7 + 3.5) / 2)
+    assert result.change("net", "a", what="hd95_mm").mean == pytest.approx(1.5)
 
 
 def test_a_paired_interval_sees_what_two_intervals_do_not() -> None:
@@ -269,4 +271,4 @@ def test_a_paired_interval_sees_what_two_intervals_do_not() -> None:
     change = result.change("net", "a")
     assert change.interval[0] > 0.015
     assert change.interval_of == "patients"
-    assert result.dice("net", "a").interval[0] < result.dice(LOW, "a").interval[1]
+    assert result.summary("net", "a").interval[0] < result.summary(LOW, "a").interval[1]

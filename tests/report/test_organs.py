@@ -14,13 +14,17 @@ from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.organ_statistics import OrganRow, OrganSample
 from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.hounsfield import SOFT_TISSUE
-from lowdose.report import organs, outlines
+from lowdose.report import organ_tables, organs, outlines
+from lowdose.report.organ_tables import DICE, HD95, Measure
 
 NAMES = {3: "liver", 5: "adrenal_gland", 9: "lung"}
 
 
 def judgement(cases: int, given: bool = False) -> OrganEvaluation:
-    """The liver gains 0.1 with 'net' in every case, the adrenal gland loses 0.1; the lung cannot be judged."""
+    """The liver gains 0.1 with 'net' in every case, the adrenal gland loses 0.1; the lung cannot be judged.
+
+    HD95 is 10 mm at a Dice of 0, and 0 at 1.
+    """
     result = OrganEvaluation("anatomy", "b" * 64, given, 0.5, "cpu", [LOW, "net", FULL], {"net": "a" * 64}, NAMES)
     for number in range(1, cases + 1):
         for image, liver, gland in ((LOW, 0.8, 0.5), ("net", 0.9, 0.4), (FULL, 0.95, 0.6)):
@@ -29,7 +33,9 @@ def judgement(cases: int, given: bool = False) -> OrganEvaluation:
                 dice = np.nan if image == FULL and not given else value
                 hu = np.nan if name == "lung" else {LOW: 52.0, "net": 49.5, FULL: 50.0}[image]
                 sizes = 10.0 * number, 12.0 * number
-                result.rows.append(OrganRow(f"case <{number}>", number, image, name, dice, *sizes, hu, 20.0))
+                result.rows.append(
+                    OrganRow(f"case <{number}>", number, image, name, dice, 10 * (1 - dice), *sizes, hu, 20.0)
+                )
     return result
 
 
@@ -67,6 +73,10 @@ def test_json_is_json_and_says_what_it_holds() -> None:
     assert ("liver", FULL) not in dice
     (change,) = (entry for entry in content["dice_change_to_low_dose"] if entry["organ"] == "liver")
     assert change["mean"] == pytest.approx(0.1)
+    far = {(entry["organ"], entry["image"]): entry["mean"] for entry in content["hd95_mm"]}
+    assert far["liver", "net"] == pytest.approx(10 * (1 - 0.9015))
+    nearer = {entry["organ"]: entry["mean"] for entry in content["hd95_change_to_low_dose"]}
+    assert nearer == pytest.approx({"all organs": 0.0, "liver": -1.0, "adrenal_gland": 1.0})
     hu = {(entry["organ"], entry["image"]): entry for entry in content["hu"]}
     assert hu["liver", "net"]["mean_hu_change_to_full_dose"] == pytest.approx(-0.5)
     assert hu["liver", FULL]["mean_hu_change_to_full_dose"] is None
@@ -90,30 +100,47 @@ def test_page_escapes_names_and_is_self_contained() -> None:
     assert "+0.100" in text
     assert "-0.50" in text
     assert "nan" not in text
-    assert text.count("<th>full dose</th>") == 1  # of the HU: in the table of Dice it is the reference
-    assert organs.page(judgement(2, given=True)).count("<th>full dose</th>") == 2
+    assert text.count("<th>full dose</th>") == 1  # of the HU: in the tables of Dice and HD95 it is the reference
+    assert organs.page(judgement(2, given=True)).count("<th>full dose</th>") == 3
+
+
+def test_without_distances_the_page_has_no_table_of_them() -> None:
+    result = judgement(2)
+    assert "Surface distance" in organs.page(result)
+    result.rows[:] = [replace(row, hd95_mm=np.nan) for row in result.rows]
+    text = organs.page(result)
+    assert "Surface distance" not in text
+    assert "Dice of every organ" in text
+    assert json.loads(organs.as_json(result, []))["hd95_mm"] == []
 
 
 def test_a_change_is_marked_only_where_patients_tell() -> None:
-    def marks(result: OrganEvaluation, organ: str) -> tuple[bool, bool]:
-        (cell,) = organs._dice_row(result, organ, [LOW, "net"])["changes"]
+    def marks(result: OrganEvaluation, organ: str, measure: Measure = DICE) -> tuple[bool, bool]:
+        (cell,) = organ_tables._agreement_row(result, measure, organ, [LOW, "net"])["changes"]
         return cell["good"], cell["bad"]
 
     few, many = judgement(2), judgement(6)
     assert marks(few, "liver") == marks(few, "adrenal_gland") == (False, False)
     assert marks(many, "liver") == (True, False)
     assert marks(many, "adrenal_gland") == (False, True)
+    assert marks(many, "liver", HD95) == (True, False)  # it is nearer by 1 mm
+    assert marks(many, "adrenal_gland", HD95) == (False, True)
     for row in list(many.rows):
         if row.image == "net" and row.patient > 3:
             many.rows[many.rows.index(row)] = replace(row, dice=row.dice - 0.2)
     assert marks(many, "liver") == (False, False)
 
 
-def test_best_is_the_highest_and_full_dose_takes_no_part() -> None:
-    row = organs._dice_row(judgement(1, given=True), "liver", [LOW, "net", FULL])
+def test_best_is_the_highest_dice_or_the_smallest_distance_and_full_dose_takes_no_part() -> None:
+    row = organ_tables._agreement_row(judgement(1, given=True), DICE, "liver", [LOW, "net", FULL])
     assert [cell["good"] for cell in row["cells"]] == [False, True, False]
+    far = organ_tables._agreement_row(judgement(1, given=True), HD95, "liver", [LOW, "net", FULL])
+    assert [cell["good"] for cell in far["cells"]] == [False, True, False]
+    assert [cell["text"] for cell in far["cells"]] == ["1.99", "0.99", "0.49"]
     assert row["series"] == 1
-    assert organs._dice_row(judgement(1, given=True), "adrenal_gland", [LOW, "net", FULL])["cells"][0]["good"]
+    assert organ_tables._agreement_row(judgement(1, given=True), DICE, "adrenal_gland", [LOW, "net", FULL])["cells"][0][
+        "good"
+    ]
 
 
 def test_a_page_without_any_organ() -> None:

@@ -94,7 +94,7 @@ class EvaluationReport:
             return f"Profile {self.result.profile.name}, {self.result.profile.window}."
         if isinstance(self.result, TeacherReport):
             return "B: share of the effect of noise that is systematic; D: distance of two realisations of it."
-        return "Dice of each organ and their mean."
+        return "Mean of Dice and of HD95 (mm) over the organs; Dice of each organ."
 
 
 def _teacher_rows(result: TeacherReport) -> list[dict[str, Any]]:
@@ -117,11 +117,10 @@ def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
 def _organ_rows(result: OrganEvaluation) -> list[dict[str, Any]]:
     rows = []
     for image in result.images:
-        dice = result.dice(image, None)
-        if dice is not None:
-            organ_means = {organ: result.dice(image, organ) for organ in result.organs_compared()}
-            means = {organ: mean.mean for organ, mean in organ_means.items() if mean is not None}
-            rows.append({"image": image, "dice": dice.mean, **means})
+        measured = {name: result.summary(image, None, name) for name in ("dice", "hd95_mm")}
+        if measured["dice"] is not None:
+            measured |= {organ: result.summary(image, organ) for organ in result.organs_compared()}
+            rows.append({"image": image, **{name: mean.mean for name, mean in measured.items() if mean is not None}})
     return rows
 
 

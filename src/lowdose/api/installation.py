@@ -17,6 +17,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "engines": ("openvino", "two more engines for CPUs"),
     "ray": ("ray", "denoise --ray: archives on several workers or a cluster"),
     "formats": ("SimpleITK", "NRRD and MetaImage files"),
+    "organs": ("monai", "evaluate --task organs: surface distances (HD95)"),
     "download": ("idc-index", "data download: public collections"),
     "features": ("transformers", "train leda_autoencoder with the embeddings of a language model"),
 }

@@ -24,7 +24,7 @@ def evaluate(
         Path | None, typer.Option(help="Instead of --low and --full: a folder that is searched for pairs of folders.")
     ] = None,
     task: Annotated[
-        str, typer.Option(help="images: fidelity, noise, HU; organs: Dice of each; teacher: LEDA's autoencoder.")
+        str, typer.Option(help="images: fidelity, noise, HU; organs: Dice and HD95; teacher: LEDA's autoencoder.")
     ] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
     network_file: NetworkFile = None,
@@ -137,10 +137,10 @@ def _image_lines(report: EvaluationReport, result: ImageEvaluation) -> list[str]
 
 
 def _organ_lines(result: OrganEvaluation) -> list[str]:
-    """List the mean Dice of each image, its change, and the organs that gained and lost most."""
+    """List the mean Dice and HD95 of each image, their changes, and the organs whose Dice gained and lost most."""
     lines = []
     for image in result.images:
-        dice, change = result.dice(image, None), result.change(image, None)
+        dice, change = result.summary(image, None), result.change(image, None)
         if dice is None:
             continue
         parts = [f"{image:>16}  Dice {dice.mean:.3f}"]
@@ -149,5 +149,12 @@ def _organ_lines(result: OrganEvaluation) -> list[str]:
             order = sorted((value.mean, organ) for organ, value in changes.items() if value is not None)
             ends = [order[0], order[-1]] if len(order) > 1 else order
             parts += [f"{change.mean:+.3f} to low dose", *(f"{organ} {value:+.3f}" for value, organ in ends)]
-        lines.append("  ".join(parts))
+        lines.append("  ".join([*parts, *_distance(result, image)]))
     return lines or ["no organ was compared: neither the images nor the reference contain one"]
+
+
+def _distance(result: OrganEvaluation, image: str) -> list[str]:
+    """Return the mean HD95 of an image and its change, if they were measured."""
+    distance, change = (measure(image, None, what="hd95_mm") for measure in (result.summary, result.change))
+    parts = [] if distance is None else [f"HD95 {distance.mean:.2f} mm"]
+    return [*parts, f"{change.mean:+.2f} to low dose"] if change is not None and image in result.models else parts

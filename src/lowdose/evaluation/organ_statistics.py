@@ -1,4 +1,4 @@
-"""Statistics of organs, accumulated slice by slice over a series: Dice, volume, mean HU and SD, and a sample slice."""
+"""Statistics of organs, accumulated slice by slice over a series: Dice, HD95, volume, HU, and a sample slice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.evaluation.images import FULL
+from lowdose.evaluation.organ_distances import OrganDistances
 from lowdose.evaluation.segmenters import Labels, SliceVersions
 from lowdose.image import HU
 from lowdose.io.pairing import PairedSeries
@@ -43,6 +44,9 @@ class OrganRow:
         Name of the organ.
     dice : float
         Dice coefficient with the reference.
+    hd95_mm : float, mm
+        95th percentile of the Hausdorff distance from the reference; NaN without MONAI, where Dice is NaN, and where
+        the image or the reference lacks the organ (Dice is 0 there).
     volume_ml : float, ml
         Volume of the organ as segmented in this image.
     reference_ml : float, ml
@@ -56,6 +60,7 @@ class OrganRow:
     image: str
     organ: str
     dice: float
+    hd95_mm: float
     volume_ml: float
     reference_ml: float
     mean_hu: float
@@ -93,14 +98,24 @@ class OrganSample:
 class OrganStatistics:
     """Accumulator of the organ statistics of one case; it also keeps the slice that shows most organs.
 
+    Parameters
+    ----------
+    names : mapping of int to str
+        Name of each organ, by number.
+    case : PairedSeries
+        Series that the slices are of.
+    with_distances : bool
+        Whether HD95 is measured, which needs MONAI and keeps the labels of all slices (see ``OrganDistances``).
+
     Attributes
     ----------
     samples : list of OrganSample
         The slice with most organs; empty before the first slice.
     """
 
-    def __init__(self, names: Mapping[int, str], case: PairedSeries) -> None:
+    def __init__(self, names: Mapping[int, str], case: PairedSeries, with_distances: bool) -> None:
         self._names, self._case, self._depth = names, case, _depth_mm(case)
+        self._distances = OrganDistances(case, self._depth) if with_distances else None
         self._overlap: dict[str, Overlap] = defaultdict(lambda: Overlap(CLASSES))
         self._volume_ml: dict[str, Counts] = defaultdict(lambda: np.zeros(CLASSES))
         self._reference_ml = np.zeros(CLASSES)
@@ -123,6 +138,9 @@ class OrganStatistics:
             values = hu.ravel().astype(np.float64)
             powers = (np.bincount(inside, values**power, minlength=CLASSES) for power in (0, 1, 2))
             self._inside[name] += np.array(list(powers))
+        if self._distances is not None:
+            compared = {name: drawn for name, drawn in labels.items() if name != FULL or given is not None}
+            self._distances.add(compared, reference, item.pixel_mm)
         self._update_sample(item, labels, reference)
 
     def _update_sample(self, item: SliceVersions, labels: Mapping[str, Labels], reference: Labels) -> None:
@@ -148,13 +166,21 @@ class OrganStatistics:
             dice[(self._reference_ml < SMALLEST_ML) | (overlap.reference == 0)] = np.nan
             if image == FULL and not self._has_given_labels:
                 dice[:] = np.nan
-            measured = np.array([dice, *sizes, mean, sd])
+            measured = np.array([dice, self._hd95(image, dice), *sizes, mean, sd])
             rows += [
                 OrganRow(self._case.name, self._case.patient, image, name, *measured[:, number].tolist())
                 for number, name in self._names.items()
                 if any(other.found[number] or other.reference[number] for other in self._overlap.values())
             ]
         return rows
+
+    def _hd95(self, image: str, dice: Counts) -> Counts:
+        """Return the distance of each organ that has a Dice value."""
+        result = np.full(CLASSES, np.nan)
+        if self._distances is not None:
+            measured = self._distances.hd95(image, [number for number in self._names if not np.isnan(dice[number])])
+            result[list(measured)] = list(measured.values())
+        return result
 
 
 def _depth_mm(case: PairedSeries) -> float:

@@ -1,4 +1,4 @@
-"""Evaluation of models by the organs that a segmenter finds: Dice, volume, mean HU and SD of each organ in each image.
+"""Evaluation of models by the organs that a segmenter finds: Dice, HD95, volume and HU of each organ in each image.
 
 This is the multi-organ evaluation of ALDEN (Wang 2025): if a denoiser preserves the anatomy, a segmenter finds in its
 result the organs that it finds at full dose.
@@ -27,6 +27,7 @@ from lowdose.image import AIR
 from lowdose.io.label_map import LabelMap, check_on_grid, labels_of_slice
 from lowdose.io.pairing import PairedSeries
 from lowdose.metrics.statistics import Summary, summarise
+from lowdose.metrics.surface_distance import unavailable_reason
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
 
@@ -84,9 +85,12 @@ class OrganEvaluation:
         measured = {(row.case, row.patient): float(getattr(row, what)) for row in chosen}
         return {case: value for case, value in measured.items() if not np.isnan(value)}
 
-    def dice(self, image: str, organ: str | None) -> Summary | None:
-        """Summarise Dice over the cases; without an organ, the mean over the organs of each case."""
-        return _over_cases([self.values(image, name) for name in ([organ] if organ else self.organs_compared())])
+    def summary(self, image: str, organ: str | None, what: str = "dice") -> Summary | None:
+        """Summarise a statistic over the cases; without an organ, the mean over the organs of each case.
+
+        HD95 is a mean over the organs that the image shows: one that it loses counts in Dice only.
+        """
+        return _over_cases([self.values(image, name, what) for name in ([organ] if organ else self.organs_compared())])
 
     def change(self, image: str, organ: str | None, before: str = LOW, what: str = "dice") -> Summary | None:
         """Summarise the difference of a statistic from the image ``before``, over the cases that have both.
@@ -122,8 +126,8 @@ def evaluate_organs(
     the full-dose segmentation, or ``given``: one label map for each case, on the grid of its full-dose series.
     ``target`` says which noise the models leave. Organs whose label occurs in none of the label maps are left out,
     because a data set may be annotated in part. If ``low`` and ``full`` of a case are the same series, only full
-    dose is evaluated. Raises GeometryMismatch for labels on another grid and for series that the segmenter cannot
-    segment, InvalidSetting if no given label is an organ that it knows.
+    dose is evaluated. Without MONAI, HD95 is NaN and a warning says so. Raises GeometryMismatch for labels on another
+    grid and for series that the segmenter cannot segment, InvalidSetting if no given label is an organ that it knows.
     """
     models = distinct_models(models)
     for case in cases:
@@ -135,6 +139,9 @@ def evaluate_organs(
     checksums = {model.name: model.sha256 for model in models}
     names = _names(segmenter, given)
     result = OrganEvaluation(segmenter.name, segmenter.sha256, bool(given), strength, device, images, checksums, names)
+    reason = unavailable_reason()
+    if reason:
+        result.warnings.append(f"HD95 is left out: {reason}")
     done = 0
 
     def drawn(count: int) -> None:
@@ -143,7 +150,7 @@ def evaluate_organs(
         progress(done)
 
     for number, case in enumerate(cases):
-        statistics = OrganStatistics(names, case)
+        statistics = OrganStatistics(names, case, with_distances=not reason)
         segmented = segmenter.draw(case, _versions(case, models, strength, target), drawn)
         for (_, index), (item, labels) in zip(case.pairs, segmented, strict=True):
             reference = segmenter.table[labels_of_slice(given[number], case.full, index)] if given else None

@@ -14,7 +14,7 @@ Noise
 Resolution
     ``ttf``, the task transfer function of a circular insert.
 HU accuracy and segmentation
-    ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``.
+    ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``, ``hausdorff_95``.
 What features know of noise
     ``systematic_share``, ``noise_distance_ratio``, ``texture_axis_share``, ``texture_leakage``.
 Statistics over a test set
@@ -44,6 +44,7 @@ __all__ = [
     "f_peak",
     "frechet_distance",
     "fsim",
+    "hausdorff_95",
     "measure_fidelity",
     "noise_bands",
     "noise_distance_ratio",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from lowdose.metrics.profiles import PROFILES, Profile, measure_fidelity
     from lowdose.metrics.statistics import Summary, paired_difference, summarise
     from lowdose.metrics.structural_similarity import ssim, ssim_map
+    from lowdose.metrics.surface_distance import hausdorff_95
     from lowdose.metrics.task_transfer import TaskTransferFunction, ttf
     from lowdose.metrics.texture_sensitivity import (
         noise_distance_ratio,
@@ -113,6 +115,7 @@ else:
             "lowdose.metrics.profiles": ("PROFILES", "Profile", "measure_fidelity"),
             "lowdose.metrics.statistics": ("Summary", "paired_difference", "summarise"),
             "lowdose.metrics.structural_similarity": ("ssim", "ssim_map"),
+            "lowdose.metrics.surface_distance": ("hausdorff_95",),
             "lowdose.metrics.task_transfer": ("TaskTransferFunction", "ttf"),
             "lowdose.metrics.texture_sensitivity": (
                 "noise_distance_ratio",
