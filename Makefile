@@ -6,7 +6,7 @@ WORKERS ?= 2
 # A process that dies ends the run as a failure; started anew under --dist loadfile, pytest would wait for it for ever.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
-.PHONY: all test check lint demo bench bench-quick furnace furnace-status furnace-pause furnace-resume furnace-stop clean
+.PHONY: all test test-all check lint demo bench bench-quick furnace furnace-status furnace-pause furnace-resume furnace-stop clean
 all: test
 
 # torch comes first, pinned and alone, so that nothing else pulls another build of it.
@@ -25,13 +25,17 @@ lint: .venv/.ready
 
 # For every change: all tests but those that are slow, need a GPU, or read scans from outside the repository.
 check: lint
-	$(PYTEST) -m "not slow and not gpu and not data"
+	$(PYTEST) -m "not slow and not long and not gpu and not data"
 
-# Before a release: every test, and the modules of which they reach least. COVERAGE_CORE=ctrace is the fastest way to
-# count lines in Python 3.11.
+# Before a merge: all tests but the long ones, and the modules of which they reach least. COVERAGE_CORE=ctrace is the
+# fastest way to count lines in Python 3.11.
 test: lint
-	COVERAGE_CORE=ctrace $(PYTEST) --cov=lowdose --cov-report=
+	COVERAGE_CORE=ctrace $(PYTEST) -m "not long" --cov=lowdose --cov-report=
 	@$(BIN)/coverage report --sort=cover | sed -n '1,17p;/^TOTAL/p'
+
+# Before a release: every test.
+test-all: lint
+	$(PYTEST)
 
 demo: .venv/.ready
 	rm -rf demo-out

@@ -38,7 +38,7 @@ def test_trains_on_pairs_of_volumes(ct_pair: CTPair, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "options", "words"),
     [
-        ("wonder", {}, "no recipe 'wonder'; there are anatomy"),
+        ("wonder", {}, "no recipe 'wonder'; there are alden, anatomy"),
         ("unet", {}, "give the folder to train on with --data"),
         ("unet", {"set": ["steps"]}, "write NAME=VALUE"),
         ("unet", {"set": {"stepz": 1}}, "no setting 'stepz'"),

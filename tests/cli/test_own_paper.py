@@ -82,8 +82,8 @@ def test_recipe_files_that_are_none_end_in_one_line(
         (("--recipe-file", tmp_path / "gone.py"), "gone.py: no such file"),
         (("--recipe-file", tmp_path / "unet.py"), "unet.py: there is a recipe 'unet' already; rename the file"),
         (("unet", "--recipe-file", tmp_path / "empty.py"), "takes the place of the recipe unet; leave one of them out"),
-        ((), "no recipe given; there are anatomy, "),
-        (("nonet",), "no recipe 'nonet'; there are anatomy, "),
+        ((), "no recipe given; there are alden, anatomy, "),
+        (("nonet",), "no recipe 'nonet'; there are alden, anatomy, "),
     )
     for arguments, reason in cases:
         assert run("train", *arguments, "--data", pairs, "--out", tmp_path / "run") == 2

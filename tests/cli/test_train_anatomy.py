@@ -106,7 +106,7 @@ def test_options_without_meaning_for_the_recipe_are_refused(
         (["anatomy", "--set", "size=100"], "size=100: must be a multiple of 32"),
         (["anatomy", "--set", "patients=0"], "patients=0: must be from 1"),
         (["anatomy", "--set", "size"], "--set size: write NAME=VALUE"),
-        (["anatomies"], "there are anatomy, cpce, du_gan, esau_net"),
+        (["anatomies"], "there are alden, anatomy, ascon, cpce"),
         (["unet"], "recipe unet: give the folder to train on with --data"),
         (["unet", "--pairing", "simulated"], "recipe unet: give the folder"),
         (["unet", "--data", labelled, "--bank", tmp_path / "bank"], "bank: is for --pairing simulated"),

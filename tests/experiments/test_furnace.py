@@ -60,7 +60,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert all(torch.equal(value, second.tensors[name]) for name, value in first.tensors.items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_a_random_moment_it_equals_the_uninterrupted_run(tmp_path: Path, prepared: Path) -> None:
     jobs = jobs_of(tmp_path, job_text("tiny", steps=120))
     whole = furnace_of(tmp_path / "whole", prepared)

@@ -67,7 +67,7 @@ def run(checkout: Path, tmp_path: Path, job: str, steps: int) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_first_job_trains_on_a_bare_machine_and_delivers(checkout: Path, tmp_path: Path) -> None:
     printed = run(checkout, tmp_path, "zoo", 30)
     assert "Next: put them beside the shipped one" in printed

@@ -19,7 +19,7 @@ def test_local_sd_of_known_noise() -> None:
     assert np.median(found[:, 84:108]) == pytest.approx(20, rel=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.data
 @pytest.mark.skipif(not PAIRS.exists(), reason="needs the shared pairs")
 def test_simulated_noise_lies_where_the_noise_of_real_pairs_lies() -> None:

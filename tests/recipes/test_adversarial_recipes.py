@@ -103,7 +103,7 @@ LEARNING = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", LEARNING)
 def test_it_gains_10_db_on_a_pair(name: str, tmp_path: Path) -> None:
     network, changes = LEARNING[name]

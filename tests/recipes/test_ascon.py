@@ -72,7 +72,7 @@ def test_published_hyperparameters() -> None:
     assert (found.batch, found.content_weight, found.contrast_weight, found.mac_width) == (8, 10, 0.1, 64)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_gains_10_db_on_a_pair(tmp_path: Path) -> None:
     recipe = small(
         steps=150, batch=1, patch=64, warmup=10, mac_width=8, ema=0.9,

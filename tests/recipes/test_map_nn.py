@@ -61,7 +61,7 @@ def test_published_hyperparameters() -> None:
     assert (found.learning_rate, found.beta1, found.beta2) == (1e-4, 0.9, 0.999)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("network", "gain"), [("du_gan:channels=16", 10), ("map_nn:channels=16,depth=3", 3)])
 def test_what_it_gains_on_a_pair(network: str, gain: float, tmp_path: Path) -> None:
     # An untrained MAP-NN is the identity: its gain is over the low-dose image, of others over random weights.

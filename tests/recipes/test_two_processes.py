@@ -24,8 +24,14 @@ CASES = {
 }
 
 
+LONG = ("cpce", "map_nn", "smgan")
+"""Recipes whose method is that of wgan_vgg, with other networks and losses."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(CASES)]
+)
 def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
     network, changes = CASES[name][0], {**CASES[name][1], "steps": 4}
     recipe = small_adversarial(name, network, **changes, batch=4)
