@@ -60,7 +60,7 @@ def draw_spectra(rows: Sequence[Row], path: Path) -> None:
 def draw_panel(axes: Axes, title: str, lines: Mapping[str, Sequence[Row]], low_dose: Row | None) -> None:
     """Draw one panel: full dose is the line at 1."""
     axes.axhline(1.0, color=INK, linewidth=0.8)
-    axes.text(0.1, 1.05, "full dose", color=INK, fontsize=7)
+    axes.text(0.75, 1.05, "full dose", color=INK, fontsize=7, ha="right")
     if low_dose:
         axes.plot(*curve(low_dose["slices"]), color=GREY, linewidth=1.2, label="low dose")
     for number, (name, slices) in enumerate(lines.items()):
@@ -75,4 +75,4 @@ def draw_panel(axes: Axes, title: str, lines: Mapping[str, Sequence[Row]], low_d
     axes.set_ylabel("noise power over full dose", color=INK, fontsize=8)
     axes.set_facecolor(BACKGROUND)
     axes.tick_params(colors=INK, labelsize=7, which="both")
-    axes.legend(loc="upper right", facecolor=BACKGROUND, edgecolor=GREY, labelcolor=INK, fontsize=7)
+    axes.legend(loc="lower left", facecolor=BACKGROUND, edgecolor=GREY, labelcolor=INK, fontsize=7)
