@@ -90,7 +90,7 @@ def test_killed_at_a_random_moment_it_equals_the_uninterrupted_run(tmp_path: Pat
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_damaged_state_is_replaced_by_the_one_before_and_a_changed_recipe_blocks(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

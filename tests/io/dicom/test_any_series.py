@@ -153,7 +153,7 @@ def gaussian() -> LoadedModel:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.long)])
 def test_every_image_is_derived_once_bit_for_bit_or_named(gaussian: LoadedModel, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(any_series())
@@ -192,7 +192,7 @@ def check_series(gaussian: LoadedModel, series: Series) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.long)])
 def test_headers_made_from_another_are_the_same_to_the_byte(provenance: Provenance, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(any_series())
