@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
 
 from experiments.common.markdown import summary_cell, table
+from experiments.leaderboard.compare import Row, difference
 from experiments.leaderboard.published_results import AUTOENCODERS, MAYO_2016, MAYO_2020
-from lowdose.metrics.statistics import paired_difference, summarise
+from lowdose.metrics.statistics import summarise
 
 METRICS = {"psnr": 2, "ssim": 4, "fsim": 4}
 """Metrics of the paper and their digits."""
 OBJECTIVES = {"mse": "MSE", "perceptual": "MSE + perceptual", "leda_c": "MSE + LEDA-C", "leda_d": "MSE + LEDA-D",
               "leda": "MSE + LEDA"}  # fmt: skip
-Row = Mapping[str, Any]
 
 
 def objective(row: Row) -> tuple[str, str] | None:
@@ -33,7 +33,10 @@ def sections(rows: Sequence[Row]) -> Iterator[str]:
             continue
         of_paper = [_published(source, network, name) for source in (MAYO_2016, MAYO_2020)]
         for title, base in ((f"`{twin['method']}`", twin["slices"]), *_blended(row)):
-            own = [summary_cell(_difference(row["slices"], base, key), digits, "+") for key, digits in METRICS.items()]
+            own = [
+                summary_cell(difference(row["slices"], base, partial(_of_real_pair, key=key)), digits, "+")
+                for key, digits in METRICS.items()
+            ]
             lines.append([f"`{row['method']}` - {title}", *own, *(of_paper if base is twin["slices"] else ["–"] * 2)])
     if lines:
         yield "## LEDA's Tables 1 to 3"
@@ -70,9 +73,8 @@ def _blended(row: Row) -> Iterator[tuple[str, Sequence[Row]]]:
         yield f"{control['strength']:.2f} of it", control["slices"]
 
 
-def _difference(slices: Sequence[Row], others: Sequence[Row], key: str) -> Any:
-    pairs = [(a[key], b[key], a["patient"]) for a, b in zip(slices, others, strict=True) if a["real"]]
-    return paired_difference(*map(list, zip(*pairs, strict=True)), seed=0) if pairs else None  # type: ignore[arg-type]
+def _of_real_pair(one: Row, key: str) -> float | None:
+    return one[key] if one["real"] else None
 
 
 def _published(source: Mapping[tuple[str, str], Sequence[float]], network: str, name: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from experiments.leaderboard.compare import Row, is_twin
 from lowdose.metrics.statistics import summarise
 from lowdose.report.figures import BACKGROUND, INK, png
 
@@ -18,7 +18,6 @@ ACROSS = 3
 PREFIX = "nps_0"
 """What the keys of the bands in a row begin with; the whole number is the middle of the band over Nyquist."""
 GREY, COLOURS = "#8a939b", ("#ffb454", "#59c2ff", "#7fd962")
-Row = Mapping[str, Any]
 
 
 def curve(slices: Sequence[Row]) -> tuple[list[float], list[float]]:
@@ -38,9 +37,7 @@ def draw_spectra(rows: Sequence[Row], path: Path) -> None:
     filters = {row["method"]: row["slices"] for row in rows if "network" not in row and row["method"] != "low_dose"}
     panels: list[tuple[str, dict[str, Sequence[Row]]]] = [("classical filters", filters)]
     for row in rows:
-        twin = next(
-            (r for r in rows if r["method"].startswith("mse_") and r.get("network") == row.get("network", 0)), None
-        )
+        twin = next((other for other in rows if is_twin(other, row)), None)
         if twin is None or twin is row:
             continue
         lines = {row["method"]: row["slices"], twin["method"]: twin["slices"]}

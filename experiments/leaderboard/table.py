@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +21,11 @@ import numpy as np
 from experiments.common.markdown import summary_cell, table
 from experiments.furnace.jobs import load_jobs
 from experiments.leaderboard import leda_tables
+from experiments.leaderboard.compare import Row, difference, excludes_zero, is_twin
 from experiments.leaderboard.row import JOBS, ROWS, TWIN, UNTRAINED
 from experiments.leaderboard.sheet import draw_sheet
 from experiments.leaderboard.spectra import draw_spectra
-from lowdose.metrics.statistics import Summary, paired_difference, summarise
+from lowdose.metrics.statistics import Summary, summarise
 
 PAGE = Path(__file__).parents[2] / "docs/leaderboard.md"
 SHEET, SPECTRA = "leaderboard.png", "leaderboard-nps.png"
@@ -48,7 +50,6 @@ FIGURES = (
 )  # fmt: skip
 SHORT = tuple(figure for figure in FIGURES if figure.key not in ("vif", "bias", "lesion_8mm", "lesion_15mm"))
 """Columns in which rows are compared."""
-Row = Mapping[str, Any]
 
 
 def _to_one(key: str) -> Callable[[Row], float | None]:
@@ -179,15 +180,10 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
 
 def nearness(slices: Sequence[Row], others: Sequence[Row], gap: Callable[[Row], float | None]) -> str:
     """Return 'nearer', 'as near' or 'farther', by the paired difference of the gaps to full dose."""
-    pairs = [
-        (a, b, one["patient"])
-        for one, other in zip(slices, others, strict=True)
-        if (a := gap(one)) is not None and (b := gap(other)) is not None
-    ]
-    found = paired_difference(*map(list, zip(*pairs, strict=True)), seed=0) if pairs else None  # type: ignore[arg-type]
-    if found is None or found.interval is None or found.interval[0] * found.interval[1] <= 0:
+    found = difference(slices, others, gap)
+    if found is None or not excludes_zero(found):
         return "as near"
-    return "nearer" if found.interval[1] < 0 else "farther"
+    return "nearer" if found.mean < 0 else "farther"
 
 
 def rivals(row: Row, rows: Sequence[Row]) -> list[Row]:
@@ -199,13 +195,6 @@ def rivals(row: Row, rows: Sequence[Row]) -> list[Row]:
     return [r for r in rows if is_twin(r, row)]
 
 
-def is_twin(twin: Row, row: Row) -> bool:
-    """Return whether ``twin`` is the same network trained with mean squared error, at equal cost or as many steps."""
-    same = "network" in row and all(twin.get(key) == row[key] for key in ("network", "budget"))
-    whole = all(each.get("steps") == each.get("budget_steps") for each in (twin, row))
-    return same and twin["method"].startswith(TWIN) and (whole or twin["steps"] == row["steps"])
-
-
 def twin_name(control: Row) -> str:
     """Return the method of a control, without the numbers of steps and slices in the name of its job."""
     return re.sub(r"(_\d+)+$", "", str(control["twin"]))
@@ -215,15 +204,9 @@ def difference_cells(slices: Sequence[Row], others: Sequence[Row]) -> list[str]:
     """Return the paired differences in all columns that are compared."""
     cells = []
     for figure in SHORT:
-        pairs = [
-            (a, b, one["patient"])
-            for one, other in zip(slices, others, strict=True)
-            if (a := value(one, figure.key)) is not None and (b := value(other, figure.key)) is not None
-        ]
-        found = paired_difference(*map(list, zip(*pairs, strict=True)), seed=0) if pairs else None  # type: ignore[arg-type]
+        found = difference(slices, others, partial(value, key=figure.key))
         cell = summary_cell(found, figure.digits, "+")
-        sure = found is not None and found.interval is not None and found.interval[0] * found.interval[1] > 0
-        cells.append(f"**{cell}**" if sure else cell)
+        cells.append(f"**{cell}**" if excludes_zero(found) else cell)
     return cells
 
 

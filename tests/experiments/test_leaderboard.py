@@ -11,7 +11,7 @@ import pytest
 import torch
 from experiments.furnace.jobs import load_jobs
 from experiments.furnace.validation_set import ValidationSlice
-from experiments.leaderboard import figures, leda_tables, row, spectra, table
+from experiments.leaderboard import compare, figures, leda_tables, row, spectra, table
 from matplotlib.image import imread
 
 from lowdose import recipes
@@ -197,7 +197,7 @@ def test_twins_are_compared_at_equal_cost_or_steps() -> None:
     def one(name: str, steps: int, whole: int) -> dict[str, object]:
         return a_row(name, 0.0, network="n", steps=steps, budget_steps=whole)
 
-    assert table.is_twin(one("mse_a", 600, 600), one("b", 100, 100))
-    assert table.is_twin(one("mse_a", 50, 600), one("b", 50, 100))
-    assert not table.is_twin(one("mse_a", 50, 600), one("b", 100, 100))
-    assert not table.is_twin(one("mse_a", 600, 600), a_row("nlm", 0.0))
+    assert compare.is_twin(one("mse_a", 600, 600), one("b", 100, 100))
+    assert compare.is_twin(one("mse_a", 50, 600), one("b", 50, 100))
+    assert not compare.is_twin(one("mse_a", 50, 600), one("b", 100, 100))
+    assert not compare.is_twin(one("mse_a", 600, 600), a_row("nlm", 0.0))
