@@ -108,7 +108,7 @@ def test_it_is_lowest_at_full_dose_and_higher_at_low_dose() -> None:
     objective = SemanticContrast(load_features("anatomy"))
     found = [float(objective(full + share * noise, full)) for share in (0, 0.5, 1)]
     beside = [
-        float(objective.terms_beside(full + share * noise, full, full + noise)["semantic_contrast"])
+        float(objective.terms_with_low_dose(full + share * noise, full, full + noise)["semantic_contrast"])
         for share in (0, 0.5, 1)
     ]
     assert found == sorted(found)
@@ -121,7 +121,7 @@ def test_gradients_reach_the_prediction_alone_and_the_vision_model_stays() -> No
     before = {key: value.clone() for key, value in features.state_dict().items()}
     pred, full, low = torch.rand(3, 1, 1, 64, 64).unbind()
     pred.requires_grad_()
-    (MSE() + 0.1 * SemanticContrast(features)).terms_beside(pred, full, low)["semantic_contrast"].backward()
+    (MSE() + 0.1 * SemanticContrast(features)).terms_with_low_dose(pred, full, low)["semantic_contrast"].backward()
     assert pred.grad is not None
     assert float(pred.grad.abs().sum()) > 0
     assert all(torch.equal(value, before[key]) for key, value in features.state_dict().items())

@@ -23,7 +23,7 @@ from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import Slice
 from lowdose.io.atomic import new_folder
 from lowdose.logger import log_lines
-from lowdose.networks.anatomy_discriminator import ARTEFACT, Judge, load_judge
+from lowdose.networks.anatomy_discriminator import ARTEFACT, LoadedDiscriminator, load_discriminator
 from lowdose.networks.mac_net import load_mac_net
 from lowdose.report import similarity as report
 
@@ -157,7 +157,7 @@ def _reader(run: Path, device: torch.device) -> tuple[str, Callable[[Slice, int]
     """Return what the network of a run shows, and how a slice is read with it."""
     file = run / f"{ARTEFACT}.safetensors" if run.is_dir() else run
     if file.stem == ARTEFACT and file.is_file():
-        judge = load_judge(file)
-        moved = Judge(judge.discriminator.to(device), judge.features.to(device))
+        loaded = load_discriminator(file)
+        moved = LoadedDiscriminator(loaded.discriminator.to(device), loaded.features.to(device))
         return report.ATTENTION.name, partial(read_attention, moved)
     return report.SIMILARITY.name, partial(read_similarity, load_mac_net(run).to(device))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.image import HU, Mask, Slice
 from lowdose.language.body import body_mask
-from lowdose.networks.anatomy_discriminator import UNIT, Judge
+from lowdose.networks.anatomy_discriminator import UNIT, LoadedDiscriminator
 from lowdose.networks.denoiser import MARGIN, pad_to
 from lowdose.networks.features.semantic import semantic_maps
 from lowdose.networks.mac_net import MULTIPLE, MACNet
@@ -105,10 +105,10 @@ def query_places(hu: HU, valid: Mask) -> dict[str, tuple[int, int]]:
     return found
 
 
-def read_attention(judge: Judge, item: Slice, index: int) -> SimilarityReading:
+def read_attention(loaded: LoadedDiscriminator, item: Slice, index: int) -> SimilarityReading:
     """Return where ALDEN's discriminator looks when it judges each queried place, mean over its stages."""
     hu = item.in_air
-    places, stages = query_places(hu, item.valid), attention_maps(judge, hu) if min(hu.shape) >= BODY_SIDE else []
+    places, stages = query_places(hu, item.valid), attention_maps(loaded, hu) if min(hu.shape) >= BODY_SIDE else []
     queries = []
     for tissue, (row, column) in places.items() if stages else ():
         found = np.zeros(hu.shape, np.float32)
@@ -123,13 +123,13 @@ def read_attention(judge: Judge, item: Slice, index: int) -> SimilarityReading:
 
 
 @torch.inference_mode()
-def attention_maps(judge: Judge, hu: HU) -> list[NDArray[np.float32]]:
+def attention_maps(loaded: LoadedDiscriminator, hu: HU) -> list[NDArray[np.float32]]:
     """Return the attention of each stage on a slice (y, x) in HU, (h, w, Y, X); its own semantics are the reference."""
-    device = next(judge.discriminator.parameters()).device
+    device = next(loaded.discriminator.parameters()).device
     image = torch.from_numpy(np.ascontiguousarray(hu, np.float32))[None, None].to(device)
     image = image.clamp(OBJECTIVE.low, OBJECTIVE.high)
-    semantic = semantic_maps(judge.features, OBJECTIVE.encode(image))
-    return [stage[0].cpu().numpy() for stage in judge.discriminator.attention(UNIT.encode(image), semantic)]
+    semantic = semantic_maps(loaded.features, OBJECTIVE.encode(image))
+    return [stage[0].cpu().numpy() for stage in loaded.discriminator.attention(UNIT.encode(image), semantic)]
 
 
 @torch.inference_mode()

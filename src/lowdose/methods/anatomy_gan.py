@@ -84,7 +84,7 @@ class AnatomyAwareGAN(Method[PairedBatch]):
         judged = self.discriminator(fake, semantic).float()
         self.discriminator.train()
         terms = {"adversarial": -self.adversarial_weight * judged.mean()}
-        content = self.content.terms_beside(*(OBJECTIVE.encode(image) for image in (denoised, full, low)))
+        content = self.content.terms_with_low_dose(*(OBJECTIVE.encode(image) for image in (denoised, full, low)))
         yield Update("denoiser", {**content, **terms})
 
     @torch.no_grad()

@@ -46,7 +46,7 @@ class Supervised(Method[PairedBatch]):
         """Yield one update of the denoiser by the objective's terms."""
         pred, middle, full = denoise_batch(self.denoiser, batch)
         compared = OBJECTIVE.encode(self.compared(pred, middle, full, batch.dose))
-        terms = self.objective.terms_beside(compared, OBJECTIVE.encode(full), OBJECTIVE.encode(middle))
+        terms = self.objective.terms_with_low_dose(compared, OBJECTIVE.encode(full), OBJECTIVE.encode(middle))
         yield Update("denoiser", {**terms, **self.further_terms(pred, compared, middle, full, batch)})
 
     def compared(self, pred: Tensor, low: Tensor, full: Tensor, dose: Tensor) -> Tensor:

@@ -117,15 +117,15 @@ class AnatomyDiscriminator(nn.Module):
 
     def forward(self, image: Tensor, semantic: Sequence[Tensor] = ()) -> Tensor:
         """Return the logits of patches; above 0 is real."""
-        return self._judge(image, semantic)[0]
+        return self._logits_and_maps(image, semantic)[0]
 
     @torch.no_grad()
     def attention(self, image: Tensor, semantic: Sequence[Tensor]) -> list[Tensor]:
         """Return for each stage where the tissue at each place looks, see ``CrossAttention.weights``."""
-        maps = self._judge(image, semantic)[1]
+        maps = self._logits_and_maps(image, semantic)[1]
         return [fusion.weights(h, s) for fusion, h, s in zip(self.fusions, maps, semantic, strict=True)]  # type: ignore[operator]
 
-    def _judge(self, image: Tensor, semantic: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _logits_and_maps(self, image: Tensor, semantic: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         if len(semantic) != len(self.fusions):
             raise ValueError(f"{len(semantic)} semantic maps: this discriminator fuses {len(self.fusions)}")
         h, before = image, list[Tensor]()
@@ -137,14 +137,14 @@ class AnatomyDiscriminator(nn.Module):
         return self.logits(functional.leaky_relu(self.last(h), SLOPE)), before
 
 
-class Judge(NamedTuple):
+class LoadedDiscriminator(NamedTuple):
     """A trained discriminator and the features whose semantic maps it fuses."""
 
     discriminator: AnatomyDiscriminator
     features: FrozenFeatures
 
 
-def load_judge(run: Path) -> Judge:
+def load_discriminator(run: Path) -> LoadedDiscriminator:
     """Load the anatomy-aware discriminator that a training with ``alden`` kept, in eval mode.
 
     run: the run folder, or the file in it. Raises InvalidSetting where there is none, or one without attention, and
@@ -162,7 +162,7 @@ def load_judge(run: Path) -> Judge:
     name = str(json.loads(file.header["training"])["features"]).partition(" ")[0]
     discriminator = AnatomyDiscriminator(semantic, first[0])
     load_artefact(discriminator, ARTEFACT, path)
-    return Judge(discriminator.eval(), load_features(name))
+    return LoadedDiscriminator(discriminator.eval(), load_features(name))
 
 
 def _convolution(a: int, b: int, stride: int) -> nn.Module:

@@ -54,7 +54,7 @@ class Objective(nn.Module, ABC):
             Scalar tensors by the name under which they are logged.
         """
 
-    def terms_beside(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
+    def terms_with_low_dose(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
         """Return the terms where the low-dose image is known too; an objective that looks at it overrides this.
 
         Parameters
@@ -184,7 +184,7 @@ class Sum(Objective):
         """
         return self._weighted_terms(lambda part: part.terms(pred, target))
 
-    def terms_beside(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
+    def terms_with_low_dose(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
         """Return the terms of all parts, of which some look at the low-dose image; otherwise as ``terms``.
 
         Parameters
@@ -197,7 +197,7 @@ class Sum(Objective):
         Mapping[str, Tensor]
             Scalar tensors by name.
         """
-        return self._weighted_terms(lambda part: part.terms_beside(pred, target, low))
+        return self._weighted_terms(lambda part: part.terms_with_low_dose(pred, target, low))
 
     def _weighted_terms(self, terms_of: Callable[[Objective], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         result: dict[str, Tensor] = {}

@@ -104,7 +104,7 @@ def _places(map_: Tensor) -> Tensor:
 class SemanticContrast(Objective):
     """Mean of ``semantic_contrast`` over the three coarsest maps of a frozen vision model.
 
-    It looks at the low-dose image too, where the training gives it (``Objective.terms_beside``).
+    It looks at the low-dose image too, where the training gives it (``Objective.terms_with_low_dose``).
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class SemanticContrast(Objective):
     >>> from lowdose.objectives import MSE, SemanticContrast
     >>> objective = MSE() + 0.01 * SemanticContrast(load_features("anatomy-random"))
     >>> low, full = torch.rand(2, 1, 1, 64, 64)
-    >>> list(objective.terms_beside(low, full, low))
+    >>> list(objective.terms_with_low_dose(low, full, low))
     ['mse', 'semantic_contrast']
     """
 
@@ -159,7 +159,7 @@ class SemanticContrast(Objective):
         """
         return self._terms(pred, target, None)
 
-    def terms_beside(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
+    def terms_with_low_dose(self, pred: Tensor, target: Tensor, low: Tensor) -> Mapping[str, Tensor]:
         """Return the term 'semantic_contrast', with negatives of both kinds.
 
         Parameters
