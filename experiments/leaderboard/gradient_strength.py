@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", type=Path)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--teacher", default="features:anatomy", help="as of 'lowdose train', or none")
+    parser.add_argument("--loss", default="features:anatomy")
     parser.add_argument("--patch", type=int, default=128)
     arguments = parser.parse_args()
     chosen = losses(arguments.loss, arguments.patch)
