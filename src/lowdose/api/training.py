@@ -117,6 +117,7 @@ def train(
     start: str | PathLike[str] | None = None,
     network: str | None = None,
     teacher: str | Sequence[str] | None = None,
+    adversary: str | None = None,
     size: str | None = None,
     vocabulary: str | PathLike[str] | None = None,
     clip: str | PathLike[str] | None = None,
@@ -161,6 +162,9 @@ def train(
         For recipes that are a loss: the denoiser to train, "NAME" or "NAME:setting=number,...".
     teacher : str or sequence of str, optional
         Frozen network that the recipe looks with instead of its usual one, "KIND:NAME" as in "features:anatomy".
+    adversary : str, optional
+        Discriminator in place of the recipe's own, or beside a loss that has none: "anatomy" (ALDEN's) or "patch", or
+        "NAME:weight=0.0003,width=64,learning_rate=0.0001", any of them.
     size, vocabulary, clip
         Of the recipe ``leda_autoencoder``; refused where they mean nothing.
     device, devices, nodes, precision
@@ -208,7 +212,7 @@ def train(
             ),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
-            teacher=earlier_teachers(teacher, earlier), size=size, vocabulary=_text(vocabulary),
+            teacher=earlier_teachers(teacher, earlier), adversary=adversary, size=size, vocabulary=_text(vocabulary),
             clip=_text(clip),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):

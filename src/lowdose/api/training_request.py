@@ -18,6 +18,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
 from lowdose.simulation.calibration import calibrate_slices
+from lowdose.training.adversary import parse_adversary
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.artefacts import model_file
 from lowdose.training.denoiser_run import train_denoiser
@@ -37,7 +38,7 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "start", "network", "teacher", "size", "vocabulary", "clip"
+    "split", "pairing", "bank", "start", "network", "teacher", "adversary", "size", "vocabulary", "clip"
 )  # fmt: skip
 
 
@@ -57,6 +58,7 @@ class Request:
     start: Path | None = None
     network: str | None = None
     teacher: Sequence[str] | None = None
+    adversary: str | None = None
     size: str | None = None
     vocabulary: str | None = None
     clip: str | None = None
@@ -104,12 +106,15 @@ def _with_values(request: Request, values: H) -> H:
 
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
-    names = ["split", "pairing", "bank", "start", "teacher"]
+    names = ["split", "pairing", "bank", "start", "teacher", "adversary"]
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
+    if request.adversary is not None:
+        teachers = {"features": "anatomy", **recipe.teachers}
+        recipe = replace(recipe, adversary=parse_adversary(request.adversary), teachers=teachers)
     return replace(recipe, teachers=choose_teachers(request.recipe, recipe.teachers, request.teacher or ()))
 
 

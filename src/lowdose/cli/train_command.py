@@ -119,6 +119,14 @@ def train(
             help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}.",
         ),
     ] = None,
+    adversary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:SETTING=NUMBER,...]",
+            help="Discriminator in place of the recipe's own, or beside a loss that has none: anatomy (ALDEN's) or "
+            "patch, as in anatomy:weight=0.0003,width=64.",
+        ),
+    ] = None,
     autoencoder: Annotated[str | None, typer.Option(hidden=True)] = None,
     features: Annotated[str | None, typer.Option(hidden=True)] = None,
     size: Annotated[
@@ -162,7 +170,7 @@ def train(
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
         split=split, pairing=pairing, bank=bank, start=start,
-        network=network, teacher=teacher, autoencoder=autoencoder, features=features, size=size,
+        network=network, teacher=teacher, adversary=adversary, autoencoder=autoencoder, features=features, size=size,
         vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
         minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,

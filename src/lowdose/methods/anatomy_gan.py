@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lowdose.batch import PairedBatch
-from lowdose.hounsfield import OBJECTIVE
+from lowdose.hounsfield import OBJECTIVE, Scale
 from lowdose.methods.base import Method, Update
 from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
@@ -42,15 +42,18 @@ class AnatomyAwareGAN(Method[PairedBatch]):
         Weight of that judgement.
     learning_rate : float
         Learning rate of the discriminator.
+    content_unit : Scale
+        Unit of the images that ``content`` compares; objectives that look with a network need the usual one.
     """
 
     def __init__(
         self, denoiser: Denoiser, discriminator: AnatomyDiscriminator, features: FrozenFeatures, source: str,
-        content: Objective, adversarial_weight: float, learning_rate: float,
+        content: Objective, adversarial_weight: float, learning_rate: float, content_unit: Scale = OBJECTIVE,
     ) -> None:  # fmt: skip
         super().__init__()
         self.denoiser, self.discriminator, self.features, self.content = denoiser, discriminator, features, content
         self.source, self.adversarial_weight, self._learning_rate = source, adversarial_weight, learning_rate
+        self.content_unit = content_unit
 
     @property
     def model(self) -> nn.Module:
@@ -84,7 +87,9 @@ class AnatomyAwareGAN(Method[PairedBatch]):
         judged = self.discriminator(fake, semantic).float()
         self.discriminator.train()
         terms = {"adversarial": -self.adversarial_weight * judged.mean()}
-        content = self.content.terms_with_low_dose(*(OBJECTIVE.encode(image) for image in (denoised, full, low)))
+        content = self.content.terms_with_low_dose(
+            *(self.content_unit.encode(image) for image in (denoised, full, low))
+        )
         yield Update("denoiser", {**content, **terms})
 
     @torch.no_grad()

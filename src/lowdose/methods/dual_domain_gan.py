@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lowdose.batch import PairedBatch
 from lowdose.hounsfield import Scale
@@ -17,7 +16,8 @@ from lowdose.methods.supervised import denoise_batch
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.cutmix import consistency, cutmix_masks, draws_of_domain, mix, ramp
 from lowdose.objectives.least_squares import least_squares
-from lowdose.objectives.sobel import sobel_magnitude
+from lowdose.objectives.pixel import MSE
+from lowdose.objectives.sobel import SobelMagnitudeError, sobel_magnitude
 
 UNIT = Scale(low=-1000.0, high=2000.0, zero=-300.0, one=300.0)
 """Unit of the paper, in which its weights are stated. The paper clips images to [-300, 300] HU; here nothing is."""
@@ -81,6 +81,7 @@ class DualDomainGAN(Method[PairedBatch]):
         super().__init__()
         self.denoiser, self.discriminators = denoiser, nn.ModuleDict(discriminators)
         self.weights, self._learning_rate = weights, learning_rate
+        self.content = weights.mse * MSE() + weights.sobel * SobelMagnitudeError()
         self.register_buffer("turn", torch.tensor(0))
 
     @property
@@ -126,8 +127,7 @@ class DualDomainGAN(Method[PairedBatch]):
         }
 
     def _denoiser_terms(self, denoised: Tensor, full: Tensor) -> dict[str, Tensor]:
-        edges = functional.l1_loss(sobel_magnitude(denoised), sobel_magnitude(full))
-        terms = {"mse": self.weights.mse * functional.mse_loss(denoised, full), "sobel": self.weights.sobel * edges}
+        terms = dict(self.content.terms(denoised, full))
         for name, critic in self.discriminators.items():
             critic.eval()  # or the estimates of its spectral norms would change in a turn that is not its own
             score, pixels = (values.float() for values in critic(DOMAINS[name](denoised)))

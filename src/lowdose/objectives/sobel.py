@@ -76,6 +76,41 @@ def sobel_magnitude(image: Tensor, epsilon: float = EPSILON) -> Tensor:
     return (along_x.square() + along_y.square() + epsilon).sqrt()
 
 
+class SobelMagnitudeError(Objective):
+    """Mean absolute difference of the magnitudes of the gradient.
+
+    References
+    ----------
+    Z. Huang et al., DU-GAN: Generative Adversarial Networks With Dual-Domain U-Net-Based Discriminators for Low-Dose CT
+    Denoising, IEEE TIM 2022, the edge loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives.sobel import SobelMagnitudeError
+    >>> step = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 3, 4)
+    >>> round(float(SobelMagnitudeError()(step, torch.zeros(1, 1, 3, 4))), 3)  # half of the pixels, each almost 1
+    0.495
+    """
+
+    def terms(self, pred: Tensor, target: Tensor) -> Mapping[str, Tensor]:
+        """Return the error as the term 'sobel'.
+
+        Parameters
+        ----------
+        pred : Tensor
+            Prediction, (B, 1, H, W), any unit.
+        target : Tensor
+            Target, of the same shape and unit.
+
+        Returns
+        -------
+        Mapping[str, Tensor]
+            The scalar 'sobel', in this unit.
+        """
+        return {"sobel": functional.l1_loss(sobel_magnitude(pred), sobel_magnitude(target))}
+
+
 class SobelError(Objective):
     """Mean squared error of both components of the gradient, by Sobel's filters as they are, not divided by 4.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser, channels_last
+from lowdose.training.adversary import against
 from lowdose.training.artefacts import MODEL, load_start_artefacts, load_start_model
 from lowdose.training.hooks import Progress
 from lowdose.training.pairing import FolderPairing, Pairing, large_enough
@@ -75,6 +77,8 @@ class _DenoiserJob:
         self._denoiser = _new_denoiser(recipe)
         started = load_start_model(self._denoiser, start)
         self.method = recipe.method(self._denoiser, recipe.hyperparameters, recipe.teachers)
+        if recipe.adversary is not None:
+            self.method = against(recipe.adversary, self.method, recipe.teachers["features"])
         started |= load_start_artefacts(self.method, start, name)
         check_fields(self.method.fields, type(self.method).__name__, pairing.paired, pairing.name)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
@@ -85,6 +89,7 @@ class _DenoiserJob:
             "data": fingerprint(training, validation),
             **recipe.hyperparameters.relevant_to(pairing.name),
             **({"network": network} if recipe.accepts_any_network else {}),
+            **({"adversary": asdict(recipe.adversary)} if recipe.adversary is not None else {}),
             **self.method.fingerprint(),
         }
         self.description: dict[str, object] = {

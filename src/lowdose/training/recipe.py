@@ -19,6 +19,7 @@ from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 from lowdose.physics.scanner import MAX_COUNT_FLOOR
+from lowdose.training.adversary import Adversary
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
 PAIRING_OF = {
@@ -196,6 +197,8 @@ class DenoiserRecipe:
         recipe's own is loaded by ``method``. What identifies their weights belongs into ``Method.fingerprint``.
     accepts_any_network : bool
         Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
+    adversary : Adversary or None
+        Discriminator in place of the method's own, or beside a loss that has none; the user chooses it.
     needs_dose : bool
         Whether low dose must be known as a fraction of full dose, as it is for simulated pairs only.
     remarks : Callable[[DenoiserHyperparameters, Mapping[str, str]], Sequence[str]]
@@ -209,6 +212,7 @@ class DenoiserRecipe:
     hyperparameters: DenoiserHyperparameters = field(default_factory=DenoiserHyperparameters)
     teachers: Mapping[str, str] = field(default_factory=dict)
     accepts_any_network: bool = False
+    adversary: Adversary | None = None
     needs_dose: bool = False
     remarks: Callable[[Any, Mapping[str, str]], Sequence[str]] = lambda _, __: ()
 
