@@ -132,12 +132,17 @@ def trained_row(name: str, job: Job, twin: Job | None, folder: Furnace) -> dict[
 
 
 def train(job: Job, folder: Furnace) -> Cost:
-    """Train to the end, or go on with what was stopped; what is complete stays as it is."""
+    """Train to the end, or go on with what was stopped; what is complete stays as it is.
+
+    Steps that were made before the process was killed, which noted no cost, count as the others.
+    """
     place = folder.job(job.name)
     note = place.folder / "cost.json"
     place.folder.mkdir(parents=True, exist_ok=True)
     spent = json.loads(note.read_text()) if note.exists() else {"wall_s": 0.0, "cpu_s": 0.0}
-    if not (place.model.exists() and steps_of(place) >= (job.steps or 1)):
+    made, steps = steps_of(place) if place.model.exists() else 0, job.steps or 1
+    if made < steps:
+        uncounted = 0 if note.exists() else made
         arguments = job.arguments(
             folder.training_set(job.data), folder.noise_bank(job.bank), place.run, place.state.exists()
         )
@@ -146,6 +151,7 @@ def train(job: Job, folder: Furnace) -> Cost:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent["wall_s"] += time.monotonic() - began
         spent["cpu_s"] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent = {name: seconds * steps / (steps - uncounted) for name, seconds in spent.items()}
         note.write_text(json.dumps(spent))
     if not note.exists():
         return Cost(3600 * place.progress().hours, None)

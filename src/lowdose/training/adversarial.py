@@ -58,11 +58,11 @@ class PerceptualWassersteinHyperparameters(WassersteinHyperparameters):
     perceptual_weight : float
         Weight of the perceptual loss; 0 = not computed. The features' differences are relative here
         (``objectives.perceptual``), so that the papers' 0.1 means something else with every network: with the maps of
-        the anatomy network a trained critic pulls 42 to 45 times as hard as 0.1 of this loss, and both pull equally at
-        4.5 (medians over 9 validation slices).
+        the anatomy network a trained critic pulls 42 to 45 times as hard as 0.1 of this loss, and both pull equally
+        with the default (medians over 9 validation slices).
     """
 
-    perceptual_weight: float = 0.1
+    perceptual_weight: float = 4.5
 
     LIMITS: ClassVar[Limits] = {**WassersteinHyperparameters.LIMITS, "perceptual_weight": (0, LARGE)}
 
