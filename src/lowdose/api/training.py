@@ -118,6 +118,7 @@ def train(
     network: str | None = None,
     teacher: str | Sequence[str] | None = None,
     adversary: str | None = None,
+    base: str | None = None,
     size: str | None = None,
     vocabulary: str | PathLike[str] | None = None,
     clip: str | PathLike[str] | None = None,
@@ -165,6 +166,8 @@ def train(
     adversary : str, optional
         Discriminator in place of the recipe's own, or beside a loss that has none: "anatomy" (ALDEN's) or "patch", or
         "NAME:weight=0.0003,width=64,learning_rate=0.0001", any of them.
+    base : str, optional
+        Of the recipe ``lidnet``: the recipe whose denoiser learns together with the detector, "red_cnn" by default.
     size, vocabulary, clip
         Of the recipe ``leda_autoencoder``; refused where they mean nothing.
     device, devices, nodes, precision
@@ -212,8 +215,8 @@ def train(
             ),
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
-            teacher=earlier_teachers(teacher, earlier), adversary=adversary, size=size, vocabulary=_text(vocabulary),
-            clip=_text(clip),
+            teacher=earlier_teachers(teacher, earlier), adversary=adversary, base=base, size=size,
+            vocabulary=_text(vocabulary), clip=_text(clip),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):
             complete = train_anatomy_recipe(request, chosen)

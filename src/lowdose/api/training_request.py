@@ -17,6 +17,7 @@ from lowdose.data.training_set import open_training_set
 from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
+from lowdose.recipes import get_recipe
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.adversary import parse_adversary
 from lowdose.training.anatomy_run import train_anatomy
@@ -38,7 +39,7 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "start", "network", "teacher", "adversary", "size", "vocabulary", "clip"
+    "split", "pairing", "bank", "start", "network", "teacher", "adversary", "base", "size", "vocabulary", "clip"
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class Request:
     network: str | None = None
     teacher: Sequence[str] | None = None
     adversary: str | None = None
+    base: str | None = None
     size: str | None = None
     vocabulary: str | None = None
     clip: str | None = None
@@ -106,7 +108,9 @@ def _with_values(request: Request, values: H) -> H:
 
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
+    recipe = _around_base(recipe, request)
     names = ["split", "pairing", "bank", "start", "teacher", "adversary"]
+    names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
     if request.network is not None:
@@ -116,6 +120,16 @@ def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
         teachers = {"features": "anatomy", **recipe.teachers}
         recipe = replace(recipe, adversary=parse_adversary(request.adversary), teachers=teachers)
     return replace(recipe, teachers=choose_teachers(request.recipe, recipe.teachers, request.teacher or ()))
+
+
+def _around_base(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
+    """Return the recipe made of the one that ``--base`` names, where both are given."""
+    if recipe.around is None or request.base is None:
+        return recipe
+    base = get_recipe(request.base)
+    if not isinstance(base, DenoiserRecipe) or base.around is not None:
+        raise InvalidSetting(f"--base {request.base}: trains no denoiser by itself; take one like red_cnn or wgan_vgg")
+    return replace(recipe.around(base), base=request.base)
 
 
 def _check_pairing(values: dict[str, str], pairing: str) -> None:

@@ -127,6 +127,10 @@ def train(
             "patch, as in anatomy:weight=0.0003,width=64.",
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="For lidnet: the recipe whose denoiser learns together with the detector."),
+    ] = None,
     autoencoder: Annotated[str | None, typer.Option(hidden=True)] = None,
     features: Annotated[str | None, typer.Option(hidden=True)] = None,
     size: Annotated[
@@ -170,8 +174,8 @@ def train(
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
         split=split, pairing=pairing, bank=bank, start=start,
-        network=network, teacher=teacher, adversary=adversary, autoencoder=autoencoder, features=features, size=size,
-        vocabulary=vocabulary, clip=clip,
+        network=network, teacher=teacher, adversary=adversary, base=base, autoencoder=autoencoder, features=features,
+        size=size, vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,
         minutes=minutes, checkpoint_minutes=checkpoint_minutes, resume=resume,
     )  # fmt: skip

@@ -89,6 +89,7 @@ class _DenoiserJob:
             "data": fingerprint(training, validation),
             **recipe.hyperparameters.relevant_to(pairing.name),
             **({"network": network} if recipe.accepts_any_network else {}),
+            **({"base": recipe.base} if recipe.base is not None else {}),
             **({"adversary": asdict(recipe.adversary)} if recipe.adversary is not None else {}),
             **self.method.fingerprint(),
         }

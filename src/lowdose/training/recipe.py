@@ -197,6 +197,11 @@ class DenoiserRecipe:
         recipe's own is loaded by ``method``. What identifies their weights belongs into ``Method.fingerprint``.
     accepts_any_network : bool
         Whether ``network`` and ``scale`` are only defaults, instead of an essential part of the recipe.
+    around : Callable[[DenoiserRecipe], DenoiserRecipe] or None
+        Of a recipe that trains another one's denoiser together with something else: makes it of that other recipe,
+        which the user chooses.
+    base : str or None
+        Name of the other recipe that it was made of.
     adversary : Adversary or None
         Discriminator in place of the method's own, or beside a loss that has none; the user chooses it.
     needs_dose : bool
@@ -212,6 +217,8 @@ class DenoiserRecipe:
     hyperparameters: DenoiserHyperparameters = field(default_factory=DenoiserHyperparameters)
     teachers: Mapping[str, str] = field(default_factory=dict)
     accepts_any_network: bool = False
+    around: Callable[[DenoiserRecipe], DenoiserRecipe] | None = None
+    base: str | None = None
     adversary: Adversary | None = None
     needs_dose: bool = False
     remarks: Callable[[Any, Mapping[str, str]], Sequence[str]] = lambda _, __: ()

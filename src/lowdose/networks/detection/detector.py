@@ -154,7 +154,7 @@ def box_features(maps: Sequence[Tensor], boxes: Tensor, counts: Tensor) -> Tenso
     side = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
     level = (side / FINEST_SIDE_PX).clamp(min=1).log2().floor().long().clamp(max=len(maps) - 1)
     image = torch.repeat_interleave(torch.arange(len(counts)), counts.cpu()).to(boxes.device)
-    pooled = boxes.new_zeros(len(boxes), maps[0].shape[1], POOLED, POOLED).to(maps[0].dtype)
+    pooled = torch.zeros(len(boxes), maps[0].shape[1], POOLED, POOLED, device=boxes.device)
     for number, (features, stride) in enumerate(zip(maps, STRIDES, strict=True)):
         here = level == number
         of_image = torch.bincount(image[here], minlength=len(counts))

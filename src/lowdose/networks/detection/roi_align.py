@@ -65,7 +65,7 @@ def _of_image(features: Tensor, boxes: Tensor, size: int) -> Tensor:
     down, across = relative[:, 0, :, None], relative[:, 1, None, :]
     shape = (len(boxes), size * SAMPLES, size * SAMPLES)
     grid = torch.stack([across.expand(shape), down.expand(shape)], dim=-1)
-    rows = grid.flatten(0, 1)[None].to(features.dtype)
-    sampled = functional.grid_sample(features[None], rows, padding_mode="border", align_corners=False)[0]
+    rows = grid.flatten(0, 1)[None]  # half precision would move the samples
+    sampled = functional.grid_sample(features[None].float(), rows, padding_mode="border", align_corners=False)[0]
     per_box = sampled.reshape(len(features), *shape).transpose(0, 1)
     return functional.avg_pool2d(per_box, SAMPLES) if len(boxes) else per_box[..., :size, :size]

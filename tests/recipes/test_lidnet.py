@@ -1,0 +1,175 @@
+"""LIDnet: whose turn it is, that the other side stays as it is, any base, exact resumption, and both models kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lowdose
+from lowdose import recipes
+from lowdose.batch import PairedBatch
+from lowdose.errors import InvalidSetting
+from lowdose.methods.lesion_inspired import LesionInspired, Schedule
+from lowdose.networks.denoiser import Denoiser
+from lowdose.recipes.lidnet import around
+from lowdose.training import runner
+from lowdose.training.denoisers import parse_denoiser
+from lowdose.training.recipe import DenoiserRecipe
+from lowdose.training.trainer import STATE_FILE
+from support.adversarial_runs import TINY
+from support.ct_pair import CT_PAIR
+from support.make_ct_fixture import FIXTURE
+from support.training_runs import EXACT, StopAfter, assert_same, train
+
+DETECTOR = {"detector_width": 4, "detector_pyramid": 8, "detector_hidden": 16}
+TURNS = {"detector_first": 2, "denoiser_turns": 2, "detector_turns": 1}
+
+
+def small(base: str = "red_cnn", network: str = "red_cnn:channels=4", **changes: float) -> DenoiserRecipe:
+    inner, chosen = recipes.get_recipe(base), parse_denoiser(network)
+    assert isinstance(inner, DenoiserRecipe)
+    recipe = around(inner)
+    settings = {**TINY, **DETECTOR, **TURNS, **changes}
+    hyperparameters = replace(recipe.hyperparameters, **settings)  # type: ignore[arg-type]
+    return replace(recipe, network=chosen.network, scale=chosen.scale, hyperparameters=hyperparameters)
+
+
+def method_of(recipe: DenoiserRecipe) -> LesionInspired:
+    made = recipe.method(Denoiser(recipe.network, recipe.scale), recipe.hyperparameters, recipe.teachers)
+    assert isinstance(made, LesionInspired)
+    return made
+
+
+def batch(side: int = 32) -> PairedBatch:
+    low, full = 100 * torch.randn(2, 2, 1, side, side, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[4.0, 4.0, 16.0, 16.0]])
+    return PairedBatch(
+        low, full, number=torch.arange(2), boxes=boxes, labels=torch.zeros(1, dtype=torch.int64),
+        box_counts=torch.tensor([1, 0]),
+    )  # fmt: skip
+
+
+def step(method: LesionInspired, rate: float = 1e-3) -> set[str]:
+    """Make all updates of a step by plain gradient descent; return whose they were."""
+    updated = set()
+    for update in method.updates(batch()):
+        module = method.trained_modules()[update.module]
+        gradients = torch.autograd.grad(
+            torch.stack([term.float() for term in update.terms.values()]).sum(), list(module.parameters()),
+            allow_unused=True,
+        )  # fmt: skip
+        with torch.no_grad():
+            for parameter, gradient in zip(module.parameters(), gradients, strict=True):
+                if gradient is not None:
+                    parameter -= rate * gradient
+        updated.add(update.module)
+    return updated
+
+
+def test_the_schedule_is_algorithm_1() -> None:
+    schedule = Schedule(detector_first=3, denoiser_turns=2, detector_turns=1)
+    denoiser, detector = (True, False), (False, True)
+    assert [schedule.sides(step) for step in range(9)] == 3 * [detector] + 2 * [denoiser, denoiser, detector]
+    assert [Schedule(1, 2, 0).sides(step) for step in range(4)] == [detector, denoiser, denoiser, denoiser]
+    assert [Schedule(1, 2, 1, joint=True).sides(step) for step in range(3)] == [detector, (True, True), (True, True)]
+
+
+def test_the_side_whose_turn_it_is_not_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    method = method_of(small())
+    seen = []
+    for _ in range(5):
+        before = {name: value.clone() for name, value in method.state_dict().items()}
+        updated = step(method)
+        changed = {
+            name.removeprefix("base.").partition(".")[0]
+            for name, value in method.state_dict().items()
+            if name != "turn" and not torch.equal(value, before[name])
+        }
+        assert changed == updated
+        seen.append(updated)
+    assert seen == [{"detector"}, {"detector"}, {"denoiser"}, {"denoiser"}, {"detector"}]
+    assert all(parameter.requires_grad for parameter in method.detector.parameters())
+
+
+def test_the_detector_learns_from_full_dose_first_and_then_from_denoised_images() -> None:
+    torch.manual_seed(0)
+    method = method_of(small())
+    seen: list[torch.Tensor] = []
+    method.detector.losses = lambda slices, *_: seen.append(slices) or {"none": slices.sum() * 0}  # type: ignore[method-assign, func-returns-value]
+    for _ in range(5):
+        list(method.updates(batch()))
+    full, denoised = batch().full, method.base.denoiser(batch().low)
+    assert torch.equal(seen[0], full)
+    assert torch.equal(seen[1], full)
+    assert all(each.shape == denoised.shape and not torch.equal(each, full) for each in seen[2:])
+    assert [each.requires_grad for each in seen] == [False, False, True, True, False]
+
+
+def test_terms_of_the_detector_come_on_top_of_the_base() -> None:
+    torch.manual_seed(0)
+    method = method_of(small(detector_first=0))
+    (update,) = method.updates(batch())
+    assert set(update.terms) == {"mse", "roi", "detection"}
+    assert float(update.terms["roi"].detach()) > 0
+    without = method_of(small(detector_first=0, roi_weight=0, detection_weight=0))
+    (plain,) = without.updates(batch())
+    assert set(plain.terms) == {"mse"}
+
+
+@pytest.mark.parametrize(
+    ("base", "terms"),
+    [
+        ("wgan_vgg", {"adversarial", "perceptual"}),
+        ("map_nn", {"mse", "sobel", "adversarial"}),
+        ("res_hlf", {"ssim", "l1", "adversarial"}),
+    ],
+)
+def test_it_goes_around_an_adversarial_base(base: str, terms: set[str]) -> None:
+    torch.manual_seed(0)
+    turns = {"critic_turns": 1} if base != "res_hlf" else {}
+    method = method_of(small(base, detector_first=0, critic_width=4, patch=64, **turns))
+    updates = {update.module: dict(update.terms) for update in method.updates(batch(64))}
+    assert set(updates) == {"critic", "denoiser"}
+    assert set(updates["denoiser"]) == terms | {"roi", "detection"}
+    assert set(method.artefacts()) == {"critic", "detector"}
+    assert set(method.own_state()) == {"turn", "base.turn"}
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(small(), tmp_path / "whole")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
+    assert not train(small(), tmp_path / "parts")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
+    assert train(small(), tmp_path / "parts", replace(EXACT, resume=True))
+    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
+    assert set(whole["modules"]) == {"denoiser", "detector"}
+    for key in ("modules", "ema", "optimisers", "buffers"):
+        assert_same(whole[key], parts[key])
+
+
+def test_hyperparameters_are_those_of_both() -> None:
+    values = small("wgan_vgg").hyperparameters.with_values({"critic_width": "9", "roi_weight": "0.5"})
+    given: dict[str, Any] = vars(values)
+    assert (given["critic_width"], given["roi_weight"], given["lesion_share"]) == (9, 0.5, 0.8)
+    with pytest.raises(InvalidSetting, match="detector_width=0: must be from 1 to 256"):
+        small().hyperparameters.with_values({"detector_width": "0"})
+
+
+@pytest.mark.slow
+def test_from_train_to_denoise(tmp_path: Path) -> None:
+    settings = {"steps": 3, "batch": 2, "patch": 64, "validation_patients": 0, "critic_width": 4, "critic_turns": 1}
+    options = {"base": "wgan_vgg", "network": "red_cnn:channels=4", "data": FIXTURE, "set": settings | DETECTOR | TURNS}
+    run = lowdose.train("lidnet", tmp_path / "run", **options)  # type: ignore[arg-type]
+    assert run.to_dict()["settings"]["base"] == "wgan_vgg"
+    assert set(run.artefacts) == {"critic", "detector"}
+    lowdose.denoise(CT_PAIR.quarter, tmp_path / "out", model=run.weights)
+    assert lowdose.read(tmp_path / "out").hu.shape == lowdose.read(CT_PAIR.quarter).hu.shape
+    with pytest.raises(InvalidSetting, match="--base lidnet: trains no denoiser by itself"):
+        lowdose.train("lidnet", tmp_path / "other", base="lidnet", data=FIXTURE)
+    with pytest.raises(InvalidSetting, match="--base red_cnn: is not an option of the recipe unet"):
+        lowdose.train("unet", tmp_path / "other", base="red_cnn", data=FIXTURE)
