@@ -15,6 +15,8 @@ Resolution
     ``ttf``, the task transfer function of a circular insert.
 HU accuracy and segmentation
     ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``, ``hausdorff_95``.
+Detection of lesions
+    ``match_detections``, ``average_precision``, ``free_response``, ``Outcome``.
 What features know of noise
     ``systematic_share``, ``noise_distance_ratio``, ``texture_axis_share``, ``texture_leakage``.
 Statistics over a test set
@@ -31,11 +33,13 @@ __all__ = [
     "PROFILES",
     "FidelityReference",
     "NoiseLevel",
+    "Outcome",
     "Overlap",
     "Profile",
     "Spectrum",
     "Summary",
     "TaskTransferFunction",
+    "average_precision",
     "dice",
     "difference_nps",
     "ensemble_nps",
@@ -43,8 +47,10 @@ __all__ = [
     "f_av_2d",
     "f_peak",
     "frechet_distance",
+    "free_response",
     "fsim",
     "hausdorff_95",
+    "match_detections",
     "measure_fidelity",
     "noise_bands",
     "noise_distance_ratio",
@@ -80,6 +86,7 @@ if TYPE_CHECKING:
     from lowdose.metrics.fidelity_reference import FidelityReference
     from lowdose.metrics.hu_bias import tissue_bias, tissue_masks, tissue_means
     from lowdose.metrics.label_overlap import Overlap, dice
+    from lowdose.metrics.lesion_detection import Outcome, average_precision, free_response, match_detections
     from lowdose.metrics.local_noise import noise_map, noise_map_correlation
     from lowdose.metrics.noise_estimate import NoiseLevel, noise_level
     from lowdose.metrics.noise_frequency import Spectrum, f_av, f_av_2d, f_peak, radial_average
@@ -108,6 +115,7 @@ else:
             "lowdose.metrics.fidelity_reference": ("FidelityReference",),
             "lowdose.metrics.hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
             "lowdose.metrics.label_overlap": ("Overlap", "dice"),
+            "lowdose.metrics.lesion_detection": ("Outcome", "average_precision", "free_response", "match_detections"),
             "lowdose.metrics.local_noise": ("noise_map", "noise_map_correlation"),
             "lowdose.metrics.noise_estimate": ("NoiseLevel", "noise_level"),
             "lowdose.metrics.noise_frequency": ("Spectrum", "f_av", "f_av_2d", "f_peak", "radial_average"),
