@@ -15,8 +15,9 @@ Resolution
     ``ttf``, the task transfer function of a circular insert.
 HU accuracy and segmentation
     ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``, ``hausdorff_95``.
-Detection of lesions
-    ``match_detections``, ``average_precision``, ``free_response``, ``Outcome``.
+Lesions
+    Detection with ``match_detections``, ``average_precision``, ``free_response``, ``Outcome``; texture with
+    ``co_occurrence``, ``CoOccurrence``.
 What features know of noise
     ``systematic_share``, ``noise_distance_ratio``, ``texture_axis_share``, ``texture_leakage``.
 Statistics over a test set
@@ -31,6 +32,7 @@ from lowdose.lazy_exports import lazy_exports
 
 __all__ = [
     "PROFILES",
+    "CoOccurrence",
     "FidelityReference",
     "NoiseLevel",
     "Outcome",
@@ -40,6 +42,7 @@ __all__ = [
     "Summary",
     "TaskTransferFunction",
     "average_precision",
+    "co_occurrence",
     "dice",
     "difference_nps",
     "ensemble_nps",
@@ -80,6 +83,7 @@ __all__ = [
 if TYPE_CHECKING:
     from lowdose.metrics.band_noise import noise_bands
     from lowdose.metrics.body_size import water_equivalent_diameter
+    from lowdose.metrics.co_occurrence import CoOccurrence, co_occurrence
     from lowdose.metrics.feature_distance import frechet_distance
     from lowdose.metrics.feature_similarity import fsim
     from lowdose.metrics.fidelity import psnr, rmse
@@ -109,6 +113,7 @@ else:
         {
             "lowdose.metrics.band_noise": ("noise_bands",),
             "lowdose.metrics.body_size": ("water_equivalent_diameter",),
+            "lowdose.metrics.co_occurrence": ("CoOccurrence", "co_occurrence"),
             "lowdose.metrics.feature_distance": ("frechet_distance",),
             "lowdose.metrics.feature_similarity": ("fsim",),
             "lowdose.metrics.fidelity": ("psnr", "rmse"),

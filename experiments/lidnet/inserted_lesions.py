@@ -1,0 +1,84 @@
+"""Slices of the furnace's validation patients with inserted lesions, at quarter and full dose, for detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.furnace.validation_set import load_images, load_set
+from lowdose.image import HU
+from lowdose.networks.anatomy import load_anatomy
+from lowdose.networks.segmentation import segment_slice
+from lowdose.organ_classes import INDEX
+from lowdose.phantom.lesion_kinds import LesionKind
+from lowdose.phantom.slice_lesions import insert_lesions, place_lesions, slice_volume
+
+DIAMETERS_MM, CONTRASTS_HU = (8.0, 20.0), (-60.0, -20.0)
+"""Lesions are drawn evenly from these ranges."""
+EACH = 3
+"""Most lesions in a slice."""
+THICKNESS_MM = 3.0
+"""Thickness of the slices that lesions are inserted into; the set does not state it."""
+FEWEST_LIVER = 3000
+"""Pixels of liver from which a slice is used."""
+
+
+@dataclass(frozen=True)
+class LesionSlice:
+    """A slice with lesions.
+
+    Attributes
+    ----------
+    patient : str
+        Name of the patient.
+    low, full : HU
+        Low dose with its neighbours, (2c+1, y, x), and full dose, (y, x), with the same lesions.
+    boxes : (M, 4) float64, pixels
+        Top, left, bottom and right edge of each.
+    diameters_mm, contrasts_hu : (M,) float64
+        Their diameters and contrasts.
+    """
+
+    patient: str
+    low: NDArray[np.float32]
+    full: HU
+    boxes: NDArray[np.float64]
+    diameters_mm: NDArray[np.float64]
+    contrasts_hu: NDArray[np.float64]
+
+
+def lesion_slices(validation_set: Path, draws: int, seed: int = 0) -> Iterator[LesionSlice]:
+    """Yield every validation slice that shows liver, ``draws`` times with other lesions in the liver.
+
+    The anatomy network says at full dose where the liver is. Every lesion is inserted into both doses.
+    """
+    anatomy, rng = load_anatomy(), np.random.default_rng(seed)
+    for item in load_set(validation_set):
+        low, full = load_images(validation_set, item)
+        liver = segment_slice(anatomy, full, (item.pixel_mm, item.pixel_mm)) == INDEX["liver"]
+        if liver.sum() < FEWEST_LIVER:
+            continue
+        for _ in range(draws):
+            kinds = [
+                LesionKind("liver", "metastasis", float(rng.uniform(*DIAMETERS_MM)), float(rng.uniform(*CONTRASTS_HU)))
+                for _ in range(EACH)
+            ]
+            planned = place_lesions({"liver": liver}, kinds, item.pixel_mm, rng)
+            sides, thickness = (item.pixel_mm, item.pixel_mm), THICKNESS_MM
+            changed, inserted = insert_lesions(slice_volume(full, sides, thickness), planned)
+            if inserted:
+                added = changed.hu[0] - full
+                yield LesionSlice(
+                    item.patient, low + added, full + added, np.array([_box(each.mask[0]) for each in inserted]),
+                    np.array([each.diameter_mm for each in inserted]),
+                    np.array([each.contrast_hu for each in inserted]),
+                )  # fmt: skip
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
