@@ -58,7 +58,7 @@ def load_detector(run: Path) -> LesionDetector:
     path = run / "detector.safetensors"
     shapes = {name: tuple(value.shape) for name, value in read_weights(path).tensors.items()}
     blocks = 1 + max(int(name.split(".")[3]) for name in shapes if name.startswith("s1.stages."))
-    width, pyramid = shapes["s1.stem.weight"][0], shapes["rpn.shared.weight"][0]
+    width, pyramid = shapes["s1.stem.0.weight"][0], shapes["rpn.shared.weight"][0]
     detector = LesionDetector(width, blocks, pyramid, shapes["score.weight"][1])
     load_artefact(detector, "detector", path)
     return detector.eval()

@@ -162,7 +162,7 @@ class LesionInspired(Method[PairedBatch]):
             hook.remove()
 
     def _lesion_terms(self, denoised: Tensor, batch: PairedBatch) -> dict[str, Tensor]:
-        self.detector.requires_grad_(False)
+        self.detector.requires_grad_(False).eval()
         terms = {}
         if self.roi_weight:
             loss = roi_perceptual(self.detector, denoised, batch.full, batch.boxes, batch.box_counts)
@@ -170,7 +170,7 @@ class LesionInspired(Method[PairedBatch]):
         if self.detection_weight:
             losses = self._losses(denoised, batch)
             terms["detection"] = self.detection_weight * torch.stack(list(losses.values())).sum()
-        self.detector.requires_grad_(True)
+        self.detector.requires_grad_(True).train()
         return terms
 
     def _losses(self, slices: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:

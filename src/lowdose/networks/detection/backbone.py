@@ -12,8 +12,8 @@ STRIDES = (4, 8, 16)
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut, (B, a, H, W) -> (B, b, H / stride, W / stride).
 
-    Nothing is normalised: over a batch, there are too few images here; over a map, a feature of a lesion would depend
-    on what is far away; over channels, training took longer.
+    In eval mode the normalisation over the batch is fixed, so that a feature depends on what is near it alone. With
+    none, or over the channels of a pixel, training took four times as many steps.
 
     References
     ----------
@@ -76,5 +76,5 @@ class PyramidBackbone(nn.Module):
         return [smooth(each) for smooth, each in zip(self.smooth, merged, strict=True)]
 
 
-def _convolution(a: int, b: int, size: int, stride: int) -> nn.Module:
-    return nn.Conv2d(a, b, size, stride, size // 2)
+def _convolution(a: int, b: int, size: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(a, b, size, stride, size // 2, bias=False), nn.BatchNorm2d(b))
