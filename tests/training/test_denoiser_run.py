@@ -41,6 +41,8 @@ OPPONENTS = {"critic_width": 4, "discriminator_width": 4, "discriminator_levels"
 """Small sizes of what adversarial recipes train against."""
 SMALLEST_PATCH = {"alden": 64, "ascon": 48, "smgan": 48}
 """Patches of recipes whose losses do not fit into the small ones of the other tests."""
+SMALL_NETWORK = {"tddl_gcn": {"width": 8, "blocks": 1, "window": 9, "neighbours": 4, "rank": 2, "slices": 3}}
+"""Settings of networks that take long on a whole slice."""
 DENOISERS = [name for name in recipes.recipe_names() if isinstance(recipes.get_recipe(name), DenoiserRecipe)]
 
 
@@ -57,7 +59,8 @@ def test_every_recipe_trains_saves_loads_and_denoises(
     }
     tiny |= {key: value for key, value in OPPONENTS.items() if hasattr(recipe.hyperparameters, key)}
     tiny |= {"patch": SMALLEST_PATCH.get(name, tiny["patch"])}
-    recipe = replace(recipe, hyperparameters=replace(recipe.hyperparameters, **tiny))
+    network = replace(recipe.network, settings=SMALL_NETWORK.get(name, recipe.network.settings))
+    recipe = replace(recipe, network=network, hyperparameters=replace(recipe.hyperparameters, **tiny))
     if recipe.needs_dose:  # trained in tests/data/test_simulated.py
         with pytest.raises(InvalidSetting, match="--pairing simulated"):
             denoiser_run.train_denoiser(
