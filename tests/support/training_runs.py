@@ -12,6 +12,7 @@ import torch
 
 from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
+from lowdose.data.slice_context import StackPosition
 from lowdose.training import denoiser_run
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
@@ -35,6 +36,19 @@ def paired_slices() -> list[PairedSlice]:
     for patient in range(3):
         low, full = (volume.hu[0] for volume in scan(patient))
         result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
+    return result
+
+
+def paired_series(slices: int = 6) -> list[PairedSlice]:
+    """Whole series of two patients, whose slices show nearly the same."""
+    result = []
+    for patient in range(2):
+        low, full = (volume.hu for volume in scan(patient, slices, size=96, pixel_mm=4.0))
+        result += [
+            PairedSlice(patient, f"{patient} {place}", 4.0, 3.0, lambda pair=pair: pair,
+                        stack_position=StackPosition(f"{patient}", place))
+            for place, pair in enumerate(zip(low, full, strict=True))
+        ]  # fmt: skip
     return result
 
 

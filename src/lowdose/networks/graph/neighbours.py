@@ -72,32 +72,34 @@ def nearest_in_tiles(features: Tensor, window: int, count: int, local: int, tile
     found = torch.empty((batch, height, width, count), dtype=torch.int64, device=features.device)
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            rows, columns = (torch.arange(start, min(start + tile, side), device=features.device)
-                             for start, side in ((top, height), (left, width)))  # fmt: skip
-            found[:, top : top + tile, left : left + tile] = _nearest_of_tile(
+            rows, columns = range(top, min(top + tile, height)), range(left, min(left + tile, width))
+            found[:, top : rows.stop, left : columns.stop] = _nearest_of_tile(
                 features, rows, columns, window // 2, count, local // 2
             )
     return found.flatten(1, 2)
 
 
-def _nearest_of_tile(features: Tensor, rows: Tensor, columns: Tensor, reach: int, count: int, local: int) -> Tensor:
+def _nearest_of_tile(features: Tensor, rows: range, columns: range, reach: int, count: int, local: int) -> Tensor:
     """Return the nearest pixels of those in some rows and columns, (B, rows, columns, count)."""
     height, width = features.shape[-2:]
     around_rows, around_columns = (
-        torch.arange(max(0, int(own[0]) - reach), min(side, int(own[-1]) + reach + 1), device=features.device)
+        range(max(0, own.start - reach), min(side, own.stop + reach))
         for own, side in ((rows, height), (columns, width))
     )
-    others = features[..., around_rows[0] : around_rows[-1] + 1, around_columns[0] : around_columns[-1] + 1].flatten(2)
-    own = features[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].flatten(2)
+    own, others = (
+        features[..., down.start : down.stop, across.start : across.stop].flatten(2)
+        for down, across in ((rows, columns), (around_rows, around_columns))
+    )
     mean = own.mean(2, keepdim=True)  # small numbers lose fewer digits in the difference of squares
     own, others = own - mean, others - mean
     # The square of a pixel's own features is the same for all others, and left out.
     distances = others.square().sum(1)[:, None] - 2 * own.mT @ others
-    far_down, far_across = (
-        (one[:, None] - other).abs() for one, other in ((rows, around_rows), (columns, around_columns))
+    (y, x), (other_y, other_x) = (
+        [torch.arange(one.start, one.stop, device=features.device) for one in both]
+        for both in ((rows, columns), (around_rows, around_columns))
     )
-    down, across = far_down[:, None, :, None], far_across[None, :, None]
+    down, across = (y[:, None] - other_y).abs()[:, None, :, None], (x[:, None] - other_x).abs()[None, :, None]
     excluded = (down > reach) | (across > reach) | ((down <= local) & (across <= local))
     chosen = distances.masked_fill(excluded.flatten(2).flatten(0, 1), torch.inf).topk(count, largest=False).indices
-    places = (around_rows[:, None] * width + around_columns).flatten()[chosen]
+    places = (other_y[:, None] * width + other_x).flatten()[chosen]
     return places.view(len(features), len(rows), len(columns), count)
