@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lowdose import recipes
@@ -40,15 +41,17 @@ def paired_slices() -> list[PairedSlice]:
 
 
 def paired_series(slices: int = 6) -> list[PairedSlice]:
-    """Whole series of two patients, whose slices show nearly the same."""
+    """Whole series of two patients, cylinders of soft tissue in air with white noise of 8 and of 26 HU."""
     result = []
     for patient in range(2):
-        low, full = (volume.hu for volume in scan(patient, slices, size=96, pixel_mm=4.0))
-        result += [
-            PairedSlice(patient, f"{patient} {place}", 4.0, 3.0, lambda pair=pair: pair,
-                        stack_position=StackPosition(f"{patient}", place))
-            for place, pair in enumerate(zip(low, full, strict=True))
-        ]  # fmt: skip
+        rng, side = np.random.default_rng(patient), np.arange(96) - 47.5
+        inside = np.hypot(side[:, None], side) < 40 - 5 * patient
+        for place in range(slices):
+            full = (np.where(inside, 40, -1000) + rng.normal(0, 8, inside.shape)).astype(np.float32)
+            low = full + rng.normal(0, 25, inside.shape).astype(np.float32)
+            position = StackPosition(f"{patient}", place)
+            read = lambda pair=(low, full): pair  # noqa: E731
+            result.append(PairedSlice(patient, f"{patient} {place}", 4.0, 3.0, read, stack_position=position))
     return result
 
 

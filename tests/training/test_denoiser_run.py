@@ -43,7 +43,7 @@ OPPONENTS = {"critic_width": 4, "discriminator_width": 4, "discriminator_levels"
 SMALLEST_PATCH = {"alden": 64, "ascon": 48, "jing": 64, "smgan": 48}
 """Patches of recipes whose losses do not fit into the small ones of the other tests."""
 SMALL_NETWORK = {
-    "noise2sim": {"width": 4, "levels": 2},
+    **{name: {"width": 4, "levels": 2} for name in ("jing", "noise2sim", "wia_ld2nd")},
     "tddl_gcn": {"width": 8, "blocks": 1, "window": 9, "neighbours": 4, "rank": 2, "slices": 3},
 }
 """Settings of networks that take long on a whole slice."""
