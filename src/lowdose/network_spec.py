@@ -30,6 +30,7 @@ class Network(Protocol):
     - ``sample``, a method: how it denoises if its result is drawn, see ``networks.sampling.Sampler``.
     - ``at_inference``: (least, most) of what can be chosen when it is applied, 'steps' or 'depth', each an attribute of
       the instance whose value is the usual one.
+    - ``unexportable``: what it does that keeps inference engines from running it, as in 'looks for similar pixels'.
     - ``images``, a method, of a network with a depth: its results at the depths from 0 to the usual one, of which that
       is taken whose noise is nearest to what is asked for, unless a depth is stated (``infer.depth_choice``).
     """

@@ -12,6 +12,7 @@ from lowdose.networks.esau_net import ChannelAttention
 SMALL = {
     "cpce": {"channels": 8},
     "du_gan": {"channels": 8},
+    "gcn": {"width": 8, "blocks": 1, "window": 9, "neighbours": 4, "rank": 2, "slices": 1},
     "map_nn": {"channels": 8, "depth": 3},
     "red_cnn": {"channels": 4},
     "esau_net": {"width": 8},
@@ -32,6 +33,7 @@ def count(spec: NetworkSpec) -> int:
     [
         (NetworkSpec("du_gan"), 185_569),
         (NetworkSpec("du_gan", {"kernel": 5}), 514_273),
+        (NetworkSpec("gcn"), 83_075),
         (NetworkSpec("red_cnn"), 1_848_865),
         (NetworkSpec("esau_net"), 4_914_230),
         (NetworkSpec("res_hlf"), 56_097),
@@ -155,7 +157,7 @@ def test_refuses_sides_that_do_not_divide(name: str) -> None:
         NetworkSpec(name, SMALL[name]).build()(torch.rand(1, 1, 33, 40))
 
 
-@pytest.mark.parametrize("name", ["map_nn", "res_hlf", "shuffle_unet", "unet"])
+@pytest.mark.parametrize("name", ["gcn", "map_nn", "res_hlf", "shuffle_unet", "unet"])
 def test_an_untrained_network_that_predicts_a_change_is_the_identity(name: str) -> None:
     x = torch.rand(1, 1, 16, 16)
     assert torch.equal(NetworkSpec(name, SMALL[name]).build()(x), x)

@@ -8,10 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
+from lowdose.data.slice_context import StackPosition
 from lowdose.training import denoiser_run
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
@@ -35,6 +37,21 @@ def paired_slices() -> list[PairedSlice]:
     for patient in range(3):
         low, full = (volume.hu[0] for volume in scan(patient))
         result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
+    return result
+
+
+def paired_series(slices: int = 6) -> list[PairedSlice]:
+    """Whole series of two patients, cylinders of soft tissue in air with white noise of 8 and of 26 HU."""
+    result = []
+    for patient in range(2):
+        rng, side = np.random.default_rng(patient), np.arange(96) - 47.5
+        inside = np.hypot(side[:, None], side) < 40 - 5 * patient
+        for place in range(slices):
+            full = (np.where(inside, 40, -1000) + rng.normal(0, 8, inside.shape)).astype(np.float32)
+            low = full + rng.normal(0, 25, inside.shape).astype(np.float32)
+            position = StackPosition(f"{patient}", place)
+            read = lambda pair=(low, full): pair  # noqa: E731
+            result.append(PairedSlice(patient, f"{patient} {place}", 4.0, 3.0, read, stack_position=position))
     return result
 
 

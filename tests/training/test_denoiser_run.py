@@ -31,16 +31,24 @@ from support.training_runs import (
     TINY,
     StopAfter,
     assert_same,
+    paired_series,
     paired_slices,
     small_recipe,
     train,
     train_on_two_processes,
 )
 
-OPPONENTS = {"critic_width": 4, "discriminator_width": 4, "discriminator_levels": 2}
+OPPONENTS = {"critic_width": 4, "discriminator_width": 4, "discriminator_levels": 2, "encoder_width": 4}
 """Small sizes of what adversarial recipes train against."""
-SMALLEST_PATCH = {"alden": 64, "ascon": 48, "smgan": 48}
+SMALLEST_PATCH = {"alden": 64, "ascon": 48, "jing": 64, "smgan": 48}
 """Patches of recipes whose losses do not fit into the small ones of the other tests."""
+SMALL_NETWORK = {
+    **{name: {"width": 4, "levels": 2} for name in ("jing", "noise2sim", "wia_ld2nd")},
+    "tddl_gcn": {"width": 8, "blocks": 1, "window": 9, "neighbours": 4, "rank": 2, "slices": 3},
+}
+"""Settings of networks that take long on a whole slice."""
+OF_SERIES = ("jing", "noise2sim")
+"""Recipes that learn from neighbouring slices."""
 DENOISERS = [name for name in recipes.recipe_names() if isinstance(recipes.get_recipe(name), DenoiserRecipe)]
 
 
@@ -57,16 +65,16 @@ def test_every_recipe_trains_saves_loads_and_denoises(
     }
     tiny |= {key: value for key, value in OPPONENTS.items() if hasattr(recipe.hyperparameters, key)}
     tiny |= {"patch": SMALLEST_PATCH.get(name, tiny["patch"])}
-    recipe = replace(recipe, hyperparameters=replace(recipe.hyperparameters, **tiny))
+    network = replace(recipe.network, settings=SMALL_NETWORK.get(name, recipe.network.settings))
+    recipe = replace(recipe, network=network, hyperparameters=replace(recipe.hyperparameters, **tiny))
     if recipe.needs_dose:  # trained in tests/data/test_simulated.py
         with pytest.raises(InvalidSetting, match="--pairing simulated"):
             denoiser_run.train_denoiser(
                 name, recipe, paired_slices(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None
             )
         return
-    assert denoiser_run.train_denoiser(
-        name, recipe, paired_slices(), tmp_path / "run", EXACT, lambda _: None, lambda *_: None
-    )
+    items = paired_series() if name in OF_SERIES else paired_slices()
+    assert denoiser_run.train_denoiser(name, recipe, items, tmp_path / "run", EXACT, lambda _: None, lambda *_: None)
     model = checkpoint.load_denoiser(str(tmp_path / "run" / MODEL_FILE))
     hu = torch.from_numpy(paired_slices()[0].read()[0])[None, None]
     out = model.denoiser.denoise(hu.expand(1, 2 * model.denoiser.context + 1, -1, -1))

@@ -45,14 +45,22 @@ class Method(nn.Module, ABC, Generic[B]):
     accumulates : bool
         Whether gradients may be accumulated over parts of a batch: true if every term is a mean over the images of the
         batch and depends on nothing else of it, so that the gradient of a batch is the mean of those of its parts.
+    makes_low_dose : bool
+        Whether low dose is made from full dose here, so that single scans of normal dose (``--pairing none``) will do.
     """
 
     accumulates: ClassVar[bool] = False
+    makes_low_dose: ClassVar[bool] = False
 
     @property
     def fields(self) -> Sequence[str]:
         """Names of the fields of ``lowdose.batch.PairedBatch`` that a batch must have; ``number`` it has always."""
         return ("low", "full", "dose")
+
+    @property
+    def neighbours(self) -> int:
+        """Slices on each side that images of a batch must have as context, where a denoiser sees fewer."""
+        return 0
 
     phase: str = ""
     """Name of the phase that the training is in; the trainer sets it before every step."""

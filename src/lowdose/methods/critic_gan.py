@@ -91,10 +91,14 @@ class CriticGAN(Method[PairedBatch]):
             terms = self.critic_terms(real, self.unit.encode(fake), batch.number)
         yield Update("critic", terms)
         if int(self.turn) % self.critic_turns == 0:
-            denoised = self.unit.encode(denoise_batch(self.denoiser, batch)[0])
-            yield Update("denoiser", self._denoiser_terms(denoised, real))
+            denoised, low, full = (self.unit.encode(image) for image in denoise_batch(self.denoiser, batch))
+            with full_precision(real):
+                judged = {"adversarial": self.adversarial(self.critic(denoised))}
+            yield Update("denoiser", {**judged, **self.content_terms(denoised, low, full, batch)})
 
-    def _denoiser_terms(self, denoised: Tensor, full: Tensor) -> dict[str, Tensor]:
-        with full_precision(full):
-            terms = {"adversarial": self.adversarial(self.critic(denoised))}
-        return terms | dict(self.content.terms(denoised, full) if self.content else {})
+    def content_terms(self, denoised: Tensor, low: Tensor, full: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
+        """Return what the denoiser learns from besides the critic; here the terms of ``content``.
+
+        Images are (B, 1, H, W), in ``unit``; ``batch`` is what they were made of.
+        """
+        return self.content.terms(denoised, full) if self.content else {}

@@ -72,11 +72,17 @@ def denoise_batch(denoiser: Denoiser, batch: PairedBatch) -> tuple[Tensor, Tenso
 
     All are (B, 1, H, W) in HU; the images of the batch are clipped to the denoiser's range, as at inference.
     """
-    scale = denoiser.scale
-    low = batch.low.clamp(scale.low, scale.high)
-    full = batch.full.clamp(scale.low, scale.high)
-    denoised = scale.decode(denoiser(scale.encode(low)).float())
-    return denoised, low[:, denoiser.context, None], full
+    return *denoise_slice(denoiser, batch.low), batch.full.clamp(denoiser.scale.low, denoiser.scale.high)
+
+
+def denoise_slice(denoiser: Denoiser, stack: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the slice in the middle of neighbouring ones, denoised and as it is, each (B, 1, H, W).
+
+    stack: (B, 2c+1, H, W), HU, of which the denoiser sees as many as it takes; clipped to its range.
+    """
+    scale, middle = denoiser.scale, stack.shape[1] // 2
+    seen = stack[:, middle - denoiser.context : middle + denoiser.context + 1].clamp(scale.low, scale.high)
+    return scale.decode(denoiser(scale.encode(seen)).float()), seen[:, denoiser.context, None]
 
 
 class NoiseFree(Supervised):

@@ -66,3 +66,30 @@ def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
     generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
     drawn = [torch.randperm(total, generator=generator)[:count] for generator in generators]
     return torch.stack(drawn).to(number.device)
+
+
+def normal_draws(number: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return standard normal numbers for each sample.
+
+    Parameters
+    ----------
+    number : Tensor
+        Number of each sample in the training, (B,) int64; it seeds the draws.
+    shape : tuple of int
+        Shape of the numbers for each sample.
+
+    Returns
+    -------
+    Tensor
+        (B, *shape) float32, drawn on the CPU and the same for every device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives.sample_draws import normal_draws
+    >>> first, again, other = normal_draws(torch.tensor([3, 3, 4]), (2, 5))
+    >>> bool((first == again).all()), bool((first == other).any())
+    (True, False)
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(number.device)

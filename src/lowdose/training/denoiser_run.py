@@ -80,7 +80,8 @@ class _DenoiserJob:
         if recipe.adversary is not None:
             self.method = against(recipe.adversary, self.method, recipe.teachers["features"])
         started |= load_start_artefacts(self.method, start, name)
-        check_fields(self.method.fields, type(self.method).__name__, pairing.paired, pairing.name)
+        enough = pairing.paired or self.method.makes_low_dose
+        check_fields(self.method.fields, type(self.method).__name__, enough, pairing.name)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
@@ -108,7 +109,13 @@ class _DenoiserJob:
         if not self._validation:
             say("no patient is held out for validation: evaluate this model on other data")
         fields = self.method.fields
-        patches = self._pairing.patches(self._training, hyperparameters, denoiser.context, run, fabric, say, fields)
+        context = max(denoiser.context, self.method.neighbours)
+        patches = self._pairing.patches(self._training, hyperparameters, context, run, fabric, say, fields)
+        if self.method.neighbours and not patches.slices.complete:
+            raise InvalidSetting(
+                f"recipe {self.settings['recipe']}: needs {context} slices on each side of a slice, which no slice of "
+                "the data has; give whole series"
+            )
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
             for remark in self._recipe.remarks(hyperparameters, self._recipe.teachers):

@@ -126,6 +126,16 @@ def test_pytorch_is_no_rival_of_two_other_engines(monkeypatch: pytest.MonkeyPatc
     assert rivals(EXACT) == ["wrong exact", "worse exact", "torch exact"]
 
 
+def test_a_network_that_no_engine_can_run_says_so_and_stays_in_pytorch() -> None:
+    denoiser = Denoiser(NetworkSpec("gcn", {"width": 4, "blocks": 1, "slices": 1}), Scale()).eval()
+    model = LoadedModel("graph", "0" * 64, denoiser, TrainingDomain(), torch.device("cpu"))
+    said: list[str] = []
+    assert run_on_engine(model, "auto", EXACT, said.append).denoiser is denoiser
+    assert said == ["graph looks for similar pixels, which no engine exports: plain PyTorch runs it"]
+    assert run_on_engine(model, "torch", EXACT, said.append).denoiser is denoiser
+    assert len(said) == 1
+
+
 @pytest.mark.slow
 def test_from_an_empty_cache_the_same_engine_is_chosen_every_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -43,9 +43,9 @@ def run_on_engine(
     denoiser = model.denoiser
     if not isinstance(denoiser, Denoiser):
         return model
-    if is_sampler(denoiser.network):
+    if reason := _unexportable(denoiser):
         if engine != Eager.name:
-            say(f"{model.name} draws random numbers, which no engine exports: plain PyTorch runs it")
+            say(f"{model.name} {reason}, which no engine exports: plain PyTorch runs it")
         return model
     free = engine in (AUTO, MEASURE)
     verifier = Verifier(denoiser, keep)
@@ -62,6 +62,13 @@ def run_on_engine(
     if free and keep and model.device.type == "cpu":
         chosen = AutoDenoiser(chosen, _rivals(candidates, first), verifier, say, measure_now=engine == MEASURE)
     return replace(model, denoiser=chosen, engine=first[0].name, accuracy=first[1])
+
+
+def _unexportable(denoiser: Denoiser) -> str:
+    """Return what a network does that keeps it from being exported; '' for one that engines may run."""
+    if is_sampler(denoiser.network):
+        return "draws random numbers"
+    return str(getattr(denoiser.network, "unexportable", ""))
 
 
 def _available(model: LoadedModel, engine: str, accuracy: str) -> Mapping[str, Engine]:
