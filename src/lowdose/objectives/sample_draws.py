@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -65,4 +67,33 @@ def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
     """
     generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
     drawn = [torch.randperm(total, generator=generator)[:count] for generator in generators]
+    return torch.stack(drawn).to(number.device)
+
+
+def normal_draws(number: Tensor, shape: Sequence[int], stream: int = 0) -> Tensor:
+    """Return white Gaussian noise for each sample.
+
+    Parameters
+    ----------
+    number : Tensor
+        Number of each sample in the training, (B,) int64; with ``stream`` it seeds the draws.
+    shape : sequence of int
+        Shape of the noise of one sample.
+    stream : int
+        Streams from 0 to 7 are independent of each other.
+
+    Returns
+    -------
+    Tensor
+        (B, *shape) float32 of mean 0 and variance 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.objectives.sample_draws import normal_draws
+    >>> normal_draws(torch.tensor([7, 8]), (4, 16, 16)).shape
+    torch.Size([2, 4, 16, 16])
+    """
+    seeds = (8 * number + stream).tolist()
+    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(drawn).to(number.device)
