@@ -181,7 +181,7 @@ def inside_body(hu: HU, pixel_mm: float) -> Mask:
 def draw(path: Path, shown: Sequence[tuple[str, HeldOut]]) -> None:
     """Draw image, real noise, sampled noise and both maps of one held-out slice of each series."""
     titles = ("low dose, held out", "its real noise", "sampled noise", "local SD, real", "local SD, sampled")
-    figure, axes = plt.subplots(len(shown), 5, figsize=(15, 3.1 * len(shown)), squeeze=False)
+    figure, axes = plt.subplots(len(shown), 5, figsize=(15, 3.1 * len(shown) + 0.3), squeeze=False)
     for row, (name, one) in zip(axes, shown, strict=True):
         sd = float(one.real[one.region].std())
         maps = [noise_map(image, one.region) for image in (one.real, one.sampled)]
@@ -196,8 +196,7 @@ def draw(path: Path, shown: Sequence[tuple[str, HeldOut]]) -> None:
             axis.set_yticks([])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=80, bbox_inches="tight")
 
 
 if __name__ == "__main__":
