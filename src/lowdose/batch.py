@@ -126,6 +126,24 @@ class CandidateTokenBatch(NamedTuple):
         ]
 
 
+class NoiseBatch(NamedTuple):
+    """Batch of patches of noise with their places in the body.
+
+    Attributes
+    ----------
+    noise : (B, 1, H, W) float32, HU
+        Noise, of mean 0.
+    conditions : (B, C, 1, 1) float32
+        Conditions at the middle of each, see ``training.learned_noise.conditions``.
+    number : (B,) int64
+        Number of each patch in the training, on which alone random draws of a method may depend.
+    """
+
+    noise: Tensor
+    conditions: Tensor
+    number: Tensor = torch.zeros(0, dtype=torch.int64)
+
+
 B = TypeVar("B", bound=tuple[Tensor, ...])
 
 

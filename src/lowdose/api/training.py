@@ -17,13 +17,20 @@ from lowdose.api import html
 from lowdose.api.checks import path_of
 from lowdose.api.reading import load_model, run_network_file
 from lowdose.api.training_data import TrainingInput, training_folders
-from lowdose.api.training_request import Request, train_anatomy_recipe, train_autoencoder_recipe, train_denoiser_recipe
+from lowdose.api.training_request import (
+    Request,
+    train_anatomy_recipe,
+    train_autoencoder_recipe,
+    train_denoiser_recipe,
+    train_noise_recipe,
+)
 from lowdose.deprecations import earlier_teachers
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import refuse_existing_file
 from lowdose.io.atomic_replace import replace_file
 from lowdose.logger import log
 from lowdose.models.load import LoadedModel
+from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import DESCRIPTION_FILE, MODEL_FILE, RunOptions
@@ -114,6 +121,7 @@ def train(
     split: str | None = None,
     pairing: str | None = None,
     bank: str | PathLike[str] | None = None,
+    noise: str | PathLike[str] | None = None,
     start: str | PathLike[str] | None = None,
     network: str | None = None,
     teacher: str | Sequence[str] | None = None,
@@ -153,9 +161,13 @@ def train(
         Published split whose training cases to use.
     pairing : str, optional
         "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose; "none":
-        single scans of any dose; or a pairing of one's own.
+        single scans of any dose; "learned-noise": scans of normal dose and the same with the noise of a model, see
+        ``noise``; "gaussian-noise", "poisson-noise": with white noise, or Poisson noise of the image, of its
+        strength; or a pairing of one's own.
     bank : str or Path, optional
         Folder for simulated noise, or for digital patients, to be used again.
+    noise : str or Path, optional
+        Noise model for the pairings that add noise: a run folder of the recipe "noise_vae" or "noise_gan", or its file.
     start : str or Path, optional
         Weights of the same network to go on from, the file of an artefact, such as RUN/critic.safetensors, or a run
         folder: all that it holds.
@@ -214,7 +226,7 @@ def train(
                 _hashes(recipe_file=recipe_file, network_file=network_file),
             ),
             progress or _log_progress,
-            split=split, pairing=pairing, bank=_path(bank), start=_path(start), network=network,
+            split=split, pairing=pairing, bank=_path(bank), noise=_path(noise), start=_path(start), network=network,
             teacher=earlier_teachers(teacher, earlier), adversary=adversary, base=base, size=size,
             vocabulary=_text(vocabulary), clip=_text(clip),
         )  # fmt: skip
@@ -222,6 +234,8 @@ def train(
             complete = train_anatomy_recipe(request, chosen)
         elif isinstance(chosen, AutoencoderRecipe):
             complete = train_autoencoder_recipe(request, chosen)
+        elif isinstance(chosen, NoiseRecipe):
+            complete = train_noise_recipe(request, chosen)
         else:
             complete = train_denoiser_recipe(request, chosen)
     return TrainingRun(Path(out), complete)
@@ -263,7 +277,7 @@ def _as_text(settings: Settings) -> dict[str, str]:
 
 
 def _path(value: str | PathLike[str] | None) -> Path | None:
-    return None if value is None else path_of(value, "bank or start")
+    return None if value is None else path_of(value, "bank, noise or start")
 
 
 def _text(value: str | PathLike[str] | None) -> str | None:

@@ -16,7 +16,11 @@ TrainingInput = str | PathLike[str] | Volume | tuple[Volume, Volume]
 """A folder or pack, a volume of normal dose, or (low dose, full dose)."""
 
 
-PAIRED = {None: True, "folders": True, "simulated": False, "none": False}
+PAIRED: dict[str | None, bool] = {
+    None: True,
+    "folders": True,
+    **dict.fromkeys(("simulated", "none", "learned-noise", "gaussian-noise", "poisson-noise"), False),
+}
 """Whether a pairing of the package trains on pairs of volumes, by its name."""
 
 

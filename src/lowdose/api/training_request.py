@@ -26,6 +26,8 @@ from lowdose.training.denoiser_run import train_denoiser
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.hooks import Progress
 from lowdose.training.hyperparameters import Hyperparameters
+from lowdose.training.learned_noise.recipe import NoiseRecipe
+from lowdose.training.learned_noise.run import train_noise_model
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
@@ -39,7 +41,8 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "start", "network", "teacher", "adversary", "base", "size", "vocabulary", "clip"
+    "split", "pairing", "bank", "noise", "start", "network", "teacher", "adversary", "base", "size", "vocabulary",
+    "clip",
 )  # fmt: skip
 
 
@@ -56,6 +59,7 @@ class Request:
     split: str | None = None
     pairing: str | None = None
     bank: Path | None = None
+    noise: Path | None = None
     start: Path | None = None
     network: str | None = None
     teacher: Sequence[str] | None = None
@@ -109,7 +113,7 @@ def _with_values(request: Request, values: H) -> H:
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
     recipe = _around_base(recipe, request)
-    names = ["split", "pairing", "bank", "start", "teacher", "adversary"]
+    names = ["split", "pairing", "bank", "noise", "start", "teacher", "adversary"]
     names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
@@ -144,7 +148,7 @@ def _pairing_options(request: Request, hyperparameters: DenoiserHyperparameters)
     count_floor = hyperparameters.count_floor
     rule = f"{CALIBRATION}, count floor {count_floor:g}" if count_floor else CALIBRATION
     calibrate = partial(calibrate_slices, count_floor=count_floor)
-    return PairingOptions(hyperparameters, calibrate, rule, request.bank)
+    return PairingOptions(hyperparameters, calibrate, rule, request.bank, request.noise)
 
 
 def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
@@ -191,3 +195,18 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, words, request.bank, _model_of(request.start), request.clip,
         )  # fmt: skip
+
+
+def train_noise_recipe(request: Request, recipe: NoiseRecipe) -> bool:
+    """Train a noise model on scans of low dose. True when complete, False when stopped by a signal."""
+    request.accept_only()
+    if not request.data:
+        raise InvalidSetting(f"recipe {request.recipe}: give the low-dose series whose noise to learn with --data")
+    recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
+    with ExitStack() as stack:
+        items, warnings = normal_dose_slices(stack, request.data, any_dose=True)
+        log_lines(logging.WARNING, warnings)
+        log.info("%d slices, %d patient(s)", len(items), len({item.patient for item in items}))
+        return train_noise_model(
+            request.recipe, recipe, items, request.out, request.options, log_engine_message, request.progress
+        )

@@ -72,7 +72,8 @@ def train(
         list[Path] | None,
         typer.Option(
             help="Folder or pack with pairs of scans, or with normal-dose scans and --pairing simulated. For anatomy, "
-            "optional: labelled CT scans. For leda_autoencoder: normal-dose scans."
+            "optional: labelled CT scans. For leda_autoencoder: normal-dose scans. For noise_vae and noise_gan: "
+            "low-dose scans of one scanner."
         ),
     ] = None,
     setting: Annotated[
@@ -88,7 +89,8 @@ def train(
         str | None,
         typer.Option(
             help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose; "
-            "none: single scans of any dose. There are {pairings}."
+            "none: single scans of any dose; learned-noise: the noise of a model is put on scans of normal dose. "
+            "There are {pairings}."
         ),
     ] = None,
     bank: Annotated[
@@ -96,6 +98,13 @@ def train(
         typer.Option(
             help="Folder that keeps simulated noise (--pairing simulated) or digital patients (anatomy, "
             "leda_autoencoder) for other runs; if left out, inside the run folder."
+        ),
+    ] = None,
+    noise: Annotated[
+        Path | None,
+        typer.Option(
+            help="Noise model for --pairing learned-noise, or to take the strength of gaussian-noise and poisson-noise "
+            "from: the run folder of noise_vae or noise_gan, or its file."
         ),
     ] = None,
     start: Annotated[
@@ -163,9 +172,10 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
 ) -> None:
-    """Train a denoiser, the anatomy network or LEDA's autoencoder.
+    """Train a denoiser, the anatomy network, LEDA's autoencoder or a noise model.
 
-    Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated).
+    Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated, or learned-noise with
+    a noise model of low-dose scans).
 
     Ctrl-C saves; --resume continues exactly.
     """
@@ -173,7 +183,7 @@ def train(
 
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
-        split=split, pairing=pairing, bank=bank, start=start,
+        split=split, pairing=pairing, bank=bank, noise=noise, start=start,
         network=network, teacher=teacher, adversary=adversary, base=base, autoencoder=autoencoder, features=features,
         size=size, vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -68,28 +70,30 @@ def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
     return torch.stack(drawn).to(number.device)
 
 
-def normal_draws(number: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return standard normal numbers for each sample.
+def normal_draws(number: Tensor, shape: Sequence[int], stream: int = 0) -> Tensor:
+    """Return white Gaussian noise for each sample.
 
     Parameters
     ----------
     number : Tensor
-        Number of each sample in the training, (B,) int64; it seeds the draws.
-    shape : tuple of int
-        Shape of the numbers for each sample.
+        Number of each sample in the training, (B,) int64; with ``stream`` it seeds the draws.
+    shape : sequence of int
+        Shape of the noise of one sample.
+    stream : int
+        Streams from 0 to 7 are independent of each other.
 
     Returns
     -------
     Tensor
-        (B, *shape) float32, drawn on the CPU and the same for every device.
+        (B, *shape) float32 of mean 0 and variance 1, drawn on the CPU and the same for every device.
 
     Examples
     --------
     >>> import torch
     >>> from lowdose.objectives.sample_draws import normal_draws
-    >>> first, again, other = normal_draws(torch.tensor([3, 3, 4]), (2, 5))
-    >>> bool((first == again).all()), bool((first == other).any())
-    (True, False)
+    >>> normal_draws(torch.tensor([7, 8]), (4, 16, 16)).shape
+    torch.Size([2, 4, 16, 16])
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(number.device)
+    seeds = (8 * number + stream).tolist()
+    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(drawn).to(number.device)

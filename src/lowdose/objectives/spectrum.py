@@ -86,7 +86,7 @@ class NoisePowerSpectrumLoss(Objective):
         window = window[:, None] * window
         # For white noise of 1 HU the power then is 1 at every frequency.
         window = window / window.square().sum().sqrt()
-        self.register_buffer("basis", _quadratic_basis(block).float(), persistent=False)
+        self.register_buffer("basis", quadratic_basis(block).float(), persistent=False)
         self.register_buffer("window", window.float(), persistent=False)
         self.register_buffer("rings", _ring_weights(block).float(), persistent=False)
 
@@ -141,7 +141,7 @@ class NoisePowerSpectrumLoss(Objective):
             return spectrum.square().sum(dim=-1).flatten(-2) @ self.rings
 
 
-def _quadratic_basis(block: int) -> Tensor:
+def quadratic_basis(block: int) -> Tensor:
     """Return an orthonormal basis (block * block, 6) of second-order surfaces on a block."""
     axis = torch.linspace(-1.0, 1.0, block, dtype=torch.float64)
     v, u = torch.meshgrid(axis, axis, indexing="ij")

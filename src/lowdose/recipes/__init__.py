@@ -11,10 +11,11 @@ from pathlib import Path
 
 from lowdose import plugins
 from lowdose.errors import InvalidSetting
+from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.recipe import AnatomyRecipe, DenoiserRecipe
 
-AnyRecipe = DenoiserRecipe | AnatomyRecipe | AutoencoderRecipe
+AnyRecipe = DenoiserRecipe | AnatomyRecipe | AutoencoderRecipe | NoiseRecipe
 
 
 def recipe_names() -> list[str]:

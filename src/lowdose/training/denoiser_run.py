@@ -88,6 +88,7 @@ class _DenoiserJob:
             "start": started if set(started) - {MODEL} else started.get(MODEL),
             "pairing": pairing.name,
             "data": fingerprint(training, validation),
+            **({"noise": pairing.source} if pairing.source else {}),
             **recipe.hyperparameters.relevant_to(pairing.name),
             **({"network": network} if recipe.accepts_any_network else {}),
             **({"base": recipe.base} if recipe.base is not None else {}),

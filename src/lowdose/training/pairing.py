@@ -35,12 +35,15 @@ class Pairing(Protocol):
         Whether low dose is known as a fraction of full dose.
     found : str
         What ``find`` finds, in the plural.
+    source : str
+        What identifies a model that it pairs with, as the hash of its file; '' = none. A run is resumed with the same.
     """
 
     name: str
     paired: bool
     states_dose: bool
     found: str
+    source: str
 
     def find(self, stack: ExitStack, roots: Sequence[Path]) -> Found:
         """Find all slices below folders and in packs; files stay open for as long as ``stack`` lives."""
@@ -74,6 +77,7 @@ class FolderPairing:
     """Pairs of scans at two doses."""
 
     name, paired, states_dose, found = "folders", True, False, "pairs of slices"
+    source = ""
 
     def find(self, stack: ExitStack, roots: Sequence[Path]) -> Found:
         """Find the pairs of scans."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lowdose import plugins
 from lowdose.data.noise_bank.build import Calibrate
 from lowdose.errors import InvalidSetting
+from lowdose.networks.noise_vae import read_noise_model
+from lowdose.training.learned_noise.added_noise import AddedNoise, GaussianNoise, LearnedNoise, PoissonNoise
+from lowdose.training.learned_noise.pairing import NoisyPairing
 from lowdose.training.pairing import FolderPairing, NoPairing, Pairing
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.simulated_pairing import SimulatedPairing
@@ -26,27 +30,65 @@ class PairingOptions:
         Function that estimates how the slices of a series were scanned, and the name of its rule.
     bank : Path or None
         Folder in which it may keep something for other runs; None = it may use the run folder.
+    noise : Path or None
+        File or run folder of a noise model.
     """
 
     hyperparameters: DenoiserHyperparameters
     calibrate: Calibrate
     calibration: str
     bank: Path | None = None
+    noise: Path | None = None
 
 
 MakePairing = Callable[[PairingOptions], Pairing]
 
 
-def _without_bank(make: Callable[[], Pairing], options: PairingOptions) -> Pairing:
-    if options.bank is not None:
-        raise InvalidSetting(f"--bank {options.bank}: is for --pairing simulated")
+def _simple(make: Callable[[], Pairing], options: PairingOptions) -> Pairing:
+    """Make a pairing that takes no options. Raises InvalidSetting where one was given."""
+    _refuse_bank(options)
+    _refuse_noise(options)
     return make()
 
 
+def _simulated(options: PairingOptions) -> Pairing:
+    _refuse_noise(options)
+    return SimulatedPairing(options.calibrate, options.calibration, options.bank)
+
+
+def _noisy(name: str, options: PairingOptions) -> Pairing:
+    """Make a pairing with the noise of a model, or of its strength. Raises InvalidSetting without a model."""
+    _refuse_bank(options)
+    if options.noise is None:
+        raise InvalidSetting(
+            f"--pairing {name}: needs a noise model, --noise NOISE; 'lowdose train noise_vae --data LOWDOSE --out "
+            "NOISE' makes one of low-dose scans"
+        )
+    decoder, sha256 = read_noise_model(options.noise)
+    kinds: dict[str, AddedNoise] = {
+        LEARNED: LearnedNoise(decoder),
+        GAUSSIAN: GaussianNoise(float(decoder.sd)),
+        POISSON: PoissonNoise(float(decoder.sd)),
+    }
+    return NoisyPairing(name, kinds[name], sha256)
+
+
+def _refuse_bank(options: PairingOptions) -> None:
+    if options.bank is not None:
+        raise InvalidSetting(f"--bank {options.bank}: is for --pairing simulated")
+
+
+def _refuse_noise(options: PairingOptions) -> None:
+    if options.noise is not None:
+        raise InvalidSetting(f"--noise {options.noise}: is for --pairing {', '.join((LEARNED, GAUSSIAN, POISSON))}")
+
+
+LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson-noise"
 PAIRINGS: dict[str, MakePairing] = {
-    "folders": lambda options: _without_bank(FolderPairing, options),
-    "simulated": lambda options: SimulatedPairing(options.calibrate, options.calibration, options.bank),
-    "none": lambda options: _without_bank(NoPairing, options),
+    "folders": partial(_simple, FolderPairing),
+    "simulated": _simulated,
+    "none": partial(_simple, NoPairing),
+    **{name: partial(_noisy, name) for name in (LEARNED, GAUSSIAN, POISSON)},
 }
 """Registered pairings; ``make_pairing`` adds those of installed packages when they are needed."""
 

@@ -40,6 +40,7 @@ class SimulatedPairing:
     """
 
     name, paired, states_dose, found = "simulated", True, True, "slices of normal dose"
+    source = ""
 
     def __init__(self, calibrate: Calibrate, rule: str, folder: Path | None = None) -> None:
         self._calibrate, self._rule, self._folder = calibrate, rule, folder

@@ -1,0 +1,1 @@
+"""Noise that is learned from low-dose scans alone, against real noise."""

@@ -1,0 +1,177 @@
+"""Pairs of normal-dose scans and the same with noise of a model: pseudo-pairs, for which no scan is needed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from lowdose.data.pairs import PairedSlice
+from lowdose.data.patch_fields import USUAL
+from lowdose.data.patch_source import CroppedPair, PairInContext, Region, SliceCache
+from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
+from lowdose.data.slice_context import context_indices, trainable_indices
+from lowdose.data.training_set import Found, find_normal_dose
+from lowdose.image import HU
+from lowdose.metrics.noise_estimate import noise_level
+from lowdose.training.learned_noise.added_noise import AddedNoise, SliceNoise
+from lowdose.training.pairing import Say, large_enough
+from lowdose.training.recipe import DenoiserHyperparameters
+from lowdose.training.validation import evenly_spaced
+
+
+class NoisyPairing:
+    """Pairs of normal-dose scans and the same with added noise.
+
+    name: name on the command line. noise: what is added. source: what identifies it, such as the hash of its file.
+    The dose of a pair is that of the variances: of the noise that a slice has over that with the noise added.
+    """
+
+    paired, states_dose, found = True, True, "slices of normal dose"
+
+    def __init__(self, name: str, noise: AddedNoise, source: str) -> None:
+        self.name, self.noise, self.source = name, noise, source
+
+    def find(self, stack: ExitStack, roots: Sequence[Path]) -> Found:
+        """Find the slices of normal dose that state their pixel size."""
+        return find_normal_dose(stack, roots)
+
+    def patches(
+        self,
+        learn: Sequence[PairedSlice],
+        hyperparameters: DenoiserHyperparameters,
+        context: int,
+        run: Path,
+        fabric: Fabric,
+        say: Say,
+        fields: Sequence[str] = USUAL,
+    ) -> Patches:
+        """Return training patches with noise that depends on (seed, number of the patch) only."""
+        # The model sets the strength; with a gain on top, noise would no longer be that of the scanner.
+        augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
+        return Patches(
+            NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context),
+            hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
+        )  # fmt: skip
+
+    def held_out(
+        self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
+    ) -> list[list[PairedSlice]]:
+        """Return a few of the slices ``check`` with noise, evenly spaced, each with its neighbours."""
+        around = context_indices(check, context)
+        read = partial(_noisy_slice, self.noise, hyperparameters.seed)
+        noisy = [replace(item, read=cache(partial(read, item))) for item in check]
+        return [[noisy[other] for other in around[index]] for index in evenly_spaced(trainable_indices(around))]
+
+
+class NoisySlices:
+    """Patch sources of normal-dose slices to which noise is added, with ``context`` neighbours on each side.
+
+    Attributes
+    ----------
+    items, complete
+        See ``data.patch_source.PatchSources``.
+    """
+
+    def __init__(self, items: Sequence[PairedSlice], noise: AddedNoise, context: int = 0) -> None:
+        self._slices = SliceCache(items, context)
+        self.items, self.complete = self._slices.items, self._slices.complete
+        contexts = context_indices(items, context)
+        self._keys = [[items[other].key for other in contexts[index]] for index in trainable_indices(contexts)]
+        self._noise = noise
+        self._known: dict[str, tuple[SliceNoise, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> NoisySource:
+        images, item = self._slices[index], self.items[index]
+        pixel = item.pixel_mm or UNKNOWN_PIXEL_MM
+        keys = self._keys[index]
+        known = tuple(self._of_slice(key, pair.full, pixel) for key, pair in zip(keys, images.pairs, strict=True))
+        overlap = item.stack_position.overlap if item.stack_position else 0.0
+        return NoisySource(
+            images, self._noise, tuple(one for one, _ in known), pixel, overlap, known[len(known) // 2][1]
+        )
+
+    def _of_slice(self, key: str, stored: NDArray[Any], pixel_mm: float) -> tuple[SliceNoise, float]:
+        """Return what the noise of a slice depends on, and its dose."""
+        if key not in self._known:
+            hu = np.asarray(stored, np.float32)
+            of_slice = self._noise.of_slice(hu, pixel_mm)
+            level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm)
+            own = 0.0 if level is None else level.sd**2
+            self._known[key] = of_slice, own / max(own + of_slice.sd**2, 1e-6)
+        return self._known[key]
+
+
+class NoisySource(NamedTuple):
+    """Slice with its neighbours, to which noise is added.
+
+    Attributes
+    ----------
+    images : PairInContext
+        The slice in the middle of its neighbours; the slice itself replaces missing neighbours.
+    noise : AddedNoise
+        What is added.
+    of_slices : tuple of SliceNoise
+        What it depends on in each slice.
+    pixel_mm : float, mm
+        Pixel size.
+    overlap : float
+        Correlation of the noise with that of a neighbouring slice, see ``data.simulated.SimulatedPatchSource``.
+    dose : float
+        Dose with the noise as a fraction of that without.
+    """
+
+    images: PairInContext
+    noise: AddedNoise
+    of_slices: tuple[SliceNoise, ...]
+    pixel_mm: float
+    overlap: float
+    dose: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(y, x) size in pixels."""
+        return self.images.shape
+
+    @property
+    def cutoff(self) -> None:
+        """None: the cut-off frequency of the reconstruction kernel is unknown."""
+        return None
+
+    def tissue_pixels(self, window: Region) -> int:
+        """Count the tissue pixels among the subsampled pixels of a window."""
+        return self.images.tissue_pixels(window)
+
+    def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
+        """Crop a window, and add noise to its low-dose images."""
+        full = self.images.crop(window, rng).full
+        middle = len(full) // 2
+        noise = self._draw(middle, window, full, rng)
+        low = full + noise
+        for place, of_slice in enumerate(self.of_slices):
+            if of_slice is not self.of_slices[middle]:
+                own = self._draw(place, window, full, rng)
+                low[place] = full[place] + self.overlap * noise + np.sqrt(1 - self.overlap**2) * own
+        return CroppedPair(low, full, self.dose)
+
+    def _draw(self, place: int, window: Region, full: HU, rng: np.random.Generator) -> HU:
+        return self.noise.draw(self.of_slices[place], self.shape, window, full[place], self.pixel_mm, rng)
+
+
+def _noisy_slice(noise: AddedNoise, seed: int, item: PairedSlice) -> tuple[HU, HU]:
+    """Return a slice of normal dose with noise and without; the noise depends on (seed, key) only."""
+    hu, pixel = item.read()[1], item.pixel_mm or UNKNOWN_PIXEL_MM
+    rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:8])])
+    window = (slice(0, hu.shape[0]), slice(0, hu.shape[1]))
+    return hu + noise.draw(noise.of_slice(hu, pixel), hu.shape, window, hu, pixel, rng), hu
