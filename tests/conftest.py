@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -24,6 +25,12 @@ settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 
+def pytest_collection_finish() -> None:
+    """Take what imports made, which stays for good, out of the garbage collector's sight: it costs 3% of the time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def folders_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the cache of the engines and the added models in a folder that all tests share, not in the user's.
@@ -43,3 +50,11 @@ def ct_pair() -> CTPair:
     from support.ct_pair import CT_PAIR
 
     return CT_PAIR
+
+
+@pytest.fixture(scope="session")
+def short_pair(tmp_path_factory: pytest.TempPathFactory) -> CTPair:
+    """Three slices of ``ct_pair``."""
+    from support.ct_pair import shortened
+
+    return shortened(tmp_path_factory.mktemp("short"))
