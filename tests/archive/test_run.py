@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +19,6 @@ from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.dicom.series import DicomSource
 from support import small_archive
-from support.archive_without_ray import denoise_here
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -94,31 +90,6 @@ def test_every_good_series_is_denoised_though_all_workers_are_killed_and_a_secon
 def results(out: Path) -> list[str]:
     """Everything that is or may become a result."""
     return sorted(str(path.relative_to(out)) for path in out.rglob("*series-*"))
-
-
-def test_a_signal_ends_the_command_as_documented_and_another_run_goes_on(
-    settings: ArchiveSettings, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    for seed, slices in enumerate((200, 3, 3)):
-        small_archive.series(tmp_path / "in" / str(seed), seed, slices)
-    command = [sys.executable, "-m", "lowdose", "denoise", str(tmp_path / "in"), "--out", str(out), "--ray"]
-    command += ["--model", str(settings.model), "--engine", "torch", "--jobs", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(out.rglob(".series-*.partial-*/*.dcm")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)  # what a scheduler waits before it kills
-    assert process.returncode == 130, said
-    stopped = f"stopped; what is done is in {out}, and the same command goes on from there"
-    assert said.splitlines()[-2:] == [stopped, "lowdose: interrupted"]
-    lines = "to do|done, |says where"  # and none of Ray's, nor a native stack
-    assert all(re.search(lines, line) for line in said.splitlines()[:-2]), said
-    assert not list(out.rglob(".*"))
-    summary = denoise_here(tmp_path / "in", out, settings, [])
-    assert (summary.done, summary.quarantined) == (3, 0)
-    assert len(results(out)) == 3
 
 
 def workers() -> list[int]:
