@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,12 +22,6 @@ pytest.register_assert_rewrite("support")
 # The same examples in every run, so that a failure in CI can be repeated.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
-
-
-def pytest_collection_finish() -> None:
-    """Take what imports made, which stays for good, out of the garbage collector's sight: it costs 3% of the time."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
