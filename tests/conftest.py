@@ -43,3 +43,11 @@ def ct_pair() -> CTPair:
     from support.ct_pair import CT_PAIR
 
     return CT_PAIR
+
+
+@pytest.fixture(scope="session")
+def short_pair(tmp_path_factory: pytest.TempPathFactory) -> CTPair:
+    """Three slices of ``ct_pair``."""
+    from support.ct_pair import shortened
+
+    return shortened(tmp_path_factory.mktemp("short"))

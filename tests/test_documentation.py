@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -60,9 +62,15 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
                 yield page.name, shlex.split(match[1].rstrip("\\"), comments=True)[1:]
 
 
+@cache
+def whole_command() -> Any:
+    """Return the command line; making it takes a tenth of a second."""
+    return typer.main.get_command(cli.app)
+
+
 def complaints(words: list[str]) -> list[str]:
     """Tell what the command line would not understand in the words after ``lowdose``."""
-    command = typer.main.get_command(cli.app)
+    command = whole_command()
     while subcommands := getattr(command, "commands", None):
         if not words or words[0].startswith("-"):
             break
@@ -101,14 +109,14 @@ def test_what_is_no_command_is_noticed() -> None:
 
 @pytest.mark.slow
 def test_the_python_page_runs_from_top_to_bottom(
-    ct_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, folder in {"SERIES": ct_pair.quarter, "QUARTER": ct_pair.quarter, "FULL": ct_pair.full}.items():
+    for name, folder in {"SERIES": short_pair.quarter, "QUARTER": short_pair.quarter, "FULL": short_pair.full}.items():
         Path(name).symlink_to(folder)
     Path("PAIRS").mkdir()
-    Path("PAIRS/quarter").symlink_to(ct_pair.quarter)
-    Path("PAIRS/full").symlink_to(ct_pair.full)
+    Path("PAIRS/quarter").symlink_to(short_pair.quarter)
+    Path("PAIRS/full").symlink_to(short_pair.full)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.S)
     namespace: dict[str, object] = {}
     for block in blocks:

@@ -15,9 +15,13 @@ OPTIONS = {"dose": 0.25, "seed": 7, "kernel": "b30", "mas": 100.0}
 
 
 @pytest.mark.slow
-def test_simulated_noise_is_that_of_the_command(ct_pair: CTPair, tmp_path: Path) -> None:
-    result = lowdose.simulate_dose(ct_pair.full, **OPTIONS)
-    command = ["simulate", str(ct_pair.full), "--out", str(tmp_path / "out"), "--dose", "0.25", "--seed", "7"]
+def test_simulated_noise_is_that_of_the_command_for_a_series_and_for_its_volume(
+    short_pair: CTPair, tmp_path: Path
+) -> None:
+    result = lowdose.simulate_dose(short_pair.full, **OPTIONS)
+    by_volume = lowdose.simulate_dose(lowdose.read(short_pair.full), **OPTIONS)
+    assert np.array_equal(result.volume.hu, by_volume.volume.hu)
+    command = ["simulate", str(short_pair.full), "--out", str(tmp_path / "out"), "--dose", "0.25", "--seed", "7"]
     assert cli.run([*command, "--kernel", "b30", "--mas", "100"]) == 0
     by_command = lowdose.read(tmp_path / "out")
     assert np.abs(by_command.hu - result.volume.hu).max() <= 0.5
@@ -25,13 +29,6 @@ def test_simulated_noise_is_that_of_the_command(ct_pair: CTPair, tmp_path: Path)
     assert "25% of the dose" in result._repr_html_()
     saved = lowdose.read(result.save(tmp_path / "saved"))
     assert np.array_equal(saved.hu, by_command.hu)
-
-
-@pytest.mark.slow
-def test_a_volume_is_simulated_as_its_series_is(ct_pair: CTPair) -> None:
-    by_path = lowdose.simulate_dose(ct_pair.full, **OPTIONS)
-    by_volume = lowdose.simulate_dose(lowdose.read(ct_pair.full), **OPTIONS)
-    assert np.array_equal(by_path.volume.hu, by_volume.volume.hu)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +71,10 @@ def test_explained_series_can_be_kept(ct_pair: CTPair, tmp_path: Path) -> None:
         assert (tmp_path / "later" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_words_before_and_after_go_with_a_denoised_series(ct_pair: CTPair, tmp_path: Path) -> None:
+def test_words_before_and_after_go_with_a_denoised_series(short_pair: CTPair, tmp_path: Path) -> None:
     autoencoder = tiny_word_autoencoder.write(tmp_path / "words.safetensors")
-    result = lowdose.denoise(ct_pair.quarter, model="gaussian", explain=True, autoencoder=autoencoder, explain_slices=2)
+    result = lowdose.denoise(
+        short_pair.quarter, model="gaussian", explain=True, autoencoder=autoencoder, explain_slices=2
+    )
     out = result.save(tmp_path / "out")
     assert {"words.json", "words.png", "words.html"} <= {path.name for path in out.iterdir()}

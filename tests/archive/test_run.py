@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lowdose import cli
 from lowdose.archive.cluster import allocate_workers
 from lowdose.archive.ledger import DONE, Ledger
 from lowdose.archive.run import denoise_archive
@@ -43,31 +41,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ArchiveSettings:
     return ArchiveSettings(model=str(made), engine="torch")
 
 
-def test_two_workers_denoise_every_good_series_and_a_second_run_does_nothing(
-    settings: ArchiveSettings, tmp_path: Path
+def test_every_good_series_is_denoised_though_all_workers_are_killed_and_a_second_run_does_nothing(
+    settings: ArchiveSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    archive, out, said = small_archive.build(tmp_path / "in"), tmp_path / "out", list[str]()
-    first = denoise_archive(archive.root, out, settings, TWO, said.append)
-    ledger = Ledger(out)
-    done = {entry.series: entry for entry in ledger.all() if entry.state == DONE}
-    assert set(done) == set(archive.good)
-    assert (first.done, first.quarantined, first.slices) == (5, 4, sum(archive.good.values()))
-    assert results(out) == sorted(entry.place for entry in done.values())
-    for uid, entry in done.items():
-        assert len(DicomSource(out / entry.place)) == archive.good[uid]
-    assert any("5 done, 3 in quarantine, 0 left" in text and "slices/s" in text for text in said)
-    before = {path: path.stat().st_mtime_ns for path in (out / "series").rglob("*")}
-    second = denoise_archive(archive.root, out, settings, TWO, said.append)
-    assert (second.done, second.quarantined, second.slices) == (5, 4, 0)
-    assert {path: path.stat().st_mtime_ns for path in (out / "series").rglob("*")} == before
-    other = ArchiveSettings(model=settings.model, engine="torch", strength=0.5)
-    with pytest.raises(OutputRefused, match=r"strength was 1\.0, now 0\.5"):
-        denoise_archive(archive.root, out, other, TWO, said.append)
-
-
-def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings, tmp_path: Path) -> None:
-    slices = 120
-    uids = {small_archive.series(tmp_path / "in" / str(seed), seed, slices) for seed in range(3)}
+    archive, slices = small_archive.build(tmp_path / "in"), 120
+    for seed in (8, 9):  # the longest, so that both workers begin with them
+        archive.good[small_archive.series(tmp_path / "in" / f"long{seed}", seed, slices)] = slices
     ledger, killed = Ledger(tmp_path / "out"), list[int]()
 
     def kill() -> None:
@@ -83,48 +62,34 @@ def test_killed_workers_lose_no_series_and_repeat_none(settings: ArchiveSettings
 
     thread = threading.Thread(target=kill)
     thread.start()
-    summary = denoise_archive(tmp_path / "in", tmp_path / "out", settings, TWO, lambda _: None)
+    command = ["denoise", str(archive.root), "--out", str(ledger.out), "--ray", "--jobs", "2"]
+    command += ["--model", str(settings.model), "--engine", "torch"]
+    assert cli.run(command) == 3  # done, but for those in quarantine
     thread.join()
     assert killed
-    assert (summary.done, summary.quarantined) == (3, 0)
+    said = capfd.readouterr().err
+    assert "7 done, 3 in quarantine, 0 left" in said
+    assert "slices/s" in said
+    assert "12 found: 7 done, 4 in quarantine, 1 skipped" in said
     entries = list(ledger.all())
-    assert {entry.series for entry in entries} == uids
     assert max(entry.attempts for entry in entries) == 2  # one at least was in the middle
-    assert results(ledger.out) == sorted(entry.place for entry in entries)
-    for entry in entries:
-        assert len(DicomSource(ledger.out / entry.place)) == slices
+    done = {entry.series: entry for entry in entries if entry.state == DONE}
+    assert set(done) == set(archive.good)
+    assert results(ledger.out) == sorted(entry.place for entry in done.values())
+    for uid, entry in done.items():
+        assert len(DicomSource(ledger.out / entry.place)) == archive.good[uid]
+    before = {path: path.stat().st_mtime_ns for path in (ledger.out / "series").rglob("*")}
+    second = denoise_archive(archive.root, ledger.out, settings, TWO, print)
+    assert (second.done, second.quarantined, second.slices) == (7, 4, 0)
+    assert {path: path.stat().st_mtime_ns for path in (ledger.out / "series").rglob("*")} == before
+    other = ArchiveSettings(model=settings.model, engine="torch", strength=0.5)
+    with pytest.raises(OutputRefused, match=r"strength was 1\.0, now 0\.5"):
+        denoise_archive(archive.root, ledger.out, other, TWO, print)
 
 
 def results(out: Path) -> list[str]:
     """Everything that is or may become a result."""
     return sorted(str(path.relative_to(out)) for path in out.rglob("*series-*"))
-
-
-def test_a_signal_ends_the_command_as_documented_and_the_same_command_goes_on(
-    settings: ArchiveSettings, tmp_path: Path
-) -> None:
-    slices, out = 200, tmp_path / "out"
-    for seed in range(3):
-        small_archive.series(tmp_path / "in" / str(seed), seed, slices)
-    command = [sys.executable, "-m", "lowdose", "denoise", str(tmp_path / "in"), "--out", str(out), "--ray"]
-    command += ["--model", str(settings.model), "--engine", "torch", "--jobs", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(out.rglob(".series-*.partial-*/*.dcm")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)  # what a scheduler waits before it kills
-    assert process.returncode == 130, said
-    stopped = f"stopped; what is done is in {out}, and the same command goes on from there"
-    assert said.splitlines()[-2:] == [stopped, "lowdose: interrupted"]
-    assert "***" not in said  # a native stack
-    assert not list(out.rglob(".*"))
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert "3 found: 3 done, 0 in quarantine, 0 skipped" in again.stderr
-    lines = "to do|done, |says where"  # and none of Ray's
-    assert all(re.search(lines, line) for line in again.stderr.splitlines()), again.stderr
-    assert len(results(out)) == 3
 
 
 def workers() -> list[int]:

@@ -1,4 +1,4 @@
-"""``lowdose denoise`` on every engine, in several jobs, and on an archive."""
+"""``lowdose denoise`` on every engine, and in several jobs."""
 
 import json
 from pathlib import Path
@@ -95,25 +95,3 @@ def test_option_combinations_without_meaning_are_refused(
 )
 def test_ray_alone_means_this_machine(given: list[str], meant: list[str]) -> None:
     assert cli.with_values(given) == meant
-
-
-@pytest.mark.slow
-def test_an_archive_goes_through_the_command(
-    model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pytest.importorskip("ray")
-    command = [
-        "denoise",
-        str(pairs),
-        str(tmp_path / "out"),
-        "--model",
-        str(model),
-        "--engine",
-        "torch",
-        "--ray",
-        "--jobs",
-        "1",
-    ]
-    assert cli.run(command) == 0
-    assert "4 found: 4 done, 0 in quarantine" in capsys.readouterr().err
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["done"] == 4

@@ -43,7 +43,9 @@ def test_what_a_file_trains_is_applied_with_that_file(
     assert (described["settings"]["recipe"], described["network"]["name"]) == ("my_paper", "my_network")
     assert {"denoiser/mse", "denoiser/mae"} <= {row.split(",")[1] for row in (out / "log.csv").read_text().splitlines()}
     weights = out / "model.safetensors"
-    assert run("denoise", source, "--out", tmp_path / "here", "--model", weights) == 0  # the network is known here
+    assert (
+        run("denoise", source, "--out", tmp_path / "here", "--model", weights, "--engine", "torch") == 0
+    )  # the network is known here
 
     registry.pop("my_network")  # as in a new process
     capfd.readouterr()
@@ -53,7 +55,7 @@ def test_what_a_file_trains_is_applied_with_that_file(
     assert "damaged" not in said
     assert not (tmp_path / "none").exists()
     own = ("--model", weights, "--network-file", file)
-    assert run("denoise", source, "--out", tmp_path / "denoised", *own) == 0
+    assert run("denoise", source, "--out", tmp_path / "denoised", *own, "--engine", "torch") == 0
     assert run("denoise", pairs, "--out", tmp_path / "archive", *own, "--ray", "local") == 2
     registry.pop("my_network")
     assert run("evaluate", "--low", source, "--full", pairs / "p1" / "full", "--out", tmp_path / "table", *own) == 0
@@ -104,17 +106,18 @@ def test_an_installed_paper_is_trained_and_applied_by_name(pairs: Path, tmp_path
     subprocess.run([sys.executable, *install, "--target", tmp_path / "site", built], check=True)
     path = os.pathsep.join([str(tmp_path / "site"), str(Path(lowdose.__file__).parents[1])])
 
-    def lowdose_command(*arguments: object) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "lowdose", *map(str, arguments)], env={**os.environ, "PYTHONPATH": path},
-            capture_output=True, text=True, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    usage = " ".join(lowdose_command("train", "--help").split())
-    assert "my_paper" in usage
-    assert "my_network" in usage
-    lowdose_command("train", "my_paper", "--data", pairs, "--out", "run", *SETTINGS)
-    lowdose_command("denoise", pairs / "p1" / "quarter", "--out", "denoised", "--model", "run/model.safetensors")
+    quick = [text for setting in TINY for text in ("--set", setting)]
+    commands = (
+        ["train", "--help"],
+        ["train", "my_paper", "--data", str(pairs), "--out", "run", *quick],
+        ["denoise", str(pairs / "p1" / "quarter"), "--out", "denoised", "--model", "run/model.safetensors"],
+    )
+    program = f"from lowdose import cli\nassert [cli.run(words) for words in {commands}] == [0, 0, 0]"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "my_paper" in done.stdout
+    assert "my_network" in done.stdout
     assert len(list((tmp_path / "denoised").glob("*.dcm"))) == 3

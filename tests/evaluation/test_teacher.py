@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -99,11 +99,19 @@ def test_words_are_right_by_their_own_region_and_compared_with_those_of_others()
 
 @pytest.mark.slow
 def test_the_command_writes_what_the_function_returns(
-    ct_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(teacher, "REALISATIONS", 2)
     monkeypatch.setattr(evaluation_tasks, "TEACHER_SLICES", 1)
-    options = ["--task", "teacher", "--full", str(ct_pair.full), "--out", str(tmp_path / "out")]
+    measured: list[teacher.TeacherReport] = []
+
+    def measure_once(*given: Any) -> teacher.TeacherReport:
+        if not measured:
+            measured.append(teacher.assess_teacher(*given))
+        return measured[0]
+
+    monkeypatch.setattr(evaluation_tasks, "assess_teacher", measure_once)
+    options = ["--task", "teacher", "--full", str(short_pair.full), "--out", str(tmp_path / "out")]
     assert cli.run(["evaluate", *options]) == 0
     written = json.loads((tmp_path / "out" / "teacher.json").read_text())
     assert written["autoencoder"] == "leda_teacher"
@@ -114,7 +122,7 @@ def test_the_command_writes_what_the_function_returns(
         "locality",
         "high_pass_sd",
     }
-    report = lowdose.evaluate(full=ct_pair.full, task="teacher")
+    report = lowdose.evaluate(full=short_pair.full, task="teacher")
     assert report.to_dict() == written
     assert [row["features"] for row in report.table()] == ["latents", "tokens"]
 

@@ -49,7 +49,15 @@ def test_derived_slices_that_differ_have_failed(cases: Cases, monkeypatch: pytes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "number"), [("header", 200), ("pixels", 50)])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("header", 60),
+        ("pixels", 20),
+        pytest.param("header", 200, marks=pytest.mark.long),
+        pytest.param("pixels", 50, marks=pytest.mark.long),
+    ],
+)
 def test_damaged_files_are_derived_right_or_refused(kind: Kind, number: int) -> None:
     outcomes = list(run_cases(kind, range(number), jobs=2))
     assert [outcome for outcome in outcomes if outcome.outcome == FAILED] == []

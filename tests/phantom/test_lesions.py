@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowdose.anatomical_labels import LABELS
 from lowdose.errors import InvalidSetting
 from lowdose.image import Acquisition, Geometry
 from lowdose.phantom.lesions import KINDS, insert_lesion
-from lowdose.phantom.patient import digital_patient
 from lowdose.volume import Volume
 
 RNG = np.random.default_rng(0)
@@ -24,10 +22,9 @@ def scan(
 
 
 @pytest.mark.parametrize("kind", ["metastasis", "solid_nodule", "cyst"])  # the fourth is not of one contrast
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_sum_of_what_was_added_is_contrast_times_volume(kind: str, seed: int) -> None:
+def test_the_sum_of_what_was_added_is_contrast_times_volume(kind: str) -> None:
     before = scan(100.0)
-    after, lesion = insert_lesion(before, kind, (15, 48, 47.3), 16.0, -40.0, seed)
+    after, lesion = insert_lesion(before, kind, (15, 48, 47.3), 16.0, -40.0, 1)
     added = float((after.hu - before.hu).sum(dtype=np.float64)) * np.prod(before.geometry.spacing)
     ball = np.pi / 6 * 16.0**3
     assert added / -40.0 == pytest.approx(ball, rel=0.06)
@@ -137,29 +134,3 @@ def test_what_cannot_be_put_in_is_named(setting: dict, named: str) -> None:
     usual = {"kind": "cyst", "centre": (15, 48, 48), "diameter_mm": 10.0, "contrast_hu": 20.0}
     with pytest.raises(InvalidSetting, match=named):
         insert_lesion(scan(40.0), **{**usual, **setting})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0])
-def test_lesions_of_the_patient_lie_in_their_organ(seed: int) -> None:
-    patient = digital_patient(seed, region="trunk", spacing_mm=5.0, thickness_mm=1.5, size=160, pixel_mm=3.0)
-    plain = digital_patient(
-        seed, region="trunk", spacing_mm=5.0, thickness_mm=1.5, size=160, pixel_mm=3.0, lesions=False
-    )
-    assert patient.lesions
-    for lesion in patient.lesions:
-        z, y, x = (round(c) for c in lesion.centre_voxel)
-        here = plain.labels[z, y, x]
-        if lesion.kind == "metastasis":
-            assert here == LABELS["liver"]
-            assert -60 <= lesion.contrast_hu <= -20
-        elif lesion.kind == "cyst":
-            assert here in {LABELS["kidney_left"], LABELS["kidney_right"], LABELS["torso_fat"]}
-        else:
-            assert 10 <= here <= 14
-            assert 4 <= lesion.diameter_mm <= 20
-    assert np.array_equal(patient.lesion_mask, np.any([lesion.mask for lesion in patient.lesions], axis=0))
-    boxes = np.zeros(patient.labels.shape, bool)
-    for z0, y0, x0, z1, y1, x1 in (lesion.box for lesion in patient.lesions):
-        boxes[z0:z1, y0:y1, x0:x1] = True
-    assert np.array_equal(patient.volume.hu[~boxes], plain.volume.hu[~boxes])

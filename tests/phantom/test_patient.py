@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import center_of_mass, label
 
 from lowdose.anatomical_labels import LABELS, NAMES
 from lowdose.errors import InvalidSetting
@@ -38,14 +38,15 @@ VOLUMES_ML = {
 
 @cache
 def trunk(seed: int) -> Patient:
-    return digital_patient(seed, region="trunk", spacing_mm=5.0, lesions=False, **COARSE)
+    return digital_patient(seed, region="trunk", spacing_mm=10.0, lesions=False, **COARSE)
 
 
-def where(patient: Patient, name: str) -> np.ndarray:
-    """(n, 3) mm, (z, y, x) in the patient, of the voxels of an organ."""
-    geometry = patient.volume.geometry
-    voxels = np.argwhere(patient.labels == LABELS[name])
-    return voxels * geometry.spacing + np.array(geometry.origin)[::-1]
+def middles(patient: Patient) -> dict[str, np.ndarray]:
+    """Name of each organ that is there -> its middle, (z, y, x) mm in the patient."""
+    geometry, found = patient.volume.geometry, np.unique(patient.labels[patient.labels > 0])
+    voxels = np.array(center_of_mass(patient.labels > 0, patient.labels, found))
+    places = voxels * geometry.spacing + np.array(geometry.origin)[::-1]
+    return dict(zip((NAMES[number] for number in found), places, strict=True))
 
 
 def test_same_seed_is_the_same_patient_bit_for_bit() -> None:
@@ -76,14 +77,36 @@ def test_a_finer_grid_shows_the_same_patient() -> None:
 
 @pytest.mark.slow
 def test_lesions_do_not_move_with_the_grid() -> None:
-    low = digital_patient(3, region="abdomen", spacing_mm=5.0, **COARSE)
-    high = digital_patient(3, region=(-60.0, 100.0), spacing_mm=4.0, size=240, pixel_mm=2.0, thickness_mm=1.5)
-    assert low.lesions
-    for one in low.lesions:
+    low = digital_patient(3, region=(-30.0, 70.0), spacing_mm=5.0, **COARSE)
+    high = digital_patient(3, region=(-30.0, 70.0), spacing_mm=4.0, size=240, pixel_mm=2.0, thickness_mm=1.5)
+    inside = [lesion for lesion in low.lesions if abs(lesion.centre_mm[2] - 20) < 45]
+    assert inside
+    for one in inside:
         twin = min(high.lesions, key=lambda other: float(np.linalg.norm(np.subtract(other.centre_mm, one.centre_mm))))
-        if abs(one.centre_mm[2] - 20) < 75:
-            np.testing.assert_allclose(twin.centre_mm, one.centre_mm, atol=1e-3)
-            assert (twin.kind, twin.diameter_mm) == (one.kind, one.diameter_mm)
+        np.testing.assert_allclose(twin.centre_mm, one.centre_mm, atol=1e-3)
+        assert (twin.kind, twin.diameter_mm) == (one.kind, one.diameter_mm)
+
+
+@pytest.mark.slow
+def test_lesions_lie_in_their_organ() -> None:
+    patient, plain = digital_patient(0, region="trunk", spacing_mm=10.0, **COARSE), trunk(0)
+    assert patient.lesions
+    for lesion in patient.lesions:
+        z, y, x = (round(c) for c in lesion.centre_voxel)
+        here = plain.labels[z, y, x]
+        if lesion.kind == "metastasis":
+            assert here == LABELS["liver"]
+            assert -60 <= lesion.contrast_hu <= -20
+        elif lesion.kind == "cyst":
+            assert here in {LABELS["kidney_left"], LABELS["kidney_right"], LABELS["torso_fat"]}
+        else:
+            assert 10 <= here <= 14
+            assert 4 <= lesion.diameter_mm <= 20
+    assert np.array_equal(patient.lesion_mask, np.any([lesion.mask for lesion in patient.lesions], axis=0))
+    boxes = np.zeros(patient.labels.shape, bool)
+    for z0, y0, x0, z1, y1, x1 in (lesion.box for lesion in patient.lesions):
+        boxes[z0:z1, y0:y1, x0:x1] = True
+    assert np.array_equal(patient.volume.hu[~boxes], plain.volume.hu[~boxes])
 
 
 def test_the_label_table_is_fixed() -> None:
@@ -107,8 +130,7 @@ def test_organs_have_adult_volumes(seed: int, name: str) -> None:
 
 @pytest.mark.parametrize("seed", [0, 4])
 def test_organs_lie_where_they_belong(seed: int) -> None:
-    patient = trunk(seed)
-    middle = {name: where(patient, name).mean(axis=0) for name in NAMES.values() if len(where(patient, name))}
+    middle = middles(trunk(seed))
     z, y, x = ({name: place[axis] for name, place in middle.items()} for axis in range(3))
     # Columns grow to the patient's left, rows to the back, slices to the head.
     assert x["liver"] < -20 < 20 < x["spleen"]
@@ -148,7 +170,7 @@ def test_every_lobe_and_organ_of_a_kind_is_one_piece() -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_density_follows_the_phase(phase: str) -> None:
-    patient = digital_patient(6, region=(-60.0, 60.0), spacing_mm=10.0, phase=phase, lesions=False, **COARSE)
+    patient = digital_patient(6, region=(-60.0, 60.0), spacing_mm=20.0, phase=phase, lesions=False, **COARSE)
     asked = enhancement(phase)
     for name, tissue, far in (("aorta", "aorta", 0.35), ("liver", "liver", 0.45), ("spleen", "spleen", 0.35)):
         hu = np.median(patient.volume.hu[patient.labels == LABELS[name]])
@@ -180,9 +202,9 @@ def test_bodies_differ() -> None:
 def test_64_slices_are_quick() -> None:
     digital_patient(0, slices=1, **COARSE)  # compiled and cached
     start = time.process_time()  # of all threads, so that it does not depend on what else runs
-    digital_patient(0, slices=8)
+    digital_patient(0, slices=4)
     # Measured: 0.25 s a slice of 512 x 512 on two busy cores; asked: below 0.94.
-    assert (time.process_time() - start) / 8 < 2.0
+    assert (time.process_time() - start) / 4 < 2.0
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_resumed_equals_uninterrupted_and_the_discriminator_is_kept(
     assert "reconstruction" in str(model.training["paper"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_gains_10_db_on_a_pair(tmp_path: Path) -> None:
     recipe = small(
         "red_cnn:channels=16", steps=250, batch=1, warmup=20, discriminator_width=8, ema=0.98, learning_rate=2e-3,

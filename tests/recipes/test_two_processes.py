@@ -1,4 +1,4 @@
-"""Adversarial recipes on two processes are those of one process with the doubled batch."""
+"""Recipes on two processes are those of one process with the doubled batch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from lowdose.training.runner import MODEL_FILE
 from support.adversarial_runs import small_adversarial
-from support.training_runs import train, train_on_two_processes
+from support.training_runs import small_recipe, train, train_on_two_processes
 
+pytestmark = pytest.mark.slow
 WASSERSTEIN = {"critic_width": 4, "critic_turns": 2}
 CASES = {
     "alden": ("red_cnn:channels=4", {"patch": 64, "discriminator_width": 4}),
@@ -24,20 +25,26 @@ CASES = {
 }
 
 
-LONG = ("cpce", "map_nn", "smgan")
-"""Recipes whose method is that of wgan_vgg, with other networks and losses."""
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the runs of all recipes on two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    made = {
+        name: f"small_adversarial({name!r}, {network!r}, **{changes}, steps=4)"
+        for name, (network, changes) in CASES.items()
+    }
+    train_on_two_processes({**made, "unet": "small_recipe(batch=2, steps=4)"}, folder)
+    return folder
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in sorted(CASES)]
-)
-def test_two_processes_equal_one_with_the_doubled_batch(name: str, tmp_path: Path) -> None:
-    network, changes = CASES[name][0], {**CASES[name][1], "steps": 4}
-    recipe = small_adversarial(name, network, **changes, batch=4)
-    assert train(recipe, tmp_path / "one")
-    train_on_two_processes(f"small_adversarial({name!r}, {network!r}, **{changes})", tmp_path / "two")
-    one, two = (load_file(tmp_path / folder / MODEL_FILE) for folder in ("one", "two"))
+@pytest.mark.parametrize("name", [*CASES, "unet"])
+def test_two_processes_equal_one_with_the_doubled_batch(name: str, on_two: Path, tmp_path: Path) -> None:
+    network, changes = CASES.get(name, ("", {}))
+    recipe = (
+        small_adversarial(name, network, **changes, steps=4, batch=4) if network else small_recipe(steps=4, batch=4)
+    )
+    assert train(recipe, tmp_path)
+    one, two = (load_file(folder / MODEL_FILE) for folder in (tmp_path, on_two / name))
     moved = 0.0
     torch.manual_seed(recipe.hyperparameters.seed)
     start = recipe.network.build().state_dict()

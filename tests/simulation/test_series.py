@@ -15,13 +15,14 @@ from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import simulation_provenance
 from lowdose.phantom.test_objects import water
 from lowdose.physics.dose_simulator import DoseSimulator
+from lowdose.physics.geometry import FanBeam
 from lowdose.physics.kernels import B30
 from lowdose.physics.scanner import Scanner
 from lowdose.simulation.calibration import Calibration
 from lowdose.simulation.series import neighbour_weights, simulate_series
 from lowdose.volume import Volume
 
-SIMULATOR = DoseSimulator(Scanner(), B30)
+SIMULATOR = DoseSimulator(Scanner(fan=FanBeam(360, 240, 3.94)), B30)
 
 
 @pytest.fixture(scope="module")

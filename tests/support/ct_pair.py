@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,3 +17,12 @@ class CTPair(NamedTuple):
 
 
 CT_PAIR = CTPair(FIXTURE / "full", FIXTURE / "quarter")
+
+
+def shortened(folder: Path) -> CTPair:
+    """Copy the three slices in the middle to ``folder``, for what takes seconds a slice and needs no more."""
+    for name in CTPair._fields:
+        (folder / name).mkdir(parents=True)
+        for path in sorted(getattr(CT_PAIR, name).iterdir())[1:4]:
+            shutil.copy(path, folder / name)
+    return CTPair(folder / "full", folder / "quarter")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from lowdose.data.slice_context import StackPosition
 from lowdose.training import denoiser_run
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
-from support.scanned_patients import scan
 
 TINY = DenoiserHyperparameters(
     steps=6,
@@ -32,12 +32,31 @@ TINY = DenoiserHyperparameters(
 EXACT = RunOptions(device="cpu", precision="32-true")
 
 
+PAIRS = "LOWDOSE_TEST_PAIRS"
+"""Environment variable with the file of slices for processes that a test starts; scanning them anew takes seconds."""
+
+
+@cache
+def scanned_pairs() -> np.ndarray:
+    """(3, 2, y, x) HU, of three patients, at low and at full dose."""
+    if PAIRS in os.environ:
+        return np.load(os.environ[PAIRS])
+    from support.scanned_patients import scan
+
+    return np.stack([[scan(patient).low.hu[0], scan(patient).full.hu[0]] for patient in range(3)])
+
+
 def paired_slices() -> list[PairedSlice]:
-    result = []
-    for patient in range(3):
-        low, full = (volume.hu[0] for volume in scan(patient))
-        result.append(PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full)))
-    return result
+    return [
+        PairedSlice(patient, f"{patient}", 3.0, 3.0, lambda low=low, full=full: (low, full))
+        for patient, (low, full) in enumerate(scanned_pairs())
+    ]
+
+
+def environment_of_processes(folder: Path) -> dict[str, str]:
+    """Return the environment of processes that train on ``paired_slices``, which are written to ``folder``."""
+    np.save(folder / "pairs.npy", scanned_pairs())
+    return {**os.environ, "OMP_NUM_THREADS": "1", PAIRS: str(folder / "pairs.npy")}
 
 
 def paired_series(slices: int = 6) -> list[PairedSlice]:
@@ -72,21 +91,25 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
+from lowdose.training import runner
 from support.adversarial_runs import small_adversarial
 from support.training_runs import EXACT, small_recipe, train
-train({recipe}, Path({folder!r}), replace(EXACT, devices=2))
+leave, runner._leave_process_group = runner._leave_process_group, lambda _: None  # for the next run
+for name, recipe in {{{recipes}}}.items():
+    assert train(recipe, Path({folder!r}) / name, replace(EXACT, devices=2))
 """
 
 
-def train_on_two_processes(recipe: str, folder: Path) -> None:
-    """Train in ``folder`` what the expression ``recipe`` makes, on two processes of one thread."""
-    folder.mkdir()
-    script, tests = folder.with_suffix(".py"), str(Path(__file__).parents[1])
-    script.write_text(TWO_PROCESSES.format(tests=tests, recipe=recipe, folder=str(folder)))
+def train_on_two_processes(recipes: dict[str, str], folder: Path) -> None:
+    """Train what each of ``recipes``, expressions, makes in a folder of its name, on two processes of one thread.
+
+    They are the same two for all, since most of the time goes into starting them.
+    """
+    script, tests = folder / "train.py", str(Path(__file__).parents[1])
+    made = ", ".join(f"{name!r}: {recipe}" for name, recipe in recipes.items())
+    script.write_text(TWO_PROCESSES.format(tests=tests, recipes=made, folder=str(folder)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    result = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment_of_processes(folder))
     assert result.returncode == 0, result.stderr[-2000:]
 
 

@@ -1,7 +1,6 @@
 """Training in parts, on several processes and nodes, and how fast it says it is."""
 
 import csv
-import os
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.runner import MODEL_FILE
 from lowdose.training.throughput import ThroughputMeter
 from lowdose.training.trainer import STATE_FILE, Trainer
-from support.training_runs import EXACT, StopAfter, assert_same, small_recipe, train
+from support.training_runs import EXACT, StopAfter, assert_same, environment_of_processes, small_recipe, train
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -200,9 +199,8 @@ train(small_recipe(batch=1, accumulate=2, steps=4), Path(sys.argv[1]), EXACT)
 """
 
 
-def launch(script: Path, run: Path, *options: str) -> subprocess.Popen[bytes]:
+def launch(script: Path, run: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "torch.distributed.run", *options, str(script), str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -230,9 +228,9 @@ def wait_for_all(nodes: list[subprocess.Popen[bytes]]) -> None:
 def test_two_nodes_of_torchrun_equal_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     script = tmp_path / "go.py"
     script.write_text(RUN.format(tests=str(Path(support.__file__).parents[1])))
-    port = free_port()
+    port, environment = free_port(), environment_of_processes(tmp_path)
     nodes = [
-        launch(script, tmp_path / "nodes", "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1",
+        launch(script, tmp_path / "nodes", environment, "--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1",
                "--master-addr=127.0.0.1", f"--master-port={port}")
         for rank in range(2)
     ]  # fmt: skip
