@@ -33,7 +33,7 @@ def test_a_signal_ends_the_command_as_documented_and_another_run_goes_on(tmp_pat
     assert process.returncode == 130, said
     stopped = f"stopped; what is done is in {out}, and the same command goes on from there"
     assert said.splitlines()[-2:] == [stopped, "lowdose: interrupted"]
-    lines = "checking |to do|done, |says where"  # and none of Ray's, nor a native stack
+    lines = "checking |to do|done, |says where|was left by a run"  # and none of Ray's, nor a native stack
     assert all(re.search(lines, line) for line in said.splitlines()[:-2]), said
     assert not list(out.rglob(".*"))
     summary = denoise_here(tmp_path / "in", out, ArchiveSettings(model=str(model), engine="torch"), [])

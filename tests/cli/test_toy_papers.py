@@ -150,7 +150,7 @@ def test_a_pairing_must_have_what_a_method_learns_from(
 ) -> None:
     cases = (
         ("two_players", "none", "--pairing none: has no 'full', which TwoPlayers learns from; give pairs of scans"),
-        ("two_players", "gone", "--pairing gone: must be one of folders, none, simulated"),
+        ("two_players", "gone", "--pairing gone: must be one of folders, gaussian-noise, learned-noise, none"),
         ("own_noise", "none", "--pairing none: has no 'full', which Noisier2Noise learns from"),
     )
     for toy, pairing, reason in cases:

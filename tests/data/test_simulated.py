@@ -373,7 +373,7 @@ def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.Captur
     assert train("gain", "--data", tmp_path / "in", "--set", "gain_low=0.5") == 2
     assert "gain_low=0.5: is for --pairing folders" in capfd.readouterr().err
     assert train("other", "--data", tmp_path / "in", "--pairing", "guess") == 2
-    assert "must be one of folders, none, simulated" in capfd.readouterr().err
+    assert "must be one of folders, gaussian-noise, learned-noise, none" in capfd.readouterr().err
     assert train("other", "--data", tmp_path / "in", "--pairing", "folders", "--bank", tmp_path / "bank") == 2
     assert train("again", "--data", tmp_path / "in", "--bank", tmp_path / "bank", "--set", "realisations=3") == 2
     assert "realisations: 2, not 3" in capfd.readouterr().err

@@ -83,11 +83,11 @@ __all__ = [
 if TYPE_CHECKING:
     from lowdose.metrics.band_noise import noise_bands
     from lowdose.metrics.body_size import water_equivalent_diameter
-    from lowdose.metrics.co_occurrence import CoOccurrence, co_occurrence
     from lowdose.metrics.feature_distance import frechet_distance
     from lowdose.metrics.feature_similarity import fsim
     from lowdose.metrics.fidelity import psnr, rmse
     from lowdose.metrics.fidelity_reference import FidelityReference
+    from lowdose.metrics.glcm_texture import CoOccurrence, co_occurrence
     from lowdose.metrics.hu_bias import tissue_bias, tissue_masks, tissue_means
     from lowdose.metrics.label_overlap import Overlap, dice
     from lowdose.metrics.lesion_detection import Outcome, average_precision, free_response, match_detections
@@ -113,7 +113,7 @@ else:
         {
             "lowdose.metrics.band_noise": ("noise_bands",),
             "lowdose.metrics.body_size": ("water_equivalent_diameter",),
-            "lowdose.metrics.co_occurrence": ("CoOccurrence", "co_occurrence"),
+            "lowdose.metrics.glcm_texture": ("CoOccurrence", "co_occurrence"),
             "lowdose.metrics.feature_distance": ("frechet_distance",),
             "lowdose.metrics.feature_similarity": ("fsim",),
             "lowdose.metrics.fidelity": ("psnr", "rmse"),

@@ -36,7 +36,7 @@ def roi_perceptual(detector: LesionDetector, denoised: Tensor, full: Tensor, box
     >>> from lowdose.networks.detection.detector import LesionDetector
     >>> from lowdose.objectives.roi import roi_perceptual
     >>> image, box = torch.zeros(1, 1, 64, 64), torch.tensor([[20.0, 20.0, 40.0, 40.0]])
-    >>> float(roi_perceptual(LesionDetector(), image, image, box, torch.tensor([1])))
+    >>> roi_perceptual(LesionDetector().eval(), image, image, box, torch.tensor([1])).item()
     0.0
     """
     if not len(boxes):

@@ -66,7 +66,7 @@ def co_occurrence(region: ArrayLike, window: Window = SOFT_TISSUE) -> CoOccurren
     Columns of two alternating grey values:
 
     >>> import numpy as np
-    >>> from lowdose.metrics.co_occurrence import co_occurrence
+    >>> from lowdose.metrics.glcm_texture import co_occurrence
     >>> found = co_occurrence(np.tile([-160.0, 240.0], (8, 4)))
     >>> round(found.correlation, 3), round(found.homogeneity, 3), round(found.energy, 3)
     (-0.5, 0.25, 0.707)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch
 from lowdose.hounsfield import Window
-from lowdose.metrics.co_occurrence import co_occurrence
+from lowdose.metrics.glcm_texture import co_occurrence
 
 GREY = Window(0.0, 255.0)
 
