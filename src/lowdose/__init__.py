@@ -24,6 +24,7 @@ from lowdose.version import __version__
 if TYPE_CHECKING:
     from lowdose import api, errors, metrics, objectives
     from lowdose.api import (
+        Adaptation,
         DenoisedSeries,
         EvaluationReport,
         ExplainedSeries,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         SimulatedSeries,
         TrainingRun,
         Volume,
+        adapt,
         denoise,
         evaluate,
         explain,
@@ -48,9 +50,10 @@ if TYPE_CHECKING:
 _MODULES = ("api", "errors", "metrics", "objectives")
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces", "SimulatedSeries",
-    "TrainingRun", "Volume", "__version__", "api", "denoise", "errors", "evaluate", "explain", "info", "list_recipes",
-    "load_model", "metrics", "objectives", "read", "similar_places", "simulate_dose", "simulate_phantom", "train",
+    "Adaptation", "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces",
+    "SimulatedSeries", "TrainingRun", "Volume", "__version__", "adapt", "api", "denoise", "errors", "evaluate",
+    "explain", "info", "list_recipes", "load_model", "metrics", "objectives", "read", "similar_places",
+    "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
 

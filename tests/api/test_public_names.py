@@ -13,7 +13,8 @@ import pytest
 import lowdose
 
 FUNCTIONS = (
-    "read", "load_model", "denoise", "explain", "evaluate", "simulate_dose", "simulate_phantom", "train", "list_recipes"
+    "read", "load_model", "denoise", "explain", "evaluate", "simulate_dose", "simulate_phantom", "train",
+    "list_recipes", "adapt",
 )  # fmt: skip
 
 

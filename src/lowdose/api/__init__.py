@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lowdose.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from lowdose.api.adaptation import Adaptation, adapt
     from lowdose.api.denoised_series import DenoisedSeries
     from lowdose.api.denoising import denoise
     from lowdose.api.evaluation import evaluate
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
     from lowdose.volume import Volume
 
 __all__ = [
-    "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces", "SimulatedSeries",
-    "TrainingRun", "Volume", "denoise", "evaluate", "explain", "info", "list_recipes", "load_model", "read",
-    "similar_places", "simulate_dose", "simulate_phantom", "train",
+    "Adaptation", "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces",
+    "SimulatedSeries", "TrainingRun", "Volume", "adapt", "denoise", "evaluate", "explain", "info", "list_recipes",
+    "load_model", "read", "similar_places", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
     globals(),
     {
+        "lowdose.api.adaptation": ("Adaptation", "adapt"),
         "lowdose.api.denoised_series": ("DenoisedSeries",),
         "lowdose.api.denoising": ("denoise",),
         "lowdose.api.evaluation": ("evaluate",),

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import typer
 
+from lowdose.cli.adapt_command import adapt
 from lowdose.cli.data_command import data_app
 from lowdose.cli.demo_command import demo
 from lowdose.cli.denoise_command import denoise
@@ -36,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (denoise, evaluate, explain, simulate, demo, info):
+for command in (denoise, evaluate, explain, simulate, adapt, demo, info):
     app.command()(command)
 app.command(cls=TrainCommand)(train)
 app.add_typer(data_app, name="data")
