@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,11 @@ from lowdose.methods.anatomy_gan import AnatomyAwareGAN
 from lowdose.methods.supervised import Supervised
 from lowdose.models import checkpoint
 from lowdose.networks.denoiser import Denoiser
-from lowdose.training import runner
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE
-from lowdose.training.trainer import STATE_FILE
 from lowdose.weights.files import read_weights
 from support.adversarial_runs import gain_on_one_pair, small_adversarial
-from support.training_runs import EXACT, StopAfter, assert_same, train
+from support.training_runs import modules_of_an_interrupted_run
 
 SMALL = {"patch": 64, "discriminator_width": 4}
 
@@ -96,15 +93,8 @@ def test_the_denoisers_turn_leaves_the_spectral_norms_alone() -> None:
 def test_resumed_equals_uninterrupted_and_the_discriminator_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train(small(), tmp_path / "whole")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
-    assert not train(small(), tmp_path / "parts")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
-    assert train(small(), tmp_path / "parts", replace(EXACT, resume=True))
-    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
-    assert set(whole["modules"]) == {"denoiser", "discriminator"}
-    for key in ("modules", "ema", "optimisers", "buffers"):
-        assert_same(whole[key], parts[key])
+    modules = modules_of_an_interrupted_run(small(), tmp_path, monkeypatch)
+    assert modules == {"denoiser", "discriminator"}
     header = read_weights(tmp_path / "whole" / "discriminator.safetensors").header
     model = checkpoint.load_denoiser(str(tmp_path / "whole" / MODEL_FILE))
     assert json.loads(header["training"])["features"] == model.training["features"]

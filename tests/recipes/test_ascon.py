@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,12 @@ from lowdose.errors import InvalidSetting
 from lowdose.models import checkpoint
 from lowdose.network_spec import NetworkSpec
 from lowdose.networks.mac_net import MACNet
-from lowdose.training import runner
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import MODEL_FILE
 from lowdose.training.trainer import STATE_FILE
 from lowdose.weights.artefact import load_artefact
 from support.adversarial_runs import gain_on_one_pair, small_adversarial
-from support.training_runs import EXACT, StopAfter, assert_same, train
+from support.training_runs import modules_of_an_interrupted_run, train
 
 
 def small(network: str = "esau_net:width=8", **changes: float) -> DenoiserRecipe:
@@ -42,16 +40,8 @@ def test_any_network_is_trained_and_mac_net_is_kept(tmp_path: Path) -> None:
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = small("unet:width=4,levels=2")
-    assert train(recipe, tmp_path / "whole")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
-    assert not train(recipe, tmp_path / "parts")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
-    assert train(recipe, tmp_path / "parts", replace(EXACT, resume=True))
-    whole, parts = (torch.load(tmp_path / folder / STATE_FILE, weights_only=True) for folder in ("whole", "parts"))
-    assert set(whole["modules"]) == {"denoiser", "mac_net", "target"}
-    for key in ("modules", "ema", "optimisers"):
-        assert_same(whole[key], parts[key])
+    modules = modules_of_an_interrupted_run(small("unet:width=4,levels=2"), tmp_path, monkeypatch)
+    assert modules == {"denoiser", "mac_net", "target"}
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,12 @@ from lowdose.errors import InvalidSetting
 from lowdose.methods.lesion_inspired import LesionInspired, Schedule
 from lowdose.networks.denoiser import Denoiser
 from lowdose.recipes.lidnet import around
-from lowdose.training import runner
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.recipe import DenoiserRecipe
-from lowdose.training.trainer import STATE_FILE
 from support.adversarial_runs import TINY
 from support.ct_pair import CT_PAIR
 from support.make_ct_fixture import FIXTURE
-from support.training_runs import EXACT, StopAfter, assert_same, train
+from support.training_runs import modules_of_an_interrupted_run
 
 DETECTOR = {"detector_width": 4, "detector_pyramid": 8, "detector_hidden": 16}
 TURNS = {"detector_first": 2, "denoiser_turns": 2, "detector_turns": 1}
@@ -141,15 +139,12 @@ def test_it_goes_around_an_adversarial_base(base: str, terms: set[str]) -> None:
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train(small(), tmp_path / "whole")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
-    assert not train(small(), tmp_path / "parts")
-    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
-    assert train(small(), tmp_path / "parts", replace(EXACT, resume=True))
-    whole, parts = (torch.load(tmp_path / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
-    assert set(whole["modules"]) == {"denoiser", "detector"}
-    for key in ("modules", "ema", "optimisers", "buffers"):
-        assert_same(whole[key], parts[key])
+    modules = modules_of_an_interrupted_run(small(), tmp_path, monkeypatch)
+    assert modules == {"denoiser", "detector"}
+
+
+def test_a_base_that_learns_from_more_slices_gets_them() -> None:
+    assert method_of(small("noise2sim", "unet:width=4,levels=2")).neighbours == 2
 
 
 def test_hyperparameters_are_those_of_both() -> None:

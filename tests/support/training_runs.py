@@ -10,14 +10,16 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from lowdose import recipes
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.slice_context import StackPosition
-from lowdose.training import denoiser_run
+from lowdose.training import denoiser_run, runner
 from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
+from lowdose.training.trainer import STATE_FILE
 
 TINY = DenoiserHyperparameters(
     steps=6,
@@ -131,6 +133,19 @@ class StopAfter:
     def requested(self) -> bool:
         self.left -= 1
         return self.left <= 0
+
+
+def modules_of_an_interrupted_run(recipe: DenoiserRecipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Train in one go, and stopped and resumed; assert that both end the same, and return the modules in the state."""
+    assert train(recipe, folder / "whole")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(3))
+    assert not train(recipe, folder / "parts")
+    monkeypatch.setattr(runner, "GracefulStop", StopAfter(10**9))
+    assert train(recipe, folder / "parts", replace(EXACT, resume=True))
+    whole, parts = (torch.load(folder / name / STATE_FILE, weights_only=True) for name in ("whole", "parts"))
+    for key in ("modules", "ema", "optimisers", "buffers"):
+        assert_same(whole[key], parts[key])
+    return set(whole["modules"])
 
 
 def assert_same(a: object, b: object) -> None:

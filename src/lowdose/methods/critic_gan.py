@@ -101,4 +101,4 @@ class CriticGAN(Method[PairedBatch]):
 
         Images are (B, 1, H, W), in ``unit``; ``batch`` is what they were made of.
         """
-        return self.content.terms(denoised, full) if self.content else {}
+        return self.content.terms_with_low_dose(denoised, full, low) if self.content else {}

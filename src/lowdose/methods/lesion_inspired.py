@@ -90,6 +90,11 @@ class LesionInspired(Method[PairedBatch]):
         return tuple(dict.fromkeys((*self.base.fields, "boxes")))
 
     @property
+    def neighbours(self) -> int:
+        """Those of the base."""
+        return self.base.neighbours
+
+    @property
     def model(self) -> nn.Module:
         """The network of the denoiser."""
         return self.base.model
