@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.furnace.validation_set import load_images, load_set
+from lowdose.data.patch_boxes import mask_box
 from lowdose.image import HU
 from lowdose.networks.anatomy import load_anatomy
 from lowdose.networks.segmentation import segment_slice
@@ -73,12 +74,7 @@ def lesion_slices(validation_set: Path, draws: int, seed: int = 0) -> Iterator[L
             if inserted:
                 added = changed.hu[0] - full
                 yield LesionSlice(
-                    item.patient, low + added, full + added, np.array([_box(each.mask[0]) for each in inserted]),
+                    item.patient, low + added, full + added, np.array([mask_box(each.mask[0]) for each in inserted]),
                     np.array([each.diameter_mm for each in inserted]),
                     np.array([each.contrast_hu for each in inserted]),
                 )  # fmt: skip
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)

@@ -136,7 +136,8 @@ def test_boxes_of_lesions_lie_around_them_whatever_the_orientation() -> None:
                 rows, columns = torch.where(added > added.max() / 2)
                 assert (top + bottom) / 2 == pytest.approx(float(rows.float().mean()) + 0.5, abs=1.6)
                 assert (left + right) / 2 == pytest.approx(float(columns.float().mean()) + 0.5, abs=1.6)
-                assert bottom - top < 3 * (float(rows.max() - rows.min()) + 1)
+                assert bottom - top == pytest.approx(float(rows.max() - rows.min()) + 1, abs=2.5)
+                assert right - left == pytest.approx(float(columns.max() - columns.min()) + 1, abs=2.5)
         assert counts > 10
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.data.patch_lesions import PatchLesion
+from lowdose.image import Mask
 
 Box = tuple[float, float, float, float]
 """Top, left, bottom and right edge in pixels; the pixel in row i and column j reaches from (i, j) to (i + 1, j + 1)."""
@@ -17,10 +18,28 @@ LESION = 0
 
 
 def lesion_box(lesion: PatchLesion) -> Box:
-    """Return the box of an inserted lesion, in the crop that it was inserted into."""
+    """Return the box of an inserted lesion, in the crop that it was inserted into.
+
+    It lies around the lesion's mask; a lesion that is small against the thickness of the slice fills no pixel by half,
+    and has the box of a ball of its size.
+    """
+    if lesion.mask.any():
+        return mask_box(lesion.mask)
     radius = lesion.diameter_px / 2
     y, x = lesion.y + 0.5, lesion.x + 0.5
     return y - radius, x - radius, y + radius, x + radius
+
+
+def mask_box(mask: Mask) -> Box:
+    """Return the box around the True pixels, at least one, of a mask (y, x).
+
+    >>> mask = np.zeros((8, 8), bool)
+    >>> mask[2:4, 5] = True
+    >>> mask_box(mask)
+    (2.0, 5.0, 4.0, 6.0)
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
 
 
 def move_boxes(

@@ -43,6 +43,8 @@ class PatchLesion(NamedTuple):
         Its diameter.
     contrast_hu : float, HU
         Its contrast.
+    mask : (y, x) bool
+        Pixels of the middle slice that it fills at least half.
     """
 
     added: HU
@@ -50,6 +52,7 @@ class PatchLesion(NamedTuple):
     x: float
     diameter_px: float
     contrast_hu: float
+    mask: Mask
 
 
 def draw_lesion(
@@ -76,7 +79,8 @@ def draw_lesion(
     if not inserted:
         return None
     added = changed.hu - volume.hu
-    return PatchLesion(added, y, x, kind.diameter_mm / pixel_mm, inserted[0].contrast_hu)
+    mask = inserted[0].mask[len(full) // 2]
+    return PatchLesion(added, y, x, kind.diameter_mm / pixel_mm, inserted[0].contrast_hu, mask)
 
 
 def _within(mask: Mask, border_px: float) -> Mask:
