@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ import lowdose
 from lowdose import recipes
 from lowdose.batch import PairedBatch
 from lowdose.errors import InvalidSetting
-from lowdose.methods.lesion_inspired import LesionInspired, Schedule
+from lowdose.methods.lesion_inspired import AP, AP_FULL, LesionInspired, Schedule
+from lowdose.models.load import load_by_name
 from lowdose.networks.denoiser import Denoiser
+from lowdose.networks.detection.detector import Detections
 from lowdose.recipes.lidnet import around
+from lowdose.training.denoiser_run import train_denoiser
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.recipe import DenoiserRecipe
 from support.adversarial_runs import TINY
 from support.ct_pair import CT_PAIR
 from support.make_ct_fixture import FIXTURE
-from support.training_runs import modules_of_an_interrupted_run
+from support.training_runs import EXACT, modules_of_an_interrupted_run, paired_slices
 
 DETECTOR = {"detector_width": 4, "detector_pyramid": 8, "detector_hidden": 16}
 TURNS = {"detector_first": 2, "denoiser_turns": 2, "detector_turns": 1}
@@ -135,12 +139,48 @@ def test_it_goes_around_an_adversarial_base(base: str, terms: set[str]) -> None:
     assert set(updates) == {"critic", "denoiser"}
     assert set(updates["denoiser"]) == terms | {"roi", "detection"}
     assert set(method.artefacts()) == {"critic", "detector"}
-    assert set(method.own_state()) == {"turn", "base.turn"}
+    assert set(method.own_state()) == {"turn", "best_ap", "since_best", "base.turn"}
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LesionInspired, "held_out_patches", 2)
     modules = modules_of_an_interrupted_run(small(), tmp_path, monkeypatch)
     assert modules == {"denoiser", "detector"}
+
+
+def test_it_has_finished_after_so_many_validations_without_a_better_ap() -> None:
+    method = method_of(small(patience=2))
+    assert not any(method.finished({AP: ap}) for ap in (0.9, 0.1, 0.1, 0.1))  # T1 does not count
+    method.turn.fill_(3)
+    assert [method.finished({AP: ap}) for ap in (0.2, 0.1, 0.3, 0.3, 0.29)] == [False, False, False, False, True]
+    assert not method.finished({})
+    endless = method_of(small(patience=0))
+    endless.turn.fill_(3)
+    assert not any(endless.finished({AP: 0.1}) for _ in range(9))
+
+
+def test_average_precision_is_that_of_the_boxes_it_finds() -> None:
+    method = method_of(small())
+    sure = torch.tensor([1.0])
+    answers = [Detections(torch.tensor([[4.0, 4.0, 16.0, 16.0]]), sure), Detections(torch.zeros(0, 4), torch.zeros(0))]
+    method.detector.detect = lambda slices: answers  # type: ignore[method-assign]
+    assert method.held_out_figures(iter([batch()])) == {AP: pytest.approx(1), AP_FULL: pytest.approx(1)}
+    method.detector.detect = lambda slices: answers[::-1]  # type: ignore[method-assign]
+    assert method.held_out_figures(iter([batch()]))[AP] == 0
+    nothing = batch()._replace(boxes=torch.zeros(0, 4), box_counts=torch.tensor([0, 0]))
+    assert method.held_out_figures(iter([nothing])) == {}
+
+
+def test_a_run_ends_early_and_says_at_which_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LesionInspired, "held_out_patches", 4)
+    recipe = small(patience=1, validate_every=2, steps=40, detector_first=1, lesion_share=1.0)
+    done = train_denoiser("lidnet", recipe, paired_slices(), tmp_path, EXACT, lambda _: None, lambda *_: None)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    validated = [int(step) for step, name, _ in rows if name == AP]
+    assert done
+    assert validated[-1] + 1 < 40
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["steps"] == validated[-1] + 1
+    assert load_by_name(str(tmp_path / "model.safetensors"), torch.device("cpu"))
 
 
 def test_a_base_that_learns_from_more_slices_gets_them() -> None:

@@ -47,10 +47,13 @@ class Method(nn.Module, ABC, Generic[B]):
         batch and depends on nothing else of it, so that the gradient of a batch is the mean of those of its parts.
     makes_low_dose : bool
         Whether low dose is made from full dose here, so that single scans of normal dose (``--pairing none``) will do.
+    held_out_patches : int
+        Patches of patients held out, with lesions, that ``held_out_figures`` wants at each validation.
     """
 
     accumulates: ClassVar[bool] = False
     makes_low_dose: ClassVar[bool] = False
+    held_out_patches: ClassVar[int] = 0
 
     @property
     def fields(self) -> Sequence[str]:
@@ -113,6 +116,14 @@ class Method(nn.Module, ABC, Generic[B]):
         Raises TrainingDiverged when the training can no longer succeed.
         """
         return {}
+
+    def held_out_figures(self, batches: Iterator[B]) -> Mapping[str, float]:
+        """Return figures to log of patients held out; each begins with 'validation/'."""
+        return {}
+
+    def finished(self, figures: Mapping[str, float]) -> bool:
+        """Return whether the training shall end, given those of a validation; called once after each."""
+        return False
 
     @abstractmethod
     def updates(self, batch: B) -> Iterator[Update]:

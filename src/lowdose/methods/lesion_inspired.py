@@ -13,12 +13,21 @@ from lowdose.batch import PairedBatch
 from lowdose.methods.base import Method, Update
 from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
+from lowdose.metrics.lesion_detection import average_precision, match_detections
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.detection.detector import LesionDetector
 from lowdose.objectives.roi import roi_perceptual
 
+AP, AP_FULL = "validation/ap50", "validation/ap50_full_dose"
+"""Names of the average precision of the detector on denoised and on full-dose images."""
 ARTEFACT = "detector"
 """Name of the file that a training keeps the detector in."""
+
+
+def _average_precision(seen: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
+    """Return AP-50 of slices, each with the boxes that were found, their scores, and the true boxes."""
+    boxes, scores, lesions = ([part.cpu().numpy() for part in parts] for parts in zip(*seen, strict=True))
+    return average_precision(match_detections(boxes, scores, lesions))
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,8 @@ class LesionInspired(Method[PairedBatch]):
         Weights, in the denoiser's loss, of the perceptual loss on lesions and of the detector's own losses.
     learning_rate : float
         Learning rate of the detector.
+    patience : int
+        Validations without a better AP-50 on denoised images, after T1, from which the training ends; 0 = it does not.
 
     References
     ----------
@@ -73,16 +84,25 @@ class LesionInspired(Method[PairedBatch]):
     Lesion Detection, ACM Multimedia 2021, Algorithm 1.
     """
 
+    held_out_patches = 64
     turn: Tensor
+    best_ap: Tensor
+    since_best: Tensor
 
     def __init__(
         self, base: Method[Any], detector: LesionDetector, schedule: Schedule, roi_weight: float,
-        detection_weight: float, learning_rate: float,
+        detection_weight: float, learning_rate: float, patience: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.base, self.detector, self.schedule = base, detector, schedule
         self.roi_weight, self.detection_weight, self._learning_rate = roi_weight, detection_weight, learning_rate
-        self.register_buffer("turn", torch.tensor(0))
+        self.patience = patience
+        for name, value in (
+            ("turn", torch.tensor(0)),
+            ("best_ap", torch.tensor(-1.0)),
+            ("since_best", torch.tensor(0)),
+        ):
+            self.register_buffer(name, value)
 
     @property
     def fields(self) -> Sequence[str]:
@@ -116,8 +136,8 @@ class LesionInspired(Method[PairedBatch]):
         return {**self.base.artefacts(), ARTEFACT: self.detector}
 
     def own_state(self) -> dict[str, Tensor]:
-        """Return the count of steps, and the buffers of the base."""
-        return {"turn": self.turn, **{f"base.{name}": value for name, value in self.base.own_state().items()}}
+        """Return the method's own buffers, and those of the base."""
+        return {**super().own_state(), **{f"base.{name}": value for name, value in self.base.own_state().items()}}
 
     def fingerprint(self) -> Mapping[str, object]:
         """Return the fingerprint of the base."""
@@ -126,6 +146,27 @@ class LesionInspired(Method[PairedBatch]):
     def extra_metrics(self) -> Mapping[str, float]:
         """Return those of the base."""
         return self.base.extra_metrics()
+
+    @torch.no_grad()
+    def held_out_figures(self, batches: Iterator[PairedBatch]) -> Mapping[str, float]:
+        """Return AP-50 of the detector on denoised patches, and on those of full dose."""
+        seen: dict[str, list[tuple[Any, Any, Any]]] = {AP: [], AP_FULL: []}
+        for batch in batches:
+            true = torch.split(batch.boxes, batch.box_counts.tolist())
+            for name, slices in ((AP, denoise_batch(self._denoiser, batch)[0]), (AP_FULL, batch.full)):
+                seen[name] += [(*each, own) for each, own in zip(self.detector.detect(slices), true, strict=True)]
+        return {name: _average_precision(of) for name, of in seen.items() if any(len(own) for *_, own in of)}
+
+    def finished(self, figures: Mapping[str, float]) -> bool:
+        """Return whether AP-50 on denoised images has not risen for so many validations."""
+        ap = figures.get(AP)
+        if not self.patience or ap is None or int(self.turn) <= self.schedule.detector_first:
+            return False
+        self.since_best.add_(1)
+        if ap > float(self.best_ap):
+            self.best_ap.fill_(ap)
+            self.since_best.zero_()
+        return int(self.since_best) >= self.patience
 
     def updates(self, batch: PairedBatch) -> Iterator[Update]:
         """Yield the updates of the side, or sides, whose turn it is."""

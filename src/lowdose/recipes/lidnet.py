@@ -40,6 +40,9 @@ class LIDnetHyperparameters:
         Weight of the detector's own losses in it; 0 = none.
     detector_learning_rate : float
         Largest learning rate of the detector.
+    patience : int
+        Validations (``validate_every``) without a better AP-50 of the detector on denoised patches of the patients held
+        out, after T1, from which the training ends; 0 = it goes on for all steps.
     detector_width, detector_blocks, detector_pyramid, detector_hidden : int
         Size of the detector, see ``networks.detection``; 64, 2, 256 and 1024 are those of ResNet-18 with a feature
         pyramid, which want a GPU.
@@ -52,6 +55,7 @@ class LIDnetHyperparameters:
     roi_weight: float = 1e-4
     detection_weight: float = 1e-5
     detector_learning_rate: float = 1e-3
+    patience: int = 0
     detector_width: int = 16
     detector_blocks: int = 1
     detector_pyramid: int = 32
@@ -66,6 +70,7 @@ LIMITS: Limits = {
     "roi_weight": (0, LARGE),
     "detection_weight": (0, LARGE),
     "detector_learning_rate": (SMALL, LARGE),
+    "patience": (0, LARGE),
     "detector_width": (1, 256),
     "detector_blocks": (1, 8),
     "detector_pyramid": (1, 1024),
@@ -83,7 +88,7 @@ def around(base: DenoiserRecipe) -> DenoiserRecipe:
         schedule = Schedule(h.detector_first, h.denoiser_turns, h.detector_turns, bool(h.joint))
         return LesionInspired(
             base.method(denoiser, h, teachers), detector, schedule, h.roi_weight, h.detection_weight,
-            h.detector_learning_rate,
+            h.detector_learning_rate, h.patience,
         )  # fmt: skip
 
     return replace(

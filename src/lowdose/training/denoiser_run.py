@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import torch
 from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
+from lowdose.data.batches import batches
 from lowdose.data.device_patches import DevicePatches, planes_bytes
 from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
 from lowdose.data.patch_fields import USUAL, check_fields
+from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import Patches
 from lowdose.data.simulated import SimulatedSlices
 from lowdose.errors import InvalidSetting
@@ -134,10 +136,23 @@ class _DenoiserJob:
         def export(path: Path, step: int, steps: int) -> None:
             checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
+        def validate() -> dict[str, float]:
+            return {**validate_denoiser(denoiser, held_out), **self._held_out_figures(held_out, context, fabric)}
+
         size = hyperparameters.batch * hyperparameters.accumulate
-        return TrainingStage(
-            _patch_batches(patches, size, fabric), lambda: validate_denoiser(denoiser, held_out), export
-        )
+        return TrainingStage(_patch_batches(patches, size, fabric), validate, export)
+
+    def _held_out_figures(
+        self, held_out: Sequence[Sequence[PairedSlice]], context: int, fabric: Fabric
+    ) -> Mapping[str, float]:
+        """Return the method's own figures, on the same patches at each validation, each with a lesion."""
+        h, count = self._recipe.hyperparameters, self.method.held_out_patches
+        if not held_out or not count:
+            return {}
+        items = list({item.key: item for around in held_out for item in around}.values())
+        patches = Patches(SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields)
+        steps = max(1, count // h.batch)
+        return self.method.held_out_figures(fabric.to_device(each) for each in batches(patches, h.batch, 0, steps))
 
 
 def _patch_batches(patches: Patches, size: int, fabric: Fabric) -> Callable[[int, int], Iterator[PairedBatch]]:

@@ -28,7 +28,8 @@ class TrainerHooks:
     stopped : Callable[[], bool]
         Returns whether the run is to end early.
     steps_fitted : Callable[[], None]
-        Called when a time limit has set the number of steps, which the settings then hold.
+        Called when the number of steps was changed by a time limit, or by a method that has finished; the settings
+        hold it.
     """
 
     batches: Callable[[int, int], Iterator[tuple[Tensor, ...]]]

@@ -73,6 +73,7 @@ class Trainer:
         self._plan = PhasePlan(method, OPEN_END if limit is not None else hyperparameters.steps)
         self.ema = EMA(method.model, self._decay)
         self.step = 0
+        self._finished = False
         self._losses: dict[str, Tensor] = {}
         self.throughput = ThroughputMeter(fabric.world_size)
         self._updates = Updates(fabric)
@@ -123,11 +124,14 @@ class Trainer:
             checkpoint = done or stop or self._checkpoint_due()
             if checkpoint or self.step % LOG_EVERY == 0:
                 self._check_finite()
-            if self.fabric.is_global_zero and log is not None:
+            if log is not None:
                 self._log_step(log, hooks, done, started, first)
-                if checkpoint:
-                    with self.throughput.excluded():
-                        self._save(settings, hooks)
+            if self._validation_due() and self._any_process(self._finished):
+                done = checkpoint = True
+                self._set_steps(self.step, settings, hooks)
+            if log is not None and checkpoint:
+                with self.throughput.excluded():
+                    self._save(settings, hooks)
             if stop or done:
                 break
         if log is not None:
@@ -162,9 +166,13 @@ class Trainer:
             steps = self.step
         else:
             return
+        self._set_steps(steps, settings, hooks)
+
+    def _set_steps(self, steps: int, settings: dict[str, object], hooks: TrainerHooks) -> None:
         self.hyperparameters = replace(self.hyperparameters, steps=steps)
         settings["steps"] = steps
-        hooks.steps_fitted()
+        if self.fabric.is_global_zero:
+            hooks.steps_fitted()
 
     def _measure_overhead(self, settings: dict[str, object], hooks: TrainerHooks, log: TrainingLog) -> Overhead:
         """Validate and save once, and return how long each took."""
@@ -183,6 +191,9 @@ class Trainer:
         """
         late = time.monotonic() - self._last_checkpoint >= self._checkpoint_interval_s
         return late or self.step % self.hyperparameters.checkpoint_every == 0
+
+    def _validation_due(self) -> bool:
+        return self.step % self.hyperparameters.validate_every == 0
 
     def _any_process(self, condition: bool) -> bool:
         """Return whether the condition holds in any process.
@@ -239,9 +250,11 @@ class Trainer:
                     **self.throughput.read_and_reset(),
                 },
             )
-        if self.step % self.hyperparameters.validate_every == 0 or done:
+        if self._validation_due() or done:
             with self.throughput.excluded():
-                log.write(self.step - 1, self._with_average(hooks.validate))
+                figures = self._with_average(hooks.validate)
+                log.write(self.step - 1, figures)
+                self._finished = self.method.finished(figures)
 
     def _check_finite(self) -> None:
         """Raise TrainingDiverged if any loss so far was not finite.
