@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lowdose.image import HU, Mask
-from lowdose.phantom.lesion_kinds import SMALLEST_MM, draw_kind
+from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM, draw_kind
 from lowdose.phantom.lesion_sites import even_tissue
 from lowdose.phantom.slice_lesions import (
     TO_EDGE_MM,
@@ -56,12 +56,19 @@ class PatchLesion(NamedTuple):
 
 
 def draw_lesion(
-    full: HU, pixel_mm: float, thickness_mm: float, step_mm: float, border_px: float, rng: np.random.Generator
+    full: HU,
+    pixel_mm: float,
+    thickness_mm: float,
+    step_mm: float,
+    border_px: float,
+    rng: np.random.Generator,
+    largest_mm: float = LARGEST_MM,
 ) -> PatchLesion | None:
     """Draw a lesion of even soft tissue or lung of a cropped full-dose slice, (2c+1, y, x) HU with its neighbours.
 
     The lesion is centred in the middle slice, and keeps a distance of ``border_px`` from the edge of the crop. Slices
-    are ``thickness_mm`` thick and ``step_mm`` apart. Returns None where no lesion of 4 mm finds room.
+    are ``thickness_mm`` thick and ``step_mm`` apart. Diameters are 4 mm to ``largest_mm``. Returns None where no lesion
+    of 4 mm finds room.
     """
     even = even_tissue(full[len(full) // 2], pixel_mm)
     room = {name: depth_mm(_within(mask, border_px), pixel_mm) for name, mask in even.items()}
@@ -70,7 +77,8 @@ def draw_lesion(
         return None
     name = wide[int(rng.integers(len(wide)))]
     depth = room[name]
-    kind = draw_kind(name, rng, 2 * (float(depth.max()) - TO_EDGE_MM) - 1e-3)
+    room_mm = 2 * (float(depth.max()) - TO_EDGE_MM) - 1e-3
+    kind = draw_kind(name, rng, min(room_mm, largest_mm))
     places = np.argwhere(depth > kind.diameter_mm / 2 + TO_EDGE_MM)
     y, x = (int(number) for number in places[rng.integers(len(places))])
     planned = PlannedSliceLesion(kind, y, x, int(rng.integers(1 << 30)))

@@ -23,6 +23,7 @@ from lowdose.data.patch_lesions import PatchLesion, draw_lesion
 from lowdose.data.patch_source import PatchSource, PatchSources, Region
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU
+from lowdose.phantom.lesion_kinds import LARGEST_MM
 
 USUAL_MULTIPLE = 16
 """Sides of patches that all networks take are multiples of this."""
@@ -97,7 +98,7 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
 
     ``low`` is (2c+1, size, size) HU, ``full`` is (1, size, size) HU; the other fields are as in a batch, without its
     first axis. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are
-    inserted into that share of the patches, as far as they have room (``patch_lesions``).
+    inserted into that share of the patches, as far as they have room (``patch_lesions``), ``lesion_largest_mm`` wide at most.
     """
 
     def __init__(
@@ -108,7 +109,9 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
         seed: int,
         lesion_share: float = 0.0,
         fields: Sequence[str] = USUAL,
+        lesion_largest_mm: float = LARGEST_MM,
     ) -> None:
+        self.lesion_largest_mm = lesion_largest_mm
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
         self.lesion_share, self.fields = lesion_share, tuple(fields)
 
@@ -208,7 +211,8 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
         thickness = item.thickness_mm or UNKNOWN_THICKNESS_MM
         overlap = item.stack_position.overlap if item.stack_position else 0.0
         step = max(1.0 - overlap, 0.05) * thickness
-        lesion = draw_lesion(full, item.pixel_mm or UNKNOWN_PIXEL_MM, thickness, step, border_px, rng)
+        pixel = item.pixel_mm or UNKNOWN_PIXEL_MM
+        lesion = draw_lesion(full, pixel, thickness, step, border_px, rng, self.lesion_largest_mm)
         if lesion is not None:
             low += lesion.added
             full += lesion.added

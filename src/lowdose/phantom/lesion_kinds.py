@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 SMALLEST_MM, LARGEST_MM = 4.0, 15.0
-"""Diameters in mm of the lesions that ``draw_kind`` draws."""
+"""Diameters in mm of the lesions that ``draw_kind`` draws, unless it is told to draw larger ones."""
 
 
 class LesionKind(NamedTuple):
@@ -56,7 +56,7 @@ LESION_ORGANS = tuple(_OCCURRENCES)
 
 
 def draw_kind(organ: str, rng: np.random.Generator, largest_mm: float = LARGEST_MM) -> LesionKind:
-    """Draw a kind of lesion of ``organ``, with a log-uniform diameter of 4 mm to the smaller of ``largest_mm`` and 15.
+    """Draw a kind of lesion of ``organ``, with a log-uniform diameter of 4 mm to ``largest_mm``.
 
     Contrasts are uniform: 15 to 60 HU of either sign, more often darker than brighter; in the lung ground glass of 60
     to 300 HU. Raises KeyError for an organ that is not in ``LESION_ORGANS``.
@@ -64,6 +64,6 @@ def draw_kind(organ: str, rng: np.random.Generator, largest_mm: float = LARGEST_
     occurrence = _OCCURRENCES[organ]
     sign = -1.0 if rng.random() < occurrence.darker else 1.0
     contrast = sign * float(rng.uniform(*occurrence.contrast))
-    largest = float(np.clip(largest_mm, SMALLEST_MM, LARGEST_MM))
+    largest = max(largest_mm, SMALLEST_MM)
     diameter = float(SMALLEST_MM * (largest / SMALLEST_MM) ** rng.random())
     return LesionKind(organ, occurrence.shapes[rng.integers(len(occurrence.shapes))], diameter, contrast)

@@ -76,8 +76,8 @@ LIMITS: Limits = {
     "detector_pyramid": (1, 1024),
     "detector_hidden": (1, 4096),
 }
-LESION_SHARE = 0.8
-"""Share of the patches that get a lesion where there is room, unless the user says otherwise."""
+LESION_SHARE, LESION_LARGEST_MM = 0.8, 25.0
+"""Share of the patches that get a lesion where there is room, and its largest diameter, by default."""
 
 
 def around(base: DenoiserRecipe) -> DenoiserRecipe:
@@ -108,7 +108,9 @@ def _together(base: DenoiserHyperparameters) -> DenoiserHyperparameters:
     own = [(each.name, each.type, each.default) for each in fields(LIDnetHyperparameters)]
     limits = {"LIMITS": {**kind.LIMITS, **LIMITS}}
     both = make_dataclass(f"LIDnet{kind.__name__}", own, bases=(kind,), namespace=limits, frozen=True)
-    found: DenoiserHyperparameters = both(**{**asdict(base), "lesion_share": LESION_SHARE})
+    found: DenoiserHyperparameters = both(
+        **{**asdict(base), "lesion_share": LESION_SHARE, "lesion_largest_mm": LESION_LARGEST_MM}
+    )
     return found
 
 

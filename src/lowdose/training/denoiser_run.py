@@ -150,7 +150,9 @@ class _DenoiserJob:
         if not held_out or not count:
             return {}
         items = list({item.key: item for around in held_out for item in around}.values())
-        patches = Patches(SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields)
+        patches = Patches(
+            SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields, h.lesion_largest_mm
+        )
         steps = max(1, count // h.batch)
         return self.method.held_out_figures(fabric.to_device(each) for each in batches(patches, h.batch, 0, steps))
 

@@ -18,6 +18,7 @@ from lowdose.network_spec import NetworkSpec, Number
 from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
+from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM
 from lowdose.physics.scanner import MAX_COUNT_FLOOR
 from lowdose.training.adversary import Adversary
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
@@ -64,6 +65,8 @@ class DenoiserHyperparameters(Hyperparameters):
         Most slices whose noise is simulated; 0 = all.
     lesion_share : float
         Share of the patches into which a faint lesion is inserted where there is room, see ``data.patch_lesions``.
+    lesion_largest_mm : float
+        Largest diameter of these lesions, mm; the smallest is 4.
     local_means_px : float
         Standard deviation, in pixels, of the Gaussian whose local means the model keeps when it is applied; 0 = none,
         -1 = what is usual, see ``networks.denoiser.Denoiser``. It is no part of the loss.
@@ -89,6 +92,7 @@ class DenoiserHyperparameters(Hyperparameters):
     realisations: int = 2
     bank_slices: int = 0
     lesion_share: float = 0.0
+    lesion_largest_mm: float = LARGEST_MM
     local_means_px: float = -1.0
     count_floor: float = 0.0
 
@@ -105,6 +109,7 @@ class DenoiserHyperparameters(Hyperparameters):
         "realisations": (1, 16),
         "bank_slices": (0, LARGE),
         "lesion_share": (0, 1),
+        "lesion_largest_mm": (SMALLEST_MM, 100),
         "local_means_px": (-1, 64),
         "count_floor": (0, MAX_COUNT_FLOOR),
     }

@@ -84,8 +84,9 @@ class SimulatedPairing:
         # The simulator sets the dose; with a gain on top, the dose of a patch would no longer be known.
         augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
         return Patches(
-            slices, hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields
-        )
+            slices, hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
+            hyperparameters.lesion_largest_mm,
+        )  # fmt: skip
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
