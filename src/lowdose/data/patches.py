@@ -98,7 +98,7 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
 
     ``low`` is (2c+1, size, size) HU, ``full`` is (1, size, size) HU; the other fields are as in a batch, without its
     first axis. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are
-    inserted into that share of the patches, as far as they have room (``patch_lesions``), ``lesion_largest_mm`` wide at most.
+    inserted into that share of the patches, as far as they have room (``patch_lesions``), up to ``lesion_largest_mm``.
     """
 
     def __init__(
