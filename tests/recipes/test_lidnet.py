@@ -121,6 +121,23 @@ def test_terms_of_the_detector_come_on_top_of_the_base() -> None:
     without = method_of(small(detector_first=0, roi_weight=0, detection_weight=0))
     (plain,) = without.updates(batch())
     assert set(plain.terms) == {"mse"}
+    (plain,) = method.updates(batch()._replace(boxes=torch.zeros(0, 4), box_counts=torch.tensor([0, 0])))
+    assert set(plain.terms) == {"mse"}
+
+
+def test_weights_are_relative_to_how_hard_the_base_pulls() -> None:
+    torch.manual_seed(0)
+    method = method_of(small(detector_first=0, roi_weight=2.0, detection_weight=0.5))
+    outputs: list[torch.Tensor] = []
+    method.trained_modules()["denoiser"].register_forward_hook(lambda _, __, out: outputs.append(out))
+    (update,) = method.updates(batch())
+    gradients = {
+        name: torch.autograd.grad(term, outputs[0], retain_graph=True)[0] for name, term in update.terms.items()
+    }
+    pulls = {name: float(gradient.norm()) for name, gradient in gradients.items()}
+    assert pulls["roi"] == pytest.approx(2 * pulls["mse"], rel=1e-3)
+    assert pulls["detection"] == pytest.approx(0.5 * pulls["mse"], rel=1e-3)
+    assert float(gradients["roi"][1].abs().max()) == 0  # an image without a box has no part in it
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,16 @@ from lowdose.objectives.roi import roi_perceptual
 
 AP, AP_FULL = "validation/ap50", "validation/ap50_full_dose"
 """Names of the average precision of the detector on denoised and on full-dose images."""
+LEAST_PULL = 1e-12
+"""Least norm of a gradient that a weight is divided by."""
 ARTEFACT = "detector"
 """Name of the file that a training keeps the detector in."""
+
+
+def _pull(loss: Tensor, image: Tensor) -> Tensor:
+    """Return the norm of the gradient of a loss by an image."""
+    gradient: Tensor = torch.autograd.grad(loss, image, retain_graph=True, materialize_grads=True)[0]
+    return gradient.float().square().sum().sqrt()
 
 
 def _average_precision(seen: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
@@ -72,7 +80,8 @@ class LesionInspired(Method[PairedBatch]):
     schedule : Schedule
         Which side learns when. The side whose turn it is not stays as it is.
     roi_weight, detection_weight : float
-        Weights, in the denoiser's loss, of the perceptual loss on lesions and of the detector's own losses.
+        How hard the perceptual loss on lesions, and the detector's own losses, pull at a denoised batch in which there
+        are lesions, by the norm of their gradient, relative to the loss of the base.
     learning_rate : float
         Learning rate of the detector.
     patience : int
@@ -201,23 +210,32 @@ class LesionInspired(Method[PairedBatch]):
         try:
             for update in self.base.updates(batch):
                 if update.module == "denoiser":
-                    denoised = self._denoiser.scale.decode(seen[-1].float())
-                    update = update._replace(terms={**update.terms, **self._lesion_terms(denoised, batch)})
+                    terms = {**update.terms, **self._lesion_terms(seen[-1], update.terms, batch)}
+                    update = update._replace(terms=terms)
                 yield update
         finally:
             hook.remove()
 
-    def _lesion_terms(self, denoised: Tensor, batch: PairedBatch) -> dict[str, Tensor]:
+    def _lesion_terms(self, out: Tensor, terms: Mapping[str, Tensor], batch: PairedBatch) -> dict[str, Tensor]:
+        """Return the terms of the detector at an output of the denoiser, weighted against the terms of the base.
+
+        Bases differ in the size of their losses by orders of magnitude; what counts is how hard each term pulls at the
+        image, so a weight of 1 is as hard as the base does.
+        """
+        if not (len(batch.boxes) and (self.roi_weight or self.detection_weight)):
+            return {}
         self.detector.requires_grad_(False).eval()
-        terms = {}
+        denoised, losses = self._denoiser.scale.decode(out.float()), dict[str, tuple[float, Tensor]]()
         if self.roi_weight:
             loss = roi_perceptual(self.detector, denoised, batch.full, batch.boxes, batch.box_counts)
-            terms["roi"] = self.roi_weight * loss
+            losses["roi"] = self.roi_weight, loss
         if self.detection_weight:
-            losses = self._losses(denoised, batch)
-            terms["detection"] = self.detection_weight * torch.stack(list(losses.values())).sum()
+            found = self._losses(denoised, batch)
+            losses["detection"] = self.detection_weight, torch.stack(list(found.values())).sum()
         self.detector.requires_grad_(True).train()
-        return terms
+        base = _pull(torch.stack([term.float() for term in terms.values()]).sum(), out)
+        return {name: weight * base / _pull(loss, out).clamp(min=LEAST_PULL) * loss
+                for name, (weight, loss) in losses.items()}  # fmt: skip
 
     def _losses(self, slices: Tensor, batch: PairedBatch) -> Mapping[str, Tensor]:
         return self.detector.losses(slices, batch.boxes, batch.box_counts, batch.number)

@@ -35,9 +35,10 @@ class LIDnetHyperparameters:
     joint : int
         1: both learn in every step after T1, as an ablation does.
     roi_weight : float
-        Weight of the perceptual loss on lesions in the denoiser's loss; 0 = none.
+        How hard the perceptual loss on lesions pulls at a denoised image, relative to the loss of the base, by the
+        norms of their gradients; 0 = not at all.
     detection_weight : float
-        Weight of the detector's own losses in it; 0 = none.
+        The same of the detector's own losses.
     detector_learning_rate : float
         Largest learning rate of the detector.
     patience : int
@@ -52,8 +53,8 @@ class LIDnetHyperparameters:
     denoiser_turns: int = 100
     detector_turns: int = 50
     joint: int = 0
-    roi_weight: float = 1e-4
-    detection_weight: float = 1e-5
+    roi_weight: float = 1.0
+    detection_weight: float = 0.3
     detector_learning_rate: float = 1e-3
     patience: int = 0
     detector_width: int = 16
