@@ -26,7 +26,9 @@ class ASCONHyperparameters(DenoiserHyperparameters):
     Attributes
     ----------
     content_weight : float
-        Weight of 10 MSE + (1 - SSIM).
+        Weight of ``mse_weight`` MSE + (1 - SSIM).
+    mse_weight : float
+        Weight of squared error in it; 10 in the authors' release.
     contrast_weight : float
         Weight of the mean of both contrastive losses.
     mac_width : int
@@ -36,13 +38,14 @@ class ASCONHyperparameters(DenoiserHyperparameters):
     """
 
     content_weight: float = 10.0
+    mse_weight: float = 10.0
     contrast_weight: float = 0.1
     mac_width: int = 64
     mac_learning_rate: float = 2e-4
 
     LIMITS: ClassVar[Limits] = {
         **DenoiserHyperparameters.LIMITS,
-        **dict.fromkeys(("content_weight", "contrast_weight"), (0, LARGE)),
+        **dict.fromkeys(("content_weight", "mse_weight", "contrast_weight"), (0, LARGE)),
         "mac_width": (1, 256),
         "mac_learning_rate": (SMALL, LARGE),
     }
@@ -54,7 +57,7 @@ def _method(denoiser: Denoiser, h: ASCONHyperparameters, _: Mapping[str, str]) -
             f"patch={h.patch}: MAC-Net needs a multiple of {MULTIPLE} pixels, at least {SMALLEST}; take "
             f"patch={max(SMALLEST, h.patch // MULTIPLE * MULTIPLE)}"
         )
-    content = h.content_weight * (10.0 * MSE() + StructuralSimilarity())
+    content = h.content_weight * (h.mse_weight * MSE() + StructuralSimilarity())
     return AnatomicalContrast(denoiser, h.mac_width, content, h.contrast_weight, h.mac_learning_rate)
 
 
