@@ -12,10 +12,18 @@ from lowdose.io.folder_tree import walk_folders
 from lowdose.io.input_kind import Kind, check_input, kind_of
 from lowdose.io.messages import reason
 
-KNOWN = "COCO JSON (object detection), NIfTI masks"
+KNOWN = (
+    "COCO JSON (object detection), DICOM segmentations and structure sets, the XML of LIDC-IDRI, the table of "
+    "DeepLesion (DL_info.csv), and NIfTI masks"
+)
 """Formats that are read, for messages."""
 START = 4096
 """Characters at the beginning of a text file by which its format is recognised."""
+
+LIDC_TAG = "<LidcReadMessage"
+"""Beginning of what LIDC's readers wrote."""
+DEEP_LESION_COLUMNS = ("File_name", "Bounding_boxes")
+"""Columns by which DeepLesion's table is recognised."""
 
 Reader = Callable[[Path], Findings]
 
@@ -89,6 +97,10 @@ def _reader_of(path: Path) -> Reader | None:
         from lowdose.io.findings.nifti_mask import read_nifti_mask
 
         return read_nifti_mask
+    if kind is Kind.DICOM:
+        from lowdose.io.findings.dicom_objects import is_findings_object, read_dicom_findings
+
+        return read_dicom_findings if is_findings_object(path) else None
     return _reader_of_text(path) if kind is Kind.OTHER else None
 
 
@@ -98,6 +110,14 @@ def _reader_of_text(path: Path) -> Reader | None:
         from lowdose.io.findings.coco import is_coco, read_coco
 
         return read_coco if is_coco(path) else None
+    if LIDC_TAG in start:
+        from lowdose.io.findings.lidc import read_lidc
+
+        return read_lidc
+    if all(column in start.partition("\n")[0] for column in DEEP_LESION_COLUMNS):
+        from lowdose.io.findings.deep_lesion import read_deep_lesion
+
+        return read_deep_lesion
     return None
 
 

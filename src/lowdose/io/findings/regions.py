@@ -82,34 +82,36 @@ class PixelMask:
         Which pixels belong to the finding.
     corner : tuple of 2 int
         Row and column of its first pixel in the image.
-    image : Plane
-        The image: its shape, and where it lies; without a place, its pixels are those of the slice.
+    image : Plane or None
+        The image: its shape, and where it lies; without a place, its pixels are those of the slice. None = its shape is
+        not stated either.
     """
 
     inside: Mask
     corner: tuple[int, int]
-    image: Plane
+    image: Plane | None
 
     def on(self, plane: Plane) -> list[Part]:
         """Return the parts in the pixels of a slice; a pixel belongs to the finding if its centre does."""
-        if has_place(self.image) and has_place(plane):
-            return parts(*self._resampled(plane))
-        if self.image.shape != plane.shape:
+        if self.image is not None and has_place(self.image) and has_place(plane):
+            return parts(*self._resampled(self.image, plane))
+        if self.image is not None and self.image.shape != plane.shape:
             raise GeometryMismatch(
                 f"a mask of {self.image.shape[0]} x {self.image.shape[1]} pixels was drawn on a slice of "
                 f"{plane.shape[0]} x {plane.shape[1]}; give the series that it was drawn on"
             )
-        return parts(self.inside, self.corner)
+        rows, columns = (max(0, size - first) for size, first in zip(plane.shape, self.corner, strict=True))
+        return parts(self.inside[:rows, :columns], self.corner)
 
-    def _resampled(self, plane: Plane) -> tuple[Mask, tuple[int, int]]:
+    def _resampled(self, image: Plane, plane: Plane) -> tuple[Mask, tuple[int, int]]:
         """Return the mask in the pixels of a slice, and the row and column of its first pixel."""
         edges = np.array(self.corner) + np.array([(-0.5, -0.5), np.array(self.inside.shape) - 0.5])
         corners = np.array([(row, column) for row in edges[:, 0] for column in edges[:, 1]])
-        there = to_pixels(plane, to_mm(self.image, corners))
+        there = to_pixels(plane, to_mm(image, corners))
         first = np.clip(np.floor(there.min(axis=0)).astype(int), 0, plane.shape)
         last = np.clip(np.ceil(there.max(axis=0)).astype(int) + 1, first, plane.shape)
         grid = np.indices(last - first).reshape(2, -1).T + first
-        here = np.rint(to_pixels(self.image, to_mm(plane, grid))).astype(int) - self.corner
+        here = np.rint(to_pixels(image, to_mm(plane, grid))).astype(int) - self.corner
         known = ((here >= 0) & (here < self.inside.shape)).all(axis=1)
         found = np.zeros(len(grid), bool)
         found[known] = self.inside[tuple(here[known].T)]
@@ -164,7 +166,7 @@ def parts(inside: Mask, corner: tuple[int, int]) -> list[Part]:
     return found
 
 
-def cropped_mask(mask: Mask, image: Plane, first: tuple[int, int] = (0, 0)) -> PixelMask:
+def cropped_mask(mask: Mask, image: Plane | None, first: tuple[int, int] = (0, 0)) -> PixelMask:
     """Return a mask, of which at least one pixel is True, without the rows and columns around it.
 
     first: row and column of its first pixel in the image.
