@@ -156,6 +156,8 @@ def outlined(outlines: Sequence[Points], shape: tuple[int, int]) -> list[Part]:
 
 def parts(inside: Mask, corner: tuple[int, int]) -> list[Part]:
     """Return the connected parts of a mask whose first pixel lies in this row and column of a slice."""
+    if not inside.any():
+        return []
     labelled, _ = ndimage.label(inside, TOUCHING)
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labelled), 1):
