@@ -133,8 +133,16 @@ def test_findings_that_lie_nowhere_are_counted(tmp_path: Path, pairs: Path) -> N
 def test_a_file_of_other_scans_is_refused_with_both_names(tmp_path: Path, pairs: Path) -> None:
     path = coco(tmp_path / "a.json", ("other.png", "x", (1, 2, 3, 4)))
     with pytest.raises(
-        InvalidSetting, match=r"none of its 1 findings .* names the file other\.png; the data have series 1\.9\.1\.4"
+        InvalidSetting, match=r"none of its 1 findings .* names the file other\.png; the data have files s000\.dcm"
     ):
+        opened(pairs, path)
+    outline = f"<imageSOP_UID>1.2.9</imageSOP_UID>{EDGES}"
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f"<LidcReadMessage><readingSession><unblindedReadNodule><roi>{outline}</roi></unblindedReadNodule>"
+        "</readingSession></LidcReadMessage>"
+    )
+    with pytest.raises(InvalidSetting, match=r"names the image 1\.2\.9; the data have series 1\.9\.1\.4, 1\.9\.1\.3"):
         opened(pairs, path)
 
 
@@ -145,6 +153,9 @@ def test_a_pack_carries_no_findings(tmp_path: Path, pairs: Path) -> None:
         opened(tmp_path / "out.pack", path)
 
 
+EDGES = "".join(
+    f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in ((1, 1), (9, 1), (9, 9), (1, 9))
+)
 SETTINGS = {
     "steps": 2, "batch": 2, "patch": 32, "validation_patients": 0, "lesion_share": 0.0, "detector_first": 1,
     "detector_width": 4, "detector_pyramid": 8, "detector_hidden": 16, "warmup": 1,

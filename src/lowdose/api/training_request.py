@@ -96,7 +96,9 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
         log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
         if training_set.labels:
-            log.info("findings: %s", ", ".join(f"{i} {name}" for i, name in enumerate(training_set.labels, 1)))
+            labels = ", ".join(f"{number} = '{name}'" for number, name in enumerate(training_set.labels, 1))
+            marked = sum(bool(item.boxes) for item in items)
+            log.info("findings in %d of them, with the labels %s", marked, labels)
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, source, request.start,

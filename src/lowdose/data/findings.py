@@ -156,10 +156,11 @@ def _nowhere(path: Path, findings: Sequence[Finding], items: Sequence[PairedSlic
     places = [place for item in items for place in item.places]
     series = list({place.series.series_uid: None for place in places if place.series.series_uid})[:SHOWN]
     files = [place.series.files[place.index].path.name for place in places[:SHOWN]]
+    by_file = not series or any(mark.slice.file for finding in findings for mark in finding.marks)
+    own = "files " + ", ".join(files) if by_file else "series " + ", ".join(series)
     return (
         f"--findings {path}: none of its {len(findings)} findings lies in a slice of the data; it names {stated}; the "
-        f"data have {'series ' + ', '.join(series) if series else 'files ' + ', '.join(files)}; give the scans that it "
-        "was made for with --data, in folders and files of their own names"
+        f"data have {own}; give the scans that it was made for with --data, in folders and files of their own names"
     )
 
 

@@ -34,7 +34,7 @@ from lowdose.io.input_kind import (
 from lowdose.io.mayo import case_key, case_of
 from lowdose.io.messages import printable, reason
 from lowdose.io.open_series import extract, open_source
-from lowdose.io.source import Plane, SliceFile
+from lowdose.io.source import Plane, SliceFile, files_of
 from lowdose.io.stated_sizes import with_possible_pixel
 from lowdose.io.tar_files import extract_slices
 
@@ -130,7 +130,9 @@ def _file_series(file: Path, name: str, warnings: list[str], stack: ExitStack | 
         except LowDoseError as error:
             warnings.append(f"{error} (left out)")
             return
-        yield _make_series(file, "", source.acquisition, frozenset(), name, source.planes, source.files, source.read)
+        yield _make_series(
+            file, "", source.acquisition, frozenset(), name, source.planes, files_of(source), source.read
+        )
 
 
 def _unpacked_series(

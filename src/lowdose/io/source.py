@@ -100,11 +100,6 @@ class Source(Protocol):
     skipped: list[str]
     uids: dict[str, object]
 
-    @property
-    def files(self) -> list[SliceFile]:
-        """Where each slice is stored."""
-        ...
-
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Slice:
@@ -116,6 +111,12 @@ def stacks_of(source: Source) -> list[Source]:
     """Return every stack of a series as a series of its own; a series of one stack is that stack."""
     split = getattr(source, "stacks", None)
     return [source] if split is None else list(split())
+
+
+def files_of(source: Source) -> list[SliceFile]:
+    """Return where each slice is stored; a source that does not say is one file."""
+    stated = getattr(source, "files", None)
+    return [SliceFile(source.path, index) for index in range(len(source))] if stated is None else list(stated)
 
 
 class Sink(Protocol):

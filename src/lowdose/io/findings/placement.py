@@ -15,7 +15,7 @@ from lowdose.errors import GeometryMismatch
 from lowdose.io.dicom.grid import slice_normal
 from lowdose.io.findings.finding import Finding, PlacedFinding, SliceName
 from lowdose.io.findings.regions import Points, has_place, to_mm, to_pixels
-from lowdose.io.source import Plane, SliceFile, Source
+from lowdose.io.source import Plane, SliceFile, Source, files_of
 
 POSITION_MM = 0.1
 """Positions that differ by at most this, in mm, are the same."""
@@ -139,7 +139,7 @@ class SlicePlace:
 
 def series_slices(source: Source) -> SeriesSlices:
     """Return the slices of an open series."""
-    return SeriesSlices(str(source.uids.get("series", "")), source.planes, source.files)
+    return SeriesSlices(str(source.uids.get("series", "")), source.planes, files_of(source))
 
 
 def place_findings(findings: Sequence[Finding], slices: SeriesSlices) -> list[PlacedFinding]:
