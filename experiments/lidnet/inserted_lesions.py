@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.furnace.validation_set import load_images, load_set
-from lowdose.data.patch_boxes import mask_box
+from lowdose.boxes import mask_box
 from lowdose.image import HU
 from lowdose.networks.anatomy import load_anatomy
 from lowdose.networks.segmentation import segment_slice

@@ -51,6 +51,25 @@ class Plane:
     stack: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SliceFile:
+    """Where one slice is stored.
+
+    Attributes
+    ----------
+    path : Path
+        The file; that of an unpacked copy where the series is in an archive.
+    frame : int
+        Number of the slice in the file, from 0.
+    sop_uid : str
+        SOPInstanceUID; empty for formats without one.
+    """
+
+    path: Path
+    frame: int = 0
+    sop_uid: str = ""
+
+
 @runtime_checkable
 class Source(Protocol):
     """CT series in spatial order, of which only headers are held; ``read`` decodes one slice at a time.
@@ -92,6 +111,12 @@ def stacks_of(source: Source) -> list[Source]:
     """Return every stack of a series as a series of its own; a series of one stack is that stack."""
     split = getattr(source, "stacks", None)
     return [source] if split is None else list(split())
+
+
+def files_of(source: Source) -> list[SliceFile]:
+    """Return where each slice is stored; a source that does not say is one file."""
+    stated = getattr(source, "files", None)
+    return [SliceFile(source.path, index) for index in range(len(source))] if stated is None else list(stated)
 
 
 class Sink(Protocol):
