@@ -150,6 +150,14 @@ def test_without_highdicom_the_rest_is_written_and_the_way_out_told(
     assert warning.endswith("(pip install 'lowdose[reports]')")
 
 
+def test_a_volume_has_no_report_and_says_so(run: Path, series: Path) -> None:
+    found = lowdose.detect(lowdose.read(series), run, model="none")
+    assert only_lesion(found)["slices"] == [1, 2]
+    assert found.warnings == (
+        "no lesions.dcm: it is written for DICOM that is given by its path, not for a volume in memory",
+    )
+
+
 def test_an_array_has_no_report_and_may_lack_a_place(run: Path) -> None:
     found = lowdose.detect(slices(SHOWN), run, spacing=SPACING, model="none")
     assert only_lesion(found)["slices"] == [1, 2]

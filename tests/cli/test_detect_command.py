@@ -59,6 +59,7 @@ def test_what_is_refused_is_named(detector: Path, tmp_path: Path, capfd: pytest.
         ((scan, "--detector", detector), "--model none"),
         ((scan, "--detector", detector, "--model", "none", "--score", "2"), "--score 2: must be between"),
         ((scan, scan, "--detector", detector, "--model", "none", "--series", "1"), "--series: chooses within one"),
+        ((scan, "--detector", detector, "--model", "none", "--network-file", scan), "--network-file"),
     ):
         assert run(*arguments, "-o", out) == 2
         assert words in capfd.readouterr().err

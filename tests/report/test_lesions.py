@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer.lesions import Lesion, LesionBox, LesionPicture
 from lowdose.report.lesions import ACROSS, lesion_entry, lesion_line, lesion_sheet
 
@@ -38,7 +38,7 @@ def test_a_line_says_what_is_known() -> None:
 
 
 def test_a_sheet_grows_by_rows_and_has_the_box_in_its_place() -> None:
-    one, full, more = (lesion_sheet([LESION] * count, SOFT_TISSUE, 9, 0.5) for count in (1, ACROSS, ACROSS + 1))
+    one, full, more = (lesion_sheet([LESION] * count, 9, 0.5) for count in (1, ACROSS, ACROSS + 1))
     assert size_of(one) == size_of(full)
     assert size_of(more)[1] > size_of(full)[1]
     image = np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int)
@@ -51,3 +51,11 @@ def test_a_sheet_grows_by_rows_and_has_the_box_in_its_place() -> None:
         (down.min() - top, 11), (down.max() - top, 20), (across.min() - left, 15), (across.max() - left, 30),
     ):  # fmt: skip
         assert abs(measured / side * 40 - expected) < 0.7
+
+
+def test_lesions_of_the_lung_are_shown_in_its_window() -> None:
+    dark = PICTURE._replace(hu=np.full((40, 40), -600.0, np.float32))
+    for mean_hu, lowest, highest in ((-650.0, 126, 129), (40.0, 0, 1)):  # of 255: -600 HU is the middle, or black
+        sheet = lesion_sheet([replace(LESION, mean_hu=mean_hu, picture=dark)], 9, 0.5)
+        grey = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))
+        assert np.count_nonzero((grey >= lowest) & (grey <= highest)) > 10_000

@@ -11,7 +11,6 @@ from typing import Any
 
 from lowdose.api.checks import path_of
 from lowdose.api.html import picture
-from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.infer.lesions import Lesion
 from lowdose.io.atomic import new_folder
 from lowdose.report.lesions import lesion_entry, lesion_line, lesion_sheet
@@ -83,7 +82,7 @@ class DetectedLesions:
         return lines + [f"and {more} more with lower scores"] * bool(more)
 
     def _sheet(self) -> bytes:
-        return lesion_sheet(self.lesions, SOFT_TISSUE, self.slices, self.least_score)
+        return lesion_sheet(self.lesions, self.slices, self.least_score)
 
     def _repr_html_(self) -> str:
         """Show the lesions, for notebooks."""

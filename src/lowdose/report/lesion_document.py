@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
 
 from lowdose.infer.lesions import Lesion, LesionBox
 from lowdose.io.dicom.derivation import new_uid
@@ -50,7 +51,7 @@ def lesion_document(lesions: Sequence[Lesion], evidence: Evidence, settings: Seq
         "lowdose lesion detector (LIDnet), a research algorithm", __version__, [USE, *settings]
     )
     groups = [_group(number, lesion, evidence, made_by) for number, lesion in enumerate(lesions, start=1)]
-    device = sr.DeviceObserverIdentifyingAttributes(new_uid(), name=SOFTWARE)
+    device = sr.DeviceObserverIdentifyingAttributes(generate_uid(entropy_srcs=[SOFTWARE, __version__]), name=SOFTWARE)
     content = sr.MeasurementReport(
         sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device)),
         procedure_reported=codes.cid100.CTUnspecifiedBodyRegion,

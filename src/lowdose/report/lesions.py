@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lowdose.hounsfield import Window
+from lowdose.hounsfield import SOFT_TISSUE, Window
 from lowdose.infer.lesions import Lesion
 from lowdose.report.figures import INK, new_figure, png
 
@@ -13,6 +13,8 @@ ACROSS, PANEL = 6, 2.6
 """Pictures in a row, and the width of one in inches."""
 MARK = "#35e0ff"
 """Colour of boxes."""
+LUNG, LUNG_BELOW_HU = Window(-1350.0, 150.0), -400.0
+"""Window for lesions whose mean is below this value, which soft tissue's would show black."""
 
 
 def lesion_entry(number: int, lesion: Lesion) -> dict[str, Any]:
@@ -48,36 +50,39 @@ def lesion_line(number: int, lesion: Lesion) -> str:
     return f"lesion {number}: score {lesion.score:.2f}, {slices}, {sides} mm{hu}"
 
 
-def lesion_sheet(lesions: Sequence[Lesion], window: Window, slices: int, least_score: float) -> bytes:
+def lesion_sheet(lesions: Sequence[Lesion], slices: int, least_score: float) -> bytes:
     """Draw the surroundings of the best lesions, each in the slice where its score is best, as PNG bytes.
+
+    The window is that of soft tissue, or of lung (``LUNG_BELOW_HU``).
 
     slices, least_score: what was looked at, and the score from which a box counts, for the title.
     """
     shown = [(number, each) for number, each in enumerate(lesions, start=1) if each.picture is not None]
     down = max(1, -(-len(shown) // ACROSS))
     figure = new_figure(PANEL * ACROSS, PANEL * 1.12 * down + 0.5)
-    figure.suptitle(_title(len(lesions), len(shown), window, slices, least_score), color=INK, fontsize=11)
+    figure.suptitle(_title(len(lesions), len(shown), slices, least_score), color=INK, fontsize=11)
     panels: list[Any] = list(figure.subplots(down, ACROSS, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, (number, lesion) in zip(panels, shown, strict=False):
-        _draw(axes, number, lesion, window)
+        _draw(axes, number, lesion)
     return png(figure)
 
 
-def _title(found: int, shown: int, window: Window, slices: int, least_score: float) -> str:
+def _title(found: int, shown: int, slices: int, least_score: float) -> str:
     where = f"in {slices} slices with a score of at least {least_score:g}"
     if not found:
         return f"no lesion found {where}"
     best = f", the best {shown} of them" if shown < found else ""
-    return f"{found} found {where}{best}; {window}; a research algorithm, not a medical device"
+    return f"{found} found {where}{best}; {SOFT_TISSUE}, in lung {LUNG}; a research algorithm, not a medical device"
 
 
-def _draw(axes: Any, number: int, lesion: Lesion, window: Window) -> None:
+def _draw(axes: Any, number: int, lesion: Lesion) -> None:
     from matplotlib.patches import Rectangle
 
     picture, best = lesion.picture, lesion.best
     assert picture is not None
+    window = LUNG if lesion.mean_hu is not None and lesion.mean_hu < LUNG_BELOW_HU else SOFT_TISSUE
     axes.imshow(
         picture.hu, cmap="gray", vmin=window.low, vmax=window.high, aspect=picture.aspect, interpolation="nearest"
     )
