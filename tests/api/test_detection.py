@@ -14,6 +14,7 @@ from pydicom import dcmread
 
 import lowdose
 from lowdose.errors import InvalidSetting, OutputRefused
+from lowdose.infer.lesions import Lesion, LesionBox
 from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks.denoiser import Denoiser
@@ -187,6 +188,13 @@ def test_by_default_it_looks_through_the_model_of_its_run(run: Path, tmp_path: P
     of_run = lowdose.detect(volume, tmp_path / "run")
     assert of_run.to_dict()["model"]["sha256"] == lowdose.load_model(path).sha256
     assert lowdose.detect(volume, run, model="gaussian").model == "gaussian"
+
+
+def test_lines_are_those_of_the_best() -> None:
+    found = Lesion((LesionBox(3, (1.0, 2.0, 3.0, 5.0), 0.75),), 40.0, (3.0, 2.0, 3.0), None)
+    few, many = (lowdose.DetectedLesions((found,) * count, 9, None, 0.5, ()).lines() for count in (12, 15))
+    assert few[11] == many[11] == "lesion 12: score 0.75, slice 3, 3 x 2 x 3 mm, 40 HU"
+    assert (len(few), many[12:]) == (12, ["and 3 more with lower scores"])
 
 
 @pytest.mark.parametrize("score", [0.0, 1.1])
