@@ -16,14 +16,13 @@ from lowdose.methods.supervised import denoise_batch
 from lowdose.metrics.lesion_detection import average_precision, match_detections
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.detection.detector import LesionDetector
+from lowdose.networks.detection.detector_file import ARTEFACT
 from lowdose.objectives.roi import roi_perceptual
 
 AP, AP_FULL = "validation/ap50", "validation/ap50_full_dose"
 """Names of the average precision of the detector on denoised and on full-dose images."""
 LEAST_PULL = 1e-12
 """Least norm of a gradient that a weight is divided by."""
-ARTEFACT = "detector"
-"""Name of the file that a training keeps the detector in."""
 
 
 def _pull(loss: Tensor, image: Tensor) -> Tensor:
