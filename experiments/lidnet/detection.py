@@ -21,9 +21,8 @@ from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
 from lowdose.image import HU
 from lowdose.metrics.lesion_detection import Outcome, average_precision, free_response, match_detections
 from lowdose.models.load import load_by_name
-from lowdose.networks.detection.detector import Detections, LesionDetector
-from lowdose.weights.artefact import load_artefact
-from lowdose.weights.files import read_weights
+from lowdose.networks.detection.detector import Detections
+from lowdose.networks.detection.detector_file import load_detector
 
 FALSE_A_SLICE = 0.5
 SIZES_MM = ((8.0, 12.0), (12.0, 16.0), (16.0, 20.0))
@@ -51,17 +50,6 @@ def main() -> None:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-
-
-def load_detector(run: Path) -> LesionDetector:
-    """Load the detector of a run, in eval mode."""
-    path = run / "detector.safetensors"
-    shapes = {name: tuple(value.shape) for name, value in read_weights(path).tensors.items()}
-    blocks = 1 + max(int(name.split(".")[3]) for name in shapes if name.startswith("s1.stages."))
-    width, pyramid = shapes["s1.stem.0.weight"][0], shapes["rpn.shared.weight"][0]
-    detector = LesionDetector(width, blocks, pyramid, shapes["score.weight"][1])
-    load_artefact(detector, "detector", path)
-    return detector.eval()
 
 
 def images_of(run: Path) -> dict[str, Denoise]:

@@ -15,10 +15,8 @@ from lowdose.methods.optimiser_settings import OptimiserSettings
 from lowdose.methods.supervised import denoise_batch
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.detection.detector import LesionDetector
+from lowdose.networks.detection.detector_file import ARTEFACT
 from lowdose.objectives.roi import roi_perceptual
-
-ARTEFACT = "detector"
-"""Name of the file that a training keeps the detector in."""
 
 
 @dataclass(frozen=True)
