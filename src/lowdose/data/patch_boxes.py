@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.data.patch_lesions import PatchLesion
-from lowdose.image import Mask
-
-Box = tuple[float, float, float, float]
-"""Top, left, bottom and right edge in pixels; the pixel in row i and column j reaches from (i, j) to (i + 1, j + 1)."""
+from lowdose.phantom.slice_lesions import Box, mask_box
 
 LESION = 0
 """Label of an inserted lesion; annotated findings have the labels of their data, best from 1."""
@@ -28,18 +25,6 @@ def lesion_box(lesion: PatchLesion) -> Box:
     radius = lesion.diameter_px / 2
     y, x = lesion.y + 0.5, lesion.x + 0.5
     return y - radius, x - radius, y + radius, x + radius
-
-
-def mask_box(mask: Mask) -> Box:
-    """Return the box around the True pixels, at least one, of a mask (y, x).
-
-    >>> mask = np.zeros((8, 8), bool)
-    >>> mask[2:4, 5] = True
-    >>> mask_box(mask)
-    (2.0, 5.0, 4.0, 6.0)
-    """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
 
 
 def move_boxes(
