@@ -1,0 +1,89 @@
+"""``evaluate --task lesions`` as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from lowdose import cli
+from lowdose.networks import segmentation
+from lowdose.networks.detection.detector import LesionDetector
+from lowdose.organ_classes import INDEX
+from lowdose.weights.artefact import serialise_artefact
+
+
+def run(*arguments: object) -> int:
+    return cli.run(["evaluate", "--task", "lesions", *(str(each) for each in arguments)])
+
+
+@pytest.fixture(autouse=True)
+def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Liver by smoothed HU in the place of the network, and one lesion in each slice."""
+
+    def segment(_: object, hu: np.ndarray, pixel_mm: object) -> np.ndarray:
+        return np.where(gaussian_filter(hu, 2.0) > 20, INDEX["liver"], INDEX["body"]).astype(np.uint8)
+
+    monkeypatch.setattr(segmentation, "segment_slice", segment)
+    monkeypatch.setattr("lowdose.evaluation.inserted_lesions.EACH", 1)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of an untrained detector."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    written = serialise_artefact("detector", LesionDetector(4, 1, 8, 16), "lidnet", "run", {})
+    (folder / "detector.safetensors").write_bytes(written)
+    return folder
+
+
+def one(pairs: Path) -> list[object]:
+    return ["--low", pairs / "p1" / "quarter", "--full", pairs / "p1" / "full"]
+
+
+def test_table_summary_and_page_with_a_detector(
+    pairs: Path, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lowdose.evaluation.lesion_detection.RESAMPLES", 10)
+    out = tmp_path / "report"
+    assert run(*one(pairs), "--model", "gaussian", "--detector", detector, "--seed", 3, "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["index.html", "summary.json", "table.csv"]
+    summary, rows = json.loads((out / "summary.json").read_text()), list(csv.DictReader((out / "table.csv").open()))
+    assert (summary["task"], summary["seed"], summary["draws"]) == ("lesions", 3, 1)
+    assert len(summary["detector"]) == 64
+    assert len(rows) == 3 * summary["lesions"] > 0
+    assert {row["image"] for row in rows} == {"low dose", "gaussian", "full dose"}
+    kept = {each["image"]: each["mean"] for each in summary["measures"] if each["measure"] == "contrast_kept"}
+    assert kept["low dose"] == pytest.approx(1.0, abs=1e-4)
+    assert 0.1 < kept["gaussian"] < 1.0
+    said = capfd.readouterr().err
+    assert "AP-50" in said
+    assert "contrast kept 1.000" in said
+    for file in out.iterdir():
+        assert "SECRET" not in file.read_text()
+
+
+def test_what_does_not_fit_ends_with_code_2_a_reason_and_no_output(
+    pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = {
+        "no detector there": (["--detector", tmp_path / "nowhere"], "nowhere"),
+        "no draw": (["--lesions", 0], "--lesions 0"),
+        "negative seed": (["--seed", -1], "--seed -1"),
+        "segmenter": (["--segmenter", "anatomy"], "images or organs"),
+        "words": (["--words"], "--words: is not an option of --task lesions"),
+    }
+    for name, (arguments, reason) in bad.items():
+        assert run(*one(pairs), *arguments, "--out", tmp_path / "report") == 2, name
+        said = capfd.readouterr().err
+        assert reason in said, name
+        assert "Traceback" not in said, name
+        assert not (tmp_path / "report").exists(), name
+    assert cli.run(["evaluate", *(str(each) for each in one(pairs)), "--seed", "1", "--out", str(tmp_path / "r")]) == 2
+    assert "--task lesions" in capfd.readouterr().err
