@@ -89,7 +89,7 @@ def _plain_axes(figure: Any) -> Any:
 
 def _finished(figure: Any, axes: Any) -> bytes:
     axes.legend(
-        facecolor=BACKGROUND, edgecolor=BACKGROUND, labelcolor=INK, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1)
+        facecolor=BACKGROUND, edgecolor=BACKGROUND, labelcolor=INK, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1)
     )
     return png(figure)
 

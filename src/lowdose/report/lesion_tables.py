@@ -70,17 +70,23 @@ def _change_cell(change: Estimate) -> dict[str, Any]:
     return {**_estimate_cell(change, "+.3f", change.low > 0), "bad": change.high < 0}
 
 
-def appearance_rows(evaluation: LesionEvaluation) -> list[dict[str, Any]]:
-    """Return a row for each image: contrast kept, change of texture from full dose, fidelity of regions and slices."""
+def contrast_rows(evaluation: LesionEvaluation) -> list[dict[str, Any]]:
+    """Return a row for each image with the contrast kept and the change of texture from full dose."""
     rows = []
     for image in evaluation.images:
-        measured = {"contrast_kept": evaluation.summary(image, "contrast_kept")}
-        measured |= {name: None if image == FULL else evaluation.change(image, name) for name in TEXTURE}
-        measured |= {
-            name: evaluation.summary(image, name) for name in (*(f"roi_{each}" for each in FIDELITY), *FIDELITY)
-        }
-        rows.append({"image": image, "cells": [_summary_cell(value, FORMS[name]) for name, value in measured.items()]})
+        changes = [None if image == FULL else evaluation.change(image, name) for name in TEXTURE]
+        measured = zip(COMPARED, [evaluation.summary(image, "contrast_kept"), *changes], strict=True)
+        rows.append({"image": image, "cells": [_summary_cell(value, FORMS[name]) for name, value in measured]})
     return rows
+
+
+def fidelity_rows(evaluation: LesionEvaluation) -> list[dict[str, Any]]:
+    """Return a row for each image but full dose: RMSE, PSNR and SSIM of the regions, then of whole slices."""
+    names = (*(f"roi_{name}" for name in FIDELITY), *FIDELITY)
+    return [
+        {"image": image, "cells": [_summary_cell(evaluation.summary(image, name), FORMS[name]) for name in names]}
+        for image in (LOW, *evaluation.models)
+    ]
 
 
 def _summary_cell(summary: Summary | None, form: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from lowdose.evaluation.lesion_measures import SETTINGS
 from lowdose.evaluation.lesion_table import MEASURES, LesionEvaluation
 from lowdose.metrics.statistics import Summary
 from lowdose.report import lesion_figures
-from lowdose.report.lesion_tables import COMPARED, appearance_rows, counts, detection_rows, found_scores
+from lowdose.report.lesion_tables import COMPARED, contrast_rows, counts, detection_rows, fidelity_rows, found_scores
 from lowdose.version import __version__
 
 DEFINITIONS = {
@@ -139,7 +139,8 @@ def page(evaluation: LesionEvaluation) -> str:
         operating=OPERATING,
         froc=figures and data_url(lesion_figures.free_response_plot(evaluation, FALSE_A_SLICE)),
         sizes=figures and data_url(lesion_figures.size_plot(evaluation, SIZES_MM)),
-        appearance=appearance_rows(evaluation),
+        contrast=contrast_rows(evaluation),
+        fidelity=fidelity_rows(evaluation),
         pictures=[
             {"title": title, "image": data_url(lesion_figures.crops(evaluation, samples))}
             for title, samples in lesion_figures.chosen(evaluation).items()
