@@ -14,14 +14,14 @@ from lowdose import cli, deprecations
 
 OLD_MODULES = {
     "added", "adding", "appearance", "assess", "bending", "choice", "conduct", "cuttable", "digital", "domain",
-    "explaining", "facts", "feed", "findings", "frame", "fresh", "gate", "guided", "ink", "labels", "neighbourhoods",
+    "explaining", "facts", "feed", "frame", "fresh", "gate", "guided", "ink", "labels", "neighbourhoods",
     "normal", "numbers", "opening", "own_slice", "pace", "paint", "pedigree", "prepare", "quality", "quiet", "recast",
     "record", "segmented", "simulate", "spec", "stages", "store", "stored", "surroundings", "train", "walk", "wording",
     "worded",
 }  # fmt: skip
 OLD_SYMBOLS = {
     "Accelerated", "Appearance", "Backbone", "Bending", "Check", "Conduct", "Cuttable", "DigitalPatients", "Exposed",
-    "Facts", "Finding", "Frame", "Guided", "Halving", "Judgement", "Look", "Normal", "NormalSlice", "Numbers",
+    "Facts", "Frame", "Guided", "Halving", "Judgement", "Look", "Normal", "NormalSlice", "Numbers",
     "Opened", "Pace", "Pedigree", "Placing", "Prepared", "Reading", "Seen", "Spec", "Stacked", "Stop", "Tally",
     "Teacher", "Turn", "Unusual", "Views", "Walked", "WordedBatch", "WordedCrops", "accelerate", "alone_at_times",
     "backbone", "centres", "checked", "conduct", "find", "hushed", "judge", "lay_out", "load", "look_at",

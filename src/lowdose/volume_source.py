@@ -12,7 +12,7 @@ from lowdose.image import Geometry, Slice
 from lowdose.io.arrays import ArraySource
 from lowdose.io.arrays import planes as planes_of
 from lowdose.io.dicom.padding import valid_mask
-from lowdose.io.source import Source
+from lowdose.io.source import SliceFile, Source
 from lowdose.volume import IN_MEMORY, Origin, Volume
 
 
@@ -33,6 +33,14 @@ class VolumeSource:
 
     def __len__(self) -> int:
         return len(self.volume.hu)
+
+    @property
+    def files(self) -> list[SliceFile]:
+        """What the slices were read from, with their SOPInstanceUIDs where each has its own."""
+        instances = self.uids.get("instances")
+        own = isinstance(instances, list) and len(instances) == len(self)
+        uids = [str(uid) for uid in instances] if isinstance(instances, list) and own else [""] * len(self)
+        return [SliceFile(self.path, index, uid) for index, uid in enumerate(uids)]
 
     def read(self, index: int) -> Slice:
         """Return one slice."""

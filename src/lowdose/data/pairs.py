@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from lowdose.boxes import Box
 from lowdose.data.pack.index import Int16Image
 from lowdose.data.pack.reader import Pack
 from lowdose.data.slice_context import StackPosition, packed_stack_positions, stack_positions
@@ -46,7 +47,7 @@ class PairedSlice:
     shape : (int, int) or None
         Rows and columns; None = not known before the slice is read.
     boxes : tuple of (Box, int)
-        Annotated findings: box in pixels of the slice (``patch_boxes.Box``), and label.
+        Annotated findings: box in pixels of the slice (``lowdose.boxes.Box``), and label.
     """
 
     patient: int
@@ -58,7 +59,7 @@ class PairedSlice:
     stored: Callable[[], tuple[Int16Image, Int16Image]] | None = None
     stack_position: StackPosition | None = None
     shape: tuple[int, int] | None = None
-    boxes: tuple[tuple[tuple[float, float, float, float], int], ...] = ()
+    boxes: tuple[tuple[Box, int], ...] = ()
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:

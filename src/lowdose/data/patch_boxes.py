@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.boxes import Box, mask_box
 from lowdose.data.patch_lesions import PatchLesion
-from lowdose.phantom.slice_lesions import Box, mask_box
 
 LESION = 0
 """Label of an inserted lesion; annotated findings have the labels of their data, best from 1."""

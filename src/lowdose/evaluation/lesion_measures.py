@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowdose.boxes import Box
 from lowdose.hounsfield import SOFT_TISSUE, Window
 from lowdose.image import HU
 from lowdose.metrics.fidelity import psnr, rmse
 from lowdose.metrics.glcm_texture import ANGLES, DISTANCE_PX, LEVELS, co_occurrence
 from lowdose.metrics.lesion_contrast import contrast_kept, lesion_core
 from lowdose.metrics.structural_similarity import ssim, ssim_map
-from lowdose.phantom.slice_lesions import Box, SliceLesion
+from lowdose.phantom.slice_lesions import SliceLesion
 
 MARGIN_PX = 2
 """Pixels around the box of a lesion that belong to its region."""

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lowdose.boxes import Box
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.lesion_detection import DetectionFigures, SliceDetections, score_at
 from lowdose.evaluation.lesion_measures import FIDELITY, TEXTURE
 from lowdose.image import HU
 from lowdose.metrics.lesion_detection import join_outcomes
 from lowdose.metrics.statistics import Summary, summarise
-from lowdose.phantom.slice_lesions import Box
 
 MEASURES = ("contrast_kept", *TEXTURE, *(f"roi_{name}" for name in FIDELITY), *FIDELITY)
 """What is measured of every lesion in every image; the last three are of the whole slice."""

@@ -15,7 +15,7 @@ from lowdose.image import HU, Acquisition, Geometry, Slice
 from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, nearest, to_hu, unrounded
-from lowdose.io.source import MAX_PIXELS, Plane
+from lowdose.io.source import MAX_PIXELS, Plane, SliceFile
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".npy", ".npz")
 """Endings of array files."""
@@ -78,6 +78,11 @@ class ArraySource:
 
     def __len__(self) -> int:
         return len(self.stored)
+
+    @property
+    def files(self) -> list[SliceFile]:
+        """The one file, and the number of each slice in it."""
+        return [SliceFile(self.path, index) for index in range(len(self))]
 
     def read(self, index: int) -> Slice:
         """Read one slice in HU."""

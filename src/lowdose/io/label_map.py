@@ -16,7 +16,7 @@ from lowdose.anatomical_labels import NAMES
 from lowdose.errors import CannotDecode, GeometryMismatch, InvalidSetting
 from lowdose.image import Geometry
 from lowdose.io.input_kind import check_input
-from lowdose.io.nifti import TO_MM, read_header, unpack, volume_shape
+from lowdose.io.nifti import MAX_LABEL_BYTES, TO_MM, read_header, stored_voxels, volume_shape
 from lowdose.io.source import Plane, Source
 
 Labels = NDArray[np.uint8]
@@ -28,12 +28,6 @@ MAX_OFF_GRID = 0.25
 """Largest distance, in voxels, of a slice from the voxels of its labels.
 
 More than the rounding of positions in headers, less than half a voxel.
-"""
-
-MAX_BYTES = 8 << 30
-"""Limit of the unpacked size in bytes.
-
-Labels compress a thousandfold, so the size is limited by itself, not by its ratio to the size of the file.
 """
 
 
@@ -102,12 +96,8 @@ def open_labels(path: Path, scratch: Path) -> LabelMap:
     dtype = header.get_data_dtype()
     if len(shape) != 3 or 0 in shape or dtype.kind not in "iuf":
         raise CannotDecode(f"{path}: shape {shape}, values of type {dtype}; labels are one 3-D volume of whole numbers")
-    offset = int(header.get_data_offset())
-    size = offset + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if size > MAX_BYTES:
-        raise CannotDecode(f"{path}: states {size >> 30} GiB of labels; store them as 8-bit numbers")
-    plain = unpack(path, scratch / f"{uuid4().hex}.nii", size)
-    stored = np.memmap(plain, dtype, "r", offset, shape, "F")
+    target = scratch / f"{uuid4().hex}.nii"
+    stored = stored_voxels(path, header, target, "store them as 8-bit numbers", MAX_LABEL_BYTES)
     slope, intercept = header.get_slope_inter()
     scale = (1.0 if slope is None else slope, intercept or 0.0)
     return LabelMap(path, stored, *scale, _to_voxel(path, header), _labels_present(path, stored, *scale))

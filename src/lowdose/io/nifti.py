@@ -28,6 +28,12 @@ TO_MM = {"meter": 1000.0, "micron": 0.001}
 MAX_OFFSET = 16 << 20
 """Limit of the bytes before the image, which are kept in memory; extensions take some KiB."""
 
+MAX_LABEL_BYTES = 8 << 30
+"""Limit of the unpacked size of labels in bytes.
+
+Labels compress a thousandfold, so the size is limited by itself, not by its ratio to the size of the file.
+"""
+
 DESCRIPTION = {348: 148, 540: 240}
 """Byte offset of the free description of 80 bytes, by size of the header (NIfTI-1, NIfTI-2)."""
 
@@ -47,13 +53,11 @@ class NiftiSource(ArraySource):
         shape, kind = volume_shape(header), header.get_data_dtype()
         _check_image(path, shape, kind)
         self.offset = int(header.get_data_offset())
-        size = self.offset + int(np.prod(shape, dtype=object)) * kind.itemsize
-        if size > MAX_BYTES:
-            raise CannotDecode(f"{path}: states {size >> 30} GiB of image; give a smaller part of it")
         budget = UnpackBudget(path, file.stat().st_size, way_out="unpack it yourself and give the .nii")
-        self.plain = unpack(file, scratch / "image.nii", size, budget.spend)
+        self.plain = scratch / "image.nii" if is_gzip(file) else file
+        stored = stored_voxels(file, header, self.plain, "give a smaller part of it", spend=budget.spend)
         slope, intercept = header.get_slope_inter()
-        stored: NDArray[Any] = np.memmap(self.plain, kind, "r", self.offset, shape, "F").transpose(2, 1, 0)
+        stored = stored.transpose(2, 1, 0)
         super().__init__(path, stored, geometry(header), 1.0 if slope is None else slope, intercept or 0.0)
         if self.lowest >= 0:
             raise NotCT(
@@ -133,6 +137,23 @@ def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = l
     if available < size:
         raise CannotDecode(f"{path}: truncated, {available} of {size} bytes are there; copy it again")
     return path
+
+
+def stored_voxels(
+    path: Path, header: Any, target: Path, advice: str, most: int = MAX_BYTES,
+    spend: Callable[[int], None] = lambda count: None,
+) -> NDArray[Any]:  # fmt: skip
+    """Return the stored values of a 3-D file, (x, y, z), memory-mapped.
+
+    target, spend: see ``unpack``. Raises CannotDecode, with ``advice``, when they take more than ``most`` bytes, and as
+    ``unpack`` does.
+    """
+    shape, kind, offset = volume_shape(header), header.get_data_dtype(), int(header.get_data_offset())
+    size = offset + int(np.prod(shape, dtype=object)) * kind.itemsize
+    if size > most:
+        raise CannotDecode(f"{path}: states {size >> 30} GiB of voxels; {advice}")
+    stored: NDArray[Any] = np.memmap(unpack(path, target, size, spend), kind, "r", offset, shape, "F")
+    return stored
 
 
 def geometry(header: Any) -> Geometry | None:

@@ -51,6 +51,25 @@ class Plane:
     stack: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SliceFile:
+    """Where one slice is stored.
+
+    Attributes
+    ----------
+    path : Path
+        The file; that of an unpacked copy where the series is in an archive.
+    frame : int
+        Number of the slice in the file, from 0.
+    sop_uid : str
+        SOPInstanceUID; empty for formats without one.
+    """
+
+    path: Path
+    frame: int = 0
+    sop_uid: str = ""
+
+
 @runtime_checkable
 class Source(Protocol):
     """CT series in spatial order, of which only headers are held; ``read`` decodes one slice at a time.
@@ -80,6 +99,11 @@ class Source(Protocol):
     warnings: list[str]
     skipped: list[str]
     uids: dict[str, object]
+
+    @property
+    def files(self) -> list[SliceFile]:
+        """Where each slice is stored."""
+        ...
 
     def __len__(self) -> int: ...
 

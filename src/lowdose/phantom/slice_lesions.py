@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from lowdose.boxes import Box, mask_box
 from lowdose.image import HU, Acquisition, Geometry, Mask
 from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.lesion_shape import MIN_SUBSAMPLES
@@ -19,8 +20,6 @@ APART_MM = 8.0
 """Distance between the edges of two lesions: no filter here has noticeable weight beyond it."""
 TO_EDGE_MM = 2.0
 """Distance between the edge of a lesion and that of its organ."""
-Box = tuple[float, float, float, float]
-"""Top, left, bottom and right edge in pixels; the pixel in row i and column j reaches from (i, j) to (i + 1, j + 1)."""
 
 
 class PlannedSliceLesion(NamedTuple):
@@ -72,18 +71,6 @@ class SliceLesion(NamedTuple):
     def box(self) -> Box:
         """Box around its mask in the middle slice, where it is centred."""
         return mask_box(self.mask[len(self.mask) // 2])
-
-
-def mask_box(mask: Mask) -> Box:
-    """Return the box around the True pixels, at least one, of a mask (y, x).
-
-    >>> mask = np.zeros((8, 8), bool)
-    >>> mask[2:4, 5] = True
-    >>> mask_box(mask)
-    (2.0, 5.0, 4.0, 6.0)
-    """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
 
 
 def distance(shape: Sequence[int], y: float, x: float) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from lowdose.io.dicom.pixels import read_stored
 from lowdose.io.dicom.rescale import StoredPixels, to_hu
 from lowdose.io.dicom.series_catalog import SeriesCatalog, choose_series, read_headers, scan_path
 from lowdose.io.dicom.series_identity import uid_of
-from lowdose.io.source import Plane, Rescale
+from lowdose.io.source import Plane, Rescale, SliceFile
 
 COARSE_STEP = 2.0
 """Difference in HU between neighbouring stored values above which a warning is given."""
@@ -100,6 +100,11 @@ class DicomSource:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def files(self) -> list[SliceFile]:
+        """File and frame of each slice."""
+        return slice_files(self.images)
+
     def stacks(self) -> list[Self]:
         """Return each stack as a series of its own, with its own grid and acquisition."""
         numbers = dict.fromkeys(plane.stack for plane in self.planes)
@@ -118,6 +123,11 @@ class DicomSource:
     def read(self, index: int) -> Slice:
         """Decode one slice; raise CannotDecode naming the file."""
         return read_slice(self.images[index], self.planes[index])
+
+
+def slice_files(images: Sequence[SliceHeader]) -> list[SliceFile]:
+    """Return file and frame of each slice."""
+    return [SliceFile(image.path, image.frame, image.sop_uid) for image in images]
 
 
 def read_slice(image: SliceHeader, plane: Plane) -> Slice:
