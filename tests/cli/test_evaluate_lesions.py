@@ -12,6 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from lowdose import cli
+from lowdose.io.open_series import open_source
 from lowdose.networks import segmentation
 from lowdose.networks.detection.detector import LesionDetector
 from lowdose.organ_classes import INDEX
@@ -69,14 +70,44 @@ def test_table_summary_and_page_with_a_detector(
         assert "SECRET" not in file.read_text()
 
 
+def coco(series: Path, path: Path) -> Path:
+    """A box of 6 x 8 pixels in the second slice of a series."""
+    with open_source(series) as source:
+        file, (rows, columns) = source.files[1].path.name, source.planes[1].shape
+    image = {"id": 1, "file_name": file, "width": columns, "height": rows}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [50, 60, 8, 6]}
+    path.write_text(json.dumps({"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "cyst"}]}))
+    return path
+
+
+@pytest.mark.parametrize("side", ["quarter", "full"])
+def test_annotated_findings_are_measured_where_they_lie(pairs: Path, tmp_path: Path, side: str) -> None:
+    findings = coco(pairs / "p1" / side, tmp_path / "findings.json")
+    out = tmp_path / "report"
+    assert run(*one(pairs), "--model", "gaussian", "--findings", findings, "--out", out) == 0
+    summary, rows = json.loads((out / "summary.json").read_text()), list(csv.DictReader((out / "table.csv").open()))
+    assert (summary["lesions"], summary["detector"], summary["seed"]) == (1, None, None)
+    assert "ring around it" in summary["definitions"]["contrast_kept"]
+    assert [row["image"] for row in rows] == ["low dose", "gaussian", "full dose"]
+    assert {(row["slice"], row["organ"], row["shape"]) for row in rows} == {("1", "cyst", "annotated")}
+    assert [rows[0][edge] for edge in ("top", "left", "bottom", "right")] == ["60", "50", "66", "58"]
+    assert float(rows[0]["diameter_mm"]) == pytest.approx(3.0 * np.sqrt(48), rel=1e-3)
+    assert "as they were annotated" in (out / "index.html").read_text()
+
+
 def test_what_does_not_fit_ends_with_code_2_a_reason_and_no_output(
     pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    findings = coco(pairs / "p2" / "full", tmp_path / "findings.json")
+    findings.write_text(findings.read_text().replace('"file_name": "', '"file_name": "elsewhere/'))
     bad = {
         "no detector there": (["--detector", tmp_path / "nowhere"], "nowhere"),
         "no draw": (["--lesions", 0], "--lesions 0"),
         "negative seed": (["--seed", -1], "--seed -1"),
         "segmenter": (["--segmenter", "anatomy"], "images or organs"),
+        "no findings there": (["--findings", tmp_path / "none.json"], "none.json"),
+        "findings and a seed": (["--findings", findings, "--seed", 1], "--seed: is not an option"),
+        "findings of others": (["--findings", findings], "none holds one of the 1 findings"),
         "words": (["--words"], "--words: is not an option of --task lesions"),
     }
     for name, (arguments, reason) in bad.items():

@@ -47,6 +47,7 @@ def evaluate(
     segmenter: str | None = None,
     labels: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     detector: str | PathLike[str] | None = None,
+    findings: str | PathLike[str] | None = None,
     lesions: int | None = None,
     seed: int | None = None,
     words: bool = False,
@@ -76,7 +77,7 @@ def evaluate(
     task : {"images", "organs", "lesions", "teacher"}
         "images": RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. "organs": what a segmenter finds of every
         organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``. "lesions": how well
-        inserted lesions are found, and how they look. "teacher": what an ``autoencoder`` sees of the texture of noise
+        lesions are found, and how they look. "teacher": what an ``autoencoder`` sees of the texture of noise
         in slices of ``full``, and how right its words are.
     model : str, Path, LoadedModel, or a sequence of them
         Models to measure; the shipped default if left out.
@@ -93,8 +94,10 @@ def evaluate(
     detector : str or Path, optional
         For lesions: run folder of ``lowdose train lidnet``, or a detector.safetensors; without it, nothing is measured
         of how well lesions are found.
+    findings : str or Path, optional
+        For lesions: file or folder of findings that the patients have, instead of inserted lesions.
     lesions, seed : int, optional
-        For lesions: draws of lesions for each slice, 1 if left out, and the seed that they depend on, 0 if left out.
+        For inserted lesions: draws for each slice, 1 if left out, and the seed that they depend on, 0 if left out.
     words : bool
         For images: also read the words of the slices shown, and where they drifted apart.
     autoencoder : str or Path, optional
@@ -144,11 +147,12 @@ def evaluate(
     sizes = stated_sizes(pixel, thickness)
     given = Given(_listed(low), _listed(full), data, spacing, sizes, _listed(model), strength, target, device, progress)
     folder = None if out is None else path_of(out, "out")
-    for item in (*given.low, *given.full, *_listed(data), *_listed(labels)):
+    for item in (*given.low, *given.full, *_listed(data), *_listed(labels), *_listed(findings)):
         check_given(item)
     of_images = {"--profile": profile, "--window": window, "--words": words, "--vocabulary": vocabulary}
     of_organs = {"--segmenter": segmenter, "--labels": labels}
-    of_lesions = {"--detector": detector, "--lesions": lesions, "--seed": seed}
+    drawing = {"--lesions": lesions, "--seed": seed}
+    of_lesions = {"--detector": detector, "--findings": findings, **drawing}
     if task == "teacher":
         _refuse(task, "images, organs or lesions", {**of_organs, **of_images, **of_lesions, "--model": given.models})
         name = str(autoencoder or autoencoder_file.TEACHER)
@@ -164,10 +168,12 @@ def evaluate(
         return evaluate_organs(given, folder, segmenter, _listed(labels))
     if task == "lesions":
         _refuse(task, "images or organs", {**of_images, "--autoencoder": autoencoder, **of_organs})
+        if findings is not None:
+            _refuse("lesions with --findings", "lesions without it", drawing)
         draws, number = _whole("--lesions", lesions, 1, 1), _whole("--seed", seed, 0, 0)
-        return evaluate_lesions(
-            given, folder, None if detector is None else path_of(detector, "detector"), draws, number
-        )
+        paths = [None if path is None else path_of(path, name) for name, path in
+                 {"detector": detector, "findings": findings}.items()]  # fmt: skip
+        return evaluate_lesions(given, folder, *paths, draws, number)
     raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -26,6 +26,8 @@ from lowdose.evaluation.teacher import assess_teacher
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
 from lowdose.image import HU
 from lowdose.io.atomic import new_folder
+from lowdose.io.findings.finding import Findings
+from lowdose.io.findings.read import read_findings
 from lowdose.io.source import Source
 from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
@@ -36,7 +38,7 @@ from lowdose.models.noise_retention import NoiseTarget
 from lowdose.networks import anatomy
 from lowdose.networks.detection.detector_file import read_detector
 from lowdose.networks.segmentation import WORKING_MM
-from lowdose.report import lesions as lesions_report
+from lowdose.report import lesion_evaluation as lesions_report
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
 from lowdose.report import summary
@@ -127,13 +129,17 @@ def evaluate_organs(given: Given, out: Path | None, segmenter: str | None, label
         return _written(EvaluationReport("organs", result, count, len(cases), files), folder)
 
 
-def evaluate_lesions(given: Given, out: Path | None, detector: Path | None, draws: int, seed: int) -> EvaluationReport:
-    """Insert lesions and measure how they are found and kept; write the report into ``out`` if it is given."""
+def evaluate_lesions(
+    given: Given, out: Path | None, detector: Path | None, findings: Path | None, draws: int, seed: int
+) -> EvaluationReport:
+    """Measure how lesions, annotated or inserted ones, are found and kept; write the report into ``out`` if given."""
     where = choose_device(given.device)
-    looking = (None, "") if detector is None else read_detector(detector)
-    settings = LesionSettings(
-        anatomy.load_anatomy().to(where), looking[0] and looking[0].to(where), looking[1], draws, seed
-    )
+    found = Findings([], []) if findings is None else read_findings(findings)
+    network = None if found.findings else anatomy.load_anatomy().to(where)
+    settings = LesionSettings(network, found.findings, draws=draws, seed=seed)
+    if detector is not None:
+        looking, checksum = read_detector(detector)
+        settings = replace(settings, detector=looking.to(where), checksum=checksum)
     loaded = given.load_models()
     with ExitStack() as stack:
         folder = _new_folder(stack, out)
@@ -142,7 +148,7 @@ def evaluate_lesions(given: Given, out: Path | None, detector: Path | None, draw
         result = measure_lesions(
             cases, loaded, settings, given.strength, lambda done: given.progress(done, count), given.target
         )
-        result.warnings = log_warnings(cases, [*pair_warnings(cases), *result.warnings])
+        result.warnings = log_warnings(cases, [*found.warnings, *pair_warnings(cases)])
         files = {
             "table.csv": lesions_report.table_csv(result),
             "summary.json": lesions_report.as_json(result, uids_of(cases)),

@@ -49,7 +49,13 @@ def evaluate(
     detector: Annotated[
         Path | None, typer.Option(help="For lesions: run folder of 'train lidnet', or its detector.safetensors.")
     ] = None,
-    lesions: Annotated[int | None, typer.Option(help="For lesions: draws of lesions for each slice; 1.")] = None,
+    findings: Annotated[
+        Path | None,
+        typer.Option(help="For lesions: file or folder of annotated findings, instead of inserted lesions."),
+    ] = None,
+    lesions: Annotated[
+        int | None, typer.Option(help="For lesions: draws of inserted lesions for each slice; 1.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="For lesions: seed of where and what they are; 0.")] = None,
     words: Annotated[
         bool,
@@ -77,7 +83,7 @@ def evaluate(
 
     Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. Task organs: what a segmenter finds of every
     organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low. Task
-    lesions: how well lesions inserted into both doses are found by a detector, and how they look. Task
+    lesions: how well lesions are found by a detector, and how they look, inserted into both doses or annotated. Task
     teacher: whether an autoencoder sees texture, and whether its words are right, on slices of --full alone.
     """
     from lowdose import api
@@ -86,8 +92,8 @@ def evaluate(
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None,
             network_file=network_file, profile=profile,
-            window=window, segmenter=segmenter, labels=labels or None, detector=detector, lesions=lesions,
-            seed=seed, words=words, autoencoder=autoencoder,
+            window=window, segmenter=segmenter, labels=labels or None, detector=detector,
+            findings=findings, lesions=lesions, seed=seed, words=words, autoencoder=autoencoder,
             vocabulary=vocabulary,
             strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, pixel=pixel,
             thickness=thickness, device=device, progress=advance,

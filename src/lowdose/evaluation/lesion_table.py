@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
-from lowdose.boxes import Box
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.lesion_detection import DetectionFigures, SliceDetections, score_at
+from lowdose.evaluation.lesion_marks import Lesion
 from lowdose.evaluation.lesion_measures import FIDELITY, TEXTURE
 from lowdose.image import HU
 from lowdose.metrics.lesion_detection import join_outcomes
@@ -19,26 +18,6 @@ from lowdose.metrics.statistics import Summary, summarise
 
 MEASURES = ("contrast_kept", *TEXTURE, *(f"roi_{name}" for name in FIDELITY), *FIDELITY)
 """What is measured of every lesion in every image; the last three are of the whole slice."""
-
-
-class Lesion(NamedTuple):
-    """A lesion as it lies in its slice.
-
-    Attributes
-    ----------
-    organ, shape : str
-        Where it lies, and its shape.
-    diameter_mm, contrast_hu : float
-        Its diameter and contrast.
-    box : tuple of float, pixels
-        Top, left, bottom and right edge.
-    """
-
-    organ: str
-    shape: str
-    diameter_mm: float
-    contrast_hu: float
-    box: Box
 
 
 @dataclass(frozen=True)
@@ -62,7 +41,7 @@ class LesionRow:
     image : str
         ``"low dose"``, the name of a model, or ``"full dose"``.
     lesion : Lesion
-        Organ, shape, diameter, contrast and box of the lesion.
+        The lesion.
     score : float
         Score of the detection that finds it; -inf where none does, NaN without a detector.
     values : dict of str to float
@@ -116,8 +95,10 @@ class LesionEvaluation:
         SHA-256 of the weights of each model; '' for a classical filter.
     detector : str
         SHA-256 of the detector's weights; '' without one.
+    annotated : bool
+        Whether the lesions are the patients' own instead of inserted ones.
     draws, seed : int
-        Draws of lesions for each slice, and what they depend on.
+        Draws of inserted lesions for each slice, and what they depend on.
     strength : float
         Strength of the models.
     device : str
@@ -137,6 +118,7 @@ class LesionEvaluation:
     images: list[str]
     models: dict[str, str]
     detector: str
+    annotated: bool
     draws: int
     seed: int
     strength: float

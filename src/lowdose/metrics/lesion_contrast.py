@@ -39,10 +39,11 @@ def lesion_core(shape: tuple[int, int], centre: tuple[float, float], diameter_px
     return np.asarray(distance(shape, *centre) <= max(1.0, CORE_RADIUS * diameter_px / 2))
 
 
-def contrast_kept(change: Image, added: Image, core: Mask) -> float:
+def contrast_kept(change: Image, added: Image, weights: Image | Mask) -> float:
     """Compute the share of a lesion's contrast that a processed image keeps.
 
-    An image is processed twice, with the lesion and without it; noise and anatomy cancel in the difference.
+    An image is processed twice, with the lesion and without it; noise and anatomy cancel in the difference. Of a lesion
+    that was not inserted, contrast may be compared by weights whose sum is 0, as those of inside less outside.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ def contrast_kept(change: Image, added: Image, core: Mask) -> float:
         Processed image with the lesion less the one without it, HU.
     added : ndarray of float, shape (y, x)
         What the lesion added to the input, HU.
-    core : ndarray of bool, shape (y, x)
-        Where both are averaged, see `lesion_core`.
+    weights : ndarray of bool or float, shape (y, x)
+        Where both are averaged, see `lesion_core`, or with which weights.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def contrast_kept(change: Image, added: Image, core: Mask) -> float:
     GeometryMismatch
         If the shapes differ.
     InvalidSetting
-        If the lesion adds nothing within the core.
+        If the lesion has no contrast.
 
     Examples
     --------
@@ -73,9 +74,11 @@ def contrast_kept(change: Image, added: Image, core: Mask) -> float:
     >>> contrast_kept(0.75 * added, added, core)
     0.75
     """
-    if not change.shape == added.shape == core.shape:
-        raise GeometryMismatch(f"shapes {change.shape}, {added.shape} and {core.shape}: must be the same")
-    whole = float(added[core].mean(dtype=np.float64)) if core.any() else 0.0
+    if not change.shape == added.shape == weights.shape:
+        raise GeometryMismatch(f"shapes {change.shape}, {added.shape} and {weights.shape}: must be the same")
+    where = weights != 0
+    own = weights[where].astype(np.float64)
+    whole = float(own @ added[where])
     if whole == 0.0:
         raise InvalidSetting("the lesion adds 0 HU within its core; give one that changes the image there")
-    return float(change[core].mean(dtype=np.float64)) / whole
+    return float(own @ change[where]) / whole

@@ -9,7 +9,6 @@ import numpy as np
 
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.lesion_detection import Estimate, sensitivity_name, size_name
-from lowdose.evaluation.lesion_measures import window_of
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
 from lowdose.metrics.lesion_detection import free_response, join_outcomes
 from lowdose.report.figures import BACKGROUND, INK, new_figure, png
@@ -140,7 +139,7 @@ def _caption(row: LesionRow, image: str, least: dict[str, float]) -> str:
 
 
 def _draw_crop(axes: Any, sample: LesionSample, row: LesionRow) -> None:
-    window = window_of(row.lesion.organ)
+    window = row.lesion.window
     hu = sample.images[row.image]
     axes.imshow(hu, cmap="gray", vmin=window.low, vmax=window.high, aspect=sample.aspect, interpolation="nearest")
     axes.set_axis_off()

@@ -31,7 +31,10 @@ def counts(evaluation: LesionEvaluation) -> str:
     rows = evaluation.of_image(FULL)
     slices, patients = len({(row.case, row.slice_) for row in rows}), len({row.patient for row in rows})
     by_organ = [row.lesion.organ for row in rows]
-    organs = ", ".join(f"{by_organ.count(organ)} in the {organ}" for organ in dict.fromkeys(by_organ))
+    organs = ", ".join(
+        f"{by_organ.count(organ)} {'of' if evaluation.annotated else 'in the'} {organ}"
+        for organ in dict.fromkeys(by_organ)
+    )
     return (
         f"{len(rows)} lesions ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
         f"patient{'s' * (patients != 1)}"

@@ -12,8 +12,10 @@ import pytest
 from lowdose.evaluation import lesion_detection
 from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.lesion_detection import detection_figures, match_slice
-from lowdose.evaluation.lesion_table import Lesion, LesionEvaluation, LesionRow, LesionSample
-from lowdose.report import lesion_figures, lesion_tables, lesions
+from lowdose.evaluation.lesion_marks import Lesion
+from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
+from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.report import lesion_evaluation, lesion_figures, lesion_tables
 
 BOX = (10.0, 12.0, 20.0, 22.0)
 VIEWS = 4
@@ -28,9 +30,9 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 def judgement(detector: bool = True) -> LesionEvaluation:
     """One lesion a slice: found at full dose in all four slices, after 'net' in three, at low dose in two."""
     seen = {LOW: 2, "net": 3, FULL: 4}
-    result = LesionEvaluation(list(seen), {"net": "a" * 64}, "d" * 64 if detector else "", 1, 7, 0.5, "cpu")
+    result = LesionEvaluation(list(seen), {"net": "a" * 64}, "d" * 64 if detector else "", False, 1, 7, 0.5, "cpu")
     for view in range(VIEWS):
-        lesion = Lesion("liver", "metastasis", 9.0 + 2 * view, -40.0, BOX)
+        lesion = Lesion("liver", "metastasis", 9.0 + 2 * view, -40.0, BOX, SOFT_TISSUE)
         crops = {image: np.full((40, 40), 60.0, np.float32) for image in seen}
         result.samples.append(LesionSample(view, 0, (4, 4), 1.0, crops))
         for image, count in seen.items():
@@ -49,7 +51,7 @@ def judgement(detector: bool = True) -> LesionEvaluation:
 
 
 def rows_of(result: LesionEvaluation) -> dict[tuple[str, str], dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(lesions.table_csv(result)))
+    rows = csv.DictReader(io.StringIO(lesion_evaluation.table_csv(result)))
     return {(row["view"], row["image"]): row for row in rows}
 
 
@@ -67,7 +69,7 @@ def test_csv_has_every_lesion_in_every_image_and_says_whether_it_was_found() -> 
 
 def test_json_is_json_and_says_what_it_holds() -> None:
     uids: list[dict[str, object]] = [{"case": "case <1>", "low": {"series": "1.2.3"}}]
-    content = json.loads(lesions.as_json(judgement(), uids), parse_constant=lambda name: pytest.fail(name))
+    content = json.loads(lesion_evaluation.as_json(judgement(), uids), parse_constant=lambda name: pytest.fail(name))
     assert (content["task"], content["detector"], content["seed"], content["lesions"]) == ("lesions", "d" * 64, 7, 4)
     assert content["series"] == uids
     assert "256 grey levels" in content["definitions"]["texture"]
@@ -81,20 +83,20 @@ def test_json_is_json_and_says_what_it_holds() -> None:
     kept = {(each["image"], each["measure"]): each["mean"] for each in content["measures"]}
     assert kept["net", "contrast_kept"] == pytest.approx(0.75)
     assert kept[LOW, "roi_psnr"] == "inf"
-    assert json.loads(lesions.as_json(judgement(detector=False), []))["detection"] is None
+    assert json.loads(lesion_evaluation.as_json(judgement(detector=False), []))["detection"] is None
 
 
 def test_page_is_self_contained_and_leaves_out_what_needs_a_detector() -> None:
     result = judgement()
     result.warnings.append("odd <gaps>")
-    text = lesions.page(result)
+    text = lesion_evaluation.page(result)
     assert "odd &lt;gaps&gt;" in text
     assert text.count("data:image/png;base64,") == 2 + 2  # two plots; lesions found in some images, and in all
     assert "http" not in text
     assert "4 lesions (4 in the liver) in 4 slices of 1 patient" in text
     assert "says little of other patients" in text
     assert "nan" not in text
-    without = lesions.page(judgement(detector=False))
+    without = lesion_evaluation.page(judgement(detector=False))
     assert "AP-50" not in without.split("How this was made")[0]
     assert without.count("data:image/png;base64,") == 1
 

@@ -15,7 +15,7 @@ from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.inserted_lesions import EACH, LESIONS
 from lowdose.evaluation.lesion_detection import FALSE_A_SLICE, OPERATING, SIZES_MM
-from lowdose.evaluation.lesion_measures import SETTINGS
+from lowdose.evaluation.lesion_measures import INSERTED, OBSERVED, SETTINGS
 from lowdose.evaluation.lesion_table import MEASURES, LesionEvaluation
 from lowdose.metrics.statistics import Summary
 from lowdose.report import lesion_figures
@@ -23,18 +23,28 @@ from lowdose.report.lesion_tables import COMPARED, contrast_rows, counts, detect
 from lowdose.version import __version__
 
 DEFINITIONS = {
-    "lesions": f"up to {EACH} an organ and slice; "
-    + "; ".join(
-        f"{organ}: {kind.shape.replace('_', ' ')}, {kind.diameter_mm[0]:g} to {kind.diameter_mm[1]:g} mm, "
-        f"{kind.contrast_hu[0]:g} to {kind.contrast_hu[1]:g} HU"
-        for organ, kind in LESIONS.items()
-    )
-    + "; organs as the anatomy network draws them at full dose; the same change of HU in both doses, noise kept",
     "ap50, ap75": "average precision as COCO computes it, at an intersection over union of 0.5 and 0.75",
     "sensitivity": "share of the lesions found (intersection over union of 0.5) at a mean number of false detections a "
     f"slice; a lesion counts as found, in the table, by size and in pictures, at {OPERATING:g} of them in that image",
     **SETTINGS,
 }
+INSERTED_LESIONS = (
+    f"inserted, up to {EACH} an organ and slice; "
+    + "; ".join(
+        f"{organ}: {kind.shape.replace('_', ' ')}, {kind.diameter_mm[0]:g} to {kind.diameter_mm[1]:g} mm, "
+        f"{kind.contrast_hu[0]:g} to {kind.contrast_hu[1]:g} HU"
+        for organ, kind in LESIONS.items()
+    )
+    + "; organs as the anatomy network draws them at full dose; the same change of HU in both doses, noise kept"
+)
+ANNOTATED_LESIONS = "findings that were given, in the slices that show one; diameter of a disc of the same area"
+
+
+def definitions(evaluation: LesionEvaluation) -> dict[str, str]:
+    """Return what the lesions are, and how each thing is measured."""
+    if evaluation.annotated:
+        return {"lesions": ANNOTATED_LESIONS, **DEFINITIONS, **OBSERVED}
+    return {"lesions": INSERTED_LESIONS, **DEFINITIONS, **INSERTED}
 
 
 def table_csv(evaluation: LesionEvaluation) -> str:
@@ -67,13 +77,13 @@ def as_json(evaluation: LesionEvaluation, uids: Sequence[dict[str, object]]) -> 
     content = {
         "lowdose": __version__,
         "task": "lesions",
-        "definitions": DEFINITIONS,
+        "definitions": definitions(evaluation),
         "models": evaluation.models,
         "detector": evaluation.detector or None,
         "lesions": len(evaluation.of_image(FULL)),
         "views": len({row.view for row in evaluation.rows}),
-        "draws": evaluation.draws,
-        "seed": evaluation.seed,
+        "draws": None if evaluation.annotated else evaluation.draws,
+        "seed": None if evaluation.annotated else evaluation.seed,
         "strength": evaluation.strength,
         "device": evaluation.device,
         "warnings": evaluation.warnings,
@@ -130,10 +140,10 @@ def page(evaluation: LesionEvaluation) -> str:
     """Return the HTML page: tables, plots, then pictures. It is self-contained and loads no other files."""
     environment = Environment(loader=PackageLoader("lowdose", "report"), autoescape=select_autoescape())
     figures = evaluation.figures
-    return environment.get_template("lesions.html").render(
+    return environment.get_template("lesion_evaluation.html").render(
         version=__version__,
         evaluation=evaluation,
-        definitions=DEFINITIONS,
+        definitions=definitions(evaluation),
         counts=counts(evaluation),
         detection=detection_rows(evaluation),
         operating=OPERATING,
