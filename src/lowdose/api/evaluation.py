@@ -171,9 +171,9 @@ def evaluate(
         if findings is not None:
             _refuse("lesions with --findings", "lesions without it", drawing)
         draws, number = _whole("--lesions", lesions, 1, 1), _whole("--seed", seed, 0, 0)
-        paths = [None if path is None else path_of(path, name) for name, path in
-                 {"detector": detector, "findings": findings}.items()]  # fmt: skip
-        return evaluate_lesions(given, folder, *paths, draws, number)
+        where = None if findings is None else path_of(findings, "findings")
+        looking = None if detector is None else path_of(detector, "detector")
+        return evaluate_lesions(given, folder, looking, where, draws, number)
     raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
 
