@@ -27,7 +27,7 @@ from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, 
 from lowdose.image import HU
 from lowdose.io.atomic import new_folder
 from lowdose.io.findings.finding import Findings
-from lowdose.io.findings.read import read_findings
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.source import Source
 from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder

@@ -117,6 +117,7 @@ def train(
     recipe_file: str | PathLike[str] | None = None,
     network_file: str | PathLike[str] | None = None,
     data: TrainingInput | Sequence[TrainingInput] | None = None,
+    findings: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     set: Settings = (),  # noqa: A002 - as the option of the command line is called
     split: str | None = None,
     pairing: str | None = None,
@@ -155,6 +156,9 @@ def train(
     data : path, Volume, pair of them, or a sequence of these
         Folders in which pairs (or normal-dose scans, see ``pairing``) lie, or packs; for the anatomy network folders
         with a CT and its labels. Or volumes: pairs (low, full), or with pairing="simulated" volumes of normal dose.
+    findings : path or sequence of paths, optional
+        Files or folders of annotated lesions, for recipes that learn from boxes, such as ``lidnet``: COCO JSON, DICOM
+        segmentations and structure sets, the XML of LIDC-IDRI, the table of DeepLesion, NIfTI masks.
     set : mapping or sequence of str
         Hyperparameters by name, ``{"steps": 2000}`` or ``["steps=2000"]``.
     split : str, optional
@@ -228,7 +232,7 @@ def train(
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), noise=_path(noise), start=_path(start), network=network,
             teacher=earlier_teachers(teacher, earlier), adversary=adversary, base=base, size=size,
-            vocabulary=_text(vocabulary), clip=_text(clip),
+            vocabulary=_text(vocabulary), clip=_text(clip), findings=_paths(findings),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):
             complete = train_anatomy_recipe(request, chosen)
@@ -278,6 +282,12 @@ def _as_text(settings: Settings) -> dict[str, str]:
 
 def _path(value: str | PathLike[str] | None) -> Path | None:
     return None if value is None else path_of(value, "bank, noise or start")
+
+
+def _paths(value: str | PathLike[str] | Sequence[str | PathLike[str]] | None) -> list[Path] | None:
+    if value is None:
+        return None
+    return [path_of(item, "findings") for item in ([value] if isinstance(value, (str, PathLike)) else value)]
 
 
 def _text(value: str | PathLike[str] | None) -> str | None:

@@ -42,7 +42,7 @@ H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
     "split", "pairing", "bank", "noise", "start", "network", "teacher", "adversary", "base", "size", "vocabulary",
-    "clip",
+    "clip", "findings",
 )  # fmt: skip
 
 
@@ -68,13 +68,14 @@ class Request:
     size: str | None = None
     vocabulary: str | None = None
     clip: str | None = None
+    findings: Sequence[Path] | None = None
 
     def accept_only(self, *names: str) -> None:
         """Raise InvalidSetting for the first optional one that was given and is not an option of this recipe."""
         for option in OPTIONAL:
             value = getattr(self, option)
             if value is not None and option not in names:
-                shown = value if isinstance(value, (str, Path)) else " ".join(value)
+                shown = value if isinstance(value, (str, Path)) else " ".join(map(str, value))
                 raise InvalidSetting(f"--{option} {shown}: is not an option of the recipe {self.recipe}; leave it out")
 
 
@@ -87,13 +88,15 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
     source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
     with ExitStack() as stack:
-        training_set = open_training_set(stack, request.data, request.split, source.find)
+        training_set = open_training_set(stack, request.data, request.split, source.find, request.findings or ())
         log_lines(logging.WARNING, training_set.warnings)
         items, hyperparameters = training_set.items, recipe.hyperparameters
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
         log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
+        if training_set.labels:
+            log.info("findings: %s", ", ".join(f"{i} {name}" for i, name in enumerate(training_set.labels, 1)))
         return train_denoiser(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, source, request.start,
@@ -113,7 +116,7 @@ def _with_values(request: Request, values: H) -> H:
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
     recipe = _around_base(recipe, request)
-    names = ["split", "pairing", "bank", "noise", "start", "teacher", "adversary"]
+    names = ["split", "pairing", "bank", "noise", "start", "teacher", "adversary", "findings"]
     names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)

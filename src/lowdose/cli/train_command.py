@@ -76,6 +76,13 @@ def train(
             "low-dose scans of one scanner."
         ),
     ] = None,
+    findings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File or folder of annotated lesions in --data, for lidnet: COCO JSON, DICOM segmentations and "
+            "structure sets, LIDC-IDRI's XML, DeepLesion's table, NIfTI masks. May be given several times."
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -182,7 +189,8 @@ def train(
     from lowdose import api
 
     run = api.train(
-        recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, set=setting or (),
+        recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, findings=findings or None,
+        set=setting or (),
         split=split, pairing=pairing, bank=bank, noise=noise, start=start,
         network=network, teacher=teacher, adversary=adversary, base=base, autoencoder=autoencoder, features=features,
         size=size, vocabulary=vocabulary, clip=clip,

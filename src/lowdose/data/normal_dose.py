@@ -16,6 +16,7 @@ from lowdose.data.slice_context import StackPosition, packed_stack_positions, st
 from lowdose.errors import NothingToRead
 from lowdose.image import HU
 from lowdose.io.dicom.patients import number_patients
+from lowdose.io.findings.placement import SeriesSlices, SlicePlace
 from lowdose.io.layouts import dose_of_name
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class NormalDoseSlice:
         Public case name in the Mayo collections.
     stack_position : StackPosition or None
         Position among the neighbouring slices; None = no neighbours.
+    places : tuple of SlicePlace
+        The slice itself, by which findings name it; empty for one of a pack.
     """
 
     patient: int
@@ -64,6 +67,7 @@ class NormalDoseSlice:
     read: Callable[[], HU]
     case: str | None = None
     stack_position: StackPosition | None = None
+    places: tuple[SlicePlace, ...] = ()
 
 
 def normal_dose_slices(
@@ -130,6 +134,7 @@ def _series_slices(series: Series, root: Path, patient: int) -> list[NormalDoseS
     identity = series.uid or series.place.relative_to(root.parent if root.is_file() else root).as_posix()
     name = f"{series.place} ({short_hash(identity)[:6]})"
     positions = stack_positions(name, series.planes, acquisition.thickness_mm)
+    slices = SeriesSlices(series.uid, series.planes, series.files)
     for index, plane in enumerate(series.planes):
         place = f"{index}" if plane.position is None else f"{plane.position:.3f} mm"
         items.append(
@@ -147,6 +152,7 @@ def _series_slices(series: Series, root: Path, patient: int) -> list[NormalDoseS
                 partial(_decode, series, index),
                 series.case,
                 positions[index],
+                (SlicePlace(slices, index),),
             )
         )
     return items

@@ -16,6 +16,7 @@ from lowdose.data.pack.reader import Pack
 from lowdose.data.slice_context import StackPosition, packed_stack_positions, stack_positions
 from lowdose.errors import InvalidSetting
 from lowdose.image import AIR, HU, mean_side
+from lowdose.io.findings.placement import SeriesSlices, SlicePlace, series_slices
 from lowdose.io.pairing import PairedSeries
 
 Reader = Callable[[], tuple[HU, HU]]
@@ -48,6 +49,8 @@ class PairedSlice:
         Rows and columns; None = not known before the slice is read.
     boxes : tuple of (Box, int)
         Annotated findings: box in pixels of the slice (``lowdose.boxes.Box``), and label.
+    places : tuple of SlicePlace
+        The slices that it was made of, full dose first, by which findings name it; empty for those of packs.
     """
 
     patient: int
@@ -60,6 +63,7 @@ class PairedSlice:
     stack_position: StackPosition | None = None
     shape: tuple[int, int] | None = None
     boxes: tuple[tuple[Box, int], ...] = ()
+    places: tuple[SlicePlace, ...] = ()
 
 
 def paired_slices(series: PairedSeries) -> list[PairedSlice]:
@@ -68,10 +72,13 @@ def paired_slices(series: PairedSeries) -> list[PairedSlice]:
     places = stack_positions(
         f"{low.path}", [low.planes[index] for index, _ in series.pairs], low.acquisition.thickness_mm
     )
-    return [_paired_slice(series, pair, place) for pair, place in zip(series.pairs, places, strict=True)]
+    sides = series_slices(series.full), series_slices(low)
+    return [_paired_slice(series, pair, place, sides) for pair, place in zip(series.pairs, places, strict=True)]
 
 
-def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: StackPosition) -> PairedSlice:
+def _paired_slice(
+    series: PairedSeries, pair: tuple[int, int], place: StackPosition, sides: tuple[SeriesSlices, SeriesSlices]
+) -> PairedSlice:
     low, full = series.low, series.full
 
     def read() -> tuple[HU, HU]:
@@ -82,7 +89,10 @@ def _paired_slice(series: PairedSeries, pair: tuple[int, int], place: StackPosit
     key = f"{low.uids.get('series', '')} {full.uids.get('series', '')} {pair}"
     pixel = mean_side(low.planes[pair[0]].pixel_mm)
     thickness = low.acquisition.thickness_mm
-    return PairedSlice(series.patient, key, pixel, thickness, read, series.case, None, place, low.planes[pair[0]].shape)
+    return PairedSlice(
+        series.patient, key, pixel, thickness, read, series.case, None, place, low.planes[pair[0]].shape,
+        places=(SlicePlace(sides[0], pair[1]), SlicePlace(sides[1], pair[0])),
+    )  # fmt: skip
 
 
 def packed_slices(pack: Pack, indices: Sequence[int], patient: int) -> list[PairedSlice]:
@@ -149,3 +159,9 @@ def fingerprint(train: Sequence[OfPatient], check: Sequence[OfPatient]) -> str:
     """Return the SHA-256 of the training and validation slices: a run may be resumed only on the same ones."""
     text = json.dumps([[f"{item.patient} {item.key}" for item in items] for items in (train, check)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def boxes_fingerprint(items: Sequence[PairedSlice]) -> dict[str, str]:
+    """Return the SHA-256 of the annotated findings by the name 'findings', or nothing where there are none."""
+    boxes = [[item.key, item.boxes] for item in items if item.boxes]
+    return {"findings": hashlib.sha256(json.dumps(boxes).encode()).hexdigest()} if boxes else {}

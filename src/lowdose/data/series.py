@@ -19,7 +19,7 @@ from lowdose.io.dicom.image import SliceHeader
 from lowdose.io.dicom.open_file import NotACtSlice
 from lowdose.io.dicom.projection_data import is_projection
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
-from lowdose.io.dicom.series import read_slice
+from lowdose.io.dicom.series import read_slice, slice_files
 from lowdose.io.dicom.series_catalog import part_of
 from lowdose.io.dicom.series_identity import group_parts, uid_of
 from lowdose.io.folder_tree import walk_folders
@@ -34,7 +34,7 @@ from lowdose.io.input_kind import (
 from lowdose.io.mayo import case_key, case_of
 from lowdose.io.messages import printable, reason
 from lowdose.io.open_series import extract, open_source
-from lowdose.io.source import Plane
+from lowdose.io.source import Plane, SliceFile
 from lowdose.io.stated_sizes import with_possible_pixel
 from lowdose.io.tar_files import extract_slices
 
@@ -60,6 +60,8 @@ class Series:
         Public case name in the Mayo collections.
     planes : list of Plane
         Geometry and tube current of each slice.
+    files : list of SliceFile
+        Where each slice is stored.
     read : callable
         Index of a slice -> the slice, decoded on the call.
     """
@@ -70,6 +72,7 @@ class Series:
     patient_keys: frozenset[str]
     case: str | None
     planes: list[Plane]
+    files: list[SliceFile]
     read: Callable[[int], Slice]
 
 
@@ -127,7 +130,7 @@ def _file_series(file: Path, name: str, warnings: list[str], stack: ExitStack | 
         except LowDoseError as error:
             warnings.append(f"{error} (left out)")
             return
-        yield _make_series(file, "", source.acquisition, frozenset(), name, source.planes, source.read)
+        yield _make_series(file, "", source.acquisition, frozenset(), name, source.planes, source.files, source.read)
 
 
 def _unpacked_series(
@@ -153,11 +156,12 @@ def _make_series(
     keys: frozenset[str],
     name: str,
     planes: list[Plane],
+    files: list[SliceFile],
     read: Callable[[int], Slice],
 ) -> Series:
     case = case_of(name, keys)
     keys = keys | {case_key(case)} if case else keys
-    return Series(place, uid, acquisition, keys, case, [with_possible_pixel(plane) for plane in planes], read)
+    return Series(place, uid, acquisition, keys, case, [with_possible_pixel(plane) for plane in planes], files, read)
 
 
 def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list[str]) -> Iterator[Series]:
@@ -197,10 +201,11 @@ def _dicom_series(folder: Path, paths: Sequence[Path], name: str, warnings: list
         warnings += [printable(line) for line in (*copies, *arranged.set_aside)]
         images = arranged.images
         keys = frozenset[str]().union(*(file.patient_keys for file in found))
-        planes = [image.plane for image in images]
+        planes, stored = [image.plane for image in images], slice_files(images)
         yield _make_series(
-            folder, uid_of(group.name), _acquisition(found[0], images), keys, name, planes, partial(_read_slice, images)
-        )
+            folder, uid_of(group.name), _acquisition(found[0], images), keys, name, planes, stored,
+            partial(_read_slice, images),
+        )  # fmt: skip
 
 
 def _acquisition(file: DicomFile, images: Sequence[SliceHeader]) -> Acquisition:

@@ -79,6 +79,7 @@ def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedS
             item.case,
             stack_position=item.stack_position,
             shape=item.shape,
+            places=item.places,
             normal=item,
         )
         for item in normal
@@ -96,7 +97,7 @@ def single_slice(item: NormalDoseSlice) -> PairedSlice:
     """Return a slice of any dose as a pair with itself."""
     return PairedSlice(
         item.patient, item.key, mean_side(item.pixel_mm), item.thickness_mm, partial(_normal_pair, item), item.case,
-        stack_position=item.stack_position, shape=item.shape,
+        stack_position=item.stack_position, shape=item.shape, places=item.places,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from lowdose.data.apply_split import apply_split
+from lowdose.data.findings import with_findings
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.pack.index import SeriesRow
 from lowdose.data.pack.reader import Pack, is_pack
@@ -38,11 +39,14 @@ class TrainingSet:
     validation_patients : int or None
         Number of patients, the last by number, that the split holds out for validation; None = there is no split, and
         the recipe decides.
+    labels : tuple of str
+        What the labels of annotated findings mean, from 1.
     """
 
     items: list[PairedSlice]
     warnings: list[str]
     validation_patients: int | None
+    labels: tuple[str, ...] = ()
 
 
 def find_pairs(stack: ExitStack, roots: Sequence[Path]) -> Found:
@@ -83,19 +87,28 @@ def find_single_slices(stack: ExitStack, roots: Sequence[Path]) -> Found:
 
 
 def open_training_set(
-    stack: ExitStack, roots: Sequence[Path], split: str | None = None, find: Find = find_pairs
+    stack: ExitStack,
+    roots: Sequence[Path],
+    split: str | None = None,
+    find: Find = find_pairs,
+    findings: Sequence[Path] = (),
 ) -> TrainingSet:
     """Open all slices below the given folders and in the given packs, and number the patients over all of them.
 
     Files stay open for as long as ``stack`` lives. split: name of a published split to apply. find: which slices to
-    open. Raises any of the input errors of ``lowdose.errors``.
+    open. findings: files or folders of annotated lesions, whose boxes the slices get. Raises any of the input errors of
+    ``lowdose.errors``.
     """
     chosen = None if split is None else find_split(split)
     items, warnings = find(stack, roots)
+    labels: tuple[str, ...] = ()
+    if findings:
+        items, labels, findings_warnings = with_findings(items, findings)
+        warnings = warnings + findings_warnings
     if chosen is None:
-        return TrainingSet(items, warnings, None)
+        return TrainingSet(items, warnings, None, labels)
     items, held_out, split_warnings = apply_split(items, chosen)
-    return TrainingSet(items, warnings + split_warnings, held_out)
+    return TrainingSet(items, warnings + split_warnings, held_out, labels)
 
 
 def _patient_slices(series: PairedSeries, patient: int) -> list[PairedSlice]:

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from lowdose.batch import PairedBatch
 from lowdose.data.device_patches import DevicePatches, planes_bytes
-from lowdose.data.pairs import PairedSlice, fingerprint, split_by_patient
+from lowdose.data.pairs import PairedSlice, boxes_fingerprint, fingerprint, split_by_patient
 from lowdose.data.patch_fields import USUAL, check_fields
 from lowdose.data.patches import Patches
 from lowdose.data.simulated import SimulatedSlices
@@ -82,12 +82,14 @@ class _DenoiserJob:
         started |= load_start_artefacts(self.method, start, name)
         enough = pairing.paired or self.method.makes_low_dose
         check_fields(self.method.fields, type(self.method).__name__, enough, pairing.name)
+        _check_findings(name, [*training, *validation], self.method.fields)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
             "start": started if set(started) - {MODEL} else started.get(MODEL),
             "pairing": pairing.name,
             "data": fingerprint(training, validation),
+            **boxes_fingerprint(training),
             **({"noise": pairing.source} if pairing.source else {}),
             **recipe.hyperparameters.relevant_to(pairing.name),
             **({"network": network} if recipe.accepts_any_network else {}),
@@ -159,6 +161,15 @@ def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches 
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
+
+
+def _check_findings(name: str, items: Sequence[PairedSlice], fields: Sequence[str]) -> None:
+    """Raise InvalidSetting when there are findings that the training does not look at."""
+    if any(item.boxes for item in items) and "boxes" not in fields:
+        raise InvalidSetting(
+            f"--findings: the recipe {name} looks at no boxes of lesions; take one that does, such as lidnet (with "
+            "--base for another training of the denoiser), or leave --findings out"
+        )
 
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:

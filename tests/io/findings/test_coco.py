@@ -10,7 +10,7 @@ import pytest
 
 from lowdose.errors import CannotDecode, GeometryMismatch
 from lowdose.io.findings.placement import place_findings, series_slices
-from lowdose.io.findings.read import read_findings
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.open_series import open_source
 from support.synthetic_dicom import make_series
 

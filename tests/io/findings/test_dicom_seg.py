@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from lowdose.errors import CannotDecode, NothingToRead
 from lowdose.io.findings.finding import PlacedFinding
 from lowdose.io.findings.placement import place_findings, series_slices
-from lowdose.io.findings.read import read_findings
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.open_series import open_source
 from support.synthetic_dicom import make_enhanced, make_series
 

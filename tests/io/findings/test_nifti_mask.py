@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lowdose.errors import CannotDecode, NothingToRead
 from lowdose.io.findings.finding import PlacedFinding
 from lowdose.io.findings.placement import place_findings, series_slices
-from lowdose.io.findings.read import read_findings
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.open_series import open_source
 from support.nifti_files import AXIAL, hu_stack, save_nifti
 from support.synthetic_dicom import anatomy, make_series

@@ -9,7 +9,7 @@ from typing import Any
 
 from lowdose.errors import CannotDecode
 from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
-from lowdose.io.findings.read import read_json
+from lowdose.io.findings.reading import read_json
 from lowdose.io.findings.regions import PictureBox
 from lowdose.io.messages import shown
 

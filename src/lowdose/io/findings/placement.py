@@ -60,6 +60,11 @@ class SeriesSlices:
             return self._at_place(name.plane, same_grid=not name.series_uid)
         return [name.index] if name.index is not None and self._fits_stack(name) else []
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names and UIDs by which slices of the series may be called, as ``called`` returns them."""
+        return frozenset(self._by_uid) | frozenset(self._by_name)
+
     def _fits_stack(self, name: SliceName) -> bool:
         return name.count == len(self.planes) and name.plane is not None and name.plane.shape == self.planes[0].shape
 
@@ -81,7 +86,7 @@ class SeriesSlices:
 
     def _of_file(self, name: str) -> list[int]:
         """Return the slices in a file of this name; folders that it states must be those of the slice."""
-        stated = PurePosixPath(name.replace("\\", "/").lower())
+        stated = _stated_path(name)
         folders = [part for part in stated.parts[:-1] if part not in (".", "/")]
         found = self._by_name.get(_stem(stated), [])
         wanted = [[part.lower() for part in self.files[index].path.parts[:-1]] for index in found]
@@ -116,6 +121,22 @@ class SeriesSlices:
         return [index for index in found if not same_grid or _same_pixels(plane, self.planes[index])]
 
 
+@dataclass(frozen=True)
+class SlicePlace:
+    """One slice of a series.
+
+    Attributes
+    ----------
+    series : SeriesSlices
+        The series.
+    index : int
+        Number of the slice in it.
+    """
+
+    series: SeriesSlices
+    index: int
+
+
 def series_slices(source: Source) -> SeriesSlices:
     """Return the slices of an open series."""
     return SeriesSlices(str(source.uids.get("series", "")), source.planes, source.files)
@@ -141,6 +162,15 @@ def place_findings(findings: Sequence[Finding], slices: SeriesSlices) -> list[Pl
         if parts:
             placed.append(PlacedFinding(finding.label, sorted(parts, key=lambda part: part[0])))
     return placed
+
+
+def called(name: SliceName) -> str | None:
+    """Return the UID or the name of the file by which a slice is called; None = by its place only."""
+    return name.sop_uid or (_stem(_stated_path(name.file)) if name.file else None)
+
+
+def _stated_path(name: str) -> PurePosixPath:
+    return PurePosixPath(name.replace("\\", "/").lower())
 
 
 def _names(file: SliceFile, several: bool) -> set[str]:

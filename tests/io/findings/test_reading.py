@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lowdose.errors import CannotDecode, NothingToRead
-from lowdose.io.findings.read import read_findings
+from lowdose.io.findings.reading import read_findings
 from support.nifti_files import AXIAL, save_nifti
 
 COCO = {
