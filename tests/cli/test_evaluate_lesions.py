@@ -71,12 +71,13 @@ def test_table_summary_and_page_with_a_detector(
 
 
 def coco(series: Path, path: Path) -> Path:
-    """A box of 6 x 8 pixels in the second slice of a series."""
+    """A box of 6 x 8 pixels in the second slice of a series, and one in a file that is not there."""
     with open_source(series) as source:
         file, (rows, columns) = source.files[1].path.name, source.planes[1].shape
     image = {"id": 1, "file_name": file, "width": columns, "height": rows}
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [50, 60, 8, 6]}
-    path.write_text(json.dumps({"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "cyst"}]}))
+    images, boxes = [image, {**image, "id": 2, "file_name": "nowhere.dcm"}], [box, {**box, "id": 2, "image_id": 2}]
+    path.write_text(json.dumps({"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cyst"}]}))
     return path
 
 
@@ -87,6 +88,7 @@ def test_annotated_findings_are_measured_where_they_lie(pairs: Path, tmp_path: P
     assert run(*one(pairs), "--model", "gaussian", "--findings", findings, "--out", out) == 0
     summary, rows = json.loads((out / "summary.json").read_text()), list(csv.DictReader((out / "table.csv").open()))
     assert (summary["lesions"], summary["detector"], summary["seed"]) == (1, None, None)
+    assert "1 of 2 findings lie in no pair (left out)" in summary["warnings"]
     assert "ring around it" in summary["definitions"]["contrast_kept"]
     assert [row["image"] for row in rows] == ["low dose", "gaussian", "full dose"]
     assert {(row["slice"], row["organ"], row["shape"]) for row in rows} == {("1", "cyst", "annotated")}
@@ -98,6 +100,7 @@ def test_annotated_findings_are_measured_where_they_lie(pairs: Path, tmp_path: P
 def test_what_does_not_fit_ends_with_code_2_a_reason_and_no_output(
     pairs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    anyone = coco(pairs / "p2" / "full", tmp_path / "anyone.json")
     findings = coco(pairs / "p2" / "full", tmp_path / "findings.json")
     findings.write_text(findings.read_text().replace('"file_name": "', '"file_name": "elsewhere/'))
     bad = {
@@ -107,11 +110,13 @@ def test_what_does_not_fit_ends_with_code_2_a_reason_and_no_output(
         "segmenter": (["--segmenter", "anatomy"], "images or organs"),
         "no findings there": (["--findings", tmp_path / "none.json"], "none.json"),
         "findings and a seed": (["--findings", findings, "--seed", 1], "--seed: is not an option"),
-        "findings of others": (["--findings", findings], "none holds one of the 1 findings"),
+        "findings of others": (["--findings", findings], "none holds one of the 2 findings"),
+        "findings of any": (["--data", pairs, "--findings", anyone], "fits slices of 2 patients"),
         "words": (["--words"], "--words: is not an option of --task lesions"),
     }
     for name, (arguments, reason) in bad.items():
-        assert run(*one(pairs), *arguments, "--out", tmp_path / "report") == 2, name
+        which = [] if "--data" in arguments else one(pairs)
+        assert run(*which, *arguments, "--model", "gaussian", "--out", tmp_path / "report") == 2, name
         said = capfd.readouterr().err
         assert reason in said, name
         assert "Traceback" not in said, name

@@ -148,7 +148,7 @@ def evaluate_lesions(
         result = measure_lesions(
             cases, loaded, settings, given.strength, lambda done: given.progress(done, count), given.target
         )
-        result.warnings = log_warnings(cases, [*found.warnings, *pair_warnings(cases)])
+        result.warnings = log_warnings(cases, [*found.warnings, *pair_warnings(cases), *result.warnings])
         files = {
             "table.csv": lesions_report.table_csv(result),
             "summary.json": lesions_report.as_json(result, uids_of(cases)),

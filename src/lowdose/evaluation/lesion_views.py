@@ -13,8 +13,7 @@ from lowdose.evaluation.images import FULL, LOW, denoise_with_each
 from lowdose.evaluation.inserted_lesions import LESIONS, draw_lesions
 from lowdose.evaluation.lesion_marks import MarkedLesion, annotated_lesion, inserted_lesion
 from lowdose.image import AIR, HU, Slice, mean_side
-from lowdose.io.findings.finding import Finding, Part
-from lowdose.io.findings.placement import place_findings, series_slices
+from lowdose.io.findings.finding import Part
 from lowdose.io.pairing import PairedSeries
 from lowdose.models.load import LoadedModel
 from lowdose.networks import segmentation
@@ -140,20 +139,3 @@ def annotated_view(window: PairedWindow, parts: Sequence[tuple[str, Part]]) -> V
     pixel = mean_side(window.sides_mm)
     lesions = [annotated_lesion(label, part, images[FULL], pixel) for label, part in parts]
     return window.view(lesions, images, images)
-
-
-def parts_by_slice(case: PairedSeries, findings: Sequence[Finding]) -> dict[int, list[tuple[str, Part]]]:
-    """Return label and part of the findings in the pairs of a case, by index of the slice at full dose.
-
-    Findings that name slices of the low-dose series alone are those of its pairs.
-    """
-    of_full = {index: index for _, index in case.pairs}
-    for source, places in ((case.full, of_full), (case.low, dict(case.pairs))):
-        found: dict[int, list[tuple[str, Part]]] = defaultdict(list)
-        for finding in place_findings(findings, series_slices(source)):
-            for index, part in finding.parts:
-                if index in places:
-                    found[places[index]].append((finding.label, part))
-        if found:
-            return dict(found)
-    return {}

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowdose.errors import NothingToRead
+from lowdose.evaluation.annotated_slices import Parts, annotated_slices
 from lowdose.evaluation.images import FULL, LOW, distinct_models, fit_models_to_case, low_dose_windows
 from lowdose.evaluation.inserted_lesions import LESIONS
 from lowdose.evaluation.lesion_detection import detection_figures, detections
 from lowdose.evaluation.lesion_measures import measure_lesion, measure_slice
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
-from lowdose.evaluation.lesion_views import PairedWindow, View, annotated_view, inserted_views, parts_by_slice
+from lowdose.evaluation.lesion_views import PairedWindow, View, annotated_view, inserted_views
 from lowdose.io.findings.finding import Finding
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
@@ -73,15 +74,18 @@ def evaluate_lesions(
 
     ``progress`` is called with the number of slices done; ``target`` says which noise the models leave. Slices without
     a lesion, or without room for one, are left out. Raises InvalidSetting for slices without a pixel size,
-    NothingToRead where no slice is left.
+    NothingToRead where no slice is left, and InvalidSetting for findings that fit several patients.
     """
     models = distinct_models(models)
     names, device = [model.name for model in models], str(models[0].device) if models else "cpu"
     facts = {model.name: model.sha256 for model in models}, settings.checksum, settings.anatomy is None
     result = LesionEvaluation([LOW, *names, FULL], *facts, settings.draws, settings.seed, strength, device)
     rng, done, of_view = np.random.default_rng(settings.seed), 0, list[tuple[int, tuple[int, int]]]()
+    marked, left_out = annotated_slices(cases, settings.findings)
+    if 0 < left_out < len(settings.findings):
+        result.warnings.append(f"{left_out} of {len(settings.findings)} findings lie in no pair (left out)")
     for number, case in enumerate(cases):
-        for view in _views(case, number, models, settings, strength, target):
+        for view in _views(case, number, marked[number], models, settings, strength, target):
             if view is None:
                 done += 1
                 progress(done)
@@ -109,6 +113,7 @@ def _nothing(slices: int, settings: LesionSettings) -> str:
 def _views(
     case: PairedSeries,
     number: int,
+    marked: Parts,
     models: list[LoadedModel],
     settings: LesionSettings,
     strength: float,
@@ -117,7 +122,6 @@ def _views(
     """Yield the slices of a case with their lesions, and None after each slice."""
     fitted = fit_models_to_case(case, models, target)
     context = max((model.denoiser.context for model in models), default=0)
-    marked = parts_by_slice(case, settings.findings) if settings.anatomy is None else {}
     windows = slice_windows(case.full, context, [index for _, index in case.pairs])
     for (_, index), low, full in zip(case.pairs, low_dose_windows(case, models), windows, strict=True):
         window = PairedWindow(case, index, low, full, fitted, strength)
