@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lowdose.api import (
         Adaptation,
         DenoisedSeries,
+        DetectedLesions,
         EvaluationReport,
         ExplainedSeries,
         Installation,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Volume,
         adapt,
         denoise,
+        detect,
         evaluate,
         explain,
         info,
@@ -50,10 +52,10 @@ if TYPE_CHECKING:
 _MODULES = ("api", "errors", "metrics", "objectives")
 
 __all__ = [
-    "Adaptation", "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces",
-    "SimulatedSeries", "TrainingRun", "Volume", "__version__", "adapt", "api", "denoise", "errors", "evaluate",
-    "explain", "info", "list_recipes", "load_model", "metrics", "objectives", "read", "similar_places",
-    "simulate_dose", "simulate_phantom", "train",
+    "Adaptation", "DenoisedSeries", "DetectedLesions", "EvaluationReport", "ExplainedSeries", "Installation",
+    "SimilarPlaces", "SimulatedSeries", "TrainingRun", "Volume", "__version__", "adapt", "api", "denoise", "detect",
+    "errors", "evaluate", "explain", "info", "list_recipes", "load_model", "metrics", "objectives", "read",
+    "similar_places", "simulate_dose", "simulate_phantom", "train",
 ]  # fmt: skip
 
 

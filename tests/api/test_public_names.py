@@ -14,7 +14,7 @@ import lowdose
 
 FUNCTIONS = (
     "read", "load_model", "denoise", "explain", "evaluate", "simulate_dose", "simulate_phantom", "train",
-    "list_recipes", "adapt",
+    "list_recipes", "adapt", "detect",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def test_keyword_arguments_are_the_options_of_the_command_line() -> None:
     from lowdose.cli import (
         demo_command,
         denoise_command,
+        detect_command,
         evaluate_command,
         explain_command,
         simulate_command,
@@ -83,6 +84,7 @@ def test_keyword_arguments_are_the_options_of_the_command_line() -> None:
     assert demo_command.demo
     for function, command in (
         (lowdose.denoise, denoise_command.denoise),
+        (lowdose.detect, detect_command.detect),
         (lowdose.evaluate, evaluate_command.evaluate),
         (lowdose.explain, explain_command.explain),
         (lowdose.simulate_dose, simulate_command.simulate),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lowdose.api.adaptation import Adaptation, adapt
     from lowdose.api.denoised_series import DenoisedSeries
     from lowdose.api.denoising import denoise
+    from lowdose.api.detected_lesions import DetectedLesions
+    from lowdose.api.detection import detect
     from lowdose.api.evaluation import evaluate
     from lowdose.api.evaluation_report import EvaluationReport
     from lowdose.api.explanation import ExplainedSeries, explain
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from lowdose.volume import Volume
 
 __all__ = [
-    "Adaptation", "DenoisedSeries", "EvaluationReport", "ExplainedSeries", "Installation", "SimilarPlaces",
-    "SimulatedSeries", "TrainingRun", "Volume", "adapt", "denoise", "evaluate", "explain", "info", "list_recipes",
-    "load_model", "read", "similar_places", "simulate_dose", "simulate_phantom", "train",
+    "Adaptation", "DenoisedSeries", "DetectedLesions", "EvaluationReport", "ExplainedSeries", "Installation",
+    "SimilarPlaces", "SimulatedSeries", "TrainingRun", "Volume", "adapt", "denoise", "detect", "evaluate",
+    "explain", "info", "list_recipes", "load_model", "read", "similar_places", "simulate_dose", "simulate_phantom",
+    "train",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_exports(
@@ -38,6 +41,8 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.api.adaptation": ("Adaptation", "adapt"),
         "lowdose.api.denoised_series": ("DenoisedSeries",),
         "lowdose.api.denoising": ("denoise",),
+        "lowdose.api.detected_lesions": ("DetectedLesions",),
+        "lowdose.api.detection": ("detect",),
         "lowdose.api.evaluation": ("evaluate",),
         "lowdose.api.evaluation_report": ("EvaluationReport",),
         "lowdose.api.explanation": ("ExplainedSeries", "explain"),

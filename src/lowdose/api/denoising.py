@@ -19,7 +19,7 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_stacks
-from lowdose.io.source import Rescale, Sink, Source
+from lowdose.io.source import Rescale, SliceSink, Source
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget, check_target
@@ -151,7 +151,8 @@ def denoise(
         log_lines(logging.INFO, setup.noise_lines)
         companions = _companions(preview, manifest, words)
         with sink_for(opened, path, setup.provenance, companions) as sink:
-            result = _run(opened, sink, setup, words, jobs, progress)
+            through = words.read_along(sink, len(opened)) if words else sink
+            result = denoise_stacks(opened, through, setup, jobs, progress)
             kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
             done = _describe(opened, setup, result, words, started, path, kept)
             if kept is None:
@@ -178,15 +179,12 @@ def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> l
     return [*[PREVIEW] * preview, *[MANIFEST] * manifest, *(words.file_names if words else [])]
 
 
-def _run(
-    source: Source, sink: Sink, setup: SeriesSetup, words: WordsOfSeries | None, jobs: int, progress: Progress
-) -> SeriesResult:
-    count = len(source)
-    through = words.read_along(sink, count) if words else sink
-    total = SeriesResult()
+def denoise_stacks(source: Source, sink: SliceSink, setup: SeriesSetup, jobs: int, progress: Progress) -> SeriesResult:
+    """Denoise every stack of a series as it was set up, into one sink."""
+    count, total = len(source), SeriesResult()
     for part, own in setup.stacks or ((source, setup),):
         result = pipeline.denoise_series(
-            part, through, own.model, own.strength, counting_on(progress, total.slices, count), jobs, own.known
+            part, sink, own.model, own.strength, counting_on(progress, total.slices, count), jobs, own.known
         )
         total.add(result)
     return total

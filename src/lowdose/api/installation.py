@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "ray": ("ray", "denoise --ray: archives on several workers or a cluster"),
     "formats": ("SimpleITK", "NRRD and MetaImage files"),
     "organs": ("monai", "evaluate --task organs: surface distances (HD95)"),
+    "reports": ("highdicom", "detect: lesions as a DICOM structured report"),
     "download": ("idc-index", "data download: public collections"),
     "features": ("transformers", "train leda_autoencoder with the embeddings of a language model"),
 }

@@ -19,6 +19,7 @@ from lowdose.cli.adapt_command import adapt
 from lowdose.cli.data_command import data_app
 from lowdose.cli.demo_command import demo
 from lowdose.cli.denoise_command import denoise
+from lowdose.cli.detect_command import detect
 from lowdose.cli.evaluate_command import evaluate
 from lowdose.cli.explain_command import explain
 from lowdose.cli.info_command import info
@@ -37,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (denoise, evaluate, explain, simulate, adapt, demo, info):
+for command in (denoise, detect, evaluate, explain, simulate, adapt, demo, info):
     app.command()(command)
 app.command(cls=TrainCommand)(train)
 app.add_typer(data_app, name="data")

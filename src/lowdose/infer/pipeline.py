@@ -16,7 +16,7 @@ from lowdose.image import HU, Slice
 from lowdose.infer.engines.accelerated import EngineDenoiser
 from lowdose.infer.prefetch import map_in_order, read_ahead, write_behind
 from lowdose.io.neighbours import slice_windows
-from lowdose.io.source import Sink, Source
+from lowdose.io.source import SliceSink, Source
 from lowdose.models import noise_retention
 from lowdose.models.load import HUDenoiser, LoadedModel
 
@@ -135,7 +135,7 @@ def check_jobs(jobs: int) -> None:
 
 def denoise_series(
     source: Source,
-    sink: Sink,
+    sink: SliceSink,
     model: LoadedModel,
     strength: float,
     progress: Callable[[int], None],

@@ -118,7 +118,15 @@ def stacks_of(source: Source) -> list[Source]:
     return [source] if split is None else list(split())
 
 
-class Sink(Protocol):
+class SliceSink(Protocol):
+    """What takes every slice of a source once, in order."""
+
+    def write(self, original: Slice, hu: HU) -> None:
+        """Take the result ``hu``, (y, x) in HU, for the slice ``original`` as it was read."""
+        ...
+
+
+class Sink(SliceSink, Protocol):
     """Writer that takes every slice of a source once, in order.
 
     The output appears under its name only when all slices are written. Leaving the ``with`` block by an exception
@@ -130,10 +138,6 @@ class Sink(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-    def write(self, original: Slice, hu: HU) -> None:
-        """Write the result ``hu``, (y, x) in HU, for the slice ``original`` as it was read."""
-        ...
 
     def attach(self, name: str, data: bytes) -> None:
         """Add one more file, such as a preview or a manifest, which appears together with the output."""
