@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowdose.evaluation.lesion_marks import ANNOTATED, LUNG, annotated_lesion, inserted_lesion, region_of
+from lowdose.evaluation.lesion_marks import ANNOTATED, annotated_lesion, inserted_lesion, region_of
 from lowdose.evaluation.lesion_measures import measure_lesion
-from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.hounsfield import LUNG, SOFT_TISSUE
 from lowdose.io.findings.finding import Part
 from lowdose.phantom.slice_lesions import SliceLesion
 

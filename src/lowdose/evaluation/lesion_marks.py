@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.boxes import Box
-from lowdose.hounsfield import SOFT_TISSUE, Window
+from lowdose.hounsfield import LUNG, LUNG_BELOW_HU, SOFT_TISSUE, Window
 from lowdose.image import HU, Mask
 from lowdose.io.findings.finding import Part
 from lowdose.metrics.lesion_contrast import lesion_core
 from lowdose.phantom.slice_lesions import SliceLesion
 
-LUNG = Window(-1350.0, 150.0)
-AIRY_HU = -400.0
-"""HU of the surroundings of a lesion below which it is measured and shown in the window of lungs."""
 MARGIN_PX = 2
 """Pixels around the box of a lesion that belong to its region."""
 ANNOTATED = "annotated"
@@ -96,7 +93,7 @@ def _ring(box: Box, shape: tuple[int, int]) -> Mask:
 
 def _window(full: HU, ring: Mask) -> Window:
     """Return the window of lungs where there is mostly air around a lesion, else that of soft tissue."""
-    return LUNG if ring.any() and np.median(full[ring]) < AIRY_HU else SOFT_TISSUE
+    return LUNG if ring.any() and np.median(full[ring]) < LUNG_BELOW_HU else SOFT_TISSUE
 
 
 def region_of(box: Box, shape: tuple[int, ...], margin: int = MARGIN_PX) -> tuple[slice, slice]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowdose.evaluation.lesion_marks import AIRY_HU, ANNOTATED, LUNG, MARGIN_PX, MarkedLesion, grown, region_of
-from lowdose.hounsfield import SOFT_TISSUE, Window
+from lowdose.evaluation.lesion_marks import ANNOTATED, MARGIN_PX, MarkedLesion, grown, region_of
+from lowdose.hounsfield import LUNG, LUNG_BELOW_HU, SOFT_TISSUE, Window
 from lowdose.image import HU
 from lowdose.metrics.fidelity import psnr, rmse
 from lowdose.metrics.glcm_texture import ANGLES, DISTANCE_PX, LEVELS, co_occurrence
@@ -22,8 +22,8 @@ LEAST_HU = 10.0
 
 SETTINGS = {
     "region": f"the box around the lesion, and {MARGIN_PX} pixels around it",
-    "window": f"{LUNG} for lesions with less than {AIRY_HU:g} HU around them, {SOFT_TISSUE} for others and for whole "
-    "slices; images are clipped to it",
+    "window": f"{LUNG} for lesions with less than {LUNG_BELOW_HU:g} HU around them, {SOFT_TISSUE} for others and for "
+    "whole slices; images are clipped to it",
     "texture": f"co-occurrence of neighbours at a distance of {DISTANCE_PX} pixel at "
     f"{', '.join(f'{np.degrees(angle):.0f}' for angle in ANGLES)} degrees, both ways, {LEVELS} grey levels of the "
     "window, mean over the angles",
