@@ -14,7 +14,7 @@ import pytest
 import lowdose
 from lowdose.data.pack_writer import write_pack
 from lowdose.data.training_set import TrainingSet, find_normal_dose, find_pairs, find_single_slices, open_training_set
-from lowdose.errors import InvalidSetting
+from lowdose.errors import InvalidSetting, NothingToRead
 from support.ct_pair import shortened
 from support.nifti_files import AXIAL, save_nifti
 from support.synthetic_dicom import make_series
@@ -177,3 +177,8 @@ def test_lidnet_learns_from_findings_at_simulated_low_dose(tmp_path: Path) -> No
         set=SETTINGS | {"realisations": 1}, device="cpu",
     )  # fmt: skip
     assert "findings" in run.to_dict()["settings"]
+
+
+def test_a_mistyped_file_is_said_before_the_data_are_searched(tmp_path: Path) -> None:
+    with pytest.raises(NothingToRead, match=r"lesion\.json: no such file or folder"):
+        opened(tmp_path / "nowhere", tmp_path / "lesion.json")

@@ -10,9 +10,8 @@ from pathlib import Path
 from lowdose.boxes import Box
 from lowdose.data.pairs import PairedSlice
 from lowdose.errors import InvalidSetting
-from lowdose.io.findings.finding import Finding, SliceName
+from lowdose.io.findings.finding import Finding, Findings, SliceName
 from lowdose.io.findings.placement import SeriesSlices, called, place_findings
-from lowdose.io.findings.reading import read_findings
 
 Boxes = Mapping[int, Sequence[Box]]
 """Boxes of one finding by number of the item."""
@@ -21,14 +20,14 @@ SHOWN = 3
 
 
 def with_findings(
-    items: Sequence[PairedSlice], paths: Sequence[Path]
+    items: Sequence[PairedSlice], files: Mapping[Path, Findings]
 ) -> tuple[list[PairedSlice], tuple[str, ...], list[str]]:
-    """Give slices the boxes of the findings in files or folders.
+    """Give slices the boxes of findings, by the file or folder that they were read from.
 
     Returns (slices with boxes; what the labels of the boxes mean, from 1; warnings). A finding lies in a pair when it
     lies in either of its series, first the full-dose one. Raises InvalidSetting when slices come from a pack, which
-    does not say which files they were, when no finding of a path lies in the data, and when a mask or file name fits
-    slices of several patients; and whatever ``read_findings`` raises.
+    does not say which files they were, when no finding of a file lies in the data, and when a mask or file name fits
+    slices of several patients; and GeometryMismatch when a slice has other pixels than a finding says.
     """
     if any(not item.places for item in items):
         raise InvalidSetting(
@@ -38,8 +37,7 @@ def with_findings(
     placement = _Placement(items)
     boxes: dict[int, list[tuple[Box, str]]] = defaultdict(list)
     warnings: list[str] = []
-    for path in paths:
-        found = read_findings(path)
+    for path, found in files.items():
         placed = [(finding, placement.of(finding)) for finding in found.findings]
         missing = [finding for finding, there in placed if not there]
         if len(missing) == len(placed):

@@ -18,6 +18,7 @@ from lowdose.data.simulated import simulated_slices, single_slice
 from lowdose.data.splits.published import find_split
 from lowdose.errors import NothingToRead
 from lowdose.io.dicom.patients import number_patients
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.orientation import FOR_TRAINING, not_axial
 from lowdose.io.pairing import PairedSeries, open_pairs, search_pairs
 
@@ -100,10 +101,11 @@ def open_training_set(
     ``lowdose.errors``.
     """
     chosen = None if split is None else find_split(split)
+    found_findings = {path: read_findings(path) for path in findings}  # first, since finding the slices may take long
     items, warnings = find(stack, roots)
     labels: tuple[str, ...] = ()
-    if findings:
-        items, labels, findings_warnings = with_findings(items, findings)
+    if found_findings:
+        items, labels, findings_warnings = with_findings(items, found_findings)
         warnings = warnings + findings_warnings
     if chosen is None:
         return TrainingSet(items, warnings, None, labels)

@@ -100,7 +100,7 @@ def quiet_nibabel() -> AbstractContextManager[object]:
 def read_header(path: Path) -> Any:
     """Read a NIfTI header, version 1 or 2; raise CannotDecode when it is not readable."""
     try:
-        with quiet_nibabel(), _open(path) as file:
+        with quiet_nibabel(), open_unpacked(path) as file:
             size = int.from_bytes(file.read(4), "little")
             file.seek(0)
             kind = nib.Nifti2Header if size in (540, 0x1C020000) else nib.Nifti1Header
@@ -112,7 +112,8 @@ def read_header(path: Path) -> Any:
     return header
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading, through gzip if it is compressed."""
     return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
@@ -123,7 +124,7 @@ def unpack(path: Path, target: Path, size: int, spend: Callable[[int], None] = l
     """
     try:
         if is_gzip(path):
-            with _open(path) as source, target.open("wb") as file:
+            with open_unpacked(path) as source, target.open("wb") as file:
                 left = size
                 while left and (chunk := source.read(min(CHUNK, left))):
                     spend(len(chunk))

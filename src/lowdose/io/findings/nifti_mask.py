@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +17,13 @@ from lowdose.image import Mask
 from lowdose.io.arrays import planes
 from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
 from lowdose.io.findings.regions import cropped_mask
-from lowdose.io.nifti import MAX_LABEL_BYTES, geometry, read_header, stored_voxels, volume_shape
+from lowdose.io.nifti import MAX_LABEL_BYTES, geometry, open_unpacked, read_header, stored_voxels, volume_shape
 from lowdose.io.source import Plane
 
 MOST_LABELS = 256
 """More different values than this are an image and no mask."""
+FIRST = 1 << 18
+"""Number of values by which most images are told from masks."""
 TOUCHING = np.ones((3, 3, 3), bool)
 """Voxels that share a face, an edge or a corner belong together."""
 
@@ -29,10 +32,24 @@ def is_mask(path: Path) -> bool:
     """Return whether a NIfTI file holds a mask, and no image: few whole numbers, none below 0."""
     with TemporaryDirectory(prefix="lowdose-") as folder:
         try:
-            _labels(path, _stored(path, read_header(path), Path(folder)))
+            header = read_header(path)
+            _labels(path, _first_values(path, header))  # images, most of the files, are not unpacked for this
+            _labels(path, _stored(path, header, Path(folder)))
         except CannotDecode:
             return False
     return True
+
+
+def _first_values(path: Path, header: Any) -> NDArray[Any]:
+    """Return a few of the stored values, (1, n)."""
+    kind = header.get_data_dtype()
+    try:
+        with open_unpacked(path) as file:
+            file.read(int(header.get_data_offset()))
+            start = file.read(FIRST * kind.itemsize)
+        return np.frombuffer(start[: len(start) // kind.itemsize * kind.itemsize], kind)[None]
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise CannotDecode(f"{path}: cannot be unpacked ({error})") from error
 
 
 def read_nifti_mask(path: Path) -> Findings:

@@ -156,13 +156,14 @@ def outlined(outlines: Sequence[Points], shape: tuple[int, int]) -> list[Part]:
 
 def parts(inside: Mask, corner: tuple[int, int]) -> list[Part]:
     """Return the connected parts of a mask whose first pixel lies in this row and column of a slice."""
-    labelled, count = ndimage.label(inside, TOUCHING)
+    if not inside.any():
+        return []
+    labelled, _ = ndimage.label(inside, TOUCHING)
     found = []
-    for number in range(1, count + 1):
-        own = labelled == number
-        top, left, bottom, right = (int(edge) for edge in mask_box(own))
-        box = (float(top + corner[0]), float(left + corner[1]), float(bottom + corner[0]), float(right + corner[1]))
-        found.append(Part(box, own[top:bottom, left:right]))
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labelled), 1):
+        top, left = float(rows.start + corner[0]), float(columns.start + corner[1])
+        bottom, right = float(rows.stop + corner[0]), float(columns.stop + corner[1])
+        found.append(Part((top, left, bottom, right), labelled[rows, columns] == number))
     return found
 
 
