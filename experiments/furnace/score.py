@@ -34,6 +34,7 @@ from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
 from lowdose.metrics.fidelity import Image64, psnr
 from lowdose.metrics.hu_bias import tissue_masks
+from lowdose.metrics.lesion_contrast import contrast_kept, lesion_core
 from lowdose.metrics.noise_frequency import f_av_2d
 from lowdose.metrics.noise_power import detrend, nps
 from lowdose.metrics.rois import cut_squares, flattest_squares
@@ -42,7 +43,7 @@ from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.phantom.lesion_kinds import SOFT_TISSUE as SOFT_TISSUE_LESION
 from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.lesion_sites import even_tissue
-from lowdose.phantom.slice_lesions import distance, insert_lesions, place_lesions, slice_volume
+from lowdose.phantom.slice_lesions import insert_lesions, place_lesions, slice_volume
 
 SHARE = 0.25
 ROI, MOST_ROIS = 32, 48
@@ -187,10 +188,9 @@ def lesion_figures(
         if not planned:
             continue
         added = insert_lesions(volume, planned)[0].hu[0] - full
-        near = [distance(full.shape, lesion.y, lesion.x) for lesion in planned]
-        core = np.min(near, axis=0) * item.pixel_mm <= 0.3 * diameter
+        cores = [lesion_core(full.shape, (lesion.y, lesion.x), diameter / item.pixel_mm) for lesion in planned]
         change = denoise(model, item, low + added) - without
-        figures[f"lesion_{diameter:g}mm"] = float(change[core].mean() / added[core].mean())
+        figures[f"lesion_{diameter:g}mm"] = contrast_kept(change, added, np.any(cores, axis=0))
     return figures
 
 

@@ -2,8 +2,8 @@
 
     python -m experiments.lidnet.detection VALIDATION_SET RUN [RUN ...] [--draws 12] [--out detection.csv]
 
-RUN: run folder with model.safetensors and detector.safetensors. Prints AP-50, AP-75, sensitivity at half a false
-detection a slice over all lesions and by size, with 95 % intervals of AP-50 by bootstrap over patients.
+RUN: run folder with model.safetensors and detector.safetensors. Prints AP-50, AP-75, the sensitivity at 1/8
+to 8 false detections a slice and, at half of one, by size, with the 95 % interval of AP-50 by bootstrap over patients.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
+from lowdose.evaluation.lesion_detection import Estimate, detection_figures, detections
 from lowdose.image import HU
-from lowdose.metrics.lesion_detection import Outcome, average_precision, free_response, match_detections
 from lowdose.models.load import load_by_name
-from lowdose.networks.detection.detector import Detections
 from lowdose.networks.detection.detector_file import load_detector
 
-FALSE_A_SLICE = 0.5
-SIZES_MM = ((8.0, 12.0), (12.0, 16.0), (16.0, 20.0))
-RESAMPLED = 200
 Denoise = Callable[[LesionSlice], HU]
 
 
@@ -39,11 +35,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     slices, rows = list(lesion_slices(arguments.validation_set, arguments.draws)), list[dict[str, object]]()
+    diameters, patients = [each.diameters_mm for each in slices], [each.patient for each in slices]
     for run in arguments.runs:
         detector = load_detector(run)
-        for image, denoise in images_of(run).items():
-            found = [detector.detect(torch.from_numpy(denoise(each))[None, None].float())[0] for each in slices]
-            rows.append({"run": run.name, "image": image, **figures(found, slices)})
+        found = {
+            image: [detections(detector, denoise(each), each.boxes) for each in slices]
+            for image, denoise in images_of(run).items()
+        }
+        for image, estimates in detection_figures(found, diameters, patients, range(len(slices))).values.items():
+            rows.append({"run": run.name, "image": image, **row(estimates, slices)})
             print(json.dumps(rows[-1]), flush=True)
     if arguments.out:
         with arguments.out.open("w", newline="") as file:
@@ -68,45 +68,16 @@ def images_of(run: Path) -> dict[str, Denoise]:
     }
 
 
-def figures(found: Sequence[Detections], slices: Sequence[LesionSlice]) -> dict[str, object]:
-    """Return the figures of a detector on all slices."""
-    outcome = _match(found, slices, 0.5)
-    sizes = np.concatenate([each.diameters_mm for each in slices])
-    score = _score_at(outcome, FALSE_A_SLICE)
-    seen = np.concatenate(outcome.found_at) >= score
-    low, high = _interval(found, slices)
+def row(estimates: Mapping[str, Estimate], slices: Sequence[LesionSlice]) -> dict[str, object]:
+    """Return the figures of a detector on one image of all slices, with the interval of AP-50."""
+    ap50 = estimates["ap50"]
+    values = {name: round(each.value, 4) for name, each in estimates.items()}
     return {
-        "lesions": len(sizes),
-        "ap50": round(average_precision(outcome), 4),
-        "ap50_low": round(low, 4),
-        "ap50_high": round(high, 4),
-        "ap75": round(average_precision(_match(found, slices, 0.75)), 4),
-        "sensitivity": round(float(free_response(outcome, [FALSE_A_SLICE])[0]), 4),
-        **{f"{a:.0f}-{b:.0f} mm": round(float(seen[(sizes >= a) & (sizes < b)].mean()), 4) for a, b in SIZES_MM},
+        "lesions": sum(len(each.boxes) for each in slices),
+        **values,
+        "ap50_low": round(ap50.low, 4),
+        "ap50_high": round(ap50.high, 4),
     }
-
-
-def _score_at(outcome: Outcome, false_a_slice: float) -> float:
-    """Return the lowest score with at most so many false detections in a slice."""
-    allowed = np.cumsum(~outcome.hits) <= false_a_slice * len(outcome.found_at)
-    return float(outcome.scores[allowed].min()) if allowed.any() else np.inf
-
-
-def _match(found: Sequence[Detections], slices: Sequence[LesionSlice], overlap: float) -> Outcome:
-    boxes, scores = [each.boxes.numpy() for each in found], [each.scores.numpy() for each in found]
-    return match_detections(boxes, scores, [each.boxes for each in slices], overlap)
-
-
-def _interval(found: Sequence[Detections], slices: Sequence[LesionSlice]) -> tuple[float, float]:
-    """Return the 95 % interval of AP-50 by bootstrap over patients."""
-    patients = sorted({each.patient for each in slices})
-    own = {name: [n for n, each in enumerate(slices) if each.patient == name] for name in patients}
-    rng, values = np.random.default_rng(0), []
-    for _ in range(RESAMPLED):
-        chosen = [n for name in rng.choice(patients, len(patients)) for n in own[name]]
-        values.append(average_precision(_match([found[n] for n in chosen], [slices[n] for n in chosen], 0.5)))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

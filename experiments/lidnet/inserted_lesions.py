@@ -10,18 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.furnace.validation_set import load_images, load_set
-from lowdose.boxes import mask_box
+from lowdose.evaluation.inserted_lesions import draw_lesions
 from lowdose.image import HU
 from lowdose.networks.anatomy import load_anatomy
 from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import INDEX
-from lowdose.phantom.lesion_kinds import LesionKind
-from lowdose.phantom.slice_lesions import insert_lesions, place_lesions, slice_volume
 
-DIAMETERS_MM, CONTRASTS_HU = (8.0, 20.0), (-60.0, -20.0)
-"""Lesions are drawn evenly from these ranges."""
-EACH = 3
-"""Most lesions in a slice."""
 THICKNESS_MM = 3.0
 """Thickness of the slices that lesions are inserted into; the set does not state it."""
 FEWEST_LIVER = 3000
@@ -64,17 +58,11 @@ def lesion_slices(validation_set: Path, draws: int, seed: int = 0) -> Iterator[L
         if liver.sum() < FEWEST_LIVER:
             continue
         for _ in range(draws):
-            kinds = [
-                LesionKind("liver", "metastasis", float(rng.uniform(*DIAMETERS_MM)), float(rng.uniform(*CONTRASTS_HU)))
-                for _ in range(EACH)
-            ]
-            planned = place_lesions({"liver": liver}, kinds, item.pixel_mm, rng)
-            sides, thickness = (item.pixel_mm, item.pixel_mm), THICKNESS_MM
-            changed, inserted = insert_lesions(slice_volume(full, sides, thickness), planned)
+            sides = (item.pixel_mm, item.pixel_mm)
+            added, inserted = draw_lesions(full[None], {"liver": liver}, sides, THICKNESS_MM, rng)
             if inserted:
-                added = changed.hu[0] - full
                 yield LesionSlice(
-                    item.patient, low + added, full + added, np.array([mask_box(each.mask[0]) for each in inserted]),
+                    item.patient, low + added, full + added[0], np.array([each.box for each in inserted]),
                     np.array([each.diameter_mm for each in inserted]),
                     np.array([each.contrast_hu for each in inserted]),
                 )  # fmt: skip

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from lowdose.image import HU, Mask
+from lowdose.metrics.lesion_contrast import lesion_core
 from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.slice_lesions import PlannedSliceLesion, depth_mm, distance
 
 Real = NDArray[np.floating]
-
-CORE_RADIUS = 0.6
-"""Radius of the core of a lesion, inside its soft rim, as a share of the lesion's radius."""
 
 NOISE_RING_MM = (2.0, 8.0)
 """Distances from the edge of a lesion between which the noise around it is measured."""
@@ -38,17 +34,9 @@ def contrast_text(kind: LesionKind) -> str:
     return f"ground glass, {kind.contrast:+g} HU" if kind.organ == "lung" else f"{kind.contrast:g} HU"
 
 
-def core(lesion: PlannedSliceLesion, shape: Sequence[int], pixel_mm: float) -> Mask:
-    """Return the mask of pixels within 0.6 radii of the centre, and at least the centre and its four neighbours."""
-    return distance(shape, lesion.y, lesion.x) <= max(1.0, CORE_RADIUS * lesion.kind.diameter_mm / 2 / pixel_mm)
-
-
-def contrast_kept(change: Real, true: Real, where: Mask) -> float:
-    """Return the share of the contrast ``true`` that is in ``change``.
-
-    Both are differences of images with and without the lesion, (y, x) HU.
-    """
-    return float(change[where].mean(dtype=np.float64) / true[where].mean(dtype=np.float64))
+def core(lesion: PlannedSliceLesion, shape: tuple[int, int], pixel_mm: float) -> Mask:
+    """Return the mask of the core of a lesion."""
+    return lesion_core(shape, (lesion.y, lesion.x), lesion.kind.diameter_mm / pixel_mm)
 
 
 def noise_around(image: HU, lesion: PlannedSliceLesion, organ: Mask, pixel_mm: float) -> float:

@@ -30,6 +30,7 @@ from experiments.zoo.lesion_tables import FULL, LOW
 from experiments.zoo.tables import Row
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
+from lowdose.metrics.lesion_contrast import contrast_kept
 from lowdose.models.load import LoadedModel
 from lowdose.phantom.lesion_sites import without_vessels
 from lowdose.phantom.slice_lesions import PlannedSliceLesion, place_lesions
@@ -72,7 +73,7 @@ def lesion_row(spot: PlannedSliceLesion, change: HU, added: HU, image: HU, item:
         "diameter_mm": kind.diameter_mm,
         "contrast": lesion_measures.contrast_text(kind),
         "added_hu": float(added[where].mean(dtype=np.float64)),
-        "kept": lesion_measures.contrast_kept(change, added, where),
+        "kept": contrast_kept(change, added, where),
         "cnr": abs(contrast) / noise,
         "at": (spot.y, spot.x),
     }

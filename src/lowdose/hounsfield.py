@@ -149,5 +149,8 @@ class Window:
 SOFT_TISSUE = Window(-160.0, 240.0)
 """Soft-tissue window: level 40 HU, width 400 HU."""
 
+LUNG, LUNG_BELOW_HU = Window(-1350.0, 150.0), -400.0
+"""Lung window, and the mean below which a region is shown in it, since soft tissue's would show black."""
+
 BODY_HU = -300.0
 """HU above which a pixel is taken for the body, or the table; the lungs, which are not above it, lie within."""

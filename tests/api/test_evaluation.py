@@ -9,6 +9,7 @@ import pytest
 import lowdose
 from lowdose import cli
 from support.ct_pair import CTPair
+from support.evaluation_cases import by_threshold
 
 SPACING = (3.0, 0.7, 0.7)
 
@@ -60,7 +61,12 @@ def test_organs_of_a_volume(short_pair: CTPair) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"task": "lesions"}, "--task lesions: choose one of images, organs"),
+        ({"task": "wonder"}, "--task wonder: choose one of images, organs, lesions, teacher"),
+        ({"task": "lesions", "segmenter": "anatomy"}, "--segmenter: is not an option of --task lesions"),
+        (
+            {"task": "organs", "seed": 1},
+            "--seed: is not an option of --task organs; leave it out, or take --task lesions",
+        ),
         ({"profile": "mine"}, "--profile mine: choose one of default"),
         ({"segmenter": "anatomy"}, "--segmenter: is not an option of --task images"),
         ({"task": "organs", "profile": "leda"}, "--profile: is not an option of --task organs"),
@@ -82,3 +88,20 @@ def test_bad_arguments_name_the_value_and_the_way_out(
 def test_series_on_other_grids_are_refused() -> None:
     with pytest.raises(lowdose.errors.GeometryMismatch, match="matrix"):
         lowdose.evaluate(np.zeros((1, 64, 64)), np.zeros((1, 64, 96)), spacing=SPACING, model="gaussian")
+
+
+def test_lesions_in_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowdose.networks.segmentation.segment_slice", by_threshold)
+    monkeypatch.setattr("lowdose.evaluation.inserted_lesions.EACH", 1)
+    liver = np.zeros((1, 64, 64))
+    liver[:, 6:58, 6:58] = 100.0
+    noise = np.random.default_rng(0).standard_normal(liver.shape)
+    report = lowdose.evaluate(
+        liver + 12 * noise, liver + 4 * noise, task="lesions", model="gaussian", seed=2, spacing=(3.0, 1.0, 1.0)
+    )
+    rows = {str(row["image"]): row for row in report.table()}
+    assert list(rows) == ["low dose", "gaussian", "full dose"]
+    assert float(rows["gaussian"]["contrast_kept"]) < 1.0
+    assert "ap50" not in rows["gaussian"]
+    assert (report.task, report.slices, report.to_dict()["seed"]) == ("lesions", 1, 2)
+    assert "contrast_kept" in report._repr_html_()

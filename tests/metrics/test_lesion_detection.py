@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch
-from lowdose.metrics.lesion_detection import average_precision, free_response, match_detections
+from lowdose.metrics.lesion_detection import average_precision, free_response, join_outcomes, match_detections
 
 Boxes = list[NDArray[np.float64]]
 
@@ -110,3 +110,17 @@ def test_what_does_not_fit_together_is_refused() -> None:
         match_detections([[[0, 0, 1, 1]]], [[0.1, 0.2]], [[]])
     with pytest.raises(GeometryMismatch, match="1 slices of boxes, 1 of scores and 2 of lesions"):
         match_detections([[]], [[]], [[], []])
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=15)
+def test_outcomes_of_single_slices_join_to_those_of_all(seed: int) -> None:
+    boxes, scores, lesions = scene(seed)
+    whole = match_detections(boxes, scores, lesions)
+    joined = join_outcomes(
+        [match_detections(*([each] for each in slice_)) for slice_ in zip(boxes, scores, lesions, strict=True)]
+    )
+    assert np.array_equal(joined.scores, whole.scores)
+    assert np.array_equal(joined.hits, whole.hits)
+    assert all(np.array_equal(*pair) for pair in zip(joined.found_at, whole.found_at, strict=True))
+    assert average_precision(join_outcomes([whole, whole])) == pytest.approx(average_precision(whole), abs=0.02)

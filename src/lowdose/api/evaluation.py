@@ -8,7 +8,13 @@ from typing import Any
 
 from lowdose.api.checks import check_numbers, path_of
 from lowdose.api.evaluation_report import EvaluationReport
-from lowdose.api.evaluation_tasks import Given, evaluate_images, evaluate_organs, evaluate_teacher
+from lowdose.api.evaluation_tasks import (
+    Given,
+    evaluate_images,
+    evaluate_lesions,
+    evaluate_organs,
+    evaluate_teacher,
+)
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, run_network_file, stated_sizes
 from lowdose.api.words_of_series import load_word_autoencoder
@@ -23,7 +29,7 @@ from lowdose.metrics.profiles import PROFILES, Profile
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget
 
-TASKS = ("images", "organs", "teacher")
+TASKS = ("images", "organs", "lesions", "teacher")
 ModelInput = str | PathLike[str] | LoadedModel
 Inputs = Input | Sequence[Input] | None
 
@@ -40,6 +46,10 @@ def evaluate(
     window: tuple[float, float] | None = None,
     segmenter: str | None = None,
     labels: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    detector: str | PathLike[str] | None = None,
+    findings: str | PathLike[str] | None = None,
+    lesions: int | None = None,
+    seed: int | None = None,
     words: bool = False,
     autoencoder: str | PathLike[str] | None = None,
     vocabulary: str | None = None,
@@ -64,10 +74,11 @@ def evaluate(
         New folder for table.csv, summary.json and index.html, or teacher.json; ``save`` of the result writes the same.
     data : str or Path, optional
         Instead of low and full: a folder in which pairs of folders are looked for.
-    task : {"images", "organs", "teacher"}
+    task : {"images", "organs", "lesions", "teacher"}
         "images": RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. "organs": what a segmenter finds of every
-        organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``. "teacher": what an
-        ``autoencoder`` sees of the texture of noise in slices of ``full``, and how right its words are.
+        organ of what it finds at full dose, or of ``labels``; then ``full`` may go without ``low``. "lesions": how well
+        lesions are found, and how they look. "teacher": what an ``autoencoder`` sees of the texture of noise
+        in slices of ``full``, and how right its words are.
     model : str, Path, LoadedModel, or a sequence of them
         Models to measure; the shipped default if left out.
     network_file : str or Path, optional
@@ -80,6 +91,13 @@ def evaluate(
         For organs: "anatomy", "total_segmentator" or a file of ``lowdose train anatomy``.
     labels : str, Path, or a sequence of them
         For organs: NIfTI label maps as the truth, one for each of ``full``.
+    detector : str or Path, optional
+        For lesions: run folder of ``lowdose train lidnet``, or a detector.safetensors; without it, nothing is measured
+        of how well lesions are found.
+    findings : str or Path, optional
+        For lesions: file or folder of findings that the patients have, instead of inserted lesions.
+    lesions, seed : int, optional
+        For inserted lesions: draws for each slice, 1 if left out, and the seed that they depend on, 0 if left out.
     words : bool
         For images: also read the words of the slices shown, and where they drifted apart.
     autoencoder : str or Path, optional
@@ -129,23 +147,33 @@ def evaluate(
     sizes = stated_sizes(pixel, thickness)
     given = Given(_listed(low), _listed(full), data, spacing, sizes, _listed(model), strength, target, device, progress)
     folder = None if out is None else path_of(out, "out")
-    for item in (*given.low, *given.full, *_listed(data), *_listed(labels)):
+    for item in (*given.low, *given.full, *_listed(data), *_listed(labels), *_listed(findings)):
         check_given(item)
+    of_images = {"--profile": profile, "--window": window, "--words": words, "--vocabulary": vocabulary}
+    of_organs = {"--segmenter": segmenter, "--labels": labels}
+    drawing = {"--lesions": lesions, "--seed": seed}
+    of_lesions = {"--detector": detector, "--findings": findings, **drawing}
     if task == "teacher":
-        others = {"--segmenter": segmenter, "--labels": labels, "--profile": profile, "--window": window}
-        _refuse(
-            task, "images or organs", {**others, "--words": words, "--vocabulary": vocabulary, "--model": given.models}
-        )
+        _refuse(task, "images, organs or lesions", {**of_organs, **of_images, **of_lesions, "--model": given.models})
         name = str(autoencoder or autoencoder_file.TEACHER)
         return evaluate_teacher(given, folder, autoencoder_file.load_autoencoder(name, choose_device(device)))
     if task == "images":
-        _refuse(task, "organs", {"--segmenter": segmenter, "--labels": labels})
+        _refuse(task, "organs", of_organs)
+        _refuse(task, "lesions", of_lesions)
         guided = _word_reader(words, autoencoder, vocabulary, device)
         return evaluate_images(given, folder, _profile(profile or "default", window), guided, vocabulary or SHOWN)
     if task == "organs":
-        images_only = {"--profile": profile, "--window": window, "--words": words, "--autoencoder": autoencoder}
-        _refuse(task, "images", {**images_only, "--vocabulary": vocabulary})
+        _refuse(task, "images", {**of_images, "--autoencoder": autoencoder})
+        _refuse(task, "lesions", of_lesions)
         return evaluate_organs(given, folder, segmenter, _listed(labels))
+    if task == "lesions":
+        _refuse(task, "images or organs", {**of_images, "--autoencoder": autoencoder, **of_organs})
+        if findings is not None:
+            _refuse("lesions with --findings", "lesions without it", drawing)
+        draws, number = _whole("--lesions", lesions, 1, 1), _whole("--seed", seed, 0, 0)
+        where = None if findings is None else path_of(findings, "findings")
+        looking = None if detector is None else path_of(detector, "detector")
+        return evaluate_lesions(given, folder, looking, where, draws, number)
     raise InvalidSetting(f"--task {task}: choose one of {', '.join(TASKS)}")
 
 
@@ -154,6 +182,13 @@ def _listed(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _whole(option: str, value: int | None, usual: int, least: int) -> int:
+    """Return a whole number, or what is usual where none is given."""
+    if value is not None and (value != int(value) or value < least):
+        raise InvalidSetting(f"{option} {value}: must be a whole number of at least {least}")
+    return usual if value is None else int(value)
 
 
 def _refuse(task: str, other: str, options: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from lowdose.api import html
 from lowdose.api.checks import path_of
 from lowdose.evaluation.images import ImageEvaluation
+from lowdose.evaluation.lesion_table import MEASURES, LesionEvaluation
 from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.evaluation.teacher import TeacherReport
 from lowdose.evaluation.words import WordReading
@@ -27,9 +28,9 @@ class EvaluationReport:
 
     Attributes
     ----------
-    task : {"images", "organs", "teacher"}
+    task : {"images", "organs", "lesions", "teacher"}
         What was measured.
-    result : ImageEvaluation, OrganEvaluation or TeacherReport
+    result : ImageEvaluation, OrganEvaluation, LesionEvaluation or TeacherReport
         Every number, with methods that summarise them.
     slices, series : int
         How much was measured.
@@ -38,7 +39,7 @@ class EvaluationReport:
     """
 
     task: str
-    result: ImageEvaluation | OrganEvaluation | TeacherReport = field(repr=False)
+    result: ImageEvaluation | OrganEvaluation | LesionEvaluation | TeacherReport = field(repr=False)
     slices: int
     series: int
     files: dict[str, str] = field(repr=False)
@@ -74,6 +75,8 @@ class EvaluationReport:
             return _image_rows(self.result)
         if isinstance(self.result, TeacherReport):
             return _teacher_rows(self.result)
+        if isinstance(self.result, LesionEvaluation):
+            return _lesion_rows(self.result)
         return _organ_rows(self.result)
 
     def _repr_html_(self) -> str:
@@ -94,6 +97,8 @@ class EvaluationReport:
             return f"Profile {self.result.profile.name}, {self.result.profile.window}."
         if isinstance(self.result, TeacherReport):
             return "B: share of the effect of noise that is systematic; D: distance of two realisations of it."
+        if isinstance(self.result, LesionEvaluation):
+            return "Of the region of each lesion, and of whole slices; texture as at full dose is best."
         return "Mean of Dice and of HD95 (mm) over the organs; Dice of each organ."
 
 
@@ -111,6 +116,17 @@ def _image_rows(result: ImageEvaluation) -> list[dict[str, Any]]:
     for image in result.images[:-1]:
         means = {metric: result.summary(metric, image) for metric in FIDELITY}
         rows.append({"image": image, **{metric: mean.mean for metric, mean in means.items() if mean is not None}})
+    return rows
+
+
+def _lesion_rows(result: LesionEvaluation) -> list[dict[str, Any]]:
+    """Return one row an image with AP-50, AP-75 and the means of all measures."""
+    rows = []
+    for image in result.images:
+        figures = {} if result.figures is None else result.figures.values[image]
+        found = {name: figures[name].value for name in ("ap50", "ap75") if name in figures}
+        means = {name: result.summary(image, name) for name in MEASURES}
+        rows.append({"image": image, **found, **{name: mean.mean for name, mean in means.items() if mean is not None}})
     return rows
 
 

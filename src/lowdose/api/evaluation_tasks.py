@@ -1,11 +1,11 @@
-"""The tasks of `evaluate`: images against full dose, organs found in them, and an autoencoder as LEDA's teacher."""
+"""The tasks of `evaluate`: images against full dose, organs and lesions in them, an autoencoder as LEDA's teacher."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -19,11 +19,15 @@ from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation import images, organs, segmenters, total_segmentator
 from lowdose.evaluation.images import ImageEvaluation
+from lowdose.evaluation.lesions import LesionSettings
+from lowdose.evaluation.lesions import evaluate_lesions as measure_lesions
 from lowdose.evaluation.pair_checks import pair_warnings
 from lowdose.evaluation.teacher import assess_teacher
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
 from lowdose.image import HU
 from lowdose.io.atomic import new_folder
+from lowdose.io.findings.finding import Findings
+from lowdose.io.findings.reading import read_findings
 from lowdose.io.source import Source
 from lowdose.io.stated_sizes import Sizes
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
@@ -32,7 +36,9 @@ from lowdose.metrics.profiles import Profile
 from lowdose.models.load import LoadedModel, remove_noise
 from lowdose.models.noise_retention import NoiseTarget
 from lowdose.networks import anatomy
+from lowdose.networks.detection.detector_file import read_detector
 from lowdose.networks.segmentation import WORKING_MM
+from lowdose.report import lesion_evaluation as lesions_report
 from lowdose.report import organs as organs_report
 from lowdose.report import page as images_report
 from lowdose.report import summary
@@ -121,6 +127,34 @@ def evaluate_organs(given: Given, out: Path | None, segmenter: str | None, label
             "index.html": organs_report.page(result),
         }
         return _written(EvaluationReport("organs", result, count, len(cases), files), folder)
+
+
+def evaluate_lesions(
+    given: Given, out: Path | None, detector: Path | None, findings: Path | None, draws: int, seed: int
+) -> EvaluationReport:
+    """Measure how lesions, annotated or inserted ones, are found and kept; write the report into ``out`` if given."""
+    where = choose_device(given.device)
+    found = Findings([], []) if findings is None else read_findings(findings)
+    network = None if found.findings else anatomy.load_anatomy().to(where)
+    settings = LesionSettings(network, found.findings, draws=draws, seed=seed)
+    if detector is not None:
+        looking, checksum = read_detector(detector)
+        settings = replace(settings, detector=looking.to(where), checksum=checksum)
+    loaded = given.load_models()
+    with ExitStack() as stack:
+        folder = _new_folder(stack, out)
+        cases = open_cases(stack, given.low, given.full, given.data, given.spacing, given.sizes)
+        count = sum(len(case.pairs) for case in cases)
+        result = measure_lesions(
+            cases, loaded, settings, given.strength, lambda done: given.progress(done, count), given.target
+        )
+        result.warnings = log_warnings(cases, [*found.warnings, *pair_warnings(cases), *result.warnings])
+        files = {
+            "table.csv": lesions_report.table_csv(result),
+            "summary.json": lesions_report.as_json(result, uids_of(cases)),
+            "index.html": lesions_report.page(result),
+        }
+        return _written(EvaluationReport("lesions", result, count, len(cases), files), folder)
 
 
 def evaluate_teacher(given: Given, out: Path | None, guided: LanguageGuidedAutoencoder) -> EvaluationReport:

@@ -12,6 +12,7 @@ from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, WordVocabulary, 
 if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
     from lowdose.evaluation.images import ImageEvaluation
+    from lowdose.evaluation.lesion_table import LesionEvaluation
     from lowdose.evaluation.organs import OrganEvaluation
     from lowdose.evaluation.teacher import TeacherReport
 
@@ -24,7 +25,10 @@ def evaluate(
         Path | None, typer.Option(help="Instead of --low and --full: a folder that is searched for pairs of folders.")
     ] = None,
     task: Annotated[
-        str, typer.Option(help="images: fidelity, noise, HU; organs: Dice and HD95; teacher: LEDA's autoencoder.")
+        str,
+        typer.Option(
+            help="images: fidelity, noise, HU; organs: Dice, HD95; lesions: found, kept; teacher: autoencoder."
+        ),
     ] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
     network_file: NetworkFile = None,
@@ -42,6 +46,17 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="For organs: NIfTI of TotalSegmentator's numbers as the truth, one for each --full."),
     ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="For lesions: run folder of 'train lidnet', or its detector.safetensors.")
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        typer.Option(help="For lesions: file or folder of annotated findings, instead of inserted lesions."),
+    ] = None,
+    lesions: Annotated[
+        int | None, typer.Option(help="For lesions: draws of inserted lesions for each slice; 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For lesions: seed of where and what they are; 0.")] = None,
     words: Annotated[
         bool,
         typer.Option("--words", help="For images: the words of the slices shown, and the regions where they differ."),
@@ -68,6 +83,7 @@ def evaluate(
 
     Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. Task organs: what a segmenter finds of every
     organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low. Task
+    lesions: how well lesions are found by a detector, and how they look, inserted into both doses or annotated. Task
     teacher: whether an autoencoder sees texture, and whether its words are right, on slices of --full alone.
     """
     from lowdose import api
@@ -76,7 +92,8 @@ def evaluate(
         report = api.evaluate(
             low or None, full or None, out=out, data=data, task=task, model=model or None,
             network_file=network_file, profile=profile,
-            window=window, segmenter=segmenter, labels=labels or None, words=words, autoencoder=autoencoder,
+            window=window, segmenter=segmenter, labels=labels or None, detector=detector,
+            findings=findings, lesions=lesions, seed=seed, words=words, autoencoder=autoencoder,
             vocabulary=vocabulary,
             strength=strength, dose=dose, noise_sd=noise_sd, texture=texture, pixel=pixel,
             thickness=thickness, device=device, progress=advance,
@@ -89,6 +106,7 @@ def evaluate(
 def summary_lines(report: EvaluationReport) -> list[str]:
     """List the means of each image, and what was measured."""
     from lowdose.evaluation.images import ImageEvaluation
+    from lowdose.evaluation.lesion_table import LesionEvaluation
     from lowdose.evaluation.teacher import TeacherReport
 
     counts = f"{report.slices} slices, {report.series} series"
@@ -97,6 +115,10 @@ def summary_lines(report: EvaluationReport) -> list[str]:
     if isinstance(report.result, ImageEvaluation):
         profile = report.result.profile
         return [*_image_lines(report, report.result), f"{counts}; profile {profile.name}, {profile.window}"]
+    if isinstance(report.result, LesionEvaluation):
+        from lowdose.report.lesion_tables import counts as lesion_counts
+
+        return [*_lesion_lines(report.result), lesion_counts(report.result)]
     from lowdose.report.organs import reference
 
     return [*_organ_lines(report.result), f"{counts}; reference: {reference(report.result)}"]
@@ -133,6 +155,21 @@ def _image_lines(report: EvaluationReport, result: ImageEvaluation) -> list[str]
     for reading in report.readings:
         lines.append(f"the words of {reading.case}:")
         lines += frequent_words({name: [said] for name, said in reading.words.items()})
+    return lines
+
+
+def _lesion_lines(result: LesionEvaluation) -> list[str]:
+    """List how well the lesions of each image are found, and what is kept of their contrast."""
+    lines = []
+    for image in result.images:
+        kept = result.summary(image, "contrast_kept")
+        parts = [f"{image:>16}"]
+        if result.figures is not None:
+            values, change = result.figures.values[image], result.figures.changes[image]["ap50"]
+            parts.append(f"AP-50 {values['ap50'].value:.3f}  AP-75 {values['ap75'].value:.3f}")
+            parts += [f"{change.value:+.3f} to low dose"] if image in result.models else []
+        parts += [f"contrast kept {kept.mean:.3f}"] if kept is not None else []
+        lines.append("  ".join(parts))
     return lines
 
 

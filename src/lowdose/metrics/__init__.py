@@ -16,8 +16,8 @@ Resolution
 HU accuracy and segmentation
     ``tissue_masks``, ``tissue_means``, ``tissue_bias``, ``dice``, ``Overlap``, ``hausdorff_95``.
 Lesions
-    Detection with ``match_detections``, ``average_precision``, ``free_response``, ``Outcome``; texture with
-    ``co_occurrence``, ``CoOccurrence``.
+    Detection with ``match_detections``, ``join_outcomes``, ``average_precision``, ``free_response``, ``Outcome``;
+    texture with ``co_occurrence``, ``CoOccurrence``; contrast with ``contrast_kept``, ``lesion_core``.
 What features know of noise
     ``systematic_share``, ``noise_distance_ratio``, ``texture_axis_share``, ``texture_leakage``.
 Statistics over a test set
@@ -43,6 +43,7 @@ __all__ = [
     "TaskTransferFunction",
     "average_precision",
     "co_occurrence",
+    "contrast_kept",
     "dice",
     "difference_nps",
     "ensemble_nps",
@@ -53,6 +54,8 @@ __all__ = [
     "free_response",
     "fsim",
     "hausdorff_95",
+    "join_outcomes",
+    "lesion_core",
     "match_detections",
     "measure_fidelity",
     "noise_bands",
@@ -90,7 +93,14 @@ if TYPE_CHECKING:
     from lowdose.metrics.glcm_texture import CoOccurrence, co_occurrence
     from lowdose.metrics.hu_bias import tissue_bias, tissue_masks, tissue_means
     from lowdose.metrics.label_overlap import Overlap, dice
-    from lowdose.metrics.lesion_detection import Outcome, average_precision, free_response, match_detections
+    from lowdose.metrics.lesion_contrast import contrast_kept, lesion_core
+    from lowdose.metrics.lesion_detection import (
+        Outcome,
+        average_precision,
+        free_response,
+        join_outcomes,
+        match_detections,
+    )
     from lowdose.metrics.local_noise import noise_map, noise_map_correlation
     from lowdose.metrics.noise_estimate import NoiseLevel, noise_level
     from lowdose.metrics.noise_frequency import Spectrum, f_av, f_av_2d, f_peak, radial_average
@@ -120,7 +130,14 @@ else:
             "lowdose.metrics.fidelity_reference": ("FidelityReference",),
             "lowdose.metrics.hu_bias": ("tissue_bias", "tissue_masks", "tissue_means"),
             "lowdose.metrics.label_overlap": ("Overlap", "dice"),
-            "lowdose.metrics.lesion_detection": ("Outcome", "average_precision", "free_response", "match_detections"),
+            "lowdose.metrics.lesion_contrast": ("contrast_kept", "lesion_core"),
+            "lowdose.metrics.lesion_detection": (
+                "Outcome",
+                "average_precision",
+                "free_response",
+                "join_outcomes",
+                "match_detections",
+            ),
             "lowdose.metrics.local_noise": ("noise_map", "noise_map_correlation"),
             "lowdose.metrics.noise_estimate": ("NoiseLevel", "noise_level"),
             "lowdose.metrics.noise_frequency": ("Spectrum", "f_av", "f_av_2d", "f_peak", "radial_average"),

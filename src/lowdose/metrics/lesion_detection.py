@@ -70,11 +70,34 @@ def match_detections(
     """
     if not len(boxes) == len(scores) == len(lesions):
         raise GeometryMismatch(f"{len(boxes)} slices of boxes, {len(scores)} of scores and {len(lesions)} of lesions")
-    per_slice = [_match_slice(*slice_, overlap) for slice_ in zip(boxes, scores, lesions, strict=True)]
-    all_scores = np.concatenate([each.scores for each in per_slice] or [np.zeros(0)])
-    hits = np.concatenate([each.hits for each in per_slice] or [np.zeros(0, bool)])
-    order = np.argsort(-all_scores, kind="stable")
-    return Outcome(all_scores[order], hits[order], [each.found_at[0] for each in per_slice])
+    return join_outcomes([_match_slice(*slice_, overlap) for slice_ in zip(boxes, scores, lesions, strict=True)])
+
+
+def join_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
+    """Join the outcomes of several slices or sets of slices, as a bootstrap does that draws them anew.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        As `match_detections` returns them; one may occur several times.
+
+    Returns
+    -------
+    Outcome
+        The same as `match_detections` of all the slices together.
+
+    Examples
+    --------
+    >>> from lowdose.metrics.lesion_detection import join_outcomes, match_detections
+    >>> one = match_detections([[[0, 0, 4, 4]]], [[0.5]], [[[0, 0, 4, 5]]])
+    >>> other = match_detections([[[9, 9, 12, 12]]], [[0.9]], [[]])
+    >>> join_outcomes([one, other]).hits.tolist()
+    [False, True]
+    """
+    scores = np.concatenate([each.scores for each in outcomes] or [np.zeros(0)])
+    hits = np.concatenate([each.hits for each in outcomes] or [np.zeros(0, bool)])
+    order = np.argsort(-scores, kind="stable")
+    return Outcome(scores[order], hits[order], [found_at for each in outcomes for found_at in each.found_at])
 
 
 def _match_slice(boxes: ArrayLike, scores: ArrayLike, lesions: ArrayLike, overlap: float) -> Outcome:

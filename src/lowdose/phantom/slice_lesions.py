@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from lowdose.boxes import Box, mask_box
 from lowdose.image import HU, Acquisition, Geometry, Mask
 from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.lesion_shape import MIN_SUBSAMPLES
@@ -65,6 +66,11 @@ class SliceLesion(NamedTuple):
     diameter_mm: float
     contrast_hu: float
     mask: Mask
+
+    @property
+    def box(self) -> Box:
+        """Box around its mask in the middle slice, where it is centred."""
+        return mask_box(self.mask[len(self.mask) // 2])
 
 
 def distance(shape: Sequence[int], y: float, x: float) -> NDArray[np.float64]:

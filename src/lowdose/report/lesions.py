@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lowdose.hounsfield import SOFT_TISSUE, Window
+from lowdose.hounsfield import LUNG, LUNG_BELOW_HU, SOFT_TISSUE
 from lowdose.infer.lesions import Lesion
 from lowdose.report.figures import INK, new_figure, png
 
@@ -13,8 +13,6 @@ ACROSS, PANEL = 6, 2.6
 """Pictures in a row, and the width of one in inches."""
 MARK = "#35e0ff"
 """Colour of boxes."""
-LUNG, LUNG_BELOW_HU = Window(-1350.0, 150.0), -400.0
-"""Window for lesions whose mean is below this value, which soft tissue's would show black."""
 
 
 def lesion_entry(number: int, lesion: Lesion) -> dict[str, Any]:
