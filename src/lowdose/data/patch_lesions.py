@@ -62,23 +62,24 @@ def draw_lesion(
     step_mm: float,
     border_px: float,
     rng: np.random.Generator,
-    largest_mm: float = LARGEST_MM,
+    diameters_mm: tuple[float, float] = (SMALLEST_MM, LARGEST_MM),
 ) -> PatchLesion | None:
     """Draw a lesion of even soft tissue or lung of a cropped full-dose slice, (2c+1, y, x) HU with its neighbours.
 
     The lesion is centred in the middle slice, and keeps a distance of ``border_px`` from the edge of the crop. Slices
-    are ``thickness_mm`` thick and ``step_mm`` apart. Diameters are 4 mm to ``largest_mm``. Returns None where no lesion
-    of 4 mm finds room.
+    are ``thickness_mm`` thick and ``step_mm`` apart. Diameters lie between the two of ``diameters_mm``. Returns None
+    where the smallest finds no room.
     """
+    smallest, largest = diameters_mm
     even = even_tissue(full[len(full) // 2], pixel_mm)
     room = {name: depth_mm(_within(mask, border_px), pixel_mm) for name, mask in even.items()}
-    wide = [name for name, depth in room.items() if depth.max() > SMALLEST_MM / 2 + TO_EDGE_MM]
+    wide = [name for name, depth in room.items() if depth.max() > smallest / 2 + TO_EDGE_MM]
     if not wide:
         return None
     name = wide[int(rng.integers(len(wide)))]
     depth = room[name]
     room_mm = 2 * (float(depth.max()) - TO_EDGE_MM) - 1e-3
-    kind = draw_kind(name, rng, min(room_mm, largest_mm))
+    kind = draw_kind(name, rng, min(room_mm, largest), smallest)
     places = np.argwhere(depth > kind.diameter_mm / 2 + TO_EDGE_MM)
     y, x = (int(number) for number in places[rng.integers(len(places))])
     planned = PlannedSliceLesion(kind, y, x, int(rng.integers(1 << 30)))

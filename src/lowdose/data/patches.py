@@ -23,7 +23,7 @@ from lowdose.data.patch_lesions import PatchLesion, draw_lesion
 from lowdose.data.patch_source import PatchSource, PatchSources, Region
 from lowdose.errors import InvalidSetting
 from lowdose.image import HU
-from lowdose.phantom.lesion_kinds import LARGEST_MM
+from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM
 
 USUAL_MULTIPLE = 16
 """Sides of patches that all networks take are multiples of this."""
@@ -98,7 +98,7 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
 
     ``low`` is (2c+1, size, size) HU, ``full`` is (1, size, size) HU; the other fields are as in a batch, without its
     first axis. Slice, position, flip and quarter turns are random. With a ``lesion_share`` above 0, lesions are
-    inserted into that share of the patches, as far as they have room (``patch_lesions``), up to ``lesion_largest_mm``.
+    inserted into that share of the patches, as far as they have room (``patch_lesions``), of ``diameters_mm``.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
         seed: int,
         lesion_share: float = 0.0,
         fields: Sequence[str] = USUAL,
-        lesion_largest_mm: float = LARGEST_MM,
+        diameters_mm: tuple[float, float] = (SMALLEST_MM, LARGEST_MM),
     ) -> None:
-        self.lesion_largest_mm = lesion_largest_mm
+        self.diameters_mm = diameters_mm
         self.slices, self.size, self.augmentation, self.seed = slices, size, augmentation, seed
         self.lesion_share, self.fields = lesion_share, tuple(fields)
 
@@ -212,7 +212,7 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
         overlap = item.stack_position.overlap if item.stack_position else 0.0
         step = max(1.0 - overlap, 0.05) * thickness
         pixel = item.pixel_mm or UNKNOWN_PIXEL_MM
-        lesion = draw_lesion(full, pixel, thickness, step, border_px, rng, self.lesion_largest_mm)
+        lesion = draw_lesion(full, pixel, thickness, step, border_px, rng, self.diameters_mm)
         if lesion is not None:
             low += lesion.added
             full += lesion.added

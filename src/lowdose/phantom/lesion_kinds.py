@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 SMALLEST_MM, LARGEST_MM = 4.0, 15.0
-"""Diameters in mm of the lesions that ``draw_kind`` draws, unless it is told to draw larger ones."""
+"""Diameters in mm of the lesions that are drawn, where nothing else is said."""
 
 
 class LesionKind(NamedTuple):
@@ -55,8 +55,10 @@ LESION_ORGANS = tuple(_OCCURRENCES)
 """Organs and tissues in which lesions are drawn."""
 
 
-def draw_kind(organ: str, rng: np.random.Generator, largest_mm: float = LARGEST_MM) -> LesionKind:
-    """Draw a kind of lesion of ``organ``, with a log-uniform diameter of 4 mm to ``largest_mm``.
+def draw_kind(
+    organ: str, rng: np.random.Generator, largest_mm: float = LARGEST_MM, smallest_mm: float = SMALLEST_MM
+) -> LesionKind:
+    """Draw a kind of lesion of ``organ``, with a log-uniform diameter of ``smallest_mm`` to ``largest_mm``.
 
     Contrasts are uniform: 15 to 60 HU of either sign, more often darker than brighter; in the lung ground glass of 60
     to 300 HU. Raises KeyError for an organ that is not in ``LESION_ORGANS``.
@@ -64,6 +66,5 @@ def draw_kind(organ: str, rng: np.random.Generator, largest_mm: float = LARGEST_
     occurrence = _OCCURRENCES[organ]
     sign = -1.0 if rng.random() < occurrence.darker else 1.0
     contrast = sign * float(rng.uniform(*occurrence.contrast))
-    largest = max(largest_mm, SMALLEST_MM)
-    diameter = float(SMALLEST_MM * (largest / SMALLEST_MM) ** rng.random())
+    diameter = float(smallest_mm * max(largest_mm / smallest_mm, 1) ** rng.random())
     return LesionKind(organ, occurrence.shapes[rng.integers(len(occurrence.shapes))], diameter, contrast)

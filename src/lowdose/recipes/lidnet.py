@@ -77,8 +77,11 @@ LIMITS: Limits = {
     "detector_pyramid": (1, 1024),
     "detector_hidden": (1, 4096),
 }
-LESION_SHARE, LESION_LARGEST_MM = 0.8, 25.0
-"""Share of the patches that get a lesion where there is room, and its largest diameter, by default."""
+LESIONS = {"lesion_share": 0.8, "lesion_smallest_mm": 6.0, "lesion_largest_mm": 25.0}
+"""Share of the patches that get a lesion where there is room, and its diameters, where nothing else is said.
+
+A detector that is told to find 4 mm finds that much of noise and of vessels.
+"""
 
 
 def around(base: DenoiserRecipe) -> DenoiserRecipe:
@@ -109,9 +112,7 @@ def _together(base: DenoiserHyperparameters) -> DenoiserHyperparameters:
     own = [(each.name, each.type, each.default) for each in fields(LIDnetHyperparameters)]
     limits = {"LIMITS": {**kind.LIMITS, **LIMITS}}
     both = make_dataclass(f"LIDnet{kind.__name__}", own, bases=(kind,), namespace=limits, frozen=True)
-    found: DenoiserHyperparameters = both(
-        **{**asdict(base), "lesion_share": LESION_SHARE, "lesion_largest_mm": LESION_LARGEST_MM}
-    )
+    found: DenoiserHyperparameters = both(**{**asdict(base), **LESIONS})
     return found
 
 

@@ -153,7 +153,7 @@ class _DenoiserJob:
             return {}
         items = list({item.key: item for around in held_out for item in around}.values())
         patches = Patches(
-            SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields, h.lesion_largest_mm
+            SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields, h.lesion_diameters_mm
         )
         steps = max(1, count // h.batch)
         return self.method.held_out_figures(fabric.to_device(each) for each in batches(patches, h.batch, 0, steps))

@@ -101,7 +101,7 @@ class FolderPairing:
             hyperparameters.seed,
             hyperparameters.lesion_share,
             fields,
-            hyperparameters.lesion_largest_mm,
+            hyperparameters.lesion_diameters_mm,
         )
 
     def held_out(

@@ -65,8 +65,8 @@ class DenoiserHyperparameters(Hyperparameters):
         Most slices whose noise is simulated; 0 = all.
     lesion_share : float
         Share of the patches into which a faint lesion is inserted where there is room, see ``data.patch_lesions``.
-    lesion_largest_mm : float
-        Largest diameter of these lesions, mm; the smallest is 4.
+    lesion_smallest_mm, lesion_largest_mm : float
+        Range of the diameters of these lesions, mm.
     local_means_px : float
         Standard deviation, in pixels, of the Gaussian whose local means the model keeps when it is applied; 0 = none,
         -1 = what is usual, see ``networks.denoiser.Denoiser``. It is no part of the loss.
@@ -92,6 +92,7 @@ class DenoiserHyperparameters(Hyperparameters):
     realisations: int = 2
     bank_slices: int = 0
     lesion_share: float = 0.0
+    lesion_smallest_mm: float = SMALLEST_MM
     lesion_largest_mm: float = LARGEST_MM
     local_means_px: float = -1.0
     count_floor: float = 0.0
@@ -109,7 +110,7 @@ class DenoiserHyperparameters(Hyperparameters):
         "realisations": (1, 16),
         "bank_slices": (0, LARGE),
         "lesion_share": (0, 1),
-        "lesion_largest_mm": (SMALLEST_MM, 100),
+        **dict.fromkeys(("lesion_smallest_mm", "lesion_largest_mm"), (1, 100)),
         "local_means_px": (-1, 64),
         "count_floor": (0, MAX_COUNT_FLOOR),
     }
@@ -120,8 +121,18 @@ class DenoiserHyperparameters(Hyperparameters):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:
                 raise InvalidSetting(f"{name}_low={low}: must not be above {name}_high={high}")
+        if self.lesion_smallest_mm > self.lesion_largest_mm:
+            raise InvalidSetting(
+                f"lesion_smallest_mm={self.lesion_smallest_mm:g}: must not be above "
+                f"lesion_largest_mm={self.lesion_largest_mm:g}"
+            )
         if -1 < self.local_means_px < 0:
             raise InvalidSetting(f"local_means_px={self.local_means_px}: must be 0 or more pixels, or -1 for the usual")
+
+    @property
+    def lesion_diameters_mm(self) -> tuple[float, float]:
+        """Diameters of the smallest and the largest lesion that is inserted, mm."""
+        return self.lesion_smallest_mm, self.lesion_largest_mm
 
     @property
     def stated_means_px(self) -> float | None:

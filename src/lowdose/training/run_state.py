@@ -15,13 +15,14 @@ from torch.optim import Optimizer
 from lowdose.deprecations import HYPERPARAMETERS
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.io.atomic_replace import replace_file
-from lowdose.phantom.lesion_kinds import LARGEST_MM
+from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM
 from lowdose.training.schedule import EMA
 
 ADDED_SETTINGS = {
     "accumulate": 1,
     "local_means_px": -1.0,
     "lesion_share": 0.0,
+    "lesion_smallest_mm": SMALLEST_MM,
     "lesion_largest_mm": LARGEST_MM,
     "lesion_weight": 0.0,
     "spectrum_weight": 0.0,

@@ -85,7 +85,7 @@ class SimulatedPairing:
         augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
         return Patches(
             slices, hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
-            hyperparameters.lesion_largest_mm,
+            hyperparameters.lesion_diameters_mm,
         )  # fmt: skip
 
     def held_out(

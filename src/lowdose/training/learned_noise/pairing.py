@@ -60,7 +60,7 @@ class NoisyPairing:
         return Patches(
             NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context),
             hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
-            hyperparameters.lesion_largest_mm,
+            hyperparameters.lesion_diameters_mm,
         )  # fmt: skip
 
     def held_out(
