@@ -20,7 +20,7 @@ import torch
 from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
 from lowdose.evaluation.lesion_detection import Estimate, detection_figures, detections
 from lowdose.image import HU
-from lowdose.models.load import load_by_name
+from lowdose.models.load import LoadedModel, load_by_name
 from lowdose.networks.detection.detector_file import load_detector
 
 Denoise = Callable[[LesionSlice], HU]
@@ -56,16 +56,18 @@ def images_of(run: Path) -> dict[str, Denoise]:
     """Return what the detector is shown by name."""
     model = load_by_name(str(run / "model.safetensors"), torch.device("cpu"))
 
-    def denoised(each: LesionSlice) -> HU:
-        low = torch.from_numpy(each.low)[None]
-        first = low.shape[1] // 2 - model.denoiser.context
-        return np.asarray(model.denoiser.denoise(low[:, first : first + 2 * model.denoiser.context + 1])[0, 0])
-
     return {
         "full": lambda each: each.full,
         "low": lambda each: each.low[len(each.low) // 2],
-        "denoised": denoised,
+        "denoised": lambda each: denoised(model, each.low),
     }
+
+
+def denoised(model: LoadedModel, low: HU) -> HU:
+    """Denoise the middle one of neighbouring slices (2c+1, y, x) HU."""
+    context, middle = model.denoiser.context, len(low) // 2
+    around = torch.from_numpy(low[middle - context : middle + context + 1])[None]
+    return np.asarray(model.denoiser.denoise(around)[0, 0])
 
 
 def row(estimates: Mapping[str, Estimate], slices: Sequence[LesionSlice]) -> dict[str, object]:

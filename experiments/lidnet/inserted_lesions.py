@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.furnace.validation_set import load_images, load_set
-from lowdose.evaluation.inserted_lesions import draw_lesions
+from lowdose.evaluation.inserted_lesions import LESIONS, LesionRange, draw_lesions
+from lowdose.evaluation.lesion_marks import MarkedLesion, inserted_lesion
 from lowdose.image import HU
 from lowdose.networks.anatomy import load_anatomy
 from lowdose.networks.segmentation import segment_slice
@@ -32,21 +33,32 @@ class LesionSlice:
         Name of the patient.
     low, full : HU
         Low dose with its neighbours, (2c+1, y, x), and full dose, (y, x), with the same lesions.
-    boxes : (M, 4) float64, pixels
-        Top, left, bottom and right edge of each.
-    diameters_mm, contrasts_hu : (M,) float64
-        Their diameters and contrasts.
+    added : HU
+        What the lesions add, (y, x).
+    marks : list of MarkedLesion
+        The lesions.
     """
 
     patient: str
     low: NDArray[np.float32]
     full: HU
-    boxes: NDArray[np.float64]
-    diameters_mm: NDArray[np.float64]
-    contrasts_hu: NDArray[np.float64]
+    added: HU
+    marks: list[MarkedLesion]
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """Top, left, bottom and right edge of each lesion, (M, 4), pixels."""
+        return np.array([mark.lesion.box for mark in self.marks])
+
+    @property
+    def diameters_mm(self) -> NDArray[np.float64]:
+        """Diameters of the lesions, (M,)."""
+        return np.array([mark.lesion.diameter_mm for mark in self.marks])
 
 
-def lesion_slices(validation_set: Path, draws: int, seed: int = 0) -> Iterator[LesionSlice]:
+def lesion_slices(
+    validation_set: Path, draws: int, seed: int = 0, lesions: LesionRange = LESIONS["liver"]
+) -> Iterator[LesionSlice]:
     """Yield every validation slice that shows liver, ``draws`` times with other lesions in the liver.
 
     The anatomy network says at full dose where the liver is. Every lesion is inserted into both doses.
@@ -59,10 +71,10 @@ def lesion_slices(validation_set: Path, draws: int, seed: int = 0) -> Iterator[L
             continue
         for _ in range(draws):
             sides = (item.pixel_mm, item.pixel_mm)
-            added, inserted = draw_lesions(full[None], {"liver": liver}, sides, THICKNESS_MM, rng)
+            added, inserted = draw_lesions(
+                full[None], {"liver": liver}, sides, THICKNESS_MM, rng, ranges={"liver": lesions}
+            )
             if inserted:
-                yield LesionSlice(
-                    item.patient, low + added, full + added[0], np.array([each.box for each in inserted]),
-                    np.array([each.diameter_mm for each in inserted]),
-                    np.array([each.contrast_hu for each in inserted]),
-                )  # fmt: skip
+                seen = full + added[0]
+                marks = [inserted_lesion(each, seen, item.pixel_mm) for each in inserted]
+                yield LesionSlice(item.patient, low + added, seen, added[0], marks)

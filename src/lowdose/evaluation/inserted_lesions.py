@@ -52,13 +52,14 @@ def draw_lesions(
     thickness_mm: float,
     rng: np.random.Generator,
     step_mm: float | None = None,
+    ranges: Mapping[str, LesionRange] = LESIONS,
 ) -> tuple[HU, list[SliceLesion]]:
     """Draw lesions for the middle one of neighbouring full-dose slices (2c+1, y, x), HU.
 
-    ``organs`` holds (y, x) masks of organs in ``LESIONS``. Returns what the lesions add, (2c+1, y, x) HU, and the
+    ``organs`` holds (y, x) masks of organs in ``ranges``. Returns what the lesions add, (2c+1, y, x) HU, and the
     lesions; none where there is no room. Added to the same slices at any dose, they keep the noise of each.
     """
-    kinds = [LESIONS[organ].draw(organ, rng) for organ in organs for _ in range(EACH)]
+    kinds = [ranges[organ].draw(organ, rng) for organ in organs for _ in range(EACH)]
     planned = place_lesions(dict(organs), kinds, mean_side(sides_mm), rng)
     volume = slice_volume(full, sides_mm, thickness_mm, step_mm)
     changed, inserted = insert_lesions(volume, planned)
