@@ -43,6 +43,13 @@ def test_every_sub_band_has_its_noise_and_one_without_is_untouched(sds: tuple[fl
         assert (energy[1:].sum() / energy[0]).item() == pytest.approx((2 * 50**2 + 25**2) / 25**2, rel=0.05)
 
 
+def test_the_strength_of_each_patch_lies_between_the_least_and_the_stated() -> None:
+    found = add_wavelet_noise(torch.zeros(400, 1, 32, 32), SDS, torch.arange(400), 0.2).std(dim=(1, 2, 3))
+    stated = torch.tensor(SDS).square().mean().sqrt()
+    shares = (found / stated).sort().values
+    torch.testing.assert_close(shares, torch.linspace(0.2, 1, 400), atol=0.05, rtol=0)
+
+
 def test_noise_depends_on_the_number_of_the_patch_alone() -> None:
     hu = torch.zeros(2, 1, 16, 16)
     both = add_wavelet_noise(hu, SDS, torch.tensor([4, 9]))

@@ -28,12 +28,16 @@ CASES: dict[str, tuple[dict[str, float], set[str], set[str]]] = {
         {"semantic_contrast", "consistency", "adversarial"},
     ),
     "noise2sim": ({}, {"denoiser"}, {"similar"}),
+    "noise2noise_td": ({"crop": 16, "windows": 2}, {"denoiser"}, {"likelihood", "noise"}),
     "wia_ld2nd": ({"encoder_width": 4}, {"denoiser", "encoder", "target"}, {"mse", "ssim", "high_frequency"}),
 }
 """Small settings, modules of the checkpoint, and terms of the denoiser."""
+NETWORKS = {"noise2noise_td": "noise2noise_td:width=4,features=4,views=144"}
+"""Small networks of the recipes that do not take any."""
 
 
-def small(name: str, network: str = "unet:width=4,levels=2", **changes: float) -> DenoiserRecipe:
+def small(name: str, network: str | None = None, **changes: float) -> DenoiserRecipe:
+    network = network or NETWORKS.get(name, "unet:width=4,levels=2")
     settings = {**CASES[name][0], "validation_patients": 0, **changes}
     recipe = small_adversarial(name, network, **settings)
     return replace(recipe, teachers=dict.fromkeys(recipe.teachers, "anatomy-random"))
@@ -73,14 +77,15 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_network_of_three_slices_is_trained_and_denoises(name: str, tmp_path: Path) -> None:
-    assert run(small(name, "unet:width=4,levels=2,slices=3", steps=1), tmp_path)
+    network = NETWORKS.get(name, "unet:width=4,levels=2")
+    assert run(small(name, f"{network},slices=3", steps=1), tmp_path)
     model = checkpoint.load_denoiser(str(tmp_path / MODEL_FILE)).denoiser
     assert model.context == 1
-    assert model.noise_free == (name == "noise2sim")
+    assert model.noise_free == name.startswith("noise2")
     assert model.denoise(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 32, 32)
 
 
-@pytest.mark.parametrize(("name", "unread"), [("noise2sim", 1), ("wia_ld2nd", 0)])
+@pytest.mark.parametrize(("name", "unread"), [("noise2sim", 1), ("noise2noise_td", 1), ("wia_ld2nd", 0)])
 def test_one_dose_is_enough_and_the_other_has_no_effect(name: str, unread: int, tmp_path: Path) -> None:
     series = paired_series()
     single = [with_one_dose(item, 1 - unread) for item in series]

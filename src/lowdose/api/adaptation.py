@@ -28,13 +28,13 @@ from lowdose.models.training_domain import SAMPLED_SLICES, SeriesMeasurements, d
 from lowdose.networks.noise_vae import read_noise_model
 from lowdose.phantom.patient import digital_patient
 from lowdose.recipes import get_recipe
+from lowdose.training.continued import continued
+from lowdose.training.learned_noise.recipe import NOISE_SHARE
 from lowdose.training.recipe import DenoiserRecipe
-from lowdose.training.runner import DESCRIPTION_FILE
-from lowdose.training.trainer import STATE_FILE
 from lowdose.weights.identity import DEFAULT_MODEL
 
-NOISE_SHARE, MODEL_SHARE = 0.25, 0.6
-"""Shares of the time in which the noise is learned, and the model is trained; the rest is for digital patients."""
+MODEL_SHARE = 0.6
+"""Share of the time in which the model is trained; what that of the noise leaves is for digital patients."""
 PATIENTS, SLICES, SPACING_MM, SIZE = 10, 10, 60.0, 512
 """Digital patients, slices of each, and their distance and size."""
 FIRST_SEED = 200_000
@@ -195,12 +195,11 @@ def _fine_tuning(model: str) -> tuple[DenoiserCheckpoint, dict[str, Any]]:
 
 def _train(recipe: str, run: Path, minutes: float, **options: Any) -> TrainingRun:
     """Train in a folder, or go on with what it holds, for as many steps as were fitted to the time."""
-    if not (run / STATE_FILE).exists():
+    how = continued(run, minutes)
+    if not how.resume:
         log.info("%s: %.0f minutes, in %s", recipe, minutes, run)
-        return train(recipe, run, minutes=minutes, **options)
-    settings = json.loads((run / DESCRIPTION_FILE).read_text(encoding="utf-8"))["settings"]
-    values = {**options.pop("set", {}), "steps": settings["steps"]}
-    return train(recipe, run, resume=True, set=values, **options)
+    values = {**options.pop("set", {}), **how.steps}
+    return train(recipe, run, minutes=how.minutes, resume=how.resume, set=values, **options)
 
 
 def _digital_patients(folder: Path) -> Path:

@@ -123,6 +123,7 @@ def train(
     pairing: str | None = None,
     bank: str | PathLike[str] | None = None,
     noise: str | PathLike[str] | None = None,
+    low: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     start: str | PathLike[str] | None = None,
     network: str | None = None,
     teacher: str | Sequence[str] | None = None,
@@ -164,14 +165,18 @@ def train(
     split : str, optional
         Published split whose training cases to use.
     pairing : str, optional
-        "folders" (the default): pairs of scans; "simulated": low dose is simulated from scans of normal dose; "none":
-        single scans of any dose; "learned-noise": scans of normal dose and the same with the noise of a model, see
-        ``noise``; "gaussian-noise", "poisson-noise": with white noise, or Poisson noise of the image, of its
-        strength; or a pairing of one's own.
+        "folders" (the default but for ``tddl_gcn``): pairs of scans; "simulated": low dose is simulated from scans of
+        normal dose; "none": single scans of any dose; "learned-noise": scans of normal dose and the same with the noise
+        of a model, see ``noise`` and ``low``; "gaussian-noise", "poisson-noise": with white noise, or Poisson noise of
+        the image, of its strength; or a pairing of one's own.
     bank : str or Path, optional
         Folder for simulated noise, or for digital patients, to be used again.
     noise : str or Path, optional
         Noise model for the pairings that add noise: a run folder of the recipe "noise_vae" or "noise_gan", or its file.
+    low : str or Path, or sequence of these, optional
+        Low-dose scans of one scanner, instead of ``noise``: their noise is learned first, in the folder 'noise' of the
+        run, in a quarter of ``minutes`` where these are given. Its hyperparameters are those that begin with "noise.",
+        as in ``{"noise.steps": 1000}``.
     start : str or Path, optional
         Weights of the same network to go on from, the file of an artefact, such as RUN/critic.safetensors, or a run
         folder: all that it holds.
@@ -222,17 +227,18 @@ def train(
     """
     run_network_file(network_file)
     name, chosen = _choose_recipe(recipe, recipe_file)
+    usual = getattr(chosen, "pairing", None)
     with ExitStack() as stack:
         request = Request(
-            name, path_of(out, "out"), training_folders(stack, data, pairing), _as_text(set),
+            name, path_of(out, "out"), training_folders(stack, data, pairing or usual), _as_text(set),
             RunOptions(
                 device, devices, nodes, precision, resume, minutes, checkpoint_minutes,
                 _hashes(recipe_file=recipe_file, network_file=network_file),
             ),
             progress or _log_progress,
-            split=split, pairing=pairing, bank=_path(bank), noise=_path(noise), start=_path(start), network=network,
-            teacher=earlier_teachers(teacher, earlier), adversary=adversary, base=base, size=size,
-            vocabulary=_text(vocabulary), clip=_text(clip), findings=_paths(findings),
+            split=split, pairing=pairing, bank=_path(bank), noise=_path(noise), low=_paths(low, "low"),
+            start=_path(start), network=network, teacher=earlier_teachers(teacher, earlier), adversary=adversary,
+            base=base, size=size, vocabulary=_text(vocabulary), clip=_text(clip), findings=_paths(findings, "findings"),
         )  # fmt: skip
         if isinstance(chosen, AnatomyRecipe):
             complete = train_anatomy_recipe(request, chosen)
@@ -284,10 +290,9 @@ def _path(value: str | PathLike[str] | None) -> Path | None:
     return None if value is None else path_of(value, "bank, noise or start")
 
 
-def _paths(value: str | PathLike[str] | Sequence[str | PathLike[str]] | None) -> list[Path] | None:
-    if value is None:
-        return None
-    return [path_of(item, "findings") for item in ([value] if isinstance(value, (str, PathLike)) else value)]
+def _paths(value: str | PathLike[str] | Sequence[str | PathLike[str]] | None, name: str) -> list[Path] | None:
+    places = [value] if isinstance(value, (str, PathLike)) else list(value or ())
+    return [path_of(place, name) for place in places] or None
 
 
 def _text(value: str | PathLike[str] | None) -> str | None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from lowdose.api.messages import log_engine_message
+from lowdose.api.noise_training import FOLDER, check_low, learn_noise_first, noise_values, train_noise
 from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
-from lowdose.data.training_set import open_training_set
+from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
@@ -27,7 +28,6 @@ from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.hooks import Progress
 from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.learned_noise.recipe import NoiseRecipe
-from lowdose.training.learned_noise.run import train_noise_model
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
@@ -41,8 +41,8 @@ CALIBRATION = "fit to the kernel, else own noise: 2"
 H = TypeVar("H", bound=Hyperparameters)
 
 OPTIONAL = (
-    "split", "pairing", "bank", "noise", "start", "network", "teacher", "adversary", "base", "size", "vocabulary",
-    "clip", "findings",
+    "split", "pairing", "bank", "noise", "low", "start", "network", "teacher", "adversary", "base", "size",
+    "vocabulary", "clip", "findings",
 )  # fmt: skip
 
 
@@ -60,6 +60,7 @@ class Request:
     pairing: str | None = None
     bank: Path | None = None
     noise: Path | None = None
+    low: Sequence[Path] | None = None
     start: Path | None = None
     network: str | None = None
     teacher: Sequence[str] | None = None
@@ -81,13 +82,24 @@ class Request:
 
 def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
     """Train a denoiser on pairs, or on scans of normal dose. True when complete, False when stopped by a signal."""
-    recipe, pairing = _with_choices(recipe, request), request.pairing or "folders"
+    recipe, pairing = _with_choices(recipe, request), request.pairing or recipe.pairing
     if not request.data:
         raise InvalidSetting(f"recipe {request.recipe}: give the folder to train on with --data")
+    of_noise, values = (
+        noise_values(request.hyperparameters) if request.low is not None else ({}, request.hyperparameters)
+    )
+    request = replace(request, hyperparameters=values)
     _check_pairing(request.hyperparameters, pairing)
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
-    source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
     with ExitStack() as stack:
+        if request.low is not None:
+            check_low(request.low, request.noise, pairing, request.options)
+            open_training_set(stack, request.data, request.split, find_normal_dose)  # else minutes would be lost
+            options = learn_noise_first(request.low, request.out, of_noise, request.options, request.progress)
+            if options is None:
+                return False
+            request = replace(request, noise=request.out / FOLDER, options=options)
+        source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
         training_set = open_training_set(stack, request.data, request.split, source.find, request.findings or ())
         log_lines(logging.WARNING, training_set.warnings)
         items, hyperparameters = training_set.items, recipe.hyperparameters
@@ -118,7 +130,7 @@ def _with_values(request: Request, values: H) -> H:
 def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     """Put in the network and the teachers that were asked for, where the recipe leaves them open."""
     recipe = _around_base(recipe, request)
-    names = ["split", "pairing", "bank", "noise", "start", "teacher", "adversary", "findings"]
+    names = ["split", "pairing", "bank", "noise", "low", "start", "teacher", "adversary", "findings"]
     names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
@@ -208,10 +220,4 @@ def train_noise_recipe(request: Request, recipe: NoiseRecipe) -> bool:
     if not request.data:
         raise InvalidSetting(f"recipe {request.recipe}: give the low-dose series whose noise to learn with --data")
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
-    with ExitStack() as stack:
-        items, warnings = normal_dose_slices(stack, request.data, any_dose=True)
-        log_lines(logging.WARNING, warnings)
-        log.info("%d slices, %d patient(s)", len(items), len({item.patient for item in items}))
-        return train_noise_model(
-            request.recipe, recipe, items, request.out, request.options, log_engine_message, request.progress
-        )
+    return train_noise(request.recipe, recipe, request.data, request.out, request.options, request.progress)

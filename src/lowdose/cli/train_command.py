@@ -95,9 +95,9 @@ def train(
     pairing: Annotated[
         str | None,
         typer.Option(
-            help="folders (the default): pairs of scans; simulated: low dose is simulated from scans of normal dose; "
-            "none: single scans of any dose; learned-noise: the noise of a model is put on scans of normal dose. "
-            "There are {pairings}."
+            help="folders (the default but for tddl_gcn): pairs of scans; simulated: low dose is simulated from scans "
+            "of normal dose; none: single scans of any dose; learned-noise: the noise of a model is put on scans of "
+            "normal dose. There are {pairings}."
         ),
     ] = None,
     bank: Annotated[
@@ -112,6 +112,13 @@ def train(
         typer.Option(
             help="Noise model for --pairing learned-noise, or to take the strength of gaussian-noise and poisson-noise "
             "from: the run folder of noise_vae or noise_gan, or its file."
+        ),
+    ] = None,
+    low: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Instead of --noise: low-dose scans of one scanner, whose noise is learned first, in RUN/noise. "
+            "--set noise.steps=1000 is for this first training."
         ),
     ] = None,
     start: Annotated[
@@ -182,7 +189,7 @@ def train(
     """Train a denoiser, the anatomy network, LEDA's autoencoder or a noise model.
 
     Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated, or learned-noise with
-    a noise model of low-dose scans).
+    the noise of low-dose scans, which --low learns first).
 
     Ctrl-C saves; --resume continues exactly.
     """
@@ -191,7 +198,7 @@ def train(
     run = api.train(
         recipe, out, recipe_file=recipe_file, network_file=network_file, data=data, findings=findings or None,
         set=setting or (),
-        split=split, pairing=pairing, bank=bank, noise=noise, start=start,
+        split=split, pairing=pairing, bank=bank, noise=noise, low=low, start=start,
         network=network, teacher=teacher, adversary=adversary, base=base, autoencoder=autoencoder, features=features,
         size=size, vocabulary=vocabulary, clip=clip,
         device=device, devices=devices, nodes=nodes, precision=precision,

@@ -19,21 +19,23 @@ from lowdose.networks.frequency_encoder import FrequencyEncoder
 from lowdose.networks.haar import haar, inverse_haar
 from lowdose.objectives.base import Objective
 from lowdose.objectives.frequency_aware import frequency_distance
-from lowdose.objectives.sample_draws import normal_draws
+from lowdose.objectives.sample_draws import normal_draws, uniform_draws
 
 MOMENTUM = 0.99
 """Decay per step of the moving average that the target encoder is."""
 
 
-def add_wavelet_noise(hu: Tensor, sds: Sequence[float], number: Tensor) -> Tensor:
+def add_wavelet_noise(hu: Tensor, sds: Sequence[float], number: Tensor, least: float = 1.0) -> Tensor:
     """Add Gaussian noise to the Haar wavelets of slices.
 
     hu: (B, S, H, W), HU, with even sides. sds: standard deviation in HU for each of the sub-bands LL, LH, HL and HH.
-    number: (B,), number of each sample in the training, which decides the noise. Returns (B, S, H, W).
+    number: (B,), number of each sample in the training, which decides the noise. least: smallest of the factors on all
+    four, which are uniform up to 1. Returns (B, S, H, W).
     """
     bands = haar(hu)
     drawn = normal_draws(number, tuple(bands.shape[1:])).to(bands)
-    return hu + inverse_haar(drawn * torch.tensor(sds, dtype=hu.dtype, device=hu.device)[:, None, None])
+    strength = (least + (1 - least) * uniform_draws(number, 1)).to(hu)[:, :, None, None]
+    return hu + strength * inverse_haar(drawn * torch.tensor(sds, dtype=hu.dtype, device=hu.device)[:, None, None])
 
 
 class WaveletAlignment(Method[PairedBatch]):
@@ -55,15 +57,19 @@ class WaveletAlignment(Method[PairedBatch]):
         Standard deviation of the noise in the sub-bands LL, LH, HL and HH.
     width : int
         Width of the encoder.
+    least : float
+        Smallest share of the standard deviations; each sample has one between it and 1.
     """
 
     makes_low_dose: ClassVar[bool] = True
 
     def __init__(
-        self, denoiser: Denoiser, content: Objective, weight: float, sds: Sequence[float], width: int
+        self, denoiser: Denoiser, content: Objective, weight: float, sds: Sequence[float], width: int,
+        least: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.denoiser, self.content, self.weight, self.sds = denoiser, content, weight, tuple(sds)
+        self.least = least
         self.encoder = FrequencyEncoder(width) if weight > 0 else None
         self.target = deepcopy(self.encoder).requires_grad_(False) if self.encoder else None
 
@@ -96,7 +102,7 @@ class WaveletAlignment(Method[PairedBatch]):
     def updates(self, batch: PairedBatch) -> Iterator[Update]:
         """Yield an update of the encoder, let the target follow it, and yield one of the denoiser."""
         normal = batch.full_context if self.denoiser.context else batch.full
-        noisy = add_wavelet_noise(normal, self.sds, batch.number)
+        noisy = add_wavelet_noise(normal, self.sds, batch.number, self.least)
         denoised = OBJECTIVE.encode(denoise_slice(self.denoiser, noisy)[0])
         middle = normal.shape[1] // 2
         full = OBJECTIVE.encode(normal[:, middle, None].clamp(self.denoiser.scale.low, self.denoiser.scale.high))

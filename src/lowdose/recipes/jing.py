@@ -1,7 +1,7 @@
 """Unpaired denoising with inter-slice consistency and contrast, after the title of Jing et al. (MICCAI 2023).
 
 A reconstruction, of which the title alone is the paper's: unpaired, inter-slice consistency, contrastive learning. How
-each is done is this project's choice, as are all weights, which were not tuned; what boosts the contrast is not known,
+each is done is this project's choice, as are all weights; what boosts the contrast is not known,
 and nothing does here. Low dose of one slice meets full dose of another; both are drawn from pairs of scans, whose two
 doses of one slice never meet:
 
@@ -40,7 +40,7 @@ class JingHyperparameters(CriticHyperparameters):
     """
 
     adversarial_weight: float = 1.0
-    contrast_weight: float = 0.01
+    contrast_weight: float = 0.3
     consistency_weight: float = 1.0
 
     LIMITS: ClassVar[Limits] = {

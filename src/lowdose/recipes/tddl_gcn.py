@@ -1,11 +1,13 @@
 """TDDL-GCN (Chen et al. 2020): a graph network of three slices, trained with mean squared error.
 
 A reconstruction: the text of neither paper was available. The framework is made for clinics that have low dose alone:
-its pairs are normal dose of anywhere with the noise of the clinic's own scanner. The recipe takes any pairing, and any
-network; those that the authors compare theirs with are
+its pairs are normal dose of anywhere with the noise of the clinic's own scanner, which is learned first:
 
-    lowdose train tddl_gcn --network red_cnn --data PAIRS --out RUN           # TDDL-REDCNN
-    lowdose train tddl_gcn --network cpce:slices=3 --data PAIRS --out RUN     # TDDL-CPCE
+    lowdose train tddl_gcn --data NORMAL --low LOWDOSE --out RUN
+    lowdose train tddl_gcn --network red_cnn --data NORMAL --low LOWDOSE --out RUN           # TDDL-REDCNN
+    lowdose train tddl_gcn --network cpce:slices=3 --data NORMAL --low LOWDOSE --out RUN     # TDDL-CPCE
+
+The recipe takes any network, and any other pairing: pairs of scans with ``--pairing folders``.
 """
 
 from lowdose.methods.supervised import Supervised
@@ -25,4 +27,5 @@ RECIPE = DenoiserRecipe(
         steps=400_000, batch=12, patch=64, learning_rate=1e-4, final_learning_rate=1e-5
     ),
     accepts_any_network=True,
+    pairing="learned-noise",
 )

@@ -33,6 +33,8 @@ class WIALD2NDHyperparameters(DenoiserHyperparameters):
     ll_sd, lh_sd, hl_sd, hh_sd : float, HU
         Standard deviation of the noise in each sub-band of a Haar transform: low frequencies, those that are high along
         rows, along columns, and along both.
+    least_noise : float
+        Smallest share of these standard deviations; each patch has one between it and 1. 1 = they are as stated.
     mse_weight, ssim_weight : float
         Weights of the mean squared error and of 1 - SSIM.
     frequency_weight : float
@@ -46,14 +48,16 @@ class WIALD2NDHyperparameters(DenoiserHyperparameters):
     lh_sd: float = 50.0
     hl_sd: float = 50.0
     hh_sd: float = 25.0
+    least_noise: float = 0.0
     mse_weight: float = 1.0
-    ssim_weight: float = 1.0
-    frequency_weight: float = 0.1
+    ssim_weight: float = 0.001
+    frequency_weight: float = 0.002
     encoder_width: int = 64
 
     LIMITS: ClassVar[Limits] = {
         **DenoiserHyperparameters.LIMITS,
         **dict.fromkeys(("ll_sd", "lh_sd", "hl_sd", "hh_sd"), (0, 1000)),
+        "least_noise": (0, 1),
         **dict.fromkeys(("mse_weight", "ssim_weight", "frequency_weight"), (0, LARGE)),
         "encoder_width": (1, 256),
     }
@@ -68,7 +72,7 @@ def _method(denoiser: Denoiser, h: WIALD2NDHyperparameters, _: Mapping[str, str]
     content = h.mse_weight * MSE() + h.ssim_weight * StructuralSimilarity()
     check_patch(h.patch, content)
     sds = (h.ll_sd, h.lh_sd, h.hl_sd, h.hh_sd)
-    return WaveletAlignment(denoiser, content, h.frequency_weight, sds, h.encoder_width)
+    return WaveletAlignment(denoiser, content, h.frequency_weight, sds, h.encoder_width, h.least_noise)
 
 
 RECIPE = DenoiserRecipe(
@@ -78,7 +82,8 @@ RECIPE = DenoiserRecipe(
     method=_method,
     scale=default_denoiser("unet").scale,
     # Noise, losses and Adam (0.5, 0.999) with 1e-4 are those of the authors' release, whose 300 epochs are of single
-    # slices and whose denoiser is the ResNet of CycleGAN; network, patches, batch, steps and weights are the project's.
+    # slices and whose denoiser is the ResNet of CycleGAN; network, patches, batch and steps are the project's, and
+    # so are the weights, with which every term pulls about as hard as the squared error.
     hyperparameters=WIALD2NDHyperparameters(
         steps=60_000, batch=8, patch=128, learning_rate=1e-4, final_learning_rate=1e-6, beta1=0.5, beta2=0.999,
         weight_decay=0.0, clip=LARGE,

@@ -61,8 +61,8 @@ def _noisy(name: str, options: PairingOptions) -> Pairing:
     _refuse_bank(options)
     if options.noise is None:
         raise InvalidSetting(
-            f"--pairing {name}: needs a noise model, --noise NOISE; 'lowdose train noise_vae --data LOWDOSE --out "
-            "NOISE' makes one of low-dose scans"
+            f"--pairing {name}: needs a noise model, --noise NOISE, or the low-dose scans whose noise to learn first, "
+            "--low LOWDOSE; where there are pairs of scans, give --pairing folders"
         )
     decoder, sha256 = read_noise_model(options.noise)
     kinds: dict[str, AddedNoise] = {
@@ -80,15 +80,16 @@ def _refuse_bank(options: PairingOptions) -> None:
 
 def _refuse_noise(options: PairingOptions) -> None:
     if options.noise is not None:
-        raise InvalidSetting(f"--noise {options.noise}: is for --pairing {', '.join((LEARNED, GAUSSIAN, POISSON))}")
+        raise InvalidSetting(f"--noise {options.noise}: is for --pairing {', '.join(NOISY)}")
 
 
-LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson-noise"
+NOISY = LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson-noise"
+"""Pairings that add noise to scans of normal dose, and need a noise model for it."""
 PAIRINGS: dict[str, MakePairing] = {
     "folders": partial(_simple, FolderPairing),
     "simulated": _simulated,
     "none": partial(_simple, NoPairing),
-    **{name: partial(_noisy, name) for name in (LEARNED, GAUSSIAN, POISSON)},
+    **{name: partial(_noisy, name) for name in NOISY},
 }
 """Registered pairings; ``make_pairing`` adds those of installed packages when they are needed."""
 

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from lowdose import recipes
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.errors import NothingToRead
+from lowdose.metrics.local_noise import noise_map, noise_map_correlation
+from lowdose.metrics.noise_frequency import f_av
+from lowdose.metrics.noise_power import nps_radial
 from lowdose.networks.noise_vae import read_noise_model
 from lowdose.training import runner
+from lowdose.training.learned_noise.added_noise import LearnedNoise
 from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.learned_noise.run import train_noise_model
-from support.noisy_series import SIDE, noisy_items
+from support.noisy_series import PIXEL_MM, SIDE, disc, noisy_items, noisy_slice
 from support.training_runs import EXACT, StopAfter
 
 
@@ -75,3 +80,23 @@ def test_samples_get_the_strength_and_the_texture_of_held_out_noise(tmp_path: Pa
     last = {row[1]: float(row[2]) for row in rows[1:]}
     assert last["validation/sd_ratio"] == pytest.approx(1, abs=0.12)
     assert last["validation/f_av_ratio"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "in_place"), [("noise_vae", 0.65), ("noise_gan", 0.45)])
+def test_noise_sampled_for_a_new_slice_is_like_its_own(name: str, in_place: float, tmp_path: Path) -> None:
+    recipe = tiny(name, 250)
+    h = replace(recipe.hyperparameters, components=3, filter_side=13, batch=8, ema=0.95, critic_width=4)
+    assert train(replace(recipe, hyperparameters=h), tmp_path / "run", noisy_items(6))
+    noise, hu = LearnedNoise(read_noise_model(tmp_path / "run")[0]), noisy_slice(50)
+    of_slice, whole, rng = noise.of_slice(hu, PIXEL_MM), (slice(0, SIDE), slice(0, SIDE)), np.random.default_rng(0)
+    sampled = np.stack([noise.draw(of_slice, hu.shape, whole, hu, PIXEL_MM, rng) for _ in range(4)])
+    real = np.stack([noisy_slice(seed) - disc() for seed in range(50, 54)])
+    body = binary_erosion(disc() > 0, iterations=4)
+    middle = (slice(None), slice(48, 112), slice(48, 112))
+    frequencies = [f_av(nps_radial(images[middle], PIXEL_MM)) for images in (sampled, real)]
+    maps = [np.mean([noise_map(image, body) for image in images], axis=0) for images in (sampled, real)]
+    assert sampled[:, body].std() == pytest.approx(real[:, body].std(), rel=0.15)
+    assert frequencies[0] == pytest.approx(frequencies[1], rel=0.1)
+    assert abs(sampled[:, body].mean()) < 0.05 * real[:, body].std()
+    assert noise_map_correlation(maps[0], maps[1], body) > in_place

@@ -15,6 +15,9 @@ from lowdose.training.learned_noise.flat_patches import SIDE
 
 NoiseMethod = VariationalNoise | AdversarialNoise
 
+NOISE_SHARE = 0.25
+"""Share of the time in which the noise is learned, where a denoiser is trained with it in the same call."""
+
 
 @dataclass(frozen=True)
 class NoiseHyperparameters(Hyperparameters):
