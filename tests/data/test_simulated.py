@@ -371,7 +371,7 @@ def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.Captur
         for one, other in zip(folder, packed, strict=True):
             np.testing.assert_array_equal(one.read()[1], other.read()[1])
     assert train("gain", "--data", tmp_path / "in", "--set", "gain_low=0.5") == 2
-    assert "gain_low=0.5: is for --pairing folders" in capfd.readouterr().err
+    assert "gain_low=0.5: is for --pairing folders, learned-noise" in capfd.readouterr().err
     assert train("other", "--data", tmp_path / "in", "--pairing", "guess") == 2
     assert "must be one of folders, gaussian-noise, learned-noise, none" in capfd.readouterr().err
     assert train("other", "--data", tmp_path / "in", "--pairing", "folders", "--bank", tmp_path / "bank") == 2

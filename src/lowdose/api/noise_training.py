@@ -18,7 +18,7 @@ from lowdose.training.hooks import Progress
 from lowdose.training.launch import torchrun_processes
 from lowdose.training.learned_noise.recipe import NOISE_SHARE, NoiseRecipe
 from lowdose.training.learned_noise.run import train_noise_model
-from lowdose.training.pairing_registry import NOISY
+from lowdose.training.recipe import NOISY
 from lowdose.training.runner import RunOptions
 from lowdose.training.trainer import STATE_FILE
 

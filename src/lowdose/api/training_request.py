@@ -31,7 +31,7 @@ from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
-from lowdose.training.recipe import PAIRING_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.recipe import PAIRINGS_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
 from lowdose.training.teachers import choose_teachers
 
@@ -154,10 +154,11 @@ def _around_base(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
 
 
 def _check_pairing(values: dict[str, str], pairing: str) -> None:
-    """Raise InvalidSetting for a hyperparameter that belongs to the other pairing."""
+    """Raise InvalidSetting for a hyperparameter that belongs to other pairings."""
     for name, value in values.items():
-        if PAIRING_OF.get(name, pairing) != pairing:
-            raise InvalidSetting(f"--set {name}={value}: is for --pairing {PAIRING_OF[name]}")
+        of = PAIRINGS_OF.get(name, (pairing,))
+        if pairing not in of:
+            raise InvalidSetting(f"--set {name}={value}: is for --pairing {', '.join(of)}")
 
 
 def _pairing_options(request: Request, hyperparameters: DenoiserHyperparameters) -> PairingOptions:

@@ -14,7 +14,7 @@ from lowdose.networks.noise_vae import read_noise_model
 from lowdose.training.learned_noise.added_noise import AddedNoise, GaussianNoise, LearnedNoise, PoissonNoise
 from lowdose.training.learned_noise.pairing import NoisyPairing
 from lowdose.training.pairing import FolderPairing, NoPairing, Pairing
-from lowdose.training.recipe import DenoiserHyperparameters
+from lowdose.training.recipe import GAUSSIAN, LEARNED, NOISY, POISSON, DenoiserHyperparameters
 from lowdose.training.simulated_pairing import SimulatedPairing
 
 
@@ -83,8 +83,6 @@ def _refuse_noise(options: PairingOptions) -> None:
         raise InvalidSetting(f"--noise {options.noise}: is for --pairing {', '.join(NOISY)}")
 
 
-NOISY = LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson-noise"
-"""Pairings that add noise to scans of normal dose, and need a noise model for it."""
 PAIRINGS: dict[str, MakePairing] = {
     "folders": partial(_simple, FolderPairing),
     "simulated": _simulated,

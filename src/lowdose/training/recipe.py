@@ -23,8 +23,10 @@ from lowdose.physics.scanner import MAX_COUNT_FLOOR
 from lowdose.training.adversary import Adversary
 from lowdose.training.hyperparameters import LARGE, SMALL, Hyperparameters, Limits
 
-PAIRING_OF = {
-    **dict.fromkeys(("gain_low", "gain_high"), "folders"),
+NOISY = LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson-noise"
+"""Pairings that add noise to scans of normal dose."""
+PAIRINGS_OF: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("gain_low", "gain_high"), ("folders", *NOISY)),
     **dict.fromkeys(
         (
             "dose_low",
@@ -36,10 +38,10 @@ PAIRING_OF = {
             "bank_slices",
             "count_floor",
         ),
-        "simulated",
+        ("simulated",),
     ),
 }
-"""Hyperparameters that have an effect with one pairing only, and the name of that pairing."""
+"""Hyperparameters that have an effect with some pairings only, and the names of those."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class DenoiserHyperparameters(Hyperparameters):
 
     def relevant_to(self, pairing: str) -> dict[str, Number]:
         """Return by name the hyperparameters that have an effect with this pairing."""
-        return {name: value for name, value in asdict(self).items() if PAIRING_OF.get(name, pairing) == pairing}
+        return {name: value for name, value in asdict(self).items() if pairing in PAIRINGS_OF.get(name, (pairing,))}
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,18 @@ def test_full_dose_is_the_slice_and_low_dose_has_the_noise_and_the_dose_of_both(
     assert a.dose == pytest.approx(5**2 / (5**2 + 20**2), rel=0.25)
 
 
+def test_the_strength_of_patches_varies_and_their_dose_with_it() -> None:
+    source = NoisySlices(simulated_slices(items())[0], GaussianNoise(20.0), gains=(0.5, 1.5))[1]
+    crops = [source.crop(WINDOW, np.random.default_rng(seed)) for seed in range(12)]
+    sds = np.array([(crop.low - crop.full).std() for crop in crops])
+    assert sds.min() < 14
+    assert sds.max() > 26
+    assert sds.min() > 9.5
+    assert sds.max() < 30.6
+    own = source.own_variance
+    np.testing.assert_allclose([crop.dose for crop in crops], own / (own + sds**2), rtol=0.1)
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.6])
 def test_neighbours_share_noise_as_far_as_slices_overlap(overlap: float) -> None:
     slices = NoisySlices(simulated_slices(items(5, overlap))[0], GaussianNoise(20.0), context=1)

@@ -55,10 +55,11 @@ class NoisyPairing:
         fields: Sequence[str] = USUAL,
     ) -> Patches:
         """Return training patches with noise that depends on (seed, number of the patch) only."""
-        # The model sets the strength; with a gain on top, noise would no longer be that of the scanner.
+        # Strength varies before the noise is added, where its dose is known, and not once more afterwards.
         augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
+        gains = hyperparameters.gain_low, hyperparameters.gain_high
         return Patches(
-            NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context),
+            NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context, gains),
             hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
             hyperparameters.lesion_diameters_mm,
         )  # fmt: skip
@@ -76,18 +77,24 @@ class NoisyPairing:
 class NoisySlices:
     """Patch sources of normal-dose slices to which noise is added, with ``context`` neighbours on each side.
 
+    gains: factors on the noise, of which one is drawn evenly for each patch: the tube current that a patient had is not
+    known, and a denoiser that has seen one strength alone smooths slices with less noise.
+
     Attributes
     ----------
     items, complete
         See ``data.patch_source.PatchSources``.
     """
 
-    def __init__(self, items: Sequence[PairedSlice], noise: AddedNoise, context: int = 0) -> None:
+    def __init__(
+        self, items: Sequence[PairedSlice], noise: AddedNoise, context: int = 0,
+        gains: tuple[float, float] = (1.0, 1.0),
+    ) -> None:  # fmt: skip
         self._slices = SliceCache(items, context)
         self.items, self.complete = self._slices.items, self._slices.complete
         contexts = context_indices(items, context)
         self._keys = [[items[other].key for other in contexts[index]] for index in trainable_indices(contexts)]
-        self._noise = noise
+        self._noise, self._gains = noise, gains
         self._known: dict[str, tuple[SliceNoise, float]] = {}
 
     def __len__(self) -> int:
@@ -100,17 +107,17 @@ class NoisySlices:
         known = tuple(self._of_slice(key, pair.full, pixel) for key, pair in zip(keys, images.pairs, strict=True))
         overlap = item.stack_position.overlap if item.stack_position else 0.0
         return NoisySource(
-            images, self._noise, tuple(one for one, _ in known), pixel, overlap, known[len(known) // 2][1]
+            images, self._noise, tuple(one for one, _ in known), pixel, overlap, known[len(known) // 2][1], self._gains
         )
 
     def _of_slice(self, key: str, stored: NDArray[Any], pixel_mm: float) -> tuple[SliceNoise, float]:
-        """Return what the noise of a slice depends on, and its dose."""
+        """Return what the noise of a slice depends on, and the variance of its own noise (HU^2)."""
         if key not in self._known:
             hu = np.asarray(stored, np.float32)
             of_slice = self._noise.of_slice(hu, pixel_mm)
             level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm)
             own = 0.0 if level is None else level.sd**2
-            self._known[key] = of_slice, own / max(own + of_slice.sd**2, 1e-6)
+            self._known[key] = of_slice, own
         return self._known[key]
 
 
@@ -129,8 +136,10 @@ class NoisySource(NamedTuple):
         Pixel size.
     overlap : float
         Correlation of the noise with that of a neighbouring slice, see ``data.simulated.SimulatedPatchSource``.
-    dose : float
-        Dose with the noise as a fraction of that without.
+    own_variance : float, HU^2
+        Variance of the noise that the slice in the middle has.
+    gains : tuple of float
+        Range of the factors on the added noise.
     """
 
     images: PairInContext
@@ -138,7 +147,8 @@ class NoisySource(NamedTuple):
     of_slices: tuple[SliceNoise, ...]
     pixel_mm: float
     overlap: float
-    dose: float
+    own_variance: float
+    gains: tuple[float, float]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -157,14 +167,15 @@ class NoisySource(NamedTuple):
     def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
         """Crop a window, and add noise to its low-dose images."""
         full = self.images.crop(window, rng).full
-        middle = len(full) // 2
-        noise = self._draw(middle, window, full, rng)
+        middle, gain = len(full) // 2, np.float32(rng.uniform(*self.gains))
+        noise = gain * self._draw(middle, window, full, rng)
         low = full + noise
         for place, of_slice in enumerate(self.of_slices):
             if of_slice is not self.of_slices[middle]:
-                own = self._draw(place, window, full, rng)
+                own = gain * self._draw(place, window, full, rng)
                 low[place] = full[place] + self.overlap * noise + np.sqrt(1 - self.overlap**2) * own
-        return CroppedPair(low, full, self.dose)
+        added = float(gain * self.of_slices[middle].sd) ** 2
+        return CroppedPair(low, full, self.own_variance / max(self.own_variance + added, 1e-6))
 
     def _draw(self, place: int, window: Region, full: HU, rng: np.random.Generator) -> HU:
         return self.noise.draw(self.of_slices[place], self.shape, window, full[place], self.pixel_mm, rng)
