@@ -36,7 +36,7 @@ def counts(evaluation: LesionEvaluation) -> str:
         for organ in dict.fromkeys(by_organ)
     )
     return (
-        f"{len(rows)} lesions ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
+        f"{len(rows)} lesion{'s' * (len(rows) != 1)} ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
         f"patient{'s' * (patients != 1)}"
     )
 
