@@ -52,8 +52,12 @@ def size_plot(evaluation: LesionEvaluation, sizes: Sequence[tuple[float, float]]
         places = np.arange(len(shown)) + (number - (len(evaluation.images) - 1) / 2) * width
         axes.bar(places, [each.value for each in estimates], 0.85 * width, color=colour, label=image)
         _whiskers(axes, places, estimates, INK)
-    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{counted[size]} lesions" for size in shown])
+    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{_lesions(counted[size])}" for size in shown])
     return _finished(figure, axes)
+
+
+def _lesions(count: int) -> str:
+    return f"{count} lesion{'s' * (count != 1)}"
 
 
 def _lines(evaluation: LesionEvaluation) -> Iterator[tuple[str, str, float]]:
