@@ -154,3 +154,8 @@ LUNG, LUNG_BELOW_HU = Window(-1350.0, 150.0), -400.0
 
 BODY_HU = -300.0
 """HU above which a pixel is taken for the body, or the table; the lungs, which are not above it, lie within."""
+
+
+def window_for(hu: float) -> Window:
+    """Return the window in which a region of this mean or median HU is seen."""
+    return LUNG if hu < LUNG_BELOW_HU else SOFT_TISSUE

@@ -1,4 +1,4 @@
-"""``lowdose.detect`` with a detector that knows one lesion: what it returns and writes, and what it refers to."""
+"""``lowdose.detect`` with detectors of one disc: what it returns and writes, and what it refers to."""
 
 from __future__ import annotations
 
@@ -13,23 +13,36 @@ from PIL import Image
 from pydicom import dcmread
 
 import lowdose
+from lowdose.api import lesions_of_series
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.infer.lesions import Lesion, LesionBox
+from lowdose.infer.lesions import DetectedLesion, LesionBox
 from lowdose.models import checkpoint
 from lowdose.models.checkpoint import TrainingDomain
 from lowdose.networks.denoiser import Denoiser
+from lowdose.networks.detection.detector_file import read_detector
 from lowdose.training.denoisers import parse_denoiser
 from lowdose.version import __version__
+from support.lesion_detectors import (
+    BOX,
+    DISC,
+    TISSUE,
+    Told,
+    slices,
+    write_blind_detector,
+    write_trained_detector,
+)
 from support.synthetic_dicom import make_series, store
-from support.trained_detector import BOX, DISC, TISSUE, slices, write_trained_detector
 
 SHOWN = [False, True, True, False]
 SPACING = (2.0, 0.7, 0.7)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_trained_detector(tmp_path_factory.mktemp("detector") / "run")
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a detector that sees what is brighter than tissue, in place of the network in the file."""
+    told = Told(lambda hu: hu > (TISSUE + DISC) / 2)
+    monkeypatch.setattr(lesions_of_series, "read_detector", lambda path: (told, "d" * 64))
+    return write_blind_detector(tmp_path / "run")
 
 
 @pytest.fixture
@@ -48,18 +61,30 @@ def only_lesion(result: lowdose.DetectedLesions) -> Any:
     return lesion
 
 
+@pytest.mark.slow
+def test_a_trained_detector_finds_what_it_was_told(run: Path, series: Path, tmp_path: Path) -> None:
+    told = only_lesion(lowdose.detect(series, run, model="none"))
+    with pytest.MonkeyPatch.context() as undone:
+        undone.setattr(lesions_of_series, "read_detector", read_detector)
+        found = only_lesion(lowdose.detect(series, write_trained_detector(tmp_path / "trained"), model="none"))
+    assert found["slices"] == told["slices"]
+    assert found["centre_mm"] == pytest.approx(told["centre_mm"], abs=1.5)
+    assert list(found["extent_mm"].values()) == pytest.approx(list(told["extent_mm"].values()), abs=2.5)
+    assert found["score"] == max(box["score"] for box in found["boxes"]) > 0.5
+
+
 def test_a_lesion_with_its_slices_place_size_and_value(run: Path, series: Path, tmp_path: Path) -> None:
     result = lowdose.detect(series, run, tmp_path / "out", model="none")
     lesion = only_lesion(result)
     assert lesion["slices"] == [1, 2]
     for box in lesion["boxes"]:
-        assert [box[edge] for edge in ("top", "left", "bottom", "right")] == pytest.approx(BOX, abs=2.5)
-    assert list(lesion["extent_mm"].values()) == pytest.approx([4.0, 12 * 0.7, 12 * 0.7], abs=2.5)
+        assert [box[edge] for edge in ("top", "left", "bottom", "right")] == list(BOX)
+    assert list(lesion["extent_mm"].values()) == pytest.approx([4.0, 12 * 0.7, 12 * 0.7])
     # the first pixel lies at (-20, -20), and the slices at 2 and 4 mm
-    assert lesion["centre_mm"] == pytest.approx([-20 + 19.5 * 0.7, -20 + 39.5 * 0.7, 3.0], abs=1.5)
+    assert lesion["centre_mm"] == pytest.approx([-20 + 19.5 * 0.7, -20 + 39.5 * 0.7, 3.0])
     inside = TISSUE + (DISC - TISSUE) * np.pi / 4
-    assert lesion["mean_hu"] == pytest.approx(inside, abs=10)
-    assert lesion["score"] == max(box["score"] for box in lesion["boxes"]) > 0.5
+    assert lesion["mean_hu"] == pytest.approx(inside, abs=2)
+    assert lesion["score"] == 0.9
 
 
 def test_the_files_of_a_series(run: Path, series: Path, tmp_path: Path) -> None:
@@ -181,17 +206,15 @@ def test_by_default_it_looks_through_the_model_of_its_run(run: Path, tmp_path: P
     with pytest.raises(InvalidSetting, match=r"no model\.safetensors beside the detector; .*--model none"):
         lowdose.detect(volume, run)
     chosen = parse_denoiser("red_cnn:channels=2")
-    (tmp_path / "run").mkdir()
-    path = tmp_path / "run" / "model.safetensors"
+    path = run / "model.safetensors"
     checkpoint.save_denoiser(path, Denoiser(chosen.network, chosen.scale), TrainingDomain(), {})
-    (tmp_path / "run" / "detector.safetensors").write_bytes((run / "detector.safetensors").read_bytes())
-    of_run = lowdose.detect(volume, tmp_path / "run")
+    of_run = lowdose.detect(volume, run)
     assert of_run.to_dict()["model"]["sha256"] == lowdose.load_model(path).sha256
     assert lowdose.detect(volume, run, model="gaussian").model == "gaussian"
 
 
 def test_lines_are_those_of_the_best() -> None:
-    found = Lesion((LesionBox(3, (1.0, 2.0, 3.0, 5.0), 0.75),), 40.0, (3.0, 2.0, 3.0), None)
+    found = DetectedLesion((LesionBox(3, (1.0, 2.0, 3.0, 5.0), 0.75),), 40.0, (3.0, 2.0, 3.0), None)
     few, many = (lowdose.DetectedLesions((found,) * count, 9, None, 0.5, ()).lines() for count in (12, 15))
     assert few[11] == many[11] == "lesion 12: score 0.75, slice 3, 3 x 2 x 3 mm, 40 HU"
     assert (len(few), many[12:]) == (12, ["and 3 more with lower scores"])

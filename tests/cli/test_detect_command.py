@@ -7,22 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from lowdose import cli
-from lowdose.networks.detection.detector import LesionDetector
-from lowdose.weights.artefact import serialise_artefact
+from support.lesion_detectors import write_blind_detector
 from support.synthetic_dicom import make_series
 
 
 @pytest.fixture
 def detector(tmp_path: Path) -> Path:
-    blind = LesionDetector(2, 1, 4, 8)
-    torch.nn.init.constant_(blind.score.bias, -9.0)
-    path = tmp_path / "run" / "detector.safetensors"
-    path.parent.mkdir()
-    path.write_bytes(serialise_artefact("detector", blind, "lidnet", "run", {}))
-    return path
+    return write_blind_detector(tmp_path / "run") / "detector.safetensors"
 
 
 def run(*arguments: object) -> int:

@@ -12,11 +12,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from lowdose import cli
+from lowdose.io.dicom import new_series
+from lowdose.io.dicom.derivation import new_uid
 from lowdose.io.open_series import open_source
 from lowdose.networks import segmentation
 from lowdose.networks.detection.detector import LesionDetector
 from lowdose.organ_classes import INDEX
-from lowdose.weights.artefact import serialise_artefact
+from lowdose.volume import Volume
+from support.lesion_detectors import write_detector
 
 
 def run(*arguments: object) -> int:
@@ -35,13 +38,27 @@ def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two patients with a liver of 180 mm, each with a folder 'quarter' and a folder 'full' of DICOM."""
+    root, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    clean = np.zeros((3, 80, 80))
+    clean[:, 10:70, 10:70] = 60.0
+    for patient in (1, 2):
+        study = new_uid()
+        for name, noise in (("quarter", 12.0), ("full", 6.0)):
+            volume = Volume.from_array(clean + noise * rng.standard_normal(clean.shape), (3.0, 3.0, 3.0))
+            new_series.write_new_series(
+                volume, root / f"p{patient}" / name, description=name, patient=f"SECRET-{patient}", study_uid=study
+            )
+    return root
+
+
+@pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of an untrained detector."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("run")
-    written = serialise_artefact("detector", LesionDetector(4, 1, 8, 16), "lidnet", "run", {})
-    (folder / "detector.safetensors").write_bytes(written)
-    return folder
+    return write_detector(folder, LesionDetector(4, 1, 8, 16))
 
 
 def one(pairs: Path) -> list[object]:
@@ -88,7 +105,8 @@ def test_annotated_findings_are_measured_where_they_lie(pairs: Path, tmp_path: P
     assert run(*one(pairs), "--model", "gaussian", "--findings", findings, "--out", out) == 0
     summary, rows = json.loads((out / "summary.json").read_text()), list(csv.DictReader((out / "table.csv").open()))
     assert (summary["lesions"], summary["detector"], summary["seed"]) == (1, None, None)
-    assert "1 of 2 findings lie in no pair (left out)" in summary["warnings"]
+    assert "findings: 1 of 2 findings lie in no slice of the data (left out)" in summary["warnings"]
+    assert str(tmp_path) not in "".join(file.read_text() for file in out.iterdir())  # paths may name the patient
     assert "ring around it" in summary["definitions"]["contrast_kept"]
     assert [row["image"] for row in rows] == ["low dose", "gaussian", "full dose"]
     assert {(row["slice"], row["organ"], row["shape"]) for row in rows} == {("1", "cyst", "annotated")}
@@ -110,7 +128,7 @@ def test_what_does_not_fit_ends_with_code_2_a_reason_and_no_output(
         "segmenter": (["--segmenter", "anatomy"], "images or organs"),
         "no findings there": (["--findings", tmp_path / "none.json"], "none.json"),
         "findings and a seed": (["--findings", findings, "--seed", 1], "--seed: is not an option"),
-        "findings of others": (["--findings", findings], "none holds one of the 2 findings"),
+        "findings of others": (["--findings", findings], "none of its 2 findings lies in a slice of the data"),
         "findings of any": (["--data", pairs, "--findings", anyone], "fits slices of 2 patients"),
         "words": (["--words"], "--words: is not an option of --task lesions"),
     }

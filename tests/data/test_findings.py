@@ -56,9 +56,9 @@ def coco(path: Path, *boxes: tuple[str, str, tuple[float, ...]]) -> Path:
     return path
 
 
-def opened(data: Path, *findings: Path, find: Any = find_pairs) -> TrainingSet:
+def opened(data: Path, *findings: Path, find: Any = find_pairs, split: str | None = None) -> TrainingSet:
     with ExitStack() as stack:
-        return open_training_set(stack, [data], None, find, findings)
+        return open_training_set(stack, [data], split, find, findings)
 
 
 def boxes(found: TrainingSet) -> dict[tuple[int, float], Any]:
@@ -144,6 +144,18 @@ def test_a_file_of_other_scans_is_refused_with_both_names(tmp_path: Path, pairs:
     )
     with pytest.raises(InvalidSetting, match=r"names the image 1\.2\.9; the data have series 1\.9\.1\.4, 1\.9\.1\.3"):
         opened(pairs, path)
+
+
+def test_findings_of_patients_that_the_split_leaves_out_are_no_training(tmp_path: Path, pairs: Path) -> None:
+    for case, name in (("case1", "L067"), ("case2", "L333")):
+        (pairs / case).rename(pairs / name)
+    test = coco(tmp_path / "test.json", ("1.9.2.4.2", "x", (1, 2, 3, 4)))
+    with pytest.raises(InvalidSetting, match=r"test\.json: all lie in slices that --split mayo-2016-leda leaves out"):
+        opened(pairs, test, split="mayo-2016-leda")
+    both = coco(tmp_path / "both.json", *[(f"1.9.{patient}.4.2", "x", (1, 2, 3, 4)) for patient in (1, 2)])
+    found = opened(pairs, both, split="mayo-2016-leda")
+    assert boxes(found) == {(1, 2.0): (((2.0, 1.0, 6.0, 4.0), 1),)}
+    assert "mayo-2016-leda: 1 of 2 boxes of findings lie in slices that it leaves out" in found.warnings
 
 
 def test_a_pack_carries_no_findings(tmp_path: Path, pairs: Path) -> None:

@@ -17,8 +17,8 @@ from lowdose.evaluation.lesions import LesionSettings, evaluate_lesions
 from lowdose.image import Geometry
 from lowdose.models.load import LoadedModel
 from lowdose.networks import segmentation
-from lowdose.networks.detection.detector import Detections
 from support.evaluation_cases import Series, by_threshold, case
+from support.lesion_detectors import Told
 
 LIVER_HU, SIDE = 100.0, 60
 GEOMETRY = Geometry((3.0, 1.0, 1.0))
@@ -52,20 +52,11 @@ REMOVED = model(lambda hu: torch.where(hu > 8, LIVER_HU, 0.0), "removed")  # the
 HALVED = model(lambda hu: 50 + 0.5 * hu, "halved")
 
 
-class Threshold(torch.nn.Module):
-    """Sees what is added to a noise-free liver, as one box around it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def detect(self, slices: torch.Tensor) -> list[Detections]:
-        inside = (slices[0, 0, 7:53, 7:53] < LIVER_HU - 8).numpy()
-        if not inside.any():
-            return [Detections(torch.zeros(0, 4), torch.zeros(0))]
-        rows, columns = np.flatnonzero(inside.any(axis=1)) + 7, np.flatnonzero(inside.any(axis=0)) + 7
-        edges = [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
-        return [Detections(torch.tensor([edges], dtype=torch.float32), torch.tensor([0.9]))]
+def darker_than_liver(hu: np.ndarray) -> np.ndarray:
+    """Mark what is inserted into a noise-free liver."""
+    marked = np.zeros(hu.shape, bool)
+    marked[7:53, 7:53] = hu[7:53, 7:53] < LIVER_HU - 8
+    return marked
 
 
 def run(*cases: Any, models: Any = (), **settings: Any) -> LesionEvaluation:
@@ -111,7 +102,9 @@ def test_the_same_seed_gives_the_same_lesions_whatever_else_is_measured() -> Non
 
 
 def test_a_perfect_detector_has_an_average_precision_of_one_until_the_lesion_is_gone() -> None:
-    found = run(case(*pair(3, noise=0.0)), models=[IDENTITY, REMOVED], detector=Threshold(), checksum="d" * 64)
+    found = run(
+        case(*pair(3, noise=0.0)), models=[IDENTITY, REMOVED], detector=Told(darker_than_liver), checksum="d" * 64
+    )
     assert found.figures is not None
     ap50 = {name: values["ap50"].value for name, values in found.figures.values.items()}
     assert ap50 == {LOW: 1.0, "identity": 1.0, "removed": 0.0, FULL: 1.0}

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowdose.image import HU, Slice
+from lowdose.boxes import Box
+from lowdose.image import HU, Acquisition, Slice
 from lowdose.infer.lesion_finder import PICTURE_PX, SHOWN, LesionFinder
-from lowdose.infer.lesions import Box, Lesion
+from lowdose.infer.lesions import DetectedLesion
 from lowdose.networks.detection.detector import Detections, LesionDetector
 from lowdose.volume import Volume
 from lowdose.volume_source import VolumeSource
@@ -39,7 +40,7 @@ def series(count: int, side: int = 64) -> VolumeSource:
     return VolumeSource(Volume.from_array(np.stack([hu] * count), (3.0, 0.5, 0.8)))
 
 
-def lesions_of(found: list[Found], source: VolumeSource | None = None, least: float = 0.5) -> list[Lesion]:
+def lesions_of(found: list[Found], source: VolumeSource | None = None, least: float = 0.5) -> list[DetectedLesion]:
     source = source or series(len(found))
     finder = LesionFinder(Given(found), source, least)
     for index in range(len(found)):
@@ -93,14 +94,38 @@ def test_padding_is_shown_as_air_and_is_no_part_of_the_mean() -> None:
     item = source.read(0)
     valid = np.ones_like(item.valid)
     valid[:15] = False
-    detector = Given([[(A, 0.9)], [((0.0, 0.0, 4.0, 4.0), 0.9)]])
+    detector = Given([[(A, 0.9)], []])
     finder = LesionFinder(detector, series(2), 0.5)
     padded = Slice(np.where(valid, item.hu, -2000).astype(np.float32), valid, 0.0, (0.5, 0.8))
     for _ in range(2):
         finder.write(padded, padded.hu)
     assert {float(value) for value in detector.shown[0][0, 0, :15].unique()} == {-1000.0}
-    means = [lesion.mean_hu for lesion in finder.lesions()]
-    assert means == [pytest.approx(item.hu[15:20, 12:24].mean()), None]
+    assert [lesion.mean_hu for lesion in finder.lesions()] == [pytest.approx(item.hu[15:20, 12:24].mean())]
+
+
+@pytest.mark.parametrize(("inside", "around", "found"), [(-950.0, -1000.0, 1), (-951.0, 0.0, 0)])
+def test_boxes_of_nothing_but_air_are_dropped(inside: float, around: float, found: int) -> None:
+    """By the series itself, whatever the denoiser made of it; a box that reaches into the lung stays."""
+    hu = np.full((3, 64, 64), around, np.float32)
+    hu[:, 10:20, 12:24] = inside
+    source = VolumeSource(Volume.from_array(hu, (3.0, 0.5, 0.8)))
+    finder = LesionFinder(Given([[(A, 0.9)]]), source, 0.5)
+    finder.write(source.read(0), np.zeros((64, 64), np.float32))
+    assert len(finder.lesions()) == found
+
+
+def test_boxes_of_nothing_but_padding_are_dropped() -> None:
+    item = series(1).read(0)
+    finder = LesionFinder(Given([[(A, 0.9), (B, 0.8)]]), series(1), 0.5)
+    finder.write(replace(item, valid=np.arange(64)[:, None] + np.zeros(64, int) >= 30), item.hu)
+    assert [lesion.boxes[0].box for lesion in finder.lesions()] == [B]
+
+
+@pytest.mark.parametrize(("thickness", "through"), [(None, 6.0), (1.0, 4.0), (5.0, 6.0)])
+def test_a_slice_counts_its_thickness_where_slices_do_not_touch(thickness: float | None, through: float) -> None:
+    source = series(2)
+    source.acquisition = Acquisition(thickness_mm=thickness)
+    assert lesions_of([[(A, 0.9)], [(A, 0.8)]], source)[0].extent_mm[0] == pytest.approx(through)
 
 
 def test_pictures_are_the_surroundings_in_the_best_slice_of_the_best_lesions() -> None:

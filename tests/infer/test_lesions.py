@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lowdose.image import Vector
-from lowdose.infer.lesions import Lesion, LesionBox, box_around, centre_mm, extent_mm
+from lowdose.infer.lesions import DetectedLesion, LesionBox, box_around, centre_mm, extent_mm
 from lowdose.io.source import Plane
 
 AXES = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
@@ -24,7 +24,7 @@ PLANES = [plane(index) for index in range(4)]
 
 def test_the_box_around_and_the_best_box() -> None:
     assert box_around(BOXES) == (10, 30, 16, 38)
-    lesion = Lesion(BOXES, None, (None, None, None), None)
+    lesion = DetectedLesion(BOXES, 40.0, (None, None, None), None)
     assert (lesion.score, lesion.best) == (0.9, BOXES[1])
 
 

@@ -101,6 +101,18 @@ def test_page_is_self_contained_and_leaves_out_what_needs_a_detector() -> None:
     assert without.count("data:image/png;base64,") == 1
 
 
+def test_a_single_annotated_slice_has_no_intervals() -> None:
+    result = judgement()
+    result.annotated, result.rows = True, [row for row in result.rows if row.view == 0]
+    result.samples = result.samples[:1]
+    result.detections = {image: found[:1] for image, found in result.detections.items()}
+    result.figures = detection_figures(result.detections, [np.array([9.0])], [1], [0])
+    text = lesion_evaluation.page(result)
+    assert "1 lesion (1 liver) in 1 slice of 1 patient, as they were annotated" in text
+    assert "a single slice gives no interval" in text
+    assert "bootstrap" not in text
+
+
 def test_a_change_is_marked_where_its_interval_excludes_zero() -> None:
     rows = {row["image"]: row for row in lesion_tables.detection_rows(judgement())}
     assert rows[LOW]["change"] is None

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from lowdose.infer.lesions import Lesion, LesionBox, LesionPicture
+from lowdose.infer.lesions import DetectedLesion, LesionBox, LesionPicture
 from lowdose.report.lesions import ACROSS, lesion_entry, lesion_line, lesion_sheet
 
 PICTURE = LesionPicture(np.zeros((40, 40), np.float32), (100, 200), 1.0)
 BOXES = (LesionBox(3, (110.0, 215.0, 120.0, 230.0), 0.61), LesionBox(4, (111.0, 215.0, 120.0, 230.0), 0.87654))
-LESION = Lesion(BOXES, 41.234, (4.0, None, 10.5), (1.0, 2.5, -3.333), PICTURE)
+LESION = DetectedLesion(BOXES, 41.234, (4.0, None, 10.5), (1.0, 2.5, -3.333), PICTURE)
 
 
 def size_of(sheet: bytes) -> tuple[int, int]:
@@ -33,8 +33,8 @@ def test_an_entry_is_plain_and_rounded() -> None:
 
 def test_a_line_says_what_is_known() -> None:
     assert lesion_line(2, LESION) == "lesion 2: score 0.88, slices 3 to 4, 10 x ? x 4 mm, 41 HU"
-    bare = Lesion(BOXES[:1], None, (None, None, None), None)
-    assert lesion_line(1, bare) == "lesion 1: score 0.61, slice 3, ? x ? x ? mm"
+    bare = DetectedLesion(BOXES[:1], 41.234, (None, None, None), None)
+    assert lesion_line(1, bare) == "lesion 1: score 0.61, slice 3, ? x ? x ? mm, 41 HU"
 
 
 def test_a_sheet_grows_by_rows_and_has_the_box_in_its_place() -> None:

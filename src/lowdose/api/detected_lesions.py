@@ -11,7 +11,7 @@ from typing import Any
 
 from lowdose.api.checks import path_of
 from lowdose.api.html import picture
-from lowdose.infer.lesions import Lesion
+from lowdose.infer.lesions import DetectedLesion
 from lowdose.io.atomic import new_folder
 from lowdose.report.lesions import lesion_entry, lesion_line, lesion_sheet
 
@@ -26,7 +26,7 @@ class DetectedLesions:
 
     Attributes
     ----------
-    lesions : tuple of Lesion
+    lesions : tuple of DetectedLesion
         Best first; empty where the detector sees nothing.
     slices : int
         Number of slices of the series.
@@ -38,7 +38,7 @@ class DetectedLesions:
         What is odd about the series, or with the denoiser on it, and what could not be written.
     """
 
-    lesions: tuple[Lesion, ...]
+    lesions: tuple[DetectedLesion, ...]
     slices: int
     model: str | None
     least_score: float

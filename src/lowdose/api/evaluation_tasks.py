@@ -26,7 +26,6 @@ from lowdose.evaluation.teacher import assess_teacher
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
 from lowdose.image import HU
 from lowdose.io.atomic import new_folder
-from lowdose.io.findings.finding import Findings
 from lowdose.io.findings.reading import read_findings
 from lowdose.io.source import Source
 from lowdose.io.stated_sizes import Sizes
@@ -134,9 +133,9 @@ def evaluate_lesions(
 ) -> EvaluationReport:
     """Measure how lesions, annotated or inserted ones, are found and kept; write the report into ``out`` if given."""
     where = choose_device(given.device)
-    found = Findings([], []) if findings is None else read_findings(findings)
-    network = None if found.findings else anatomy.load_anatomy().to(where)
-    settings = LesionSettings(network, found.findings, draws=draws, seed=seed)
+    found = None if findings is None else read_findings(findings)
+    network = None if found else anatomy.load_anatomy().to(where)
+    settings = LesionSettings(network, found, draws=draws, seed=seed)
     if detector is not None:
         looking, checksum = read_detector(detector)
         settings = replace(settings, detector=looking.to(where), checksum=checksum)
@@ -148,7 +147,7 @@ def evaluate_lesions(
         result = measure_lesions(
             cases, loaded, settings, given.strength, lambda done: given.progress(done, count), given.target
         )
-        result.warnings = log_warnings(cases, [*found.warnings, *pair_warnings(cases), *result.warnings])
+        result.warnings = log_warnings(cases, [*pair_warnings(cases), *result.warnings])
         files = {
             "table.csv": lesions_report.table_csv(result),
             "summary.json": lesions_report.as_json(result, uids_of(cases)),

@@ -16,7 +16,7 @@ from lowdose.api.reading import resolve_model
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
 from lowdose.infer.lesion_finder import LesionFinder
-from lowdose.infer.lesions import Lesion
+from lowdose.infer.lesions import DetectedLesion
 from lowdose.infer.series_setup import set_up_stacks
 from lowdose.io.orientation import not_axial
 from lowdose.io.source import Source
@@ -127,7 +127,7 @@ def _look(source: Source, finder: LesionFinder, progress: Progress) -> None:
         progress(index + 1, len(source))
 
 
-def _document(source: Source, lesions: Sequence[Lesion], loaded: Detection) -> tuple[bytes | None, list[str]]:
+def _document(source: Source, lesions: Sequence[DetectedLesion], loaded: Detection) -> tuple[bytes | None, list[str]]:
     """Return the structured report of a DICOM series, or a sentence on why there is none; nothing for other formats."""
     if not source.uids:
         return None, []

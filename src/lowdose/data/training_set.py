@@ -16,7 +16,7 @@ from lowdose.data.pack.reader import Pack, is_pack
 from lowdose.data.pairs import PairedSlice, packed_slices, paired_slices
 from lowdose.data.simulated import simulated_slices, single_slice
 from lowdose.data.splits.published import find_split
-from lowdose.errors import NothingToRead
+from lowdose.errors import InvalidSetting, NothingToRead
 from lowdose.io.dicom.patients import number_patients
 from lowdose.io.findings.reading import read_findings
 from lowdose.io.orientation import FOR_TRAINING, not_axial
@@ -101,7 +101,7 @@ def open_training_set(
     ``lowdose.errors``.
     """
     chosen = None if split is None else find_split(split)
-    found_findings = {path: read_findings(path) for path in findings}  # first, since finding the slices may take long
+    found_findings = [read_findings(path) for path in findings]  # first, since finding the slices may take long
     items, warnings = find(stack, roots)
     labels: tuple[str, ...] = ()
     if found_findings:
@@ -109,8 +109,24 @@ def open_training_set(
         warnings = warnings + findings_warnings
     if chosen is None:
         return TrainingSet(items, warnings, None, labels)
-    items, held_out, split_warnings = apply_split(items, chosen)
-    return TrainingSet(items, warnings + split_warnings, held_out, labels)
+    chosen_items, held_out, split_warnings = apply_split(items, chosen)
+    lost = _findings_left_out(chosen.name, items, chosen_items, findings)
+    return TrainingSet(chosen_items, [*warnings, *split_warnings, *lost], held_out, labels)
+
+
+def _findings_left_out(
+    split: str, before: Sequence[PairedSlice], after: Sequence[PairedSlice], findings: Sequence[Path]
+) -> list[str]:
+    """Return a warning on findings in slices that a split leaves out. Raises InvalidSetting where no other is left."""
+    all_boxes, left = (sum(len(item.boxes) for item in items) for items in (before, after))
+    if all_boxes and not left:
+        raise InvalidSetting(
+            f"--findings {', '.join(map(str, findings))}: all lie in slices that --split {split} leaves out; give "
+            "findings of the patients that it trains on"
+        )
+    if left == all_boxes:
+        return []
+    return [f"{split}: {all_boxes - left} of {all_boxes} boxes of findings lie in slices that it leaves out"]
 
 
 def _patient_slices(series: PairedSeries, patient: int) -> list[PairedSlice]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.boxes import Box
-from lowdose.hounsfield import LUNG, LUNG_BELOW_HU, SOFT_TISSUE, Window
+from lowdose.boxes import Box, longer_side
+from lowdose.hounsfield import SOFT_TISSUE, Window, window_for
 from lowdose.image import HU, Mask
 from lowdose.io.findings.finding import Part
 from lowdose.metrics.lesion_contrast import lesion_core
@@ -59,32 +59,44 @@ def inserted_lesion(lesion: SliceLesion, full: HU, pixel_mm: float) -> MarkedLes
     return MarkedLesion(Lesion(*facts, lesion.box, window), (core / core.sum()).astype(np.float32))
 
 
-def annotated_lesion(label: str, part: Part, full: HU, pixel_mm: float) -> MarkedLesion:
+def annotated_lesion(label: str, part: Part, full: HU, valid: Mask, pixel_mm: float) -> MarkedLesion:
     """Return a lesion that was annotated in full dose (y, x), whose contrast is its mean less that of a ring around it.
 
-    Where only its box is known, it is the ellipse in the box.
+    Where only its box is known, it is the ellipse in the box. Pixels that are not valid are padding and take no part; a
+    lesion without any valid pixel in or around it has a contrast of 0.
     """
     shape = full.shape[0], full.shape[1]
     top, left, bottom, right = part.box
     if part.inside is None:
-        rows, columns = np.ogrid[: shape[0], : shape[1]]
-        away = ((rows + 0.5 - (top + bottom) / 2) / max(bottom - top, 1) * 2) ** 2
-        inside = away + ((columns + 0.5 - (left + right) / 2) / max(right - left, 1) * 2) ** 2 <= 1
+        inside = _ellipse(part.box, shape)
         diameter = np.sqrt((bottom - top) * (right - left))
     else:
         inside = part.mask(shape)
         diameter = 2 * np.sqrt(inside.sum() / np.pi)
-    ring = _ring(part.box, shape)
-    weights = (inside / max(inside.sum(), 1) - ring / max(ring.sum(), 1)).astype(np.float32)
+    inside, ring = inside & valid, _ring(part.box, shape) & valid
+    weights = np.zeros(shape, np.float32)
+    if inside.any() and ring.any():
+        weights = (inside / inside.sum() - ring / ring.sum()).astype(np.float32)
     contrast = float((weights * full).sum(dtype=np.float64))
     facts = label or "finding", ANNOTATED, float(diameter) * pixel_mm, contrast
     return MarkedLesion(Lesion(*facts, part.box, _window(full, ring)), weights)
 
 
+def _ellipse(box: Box, shape: tuple[int, int]) -> Mask:
+    """Return the pixels whose centres lie in the ellipse in a box, at least the pixel in its middle."""
+    top, left, bottom, right = box
+    y, x = (top + bottom) / 2, (left + right) / 2
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    away = ((rows + 0.5 - y) / (bottom - top)) ** 2 + ((columns + 0.5 - x) / (right - left)) ** 2
+    inside = np.asarray(away <= 0.25)
+    inside[min(int(y), shape[0] - 1), min(int(x), shape[1] - 1)] = True
+    return inside
+
+
 def _ring(box: Box, shape: tuple[int, int]) -> Mask:
     """Return the surroundings of a box: a frame half as wide as it, and at least 3 pixels, 1 pixel away from it."""
     inner = region_of(box, shape, 1)
-    outer = region_of(box, shape, 1 + max(3, round(max(box[2] - box[0], box[3] - box[1]) / 2)))
+    outer = region_of(box, shape, 1 + max(3, round(longer_side(box) / 2)))
     ring = np.zeros(shape, bool)
     ring[outer] = True
     ring[inner] = False
@@ -93,7 +105,7 @@ def _ring(box: Box, shape: tuple[int, int]) -> Mask:
 
 def _window(full: HU, ring: Mask) -> Window:
     """Return the window of lungs where there is mostly air around a lesion, else that of soft tissue."""
-    return LUNG if ring.any() and np.median(full[ring]) < LUNG_BELOW_HU else SOFT_TISSUE
+    return window_for(float(np.median(full[ring]))) if ring.any() else SOFT_TISSUE
 
 
 def region_of(box: Box, shape: tuple[int, ...], margin: int = MARGIN_PX) -> tuple[slice, slice]:

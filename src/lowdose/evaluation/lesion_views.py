@@ -12,7 +12,7 @@ from lowdose.errors import InvalidSetting
 from lowdose.evaluation.images import FULL, LOW, denoise_with_each
 from lowdose.evaluation.inserted_lesions import LESIONS, draw_lesions
 from lowdose.evaluation.lesion_marks import MarkedLesion, annotated_lesion, inserted_lesion
-from lowdose.image import AIR, HU, Slice, mean_side
+from lowdose.image import AIR, HU, Mask, Slice, mean_side
 from lowdose.io.findings.finding import Part
 from lowdose.io.pairing import PairedSeries
 from lowdose.models.load import LoadedModel
@@ -97,13 +97,13 @@ class PairedWindow:
     def images(self, added: HU) -> dict[str, HU]:
         """Make all images with what is added to the slices, (2c+1, y, x) HU, and with air for padding."""
         middle = len(self.low) // 2
-        low = self.low[middle]
+        own_low = self.low[middle]
         # Where the slice itself takes the place of a missing neighbour, it shows the same lesions.
-        own = [added[middle] if item is low else plane for item, plane in zip(self.low, added, strict=True)]
+        own = [added[middle] if item is own_low else plane for item, plane in zip(self.low, added, strict=True)]
         changed = [replace(item, hu=item.hu + plane) for item, plane in zip(self.low, own, strict=True)]
         denoised = denoise_with_each(self.models, changed, self.strength, defaultdict(list))
         images = {LOW: changed[middle].hu, **denoised, FULL: self.original.hu + added[middle]}
-        return {name: np.where(low.valid & self.original.valid, hu, AIR) for name, hu in images.items()}
+        return {name: np.where(self.valid, hu, AIR) for name, hu in images.items()}
 
     def view(self, lesions: list[MarkedLesion], images: dict[str, HU], contrasts: dict[str, HU]) -> View:
         """Return the slice with lesions."""
@@ -111,13 +111,16 @@ class PairedWindow:
         facts = self.case.name, self.case.patient, self.index, position, sides[0] / sides[1]
         return View(*facts, lesions, images, contrasts)
 
+    @property
+    def valid(self) -> Mask:
+        """Pixels, (y, x), that hold padding at neither dose."""
+        return self.low[len(self.low) // 2].valid & self.original.valid
+
 
 def inserted_views(window: PairedWindow, anatomy: Anatomy, draws: int, seed: Sequence[int]) -> Iterator[View]:
     """Yield a slice with each draw of lesions for which there is room."""
-    original, middle = window.original, len(window.full) // 2
-    classes = segmentation.segment_slice(anatomy, original.in_air, window.sides_mm)
-    valid = window.low[middle].valid & original.valid
-    organs = organ_masks(np.where(valid, classes, 0), tuple(LESIONS))
+    classes = segmentation.segment_slice(anatomy, window.original.in_air, window.sides_mm)
+    organs = organ_masks(np.where(window.valid, classes, 0), tuple(LESIONS))
     geometry = window.case.full.geometry
     step = geometry.spacing[0] if geometry else None
     thickness = window.case.full.acquisition.thickness_mm or step or USUAL_MM
@@ -137,5 +140,5 @@ def annotated_view(window: PairedWindow, parts: Sequence[tuple[str, Part]]) -> V
     """Return a slice with the lesions that were annotated in it."""
     images = window.images(np.zeros((len(window.low), *window.original.hu.shape), np.float32))
     pixel = mean_side(window.sides_mm)
-    lesions = [annotated_lesion(label, part, images[FULL], pixel) for label, part in parts]
+    lesions = [annotated_lesion(label, part, images[FULL], window.valid, pixel) for label, part in parts]
     return window.view(lesions, images, images)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lowdose.boxes import around, longer_side
 from lowdose.errors import NothingToRead
-from lowdose.evaluation.annotated_slices import Parts, annotated_slices
+from lowdose.evaluation.annotated_slices import LabelledParts, annotated_slices
 from lowdose.evaluation.images import FULL, LOW, distinct_models, fit_models_to_case, low_dose_windows
 from lowdose.evaluation.inserted_lesions import LESIONS
 from lowdose.evaluation.lesion_detection import detection_figures, detections
 from lowdose.evaluation.lesion_measures import measure_lesion, measure_slice
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
 from lowdose.evaluation.lesion_views import PairedWindow, View, annotated_view, inserted_views
-from lowdose.io.findings.finding import Finding
+from lowdose.io.findings.finding import Findings
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
 from lowdose.models.load import LoadedModel
@@ -30,8 +31,8 @@ from lowdose.networks.detection.detector import LesionDetector
 
 MOST_SAMPLES = 60
 """Lesions that are kept to choose pictures from, drawn evenly from all."""
-CROP_PX = 80
-"""Side of the crop that is kept of each."""
+CROP_PX, CROP_BOXES = 80, 1.5
+"""Side of the crop that is kept of each in pixels, or in longer sides of its box where that is more."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LesionSettings:
     ----------
     anatomy : Anatomy or None
         Network that finds organs at full dose, to insert lesions into them.
-    findings : sequence of Finding
+    findings : Findings or None
         Lesions that the patients have, instead of inserted ones.
     detector : LesionDetector or None
         Detector that looks for the lesions.
@@ -55,7 +56,7 @@ class LesionSettings:
     """
 
     anatomy: Anatomy | None = None
-    findings: Sequence[Finding] = ()
+    findings: Findings | None = None
     detector: LesionDetector | None = None
     checksum: str = ""
     draws: int = 1
@@ -74,16 +75,16 @@ def evaluate_lesions(
 
     ``progress`` is called with the number of slices done; ``target`` says which noise the models leave. Slices without
     a lesion, or without room for one, are left out. Raises InvalidSetting for slices without a pixel size,
-    NothingToRead where no slice is left, and InvalidSetting for findings that fit several patients.
+    NothingToRead where no slice is left, and what ``annotated_slices`` raises.
     """
     models = distinct_models(models)
     names, device = [model.name for model in models], str(models[0].device) if models else "cpu"
-    facts = {model.name: model.sha256 for model in models}, settings.checksum, settings.anatomy is None
+    facts = {model.name: model.sha256 for model in models}, settings.checksum, settings.findings is not None
     result = LesionEvaluation([LOW, *names, FULL], *facts, settings.draws, settings.seed, strength, device)
     rng, done, of_view = np.random.default_rng(settings.seed), 0, list[tuple[int, tuple[int, int]]]()
-    marked, left_out = annotated_slices(cases, settings.findings)
-    if 0 < left_out < len(settings.findings):
-        result.warnings.append(f"{left_out} of {len(settings.findings)} findings lie in no pair (left out)")
+    marked: Sequence[LabelledParts] = [{}] * len(cases)
+    if settings.findings is not None:
+        marked, result.warnings = annotated_slices(cases, settings.findings)
     for number, case in enumerate(cases):
         for view in _views(case, number, marked[number], models, settings, strength, target):
             if view is None:
@@ -94,32 +95,31 @@ def evaluate_lesions(
             _add(result, view, len(of_view), settings.detector)
             of_view.append((case.patient, (number, view.index)))
     if not of_view:
-        raise NothingToRead(_nothing(done, settings))
+        raise NothingToRead(
+            f"{done} slices: none shows {' or '.join(LESIONS)} with room for a lesion; give slices that do"
+        )
     if settings.detector is not None:
         patients, places = zip(*of_view, strict=True)
         result.figures = detection_figures(result.detections, _diameters(result), patients, places)
     return result
 
 
-def _nothing(slices: int, settings: LesionSettings) -> str:
-    if settings.anatomy is None:
-        return (
-            f"{slices} slices: none holds one of the {len(settings.findings)} findings; give the pairs that they were "
-            "annotated in"
-        )
-    return f"{slices} slices: none shows {' or '.join(LESIONS)} with room for a lesion; give slices that do"
-
-
 def _views(
     case: PairedSeries,
     number: int,
-    marked: Parts,
+    marked: LabelledParts,
     models: list[LoadedModel],
     settings: LesionSettings,
     strength: float,
     target: NoiseTarget | None,
 ) -> Iterator[View | None]:
-    """Yield the slices of a case with their lesions, and None after each slice."""
+    """Yield the slices of a case with their lesions, and None after each slice. Only annotated slices are read."""
+    count = len(case.pairs)
+    if settings.findings is not None:
+        case = replace(case, pairs=[pair for pair in case.pairs if pair[1] in marked])
+        yield from [None] * (count - len(case.pairs))
+    if not case.pairs:
+        return
     fitted = fit_models_to_case(case, models, target)
     context = max((model.denoiser.context for model in models), default=0)
     windows = slice_windows(case.full, context, [index for _, index in case.pairs])
@@ -127,7 +127,7 @@ def _views(
         window = PairedWindow(case, index, low, full, fitted, strength)
         if settings.anatomy is not None:
             yield from inserted_views(window, settings.anatomy, settings.draws, (settings.seed, number, index))
-        elif index in marked:
+        else:
             yield annotated_view(window, marked[index])
         yield None
 
@@ -151,18 +151,15 @@ def _add(result: LesionEvaluation, view: View, number: int, detector: LesionDete
 
 def _keep_samples(result: LesionEvaluation, view: View, number: int, rng: np.random.Generator) -> None:
     """Keep crops of the lesions of a view, so that in the end every lesion was as likely to be kept."""
-    before = len(result.of_image(FULL))
+    before = len(result.rows) // len(result.images)  # lesions so far
     for which, (lesion, _) in enumerate(view.lesions):
         place = len(result.samples)
         if place == MOST_SAMPLES:
             place = int(rng.integers(before + which + 1))
         if place >= MOST_SAMPLES:
             continue
-        middle = [round((low + high) / 2) for low, high in zip(lesion.box[:2], lesion.box[2:], strict=True)]
-        rows, columns = (
-            slice(max(0, at - CROP_PX // 2), min(side, at + CROP_PX // 2))
-            for at, side in zip(middle, view.images[FULL].shape, strict=True)
-        )
+        side = max(CROP_PX, round(CROP_BOXES * longer_side(lesion.box)))
+        rows, columns = around(lesion.box, side, view.images[FULL].shape)
         crops = {name: hu[rows, columns].copy() for name, hu in view.images.items()}
         sample = LesionSample(number, which, (rows.start, columns.start), view.aspect, crops)
         result.samples[place : place + 1] = [sample]

@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lowdose.boxes import Box
 from lowdose.image import HU, Vector
 from lowdose.io.source import Plane
-
-Box = tuple[float, float, float, float]
-"""Top, left, bottom and right edge in pixels, 0 at the outer edge of the first pixel."""
 
 
 class LesionBox(NamedTuple):
@@ -52,18 +50,18 @@ class LesionPicture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lesion:
+class DetectedLesion:
     """A lesion in neighbouring slices.
 
     Attributes
     ----------
     boxes : tuple of LesionBox
         One for each slice, in order.
-    mean_hu : float or None, HU
-        Mean of the series itself, not of what a denoiser made of it, inside all boxes; None where all is padding.
+    mean_hu : float, HU
+        Mean of the series itself, not of what a denoiser made of it, inside all boxes, without padding.
     extent_mm : tuple of 3 floats or None, mm
         Through the slices, down the rows and along the columns, of the box around all boxes; None for what is not
-        known. A slice counts as much as the distance of two.
+        known. A slice counts as much as its distance to the next one, or its thickness where that is less.
     centre_mm : Vector or None, mm
         Centre of the box around all boxes, (x, y, z) in LPS; None where the series does not say where it lies.
     picture : LesionPicture or None
@@ -71,7 +69,7 @@ class Lesion:
     """
 
     boxes: tuple[LesionBox, ...]
-    mean_hu: float | None
+    mean_hu: float
     extent_mm: tuple[float | None, float | None, float | None]
     centre_mm: Vector | None
     picture: LesionPicture | None = field(default=None, repr=False, compare=False)
@@ -95,17 +93,17 @@ def box_around(boxes: Sequence[LesionBox]) -> Box:
 
 
 def extent_mm(
-    boxes: Sequence[LesionBox], planes: Sequence[Plane], step_mm: float | None
+    boxes: Sequence[LesionBox], planes: Sequence[Plane], depth_mm: float | None
 ) -> tuple[float | None, float | None, float | None]:
-    """Return the size through the slices, down the rows and along the columns; see ``Lesion``.
+    """Return the size through the slices, down the rows and along the columns; see ``DetectedLesion``.
 
-    planes: of all slices of the series. step_mm: the distance of two neighbouring slices.
+    planes: of all slices of the series. depth_mm: what one slice counts.
     """
     first, last = planes[boxes[0].slice], planes[boxes[-1].slice]
     apart = 0.0
     if first.position is not None and last.position is not None:
         apart = abs(last.position - first.position)
-    through = None if step_mm is None else apart + step_mm
+    through = None if depth_mm is None else apart + depth_mm
     if first.pixel_mm is None:
         return through, None, None
     top, left, bottom, right = box_around(boxes)

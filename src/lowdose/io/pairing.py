@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lowdose.errors import GeometryMismatch, NothingToRead
+from lowdose.io.dicom.grid import position_tolerance
 from lowdose.io.dicom.patients import are_strangers, number_patients
 from lowdose.io.input_kind import check_folder
 from lowdose.io.layouts import FoundPair, PairSearch
@@ -25,10 +26,6 @@ RECOGNISED = (
 )
 """Names that mark the series of a pair, for messages."""
 STRANGERS = "The two series share no patient ID, study, frame of reference or scan time: are they of one patient?"
-POSITION_MM = 0.1
-"""Positions that differ by at most this, in mm, are the same."""
-POSITION_SHARE = 0.05
-"""Positions that differ by at most this fraction of the slice spacing are the same."""
 
 
 def search_pairs(root: Path) -> PairSearch:
@@ -101,8 +98,7 @@ def _match_stacks(low: Source, full: Source) -> list[tuple[int, int]]:
 def _match_positions(low_mm: list[float | None], full_mm: list[float | None]) -> list[tuple[int, int]]:
     """Pair each slice with the nearest one of the other series within tolerance; each slice is used once."""
     known = [(position, j) for j, position in enumerate(full_mm) if position is not None]
-    steps = np.diff(sorted({position for position, _ in known}))
-    tolerance = max(POSITION_MM, POSITION_SHARE * float(steps.min()) if len(steps) else 0.0)
+    tolerance = position_tolerance(position for position, _ in known)
     unused = {j: position for position, j in known}
     pairs = []
     for i, position in enumerate(low_mm):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from lowdose.errors import GeometryMismatch
+from lowdose.networks.detection.boxes import box_iou
 
 RECALLS = np.linspace(0, 1, 101)
 """Recalls at which precision is averaged, as COCO does."""
@@ -106,23 +108,13 @@ def _match_slice(boxes: ArrayLike, scores: ArrayLike, lesions: ArrayLike, overla
     if len(found) != len(values):
         raise GeometryMismatch(f"{len(found)} boxes and {len(values)} scores in a slice; give one score for each box")
     order = np.argsort(-values, kind="stable")
-    shared = _overlaps(found[order], true)
+    shared = box_iou(torch.from_numpy(found[order]), torch.from_numpy(true)).numpy()
     hits, found_at = np.zeros(len(found), bool), np.full(len(true), -np.inf)
     for place, score in enumerate(values[order]):
         free = np.where(np.isneginf(found_at), shared[place], -1.0)
         if len(true) and free.max() >= overlap:
             hits[place], found_at[int(free.argmax())] = True, score
     return Outcome(values[order], hits, [found_at])
-
-
-def _overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the intersection over union of boxes (N, 4) with boxes (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.clip(each[:, 2:] - each[:, :2], 0, None).prod(axis=1) for each in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def average_precision(outcome: Outcome) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lowdose.boxes import Box
 from lowdose.evaluation.images import FULL, SampleSlice
 from lowdose.hounsfield import Window
 from lowdose.image import HU
@@ -47,11 +48,25 @@ def _panels(count: int, size: float = 3.6) -> tuple[Figure, list[object]]:
     return figure, list(np.atleast_1d(figure.subplots(1, count)))
 
 
-def _draw(axes: object, image: HU, title: str, window: Window, aspect: float, cmap: str = "gray") -> None:
+def draw_slice(
+    axes: Any, image: HU, title: str, window: Window, aspect: float, cmap: str = "gray", size: int = 10
+) -> None:
     """Draw an image (y, x), HU, into a panel; ``aspect`` is the height of a pixel over its width."""
-    axes.imshow(image, cmap=cmap, vmin=window.low, vmax=window.high, aspect=aspect, interpolation="nearest")  # type: ignore[attr-defined]
-    axes.set_title(title, color=INK, fontsize=10)  # type: ignore[attr-defined]
-    axes.set_axis_off()  # type: ignore[attr-defined]
+    axes.imshow(image, cmap=cmap, vmin=window.low, vmax=window.high, aspect=aspect, interpolation="nearest")
+    axes.set_title(title, color=INK, fontsize=size)
+    axes.set_axis_off()
+    axes.autoscale(False)  # a box that reaches beyond the image is cut
+
+
+def draw_box(axes: Any, box: Box, corner: tuple[int, int], colour: str, **line: Any) -> None:
+    """Draw a box of a slice into a panel that shows the part of the slice whose first pixel is ``corner``.
+
+    A panel has the centre of its first pixel at 0, where boxes have its outer edge. line: settings of its line.
+    """
+    top, left, bottom, right = (edge - corner[number % 2] - 0.5 for number, edge in enumerate(box))
+    axes.plot(
+        [left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, **{"linewidth": 1.2, **line}
+    )
 
 
 def preview(before: HU, after: HU, window: Window, aspect: float, model: str) -> bytes:
@@ -61,9 +76,9 @@ def preview(before: HU, after: HU, window: Window, aspect: float, model: str) ->
     """
     figure, axes = _panels(3)
     difference_window = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
-    _draw(axes[0], before, f"input, {window}", window, aspect)
-    _draw(axes[1], after, f"{model}, {window}", window, aspect)
-    _draw(axes[2], after - before, f"difference, {difference_window}", difference_window, aspect)
+    draw_slice(axes[0], before, f"input, {window}", window, aspect)
+    draw_slice(axes[1], after, f"{model}, {window}", window, aspect)
+    draw_slice(axes[2], after - before, f"difference, {difference_window}", difference_window, aspect)
     return png(figure)
 
 
@@ -71,7 +86,7 @@ def compare(sample: SampleSlice, window: Window) -> bytes:
     """Draw all versions of one slice in a row."""
     figure, axes = _panels(len(sample.images))
     for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(panel, image, name, window, sample.aspect)
+        draw_slice(panel, image, name, window, sample.aspect)
     return png(figure)
 
 
@@ -81,7 +96,7 @@ def differences(sample: SampleSlice) -> bytes:
     figure, axes = _panels(len(others))
     difference_window = Window(-DIFFERENCE_HU, DIFFERENCE_HU)
     for panel, (name, image) in zip(axes, others.items(), strict=True):
-        _draw(panel, image - sample.images[FULL], f"{name} minus full dose", difference_window, sample.aspect)
+        draw_slice(panel, image - sample.images[FULL], f"{name} minus full dose", difference_window, sample.aspect)
     return png(figure)
 
 
@@ -90,7 +105,7 @@ def zoom(sample: SampleSlice, window: Window, side: int = 128) -> bytes:
     y, x = most_structured_region(sample.images[FULL], window, side)
     figure, axes = _panels(len(sample.images))
     for panel, (name, image) in zip(axes, sample.images.items(), strict=True):
-        _draw(panel, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
+        draw_slice(panel, image[y : y + side, x : x + side], f"{name}, enlarged", window, sample.aspect)
     return png(figure)
 
 

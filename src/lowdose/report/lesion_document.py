@@ -11,7 +11,7 @@ import numpy as np
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
-from lowdose.infer.lesions import Lesion, LesionBox
+from lowdose.infer.lesions import DetectedLesion, LesionBox
 from lowdose.io.dicom.derivation import new_uid
 from lowdose.io.dicom.evidence import Evidence
 from lowdose.io.dicom.pydicom_warnings import suppress_pydicom_warnings
@@ -32,7 +32,7 @@ def can_write() -> bool:
     return find_spec("highdicom") is not None
 
 
-def lesion_document(lesions: Sequence[Lesion], evidence: Evidence, settings: Sequence[str]) -> bytes:
+def lesion_document(lesions: Sequence[DetectedLesion], evidence: Evidence, settings: Sequence[str]) -> bytes:
     """Return the document as the content of a DICOM file.
 
     One measurement group a lesion (TID 1411) holds a closed polyline around the box in each slice, the certainty of the
@@ -69,15 +69,14 @@ def lesion_document(lesions: Sequence[Lesion], evidence: Evidence, settings: Seq
     return stream.getvalue()
 
 
-def _group(number: int, lesion: Lesion, evidence: Evidence, made_by: sr.AlgorithmIdentification) -> Any:
+def _group(number: int, lesion: DetectedLesion, evidence: Evidence, made_by: sr.AlgorithmIdentification) -> Any:
     from highdicom import sr
 
-    measured = [sr.Measurement(codes.DCM.CertaintyOfFinding, round(100 * lesion.score, 2), codes.UCUM.Percent)]
-    if lesion.mean_hu is not None:
-        hu = round(lesion.mean_hu, 2)
-        measured.append(
-            sr.Measurement(codes.DCM.AttenuationCoefficient, hu, codes.UCUM.HounsfieldUnit, derivation=codes.SCT.Mean)
-        )
+    certainty, hu = round(100 * lesion.score, 2), round(lesion.mean_hu, 2)
+    measured = [
+        sr.Measurement(codes.DCM.CertaintyOfFinding, certainty, codes.UCUM.Percent),
+        sr.Measurement(codes.DCM.AttenuationCoefficient, hu, codes.UCUM.HounsfieldUnit, derivation=codes.SCT.Mean),
+    ]
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         sr.TrackingIdentifier(new_uid(), f"lesion {number}"),
         [_region(each, evidence) for each in lesion.boxes],

@@ -11,7 +11,7 @@ from lowdose.evaluation.images import FULL
 from lowdose.evaluation.lesion_detection import Estimate, sensitivity_name, size_name
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
 from lowdose.metrics.lesion_detection import free_response, join_outcomes
-from lowdose.report.figures import BACKGROUND, INK, new_figure, png
+from lowdose.report.figures import BACKGROUND, INK, draw_box, draw_slice, new_figure, png
 from lowdose.report.lesion_tables import found_scores
 
 TRUE, DETECTED = "#63c58b", "#e9b44c"
@@ -52,8 +52,12 @@ def size_plot(evaluation: LesionEvaluation, sizes: Sequence[tuple[float, float]]
         places = np.arange(len(shown)) + (number - (len(evaluation.images) - 1) / 2) * width
         axes.bar(places, [each.value for each in estimates], 0.85 * width, color=colour, label=image)
         _whiskers(axes, places, estimates, INK)
-    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{counted[size]} lesions" for size in shown])
+    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{_lesions(counted[size])}" for size in shown])
     return _finished(figure, axes)
+
+
+def _lesions(count: int) -> str:
+    return f"{count} lesion{'s' * (count != 1)}"
 
 
 def _lines(evaluation: LesionEvaluation) -> Iterator[tuple[str, str, float]]:
@@ -116,11 +120,11 @@ def crops(evaluation: LesionEvaluation, samples: Sequence[LesionSample]) -> byte
     for line, sample in zip(panels, samples, strict=True):
         for axes, image in zip(line, evaluation.images, strict=True):
             row = rows[sample.view, sample.number, image]
-            _draw_crop(axes, sample, row)
+            title = _caption(row, image, least)
+            draw_slice(axes, sample.images[image], title, row.lesion.window, sample.aspect, size=8)
             if least:
                 _draw_detections(axes, evaluation, sample, image, least[image])
-            _frame(axes, row.lesion.box, sample.corner, TRUE, (0, (3, 3)))
-            axes.set_title(_caption(row, image, least), color=INK, fontsize=8)
+            draw_box(axes, row.lesion.box, sample.corner, TRUE, linestyle=(0, (3, 3)))
     return png(figure)
 
 
@@ -138,25 +142,8 @@ def _caption(row: LesionRow, image: str, least: dict[str, float]) -> str:
     return ": ".join(part for part in (image, found) if part) + (f"\n{what}" if what else "\n ")
 
 
-def _draw_crop(axes: Any, sample: LesionSample, row: LesionRow) -> None:
-    window = row.lesion.window
-    hu = sample.images[row.image]
-    axes.imshow(hu, cmap="gray", vmin=window.low, vmax=window.high, aspect=sample.aspect, interpolation="nearest")
-    axes.set_axis_off()
-    axes.set_xlim(-0.5, hu.shape[1] - 0.5)
-    axes.set_ylim(hu.shape[0] - 0.5, -0.5)
-
-
 def _draw_detections(axes: Any, evaluation: LesionEvaluation, sample: LesionSample, image: str, least: float) -> None:
     found = evaluation.detections[image][sample.view]
     for box, score in zip(found.boxes, found.scores, strict=True):
         if score >= least:
-            _frame(axes, box, sample.corner, DETECTED, "-")
-
-
-def _frame(axes: Any, box: Sequence[float], corner: tuple[int, int], colour: str, style: Any) -> None:
-    """Draw a box, whose edges count from the corner of the first pixel and not from its centre."""
-    top, left, bottom, right = (edge - corner[number % 2] - 0.5 for number, edge in enumerate(box))
-    axes.plot(
-        [left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, linewidth=1.2, linestyle=style
-    )
+            draw_box(axes, box, sample.corner, DETECTED)

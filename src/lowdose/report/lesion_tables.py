@@ -32,11 +32,11 @@ def counts(evaluation: LesionEvaluation) -> str:
     slices, patients = len({(row.case, row.slice_) for row in rows}), len({row.patient for row in rows})
     by_organ = [row.lesion.organ for row in rows]
     organs = ", ".join(
-        f"{by_organ.count(organ)} {'of' if evaluation.annotated else 'in the'} {organ}"
+        f"{by_organ.count(organ)} {'' if evaluation.annotated else 'in the '}{organ}"
         for organ in dict.fromkeys(by_organ)
     )
     return (
-        f"{len(rows)} lesions ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
+        f"{len(rows)} lesion{'s' * (len(rows) != 1)} ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
         f"patient{'s' * (patients != 1)}"
     )
 

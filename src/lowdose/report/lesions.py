@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lowdose.hounsfield import LUNG, LUNG_BELOW_HU, SOFT_TISSUE
-from lowdose.infer.lesions import Lesion
-from lowdose.report.figures import INK, new_figure, png
+from lowdose.hounsfield import LUNG, SOFT_TISSUE, window_for
+from lowdose.infer.lesions import DetectedLesion
+from lowdose.report.figures import INK, draw_box, draw_slice, new_figure, png
 
 ACROSS, PANEL = 6, 2.6
 """Pictures in a row, and the width of one in inches."""
@@ -15,7 +15,7 @@ MARK = "#35e0ff"
 """Colour of boxes."""
 
 
-def lesion_entry(number: int, lesion: Lesion) -> dict[str, Any]:
+def lesion_entry(number: int, lesion: DetectedLesion) -> dict[str, Any]:
     """Return a lesion as plain Python; see docs/lesions.md for the keys."""
     through, down, along = lesion.extent_mm
     return {
@@ -35,23 +35,22 @@ def lesion_entry(number: int, lesion: Lesion) -> dict[str, Any]:
         ],
         "extent_mm": {"through_slices": _rounded(through), "rows": _rounded(down), "columns": _rounded(along)},
         "centre_mm": None if lesion.centre_mm is None else [round(value, 2) for value in lesion.centre_mm],
-        "mean_hu": _rounded(lesion.mean_hu),
+        "mean_hu": round(lesion.mean_hu, 2),
     }
 
 
-def lesion_line(number: int, lesion: Lesion) -> str:
+def lesion_line(number: int, lesion: DetectedLesion) -> str:
     """Return a lesion as a line of text."""
     first, last = lesion.boxes[0].slice, lesion.boxes[-1].slice
     slices = f"slice {first}" if first == last else f"slices {first} to {last}"
     sides = " x ".join("?" if side is None else f"{side:.0f}" for side in lesion.extent_mm[::-1])
-    hu = "" if lesion.mean_hu is None else f", {lesion.mean_hu:.0f} HU"
-    return f"lesion {number}: score {lesion.score:.2f}, {slices}, {sides} mm{hu}"
+    return f"lesion {number}: score {lesion.score:.2f}, {slices}, {sides} mm, {lesion.mean_hu:.0f} HU"
 
 
-def lesion_sheet(lesions: Sequence[Lesion], slices: int, least_score: float) -> bytes:
+def lesion_sheet(lesions: Sequence[DetectedLesion], slices: int, least_score: float) -> bytes:
     """Draw the surroundings of the best lesions, each in the slice where its score is best, as PNG bytes.
 
-    The window is that of soft tissue, or of lung (``LUNG_BELOW_HU``).
+    The window is that of soft tissue, or of lung (``hounsfield.window_for``).
 
     slices, least_score: what was looked at, and the score from which a box counts, for the title.
     """
@@ -75,21 +74,12 @@ def _title(found: int, shown: int, slices: int, least_score: float) -> str:
     return f"{found} found {where}{best}; {SOFT_TISSUE}, in lung {LUNG}; a research algorithm, not a medical device"
 
 
-def _draw(axes: Any, number: int, lesion: Lesion) -> None:
-    from matplotlib.patches import Rectangle
-
+def _draw(axes: Any, number: int, lesion: DetectedLesion) -> None:
     picture, best = lesion.picture, lesion.best
     assert picture is not None
-    window = LUNG if lesion.mean_hu is not None and lesion.mean_hu < LUNG_BELOW_HU else SOFT_TISSUE
-    axes.imshow(
-        picture.hu, cmap="gray", vmin=window.low, vmax=window.high, aspect=picture.aspect, interpolation="nearest"
-    )
-    top, left, bottom, right = best.box
-    row, column = picture.corner
-    # imshow puts the centre of the first pixel at 0, boxes have its outer edge there
-    place = left - column - 0.5, top - row - 0.5
-    axes.add_patch(Rectangle(place, right - left, bottom - top, fill=False, edgecolor=MARK, linewidth=1.2))
-    axes.set_title(f"{number}: {best.score:.2f}, slice {best.slice}", color=INK, fontsize=9)
+    title = f"{number}: {best.score:.2f}, slice {best.slice}"
+    draw_slice(axes, picture.hu, title, window_for(lesion.mean_hu), picture.aspect, size=9)
+    draw_box(axes, best.box, picture.corner, MARK)
 
 
 def _rounded(value: float | None) -> float | None:

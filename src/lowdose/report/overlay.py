@@ -12,7 +12,7 @@ from lowdose.hounsfield import Window
 from lowdose.image import Mask
 from lowdose.language.body import Span, body_mask
 from lowdose.language.explanation import ExplainedLayer
-from lowdose.report.figures import INK, new_figure, png
+from lowdose.report.figures import INK, draw_box, new_figure, png
 from lowdose.report.outlines import body_crop
 from lowdose.report.word_regions import in_pixels, word_areas
 from lowdose.report.words import changes, other_structure
@@ -77,11 +77,13 @@ def _draw(axes: Any, reading: WordReading, name: str, window: Window) -> None:
         _write_areas(axes, explanation.layers[1], before.layers[1], hu.shape)
     _write_corners(axes, explanation.layers[0], (rows, columns))
     for row in _marked(reading, name):
-        _frame(axes, row["rows"], row["columns"], FLAGGED if row["flagged"] else CHANGED)
+        (top, bottom), (left, right) = row["rows"], row["columns"]
+        colour = FLAGGED if row["flagged"] else CHANGED
+        draw_box(axes, (top, left, bottom, right), (0, 0), colour, linewidth=1.6)
         axes.text(
-            row["columns"][0] + 1, row["rows"][0] + 1, row["mark"], color="#101418", fontsize=8, fontweight="bold",
+            left + 1, top + 1, row["mark"], color="#101418", fontsize=8, fontweight="bold",
             ha="left", va="top", clip_on=True,
-            bbox={"facecolor": FLAGGED if row["flagged"] else CHANGED, "edgecolor": "none", "pad": 1.2},
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2},
         )  # fmt: skip
 
 
@@ -89,17 +91,6 @@ def _marked(reading: WordReading, name: str) -> list[dict[str, Any]]:
     """Return the changed regions that are marked in a version; those of the only processed version in all of them."""
     of = name if name in reading.drifts else next(iter(reading.drifts), None) if len(reading.drifts) == 1 else None
     return [] if of is None else [row for row in changes(reading, of) if row["mark"]]
-
-
-def _frame(axes: Any, rows: Span, columns: Span, colour: str) -> None:
-    """Draw a rectangle around a region."""
-    (top, bottom), (left, right) = rows, columns
-    axes.plot(
-        [left - 0.5, right - 0.5, right - 0.5, left - 0.5, left - 0.5],
-        [top - 0.5, top - 0.5, bottom - 0.5, bottom - 0.5, top - 0.5],
-        color=colour,
-        linewidth=1.6,
-    )
 
 
 def _contour(axes: Any, mask: Mask, colour: str, line: float) -> None:

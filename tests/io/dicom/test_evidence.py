@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
-from lowdose.infer.lesions import Lesion, LesionBox
+from lowdose.infer.lesions import DetectedLesion, LesionBox
 from lowdose.io.dicom.evidence import evidence_of
 from lowdose.io.dicom.series import DicomSource
 from lowdose.report.lesion_document import lesion_document
@@ -37,7 +37,7 @@ def test_frames_are_referred_to_by_number_in_one_object(tmp_path: Path) -> None:
     # the frames lie in reverse order in the file
     assert [each.frame for each in evidence.slices] == [3, 2, 1]
     assert {each.sop_class for each in evidence.slices} == {EnhancedCTImageStorage}
-    lesion = Lesion((LesionBox(0, (1.0, 2.0, 3.0, 5.0), 0.75),), None, (None, None, None), None)
+    lesion = DetectedLesion((LesionBox(0, (1.0, 2.0, 3.0, 5.0), 0.75),), 40.0, (None, None, None), None)
     (tmp_path / "report.dcm").write_bytes(lesion_document([lesion], evidence, []))
     (group,) = hd.sr.srread(tmp_path / "report.dcm").content.get_volumetric_roi_measurement_groups()
     assert group.roi[0].ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber == 3

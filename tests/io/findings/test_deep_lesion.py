@@ -71,7 +71,7 @@ def test_slices_of_other_numbers_are_other_slices(tmp_path: Path) -> None:
 def test_noisy_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     found = read_findings(write(tmp_path / "DL_info.csv", row(), row(noisy=1), row(kind=4)))
     assert [each.label for each in found.findings] == ["lung", "liver"]
-    assert found.warnings == [f"{tmp_path / 'DL_info.csv'}: 1 possibly noisy rows (left out)"]
+    assert [str(each) for each in found.left_out] == [f"{tmp_path / 'DL_info.csv'}: 1 possibly noisy rows (left out)"]
 
 
 @pytest.mark.parametrize("box", ["1, 2, 3", "1, 2, three, 4", "5, 2, 5, 4", "1, 2, nan, 4", ""])

@@ -135,7 +135,7 @@ def test_anatomy_is_no_finding(tmp_path: Path, images: list[Any]) -> None:
     path = write(tmp_path / "seg.dcm", images, two_segments(), segments)
     found = read_findings(path)
     assert [each.label for each in found.findings] == ["node"]
-    assert found.warnings == [f"{path}: segment 'liver' is anatomy by its category (left out)"]
+    assert [str(each) for each in found.left_out] == [f"{path}: segment 'liver' is anatomy by its category (left out)"]
     path = write(tmp_path / "organ.dcm", images, two_segments()[..., 0], segments[:1])
     with pytest.raises(NothingToRead, match=r"holds no finding \(.*segment 'liver' is anatomy"):
         read_findings(path)

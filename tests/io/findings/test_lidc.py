@@ -111,7 +111,7 @@ def test_marks_of_a_single_point_are_left_out_and_counted(tmp_path: Path, uids: 
     sessions = [[[(uids[0], [(20, 10)], True)], [(uids[0], outline(10, 20, 16, 30), True)]]]
     path = write(tmp_path / "a.xml", sessions, non_nodules=2)
     found = read_findings(path)
-    assert ([each.label for each in found.findings], found.warnings) == (
+    assert ([each.label for each in found.findings], list(map(str, found.left_out))) == (
         ["nodule"], [f"{path}: 3 marks of a single point, which have no extent (left out)"],
     )  # fmt: skip
     with pytest.raises(NothingToRead, match="1 marks of a single point"):

@@ -141,7 +141,7 @@ def test_structures_that_are_no_lesions_are_left_out_and_said(tmp_path: Path, ui
     path = write(tmp_path / "rt.dcm", [("BODY", "EXTERNAL", [outline]), ("GTV", "GTV", [outline, point])])
     found = read_findings(path)
     assert [each.label for each in found.findings] == ["GTV"]
-    assert [text.partition("rt.dcm: ")[2] for text in found.warnings] == [
+    assert [text.partition("rt.dcm: ")[2] for text in map(str, found.left_out)] == [
         "structure 'BODY' is of type EXTERNAL (left out)",
         "structure 'GTV' has 1 contours that enclose nothing (left out)",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 DUPLICATE_MM = 1e-2
 """Slices nearer than this, in mm, are duplicates."""
+
+POSITION_MM, POSITION_SHARE = 0.1, 0.05
+"""Positions in two series that differ by at most this, in mm or as a fraction of their step, are the same."""
 
 MIN_TILT_DEGREES = 0.5
 """Angle in degrees between the stacking direction and the slice normal above which a tilt is reported."""
@@ -36,6 +39,12 @@ def slice_normal(axes: tuple[Vector, Vector]) -> Vector:
     """Return the unit normal of a slice, given its axes (down the rows, along the columns)."""
     x, y, z = np.cross(axes[1], axes[0])
     return float(x), float(y), float(z)
+
+
+def position_tolerance(positions: Iterable[float]) -> float:
+    """Return by how much, in mm, a position may differ from those of a series and still be the same."""
+    steps = np.diff(np.unique(np.round(np.fromiter(positions, np.float64), 3)))
+    return max(POSITION_MM, POSITION_SHARE * float(steps.min()) if len(steps) else 0.0)
 
 
 def mixed_properties(planes: Sequence[Plane]) -> list[str]:

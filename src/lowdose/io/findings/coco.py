@@ -32,7 +32,7 @@ def read_coco(path: Path) -> Findings:
     images = _by_id(path, content, "images")
     categories = _by_id(path, content, "categories") if content.get("categories") else {}
     annotations = _entries(path, content, "annotations")
-    return Findings([_finding(path, entry, images, categories) for entry in annotations], [])
+    return Findings(path, [_finding(path, entry, images, categories) for entry in annotations], [])
 
 
 def _finding(

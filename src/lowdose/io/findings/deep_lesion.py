@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lowdose.errors import CannotDecode
-from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
+from lowdose.io.findings.finding import Finding, Findings, LeftOut, Mark, SliceName
 from lowdose.io.findings.regions import RADIOLOGICAL, PictureBox
 from lowdose.io.messages import reason, shown
 
@@ -38,7 +38,7 @@ def read_deep_lesion(path: Path) -> Findings:
             noisy += 1
             continue
         findings.append(_finding(path, f"{path}: row {number}", row))
-    return Findings(findings, [f"{path}: {noisy} possibly noisy rows (left out)"] if noisy else [])
+    return Findings(path, findings, [LeftOut(path, f"{noisy} possibly noisy rows")] if noisy else [])
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, str]]:

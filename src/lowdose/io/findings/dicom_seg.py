@@ -15,7 +15,7 @@ from lowdose.errors import CannotDecode
 from lowdose.image import Mask
 from lowdose.io.dicom.image import read_plane
 from lowdose.io.dicom.plain_values import Values
-from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
+from lowdose.io.findings.finding import Finding, Findings, LeftOut, Mark, SliceName
 from lowdose.io.findings.regions import cropped_mask
 from lowdose.io.source import Plane
 
@@ -46,10 +46,13 @@ def segment_findings(path: Path, dataset: Any) -> Findings:
             if number not in organs and mask.any():
                 region = cropped_mask(mask, plane)
                 marks[number] += [Mark(name, region) for name in names]
-    warnings = [f"{path}: segment '{_label(segments[number])}' is anatomy by its category (left out)"
-                for number in sorted(organs)]  # fmt: skip
     return Findings(
-        [Finding(_label(segments[number]), tuple(marks[number]), path) for number in sorted(marks)], warnings
+        path,
+        [Finding(_label(segments[number]), tuple(marks[number]), path) for number in sorted(marks)],
+        [
+            LeftOut(path, f"segment '{_label(segments[number])}' is anatomy by its category")
+            for number in sorted(organs)
+        ],
     )
 
 

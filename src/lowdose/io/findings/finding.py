@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -115,20 +115,33 @@ class Finding:
     path: Path
 
 
+class LeftOut(NamedTuple):
+    """What was left out of a file or folder of findings, and why; ``str`` gives both as one line."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason} (left out)"
+
+
 @dataclass(frozen=True)
 class Findings:
     """What a file or folder of findings holds.
 
     Attributes
     ----------
+    path : Path
+        The file or folder.
     findings : list of Finding
         All findings.
-    warnings : list of str
-        What was left out, and why.
+    left_out : list of LeftOut
+        What is in the files and no finding.
     """
 
+    path: Path
     findings: list[Finding]
-    warnings: list[str]
+    left_out: list[LeftOut]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.draw import polygon
 
 from lowdose.errors import CannotDecode
-from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
+from lowdose.io.findings.finding import Finding, Findings, LeftOut, Mark, SliceName
 from lowdose.io.findings.regions import cropped_mask
 from lowdose.io.messages import reason, shown
 
@@ -44,8 +44,8 @@ def read_lidc(path: Path) -> Findings:
             nodules += [nodule] if nodule else []
         points += sum(1 for _ in _children(session, "nonNodule"))
     findings = [Finding(LABEL, _marks(group), path) for group in _same_nodules(nodules)]
-    warnings = [f"{path}: {points} marks of a single point, which have no extent (left out)"] if points else []
-    return Findings(findings, warnings)
+    left_out = [LeftOut(path, f"{points} marks of a single point, which have no extent")] if points else []
+    return Findings(path, findings, left_out)
 
 
 def _root(path: Path) -> Element:

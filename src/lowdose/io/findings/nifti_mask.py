@@ -67,7 +67,7 @@ def read_nifti_mask(path: Path) -> Findings:
             for label in _labels(path, stored)
             for inside, first in _components(stored, label)
         ]
-    return Findings(findings, [])
+    return Findings(path, findings, [])
 
 
 def _stored(path: Path, header: Any, scratch: Path) -> NDArray[Any]:

@@ -12,15 +12,11 @@ from pathlib import PurePath, PurePosixPath
 import numpy as np
 
 from lowdose.errors import GeometryMismatch
-from lowdose.io.dicom.grid import slice_normal
+from lowdose.io.dicom.grid import position_tolerance, slice_normal
 from lowdose.io.findings.finding import Finding, PlacedFinding, SliceName
 from lowdose.io.findings.regions import Points, has_place, to_mm, to_pixels
 from lowdose.io.source import Plane, SliceFile, Source, files_of
 
-POSITION_MM = 0.1
-"""Positions that differ by at most this, in mm, are the same."""
-POSITION_SHARE = 0.05
-"""Positions that differ by at most this fraction of the distance between slices are the same."""
 LEAST_COSINE = 0.999
 """Least cosine of the angle between the normals of slices that are the same."""
 RANGE = re.compile(r"(.+)_(\d+)-(\d+)")
@@ -113,9 +109,7 @@ class SeriesSlices:
         if plane.axes is not None and abs(np.dot(slice_normal(plane.axes), self._normal)) < LEAST_COSINE:
             return []
         away = np.abs(self._places - np.dot(plane.corner or (), self._normal))
-        steps = np.diff(np.unique(np.round(self._places, 3)))
-        tolerance = max(POSITION_MM, POSITION_SHARE * float(steps.min()) if len(steps) else 0.0)
-        if away.min() > tolerance:
+        if away.min() > position_tolerance(self._places):
             return []
         found = [int(index) for index in np.flatnonzero(away <= away.min() + 1e-3)]
         return [index for index in found if not same_grid or _same_pixels(plane, self.planes[index])]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, LowDoseError, NothingToRead
-from lowdose.io.findings.finding import Finding, Findings
+from lowdose.io.findings.finding import Findings
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.input_kind import Kind, check_input, kind_of
 from lowdose.io.messages import reason
@@ -52,30 +52,30 @@ def read_findings(path: Path) -> Findings:
         raise CannotDecode(f"{path}: no file of findings that can be read; they are read from {KNOWN}")
     found = reader(path)
     if not found.findings:
-        raise NothingToRead(f"{path}: holds no finding{_why(found.warnings)}")
+        raise NothingToRead(f"{path}: holds no finding{_why(found)}")
     return found
 
 
 def _of_folder(folder: Path) -> Findings:
-    findings, warnings, count = list[Finding](), list[str](), 0
+    read = list[Findings]()
     for _, _, files in walk_folders(folder):
         for file in files:
             reader = _reader_in_folder(file)
             if reader is None:
                 continue
-            found = reader(file)
-            count += 1
-            findings += found.findings
-            warnings += found.warnings
-    if not count:
+            read.append(reader(file))
+    if not read:
         raise NothingToRead(f"{folder}: holds no file of findings; they are read from {KNOWN}")
-    if not findings:
-        raise NothingToRead(f"{folder}: {count} file(s) of findings hold no finding{_why(warnings)}")
-    return Findings(findings, warnings)
+    found = Findings(
+        folder, [one for each in read for one in each.findings], [one for each in read for one in each.left_out]
+    )
+    if not found.findings:
+        raise NothingToRead(f"{folder}: {len(read)} file(s) of findings hold no finding{_why(found)}")
+    return found
 
 
-def _why(warnings: list[str]) -> str:
-    return f" ({warnings[0]})" if warnings else ""
+def _why(found: Findings) -> str:
+    return f" ({found.left_out[0]})" if found.left_out else ""
 
 
 def _reader_in_folder(path: Path) -> Reader | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lowdose.errors import CannotDecode
 from lowdose.image import Vector
-from lowdose.io.findings.finding import Finding, Findings, Mark, SliceName
+from lowdose.io.findings.finding import Finding, Findings, LeftOut, Mark, SliceName
 from lowdose.io.findings.regions import Outlines, Points
 from lowdose.io.source import Plane
 
@@ -31,19 +31,19 @@ def contour_findings(path: Path, dataset: Any) -> Findings:
         int(item.ReferencedROINumber): str(item.get("RTROIInterpretedType", "") or "").upper()
         for item in dataset.get("RTROIObservationsSequence") or []
     }
-    series, findings, warnings = _series_uid(dataset), list[Finding](), list[str]()
+    series, findings, left_out = _series_uid(dataset), list[Finding](), list[LeftOut]()
     for roi in dataset.get("ROIContourSequence") or []:
         number = int(roi.ReferencedROINumber)
         label, kind = names.get(number) or str(number), types.get(number, "")
         if kind not in LESIONS:
-            warnings.append(f"{path}: structure '{label}' is of type {kind} (left out)")
+            left_out.append(LeftOut(path, f"structure '{label}' is of type {kind}"))
             continue
         marks, open_ones = _marks(path, label, roi, series)
         if open_ones:
-            warnings.append(f"{path}: structure '{label}' has {open_ones} contours that enclose nothing (left out)")
+            left_out.append(LeftOut(path, f"structure '{label}' has {open_ones} contours that enclose nothing"))
         if marks:
             findings.append(Finding(label, marks, path))
-    return Findings(findings, warnings)
+    return Findings(path, findings, left_out)
 
 
 def _series_uid(dataset: Any) -> str:
