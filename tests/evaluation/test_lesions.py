@@ -29,6 +29,7 @@ def thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Organs by HU, and one lesion in each, so that tests take no time."""
     monkeypatch.setattr(segmentation, "segment_slice", by_threshold)
     monkeypatch.setattr("lowdose.evaluation.inserted_lesions.EACH", 1)
+    monkeypatch.setattr("lowdose.evaluation.lesion_detection.RESAMPLES", 50)
 
 
 def pair(slices: int = 2, seed: int = 0, noise: float = 3.0) -> Any:

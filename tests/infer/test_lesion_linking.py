@@ -55,7 +55,7 @@ edges = st.tuples(*[st.floats(0, 20)] * 2, *[st.floats(1, 20)] * 2).map(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(edges, max_size=6), st.lists(edges, max_size=6))
 def test_links_are_pairs_that_overlap_enough_and_nothing_is_left_that_could_be_linked(
     before: list[tuple[float, float, float, float]], after: list[tuple[float, float, float, float]]

@@ -24,7 +24,7 @@ VIEWS = 4
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bootstrap with few samples, which takes no time; intervals are tested elsewhere."""
-    monkeypatch.setattr(lesion_detection, "RESAMPLES", 40)
+    monkeypatch.setattr(lesion_detection, "RESAMPLES", 20)
 
 
 def judgement(detector: bool = True) -> LesionEvaluation:
