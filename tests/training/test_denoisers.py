@@ -44,7 +44,7 @@ def test_numbers_change_the_size_and_nothing_else() -> None:
     [
         (
             "redcnn",
-            "no network 'redcnn' to denoise with; there are cpce, du_gan, esau_net, gcn, map_nn, red_cnn, ",
+            "no network 'redcnn' to denoise with; there are cpce, du_gan, esau_net, gcn, map_nn, ",
         ),
         ("", "no network ''"),
         ("unet:", "'' is no setting of unet; write unet:width=32,levels=4"),
