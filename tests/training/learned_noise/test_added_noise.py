@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from lowdose.metrics.noise_estimate import SOFT_TISSUE_HU
 from lowdose.metrics.noise_frequency import f_av
 from lowdose.metrics.noise_power import nps_radial
 from lowdose.networks.noise_vae import NoiseDecoder, NoiseSettings, TrainingNoise
 from lowdose.training.learned_noise.added_noise import GaussianNoise, LearnedNoise, PoissonNoise
-from lowdose.training.learned_noise.conditions import CONDITIONS
+from lowdose.training.learned_noise.conditions import CONDITIONS, LEVEL_HU, noise_conditions
 from support.noisy_series import PIXEL_MM, SIDE, disc
 
 WHOLE = (slice(0, SIDE), slice(0, SIDE))
@@ -42,6 +43,24 @@ def test_a_window_has_the_gains_of_its_place() -> None:
     ]
     whole = [noise.draw(of_slice, hu.shape, WHOLE, hu, PIXEL_MM, np.random.default_rng(seed)) for seed in range(40)]
     assert np.std(found) == pytest.approx(np.std([one[window] for one in whole]), rel=0.03)
+
+
+def test_in_the_lung_noise_is_that_of_soft_tissue_as_far_as_the_rays_say() -> None:
+    noise, hu = learned(), disc()
+    rows, columns = np.ogrid[:SIDE, :SIDE]
+    lung = np.hypot(rows - SIDE * 0.5, columns - SIDE * 0.6) < SIDE * 0.12
+    hu = np.where(lung, np.float32(-850), hu).astype(np.float32)
+    conditions = noise_conditions(hu, PIXEL_MM)
+    variance = (noise.of_slice(hu, PIXEL_MM).maps.astype(np.float64) ** 2).sum(axis=0)
+    with torch.no_grad():
+        plain = (noise.decoder.gains(torch.from_numpy(conditions)[None])[0].numpy().astype(np.float64) ** 2).sum(axis=0)
+    level = conditions[0] * LEVEL_HU
+    soft, inside = (level > SOFT_TISSUE_HU[0]) & (level < SOFT_TISSUE_HU[1]), level < -800
+    inside[[0, -1]] = inside[:, [0, -1]] = False
+    rays = np.exp(conditions[1:5]).mean(axis=0)
+    assert inside.any()
+    np.testing.assert_allclose(variance[inside], plain[soft].mean() * rays[inside] / rays[soft].mean(), rtol=5e-3)
+    np.testing.assert_allclose(variance[soft], plain[soft], rtol=5e-3)
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.4])

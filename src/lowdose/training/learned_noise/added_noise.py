@@ -13,7 +13,7 @@ from lowdose.data.transforms.kernel_conversion import convert_kernel
 from lowdose.image import HU
 from lowdose.metrics.noise_estimate import SOFT_TISSUE_HU
 from lowdose.networks.noise_vae import NoiseDecoder
-from lowdose.training.learned_noise.conditions import LEVEL_HU, at_pixels, noise_conditions
+from lowdose.training.learned_noise.conditions import LEVEL_HU, at_pixels, noise_conditions, ray_variance
 
 SAME_PIXEL = 0.02
 """Relative difference of pixel sizes up to which noise is not resampled."""
@@ -52,6 +52,9 @@ class AddedNoise(Protocol):
 class LearnedNoise:
     """Noise of a learned model, as strong as at the same place in the body of those it was learned from.
 
+    Lung and bone are not learned from. There noise is that of the slice's soft tissue, times what the rays through the
+    place say: within a slice the variance follows them, while from slice to slice the tube current makes up for them.
+
     On pixels of another size it has the same texture in millimetres and the same strength, as other pixels of one
     reconstruction have.
     """
@@ -66,8 +69,14 @@ class LearnedNoise:
         gains = self.decoder.gains(torch.from_numpy(conditions)[None])[0].numpy()
         level = conditions[0] * LEVEL_HU
         soft = (level > SOFT_TISSUE_HU[0]) & (level < SOFT_TISSUE_HU[1])
-        variance = (gains**2).sum(axis=0)
-        return SliceNoise(gains.astype(np.float16), float(np.sqrt(variance[soft].mean() if soft.any() else 0.0)))
+        if not soft.any():
+            return SliceNoise(gains.astype(np.float16), 0.0)
+        lowest, highest = (float(each[0]) for each in (self.decoder.lowest, self.decoder.highest))
+        unlearned = (conditions[0] < lowest) | (conditions[0] > highest)
+        rays = ray_variance(conditions)
+        of_soft = np.sqrt((gains[:, soft] ** 2).mean(axis=1, keepdims=True))
+        gains[:, unlearned] = of_soft * np.sqrt(rays[unlearned] / rays[soft].mean())
+        return SliceNoise(gains.astype(np.float16), float(np.sqrt((of_soft**2).sum())))
 
     def draw(
         self, of_slice: SliceNoise, shape: tuple[int, ...], window: Region, hu: HU, pixel_mm: float,

@@ -63,6 +63,11 @@ def mirrored(conditions: HU) -> HU:
     return np.concatenate([conditions[:1], sectors[:1], sectors[:0:-1], conditions[1 + SECTORS :]])
 
 
+def ray_variance(conditions: HU) -> HU:
+    """Return what the variance at each place (h, w) is proportional to, by the rays through it alone."""
+    return np.asarray(np.exp(conditions[1 : 1 + SECTORS]).mean(axis=0), np.float32)
+
+
 def _mean_variance(lengths_mm: HU, sector: int) -> HU:
     """Return the mean of exp(PER_MM length) over the rays of a sector through each pixel (y, x).
 
