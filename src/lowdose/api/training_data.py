@@ -10,6 +10,7 @@ from typing import Any
 
 from lowdose.api.checks import path_of
 from lowdose.errors import InvalidSetting
+from lowdose.training.recipe import NOISY
 from lowdose.volume import Volume
 
 TrainingInput = str | PathLike[str] | Volume | tuple[Volume, Volume]
@@ -19,7 +20,7 @@ TrainingInput = str | PathLike[str] | Volume | tuple[Volume, Volume]
 PAIRED: dict[str | None, bool] = {
     None: True,
     "folders": True,
-    **dict.fromkeys(("simulated", "none", "learned-noise", "gaussian-noise", "poisson-noise"), False),
+    **dict.fromkeys(("simulated", "none", *NOISY), False),
 }
 """Whether a pairing of the package trains on pairs of volumes, by its name."""
 

@@ -30,6 +30,7 @@ from lowdose.training.hyperparameters import Hyperparameters
 from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
+from lowdose.training.pairing import Pairing
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
 from lowdose.training.recipe import PAIRINGS_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
@@ -91,17 +92,22 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
     request = replace(request, hyperparameters=values)
     _check_pairing(request.hyperparameters, pairing)
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
+    source: Pairing | None = None
+    if request.low is None:
+        source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
+    else:
+        check_low(request.low, request.noise, pairing, request.options)
+    find = find_normal_dose if source is None else source.find
     with ExitStack() as stack:
+        # Before the noise is learned: what is wrong with the data or the findings shall not be said minutes later.
+        training_set = open_training_set(stack, request.data, request.split, find, request.findings or ())
+        log_lines(logging.WARNING, training_set.warnings)
         if request.low is not None:
-            check_low(request.low, request.noise, pairing, request.options)
-            open_training_set(stack, request.data, request.split, find_normal_dose)  # else minutes would be lost
             options = learn_noise_first(request.low, request.out, of_noise, request.options, request.progress)
             if options is None:
                 return False
             request = replace(request, noise=request.out / FOLDER, options=options)
-        source = make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
-        training_set = open_training_set(stack, request.data, request.split, source.find, request.findings or ())
-        log_lines(logging.WARNING, training_set.warnings)
+        source = source or make_pairing(pairing, _pairing_options(request, recipe.hyperparameters))
         items, hyperparameters = training_set.items, recipe.hyperparameters
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:

@@ -7,24 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lowdose.boxes import Box, mask_box
-from lowdose.data.patch_lesions import PatchLesion
+from lowdose.boxes import Box
 
 LESION = 0
 """Label of an inserted lesion; annotated findings have the labels of their data, best from 1."""
-
-
-def lesion_box(lesion: PatchLesion) -> Box:
-    """Return the box of an inserted lesion, in the crop that it was inserted into.
-
-    It lies around the lesion's mask; a lesion that is small against the thickness of the slice fills no pixel by half,
-    and has the box of a ball of its size.
-    """
-    if lesion.mask.any():
-        return mask_box(lesion.mask)
-    radius = lesion.diameter_px / 2
-    y, x = lesion.y + 0.5, lesion.x + 0.5
-    return y - radius, x - radius, y + radius, x + radius
 
 
 def move_boxes(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lowdose.boxes import Box
 from lowdose.image import HU, Mask
 from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM, draw_kind
 from lowdose.phantom.lesion_sites import even_tissue
@@ -43,8 +44,9 @@ class PatchLesion(NamedTuple):
         Its diameter.
     contrast_hu : float, HU
         Its contrast.
-    mask : (y, x) bool
-        Pixels of the middle slice that it fills at least half.
+    box : Box
+        Around the pixels of the middle slice that it fills at least half; where it is too small against the thickness
+        of the slice to fill any, around a ball of its size.
     """
 
     added: HU
@@ -52,7 +54,7 @@ class PatchLesion(NamedTuple):
     x: float
     diameter_px: float
     contrast_hu: float
-    mask: Mask
+    box: Box
 
 
 def draw_lesion(
@@ -88,8 +90,10 @@ def draw_lesion(
     if not inserted:
         return None
     added = changed.hu - volume.hu
-    mask = inserted[0].mask[len(full) // 2]
-    return PatchLesion(added, y, x, kind.diameter_mm / pixel_mm, inserted[0].contrast_hu, mask)
+    lesion, diameter = inserted[0], kind.diameter_mm / pixel_mm
+    ball = (y + 0.5 - diameter / 2, x + 0.5 - diameter / 2, y + 0.5 + diameter / 2, x + 0.5 + diameter / 2)
+    box = lesion.box if lesion.mask[len(full) // 2].any() else ball
+    return PatchLesion(added, y, x, diameter, lesion.contrast_hu, box)
 
 
 def _within(mask: Mask, border_px: float) -> Mask:

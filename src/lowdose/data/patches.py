@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from lowdose.batch import PairedBatch
 from lowdose.data.augmentation import MARGIN, Augmentation, PatchVariation, apply_variation, lesion_template
 from lowdose.data.pairs import PairedSlice
-from lowdose.data.patch_boxes import LESION, lesion_box, move_boxes
+from lowdose.data.patch_boxes import LESION, move_boxes
 from lowdose.data.patch_fields import USUAL, join_patches
 from lowdose.data.patch_lesions import PatchLesion, draw_lesion
 from lowdose.data.patch_source import PatchSource, PatchSources, Region
@@ -160,7 +160,7 @@ class Patches(Dataset[Mapping[str, torch.Tensor]]):
         rows, columns = (part.start for part in window)
         boxes, labels = [box for box, _ in item.boxes], [label for _, label in item.boxes]
         if lesion is not None:
-            top, left, bottom, right = lesion_box(lesion)
+            top, left, bottom, right = lesion.box
             boxes.append((top + rows, left + columns, bottom + rows, right + columns))
             labels.append(LESION)
         corner = (rows + MARGIN / zoom, columns + MARGIN / zoom)

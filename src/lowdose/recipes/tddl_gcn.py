@@ -13,7 +13,7 @@ The recipe takes any network, and any other pairing: pairs of scans with ``--pai
 from lowdose.methods.supervised import Supervised
 from lowdose.objectives.pixel import MSE
 from lowdose.training.denoisers import default_denoiser
-from lowdose.training.recipe import DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.recipe import LEARNED, DenoiserHyperparameters, DenoiserRecipe
 
 RECIPE = DenoiserRecipe(
     paper="Chen et al., Low-dose CT image blind denoising with graph convolutional networks, ICONIP 2020 "
@@ -27,5 +27,5 @@ RECIPE = DenoiserRecipe(
         steps=400_000, batch=12, patch=64, learning_rate=1e-4, final_learning_rate=1e-5
     ),
     accepts_any_network=True,
-    pairing="learned-noise",
+    pairing=LEARNED,
 )

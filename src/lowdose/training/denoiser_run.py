@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from lowdose.networks.denoiser import Denoiser, channels_last
 from lowdose.training.adversary import against
 from lowdose.training.artefacts import MODEL, load_start_artefacts, load_start_model
 from lowdose.training.hooks import Progress
-from lowdose.training.pairing import FolderPairing, Pairing, large_enough
+from lowdose.training.pairing import FolderPairing, Pairing, large_enough, patches_of
 from lowdose.training.recipe import DenoiserRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, run_training, sharded_batches
 from lowdose.training.validation import measure_training_domain, validate_denoiser
@@ -138,25 +138,29 @@ class _DenoiserJob:
         def export(path: Path, step: int, steps: int) -> None:
             checkpoint.save_denoiser(path, denoiser, domain, {**metadata, "step": step, "steps": steps})
 
+        own_batches = self._held_out_batches(held_out, context, fabric)
+
         def validate() -> dict[str, float]:
-            return {**validate_denoiser(denoiser, held_out), **self._held_out_figures(held_out, context, fabric)}
+            return {**validate_denoiser(denoiser, held_out), **self.method.held_out_figures(own_batches())}
 
         size = hyperparameters.batch * hyperparameters.accumulate
         return TrainingStage(_patch_batches(patches, size, fabric), validate, export)
 
-    def _held_out_figures(
+    def _held_out_batches(
         self, held_out: Sequence[Sequence[PairedSlice]], context: int, fabric: Fabric
-    ) -> Mapping[str, float]:
-        """Return the method's own figures, on the same patches at each validation, each with a lesion."""
+    ) -> Callable[[], Iterator[PairedBatch]]:
+        """Return the function that yields what the method's own figures are of: patches, each with a lesion.
+
+        They are the same at each validation; none where the method has no such figures.
+        """
         h, count = self._recipe.hyperparameters, self.method.held_out_patches
         if not held_out or not count:
-            return {}
+            return lambda: iter(())
         items = list({item.key: item for around in held_out for item in around}.values())
-        patches = Patches(
-            SliceCache(items, context), h.patch, h.augmentation, h.seed, 1.0, self.method.fields, h.lesion_diameters_mm
-        )
+        with_lesions = replace(h, lesion_share=1.0)
+        patches = patches_of(SliceCache(items, context), with_lesions, self.method.fields, h.augmentation)
         steps = max(1, count // h.batch)
-        return self.method.held_out_figures(fabric.to_device(each) for each in batches(patches, h.batch, 0, steps))
+        return lambda: (fabric.to_device(each) for each in batches(patches, h.batch, 0, steps))
 
 
 def _patch_batches(patches: Patches, size: int, fabric: Fabric) -> Callable[[int, int], Iterator[PairedBatch]]:

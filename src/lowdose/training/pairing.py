@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from lightning_fabric import Fabric
 
-from lowdose.data.augmentation import MARGIN
+from lowdose.data.augmentation import MARGIN, Augmentation
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_fields import USUAL
-from lowdose.data.patch_source import SliceCache
+from lowdose.data.patch_source import PatchSources, SliceCache
 from lowdose.data.patches import Patches, check_patch
 from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.data.training_set import Found, find_pairs, find_single_slices
@@ -94,15 +95,8 @@ class FolderPairing:
         fields: Sequence[str] = USUAL,
     ) -> Patches:
         """Return the training patches of the pairs ``learn``."""
-        return Patches(
-            SliceCache(large_enough(learn, hyperparameters.patch, say), context),
-            hyperparameters.patch,
-            hyperparameters.augmentation,
-            hyperparameters.seed,
-            hyperparameters.lesion_share,
-            fields,
-            hyperparameters.lesion_diameters_mm,
-        )
+        slices = SliceCache(large_enough(learn, hyperparameters.patch, say), context)
+        return patches_of(slices, hyperparameters, fields, hyperparameters.augmentation)
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
@@ -126,6 +120,18 @@ class NoPairing(FolderPairing):
     ) -> list[list[PairedSlice]]:
         """Return none: there is nothing to compare with."""
         return []
+
+
+def patches_of(
+    slices: PatchSources, h: DenoiserHyperparameters, fields: Sequence[str], augmentation: Augmentation
+) -> Patches:
+    """Return training patches of slices, with lesions in as many of them as the hyperparameters say."""
+    return Patches(slices, h.patch, augmentation, h.seed, h.lesion_share, fields, h.lesion_diameters_mm)
+
+
+def with_known_dose(augmentation: Augmentation) -> Augmentation:
+    """Return the augmentation without gain, for sources that set the strength of the noise and so know the dose."""
+    return replace(augmentation, gain_low=1.0, gain_high=1.0)
 
 
 P = TypeVar("P", bound=PairedSlice)

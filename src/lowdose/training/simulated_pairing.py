@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.data.training_set import Found, find_normal_dose
 from lowdose.errors import LowDoseError
 from lowdose.training.folder_for_all import folder_for_all
-from lowdose.training.pairing import Say, large_enough
+from lowdose.training.pairing import Say, large_enough, patches_of, with_known_dose
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
@@ -81,12 +80,7 @@ class SimulatedPairing:
         bank = NoiseBank(folder)
         slices = SimulatedSlices(bank, items, hyperparameters.doses, context)
         _report_left_out(bank, items, say)
-        # The simulator sets the dose; with a gain on top, the dose of a patch would no longer be known.
-        augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
-        return Patches(
-            slices, hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
-            hyperparameters.lesion_diameters_mm,
-        )  # fmt: skip
+        return patches_of(slices, hyperparameters, fields, with_known_dose(hyperparameters.augmentation))
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say

@@ -23,7 +23,7 @@ from lowdose.data.training_set import Found, find_normal_dose
 from lowdose.image import HU
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.training.learned_noise.added_noise import AddedNoise, SliceNoise
-from lowdose.training.pairing import Say, large_enough
+from lowdose.training.pairing import Say, large_enough, patches_of, with_known_dose
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
@@ -55,14 +55,9 @@ class NoisyPairing:
         fields: Sequence[str] = USUAL,
     ) -> Patches:
         """Return training patches with noise that depends on (seed, number of the patch) only."""
-        # Strength varies before the noise is added, where its dose is known, and not once more afterwards.
-        augmentation = replace(hyperparameters.augmentation, gain_low=1.0, gain_high=1.0)
         gains = hyperparameters.gain_low, hyperparameters.gain_high
-        return Patches(
-            NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context, gains),
-            hyperparameters.patch, augmentation, hyperparameters.seed, hyperparameters.lesion_share, fields,
-            hyperparameters.lesion_diameters_mm,
-        )  # fmt: skip
+        slices = NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context, gains)
+        return patches_of(slices, hyperparameters, fields, with_known_dose(hyperparameters.augmentation))
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
