@@ -10,10 +10,10 @@ which is built where it is missing. WORK: folder for the runs, which goes on whe
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import lowdose
+from experiments.common.csv_file import write_rows
 
 PAIRINGS = ("gaussian-noise", "poisson-noise", "learned-noise", "simulated")
 SCANNERS = {"D45f": ("L096-3mm-D45f", "L143-3mm-D45f"), "B30f": ("L143-3mm-B30f", "L143-3mm-B30f")}
@@ -49,10 +49,7 @@ def main() -> None:
         for image, row in zip(("low dose", *models), report.table(), strict=True):
             rows.append({"kernel": kernel, "training": image, **{name: round(row[name], 4) for name in METRICS}})
             print(rows[-1], flush=True)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out, rows)
 
 
 def learn_noise(low: Path, run: Path, steps: int) -> Path:

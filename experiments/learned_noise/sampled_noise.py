@@ -9,7 +9,6 @@ from; full dose tells where the real noise of held-out slices is.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
 
+from experiments.common.csv_file import write_rows
 from lowdose import recipes
 from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.hounsfield import BODY_HU
@@ -75,10 +75,7 @@ def main() -> None:
         rows.append({"recipe": arguments.recipe, "settings": " ".join(arguments.settings), **row})
         shown.append((name, first))
         print(rows[-1], flush=True)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out, rows)
     draw(arguments.figure, shown)
 
 

@@ -9,7 +9,6 @@ to 8 false detections a slice and, at half of one, by size, with the 95 % interv
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from experiments.common.csv_file import write_rows
 from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
 from lowdose.evaluation.lesion_detection import Estimate, detection_figures, detections
 from lowdose.image import HU
@@ -46,10 +46,7 @@ def main() -> None:
             rows.append({"run": run.name, "image": image, **row(estimates, slices)})
             print(json.dumps(rows[-1]), flush=True)
     if arguments.out:
-        with arguments.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(arguments.out, rows)
 
 
 def images_of(run: Path) -> dict[str, Denoise]:

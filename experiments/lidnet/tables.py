@@ -10,13 +10,13 @@ all started from), and in OUT-lesions.csv (regions of lesions, against full dose
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from experiments.common.csv_file import write_rows
 from experiments.lidnet.bases import BASES, SCHEDULES
 from experiments.lidnet.detection import denoised
 from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
@@ -53,8 +53,8 @@ def main() -> None:
         own, common, values = measure(runs, slices, faint)
         found += detection_rows(base, "own", own, slices) + detection_rows(base, "common", common, slices)
         seen += lesion_rows(base, values, [each.patient for each in slices], [each.patient for each in faint])
-        write(Path(f"{arguments.out}-detection.csv"), found)
-        write(Path(f"{arguments.out}-lesions.csv"), seen)
+        write_rows(Path(f"{arguments.out}-detection.csv"), found)
+        write_rows(Path(f"{arguments.out}-lesions.csv"), seen)
 
 
 def measure(
@@ -136,14 +136,6 @@ def interval(values: Sequence[float], patients: Sequence[str]) -> Estimate:
 def text(estimate: Estimate) -> str:
     """Return a figure with its interval."""
     return f"{estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
-
-
-def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

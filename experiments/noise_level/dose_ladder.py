@@ -10,7 +10,6 @@ The truth is relative to each patient's own scan, which itself has more or less 
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from experiments.common.csv_file import write_rows
 from experiments.furnace.choose_slices import held_out
 from lowdose.data.normal_dose import NormalDoseSlice, normal_dose_slices
 from lowdose.data.pack.index import short_hash
@@ -42,10 +42,7 @@ def main() -> None:
     parser.add_argument("ct", type=Path)
     arguments = parser.parse_args()
     rows = [row for name, items in patients(arguments.ct) for row in ladder(name, items)]
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out, rows)
     draw(arguments.figure, rows)
     for dose in DOSES:
         factors = sorted(max(e, 1 / e) for r in rows if float(r["dose"]) == dose for e in [float(r["estimate"]) / dose])

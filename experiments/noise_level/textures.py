@@ -11,7 +11,6 @@ the share that full dose keeps by itself.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from experiments.common.csv_file import write_rows
 from experiments.common.markdown import table
 from experiments.common.pairs import open_pair_folders
 from experiments.furnace.score import gains, relative_noise
@@ -54,10 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_by_name(arguments.model, torch.device("cpu"))
     rows = [row for case in cases(arguments.pairs, arguments.arrays) for row in measure(model, case)]
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out, rows)
     print(table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
 
 

@@ -10,7 +10,6 @@ pixels (32 for the simulated phantom of 1 mm pixels), smoothed over three rings,
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -22,6 +21,7 @@ import pydicom
 import torch
 from scipy.ndimage import uniform_filter1d
 
+from experiments.common.csv_file import write_rows
 from experiments.common.markdown import table
 from lowdose.image import HU, Slice
 from lowdose.infer.pipeline import denoise_slice
@@ -60,10 +60,7 @@ def main() -> None:
         for means in widths:
             model.denoiser.stated_means_px = means
             rows += measure(model, phantom, means)
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out, rows)
     print(table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
 
 

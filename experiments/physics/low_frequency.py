@@ -13,7 +13,6 @@ compared with that of halving the dose.
 """
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from experiments.common.csv_file import write_rows
 from experiments.physics.real_pairs import RealPair, real_pairs
 from experiments.physics.regions import regions
 from lowdose.errors import GeometryMismatch
@@ -149,10 +149,7 @@ def main() -> None:
     summary(rows)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        with (arguments.out / "low_frequency.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(arguments.out / "low_frequency.csv", rows)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ slice: correlation over the body of the true local SD (31 x 31 pixels) with that
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from experiments.common.csv_file import write_rows
 from experiments.physics.real_pairs import RealPair, real_pairs
 
 WINDOW = 31
@@ -53,10 +53,7 @@ def main() -> None:
         rows.append(placement(pair))
         print(*rows[-1].values(), sep="\t", flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with (arguments.out / "noise_placement.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out / "noise_placement.csv", rows)
     for name in ("axial", "spiral", "ceiling"):
         values = [row[name] for row in rows]
         print(f"{name}: median {np.median(values):.3f}, worst {min(values):.3f}")

@@ -11,7 +11,6 @@ which the median is stated. Writes OUT/gradients.csv.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.common.csv_file import write_rows
 from lowdose import recipes
 from lowdose.api.training_request import CALIBRATION
 from lowdose.batch import PairedBatch
@@ -102,10 +102,7 @@ def main() -> None:
                 total[name] = total.get(name, torch.zeros_like(gradient)) + gradient
                 norms.setdefault(name, []).append(float(gradient.norm()))
     rows = summarise(total, norms, values)
-    with (arguments.out / "gradients.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(arguments.out / "gradients.csv", rows)
     for row in rows:
         print(row)
 
