@@ -85,6 +85,15 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_findings_that_cannot_be_read_are_refused_before_the_noise_is_learned(
+    scans: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "none.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(LowDoseError, match=r"none\.json: holds no finding"):
+        lowdose.train("tddl_gcn", tmp_path / "run", findings=tmp_path / "none.json", **scans)
+    assert not (tmp_path / "run").exists()
+
+
 def test_low_dose_is_no_option_of_other_recipes(scans: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(LowDoseError, match=r"--low .* is not an option of the recipe anatomy"):
         lowdose.train("anatomy", tmp_path / "run", low=[scans["low"]])
