@@ -90,7 +90,7 @@ def score(model: LoadedModel, folder: Path) -> list[Row]:
     ``psnr`` (dB), ``ssim``, ``fsim``, ``vif`` in [-160, 240] HU; ``noise_sd``, ``f_av`` over those of full dose;
     ``nps_error``; ``nps_F``, noise power over that of full dose around F of Nyquist; ``local_sd_error``, HU;
     ``bias_TISSUE``, mean HU minus that of the input; ``lesion_Nmm``, contrast kept; ``dice``, mean over organs of what
-    the anatomy network finds in the result against what it finds at full dose.
+    the anatomy network finds in the result against what it finds at full dose; ``dice_ORGAN``.
     """
     network, rows = read_anatomy(None)[0], list[Row]()
     for item in scored_slices(folder):
@@ -105,7 +105,7 @@ def score(model: LoadedModel, folder: Path) -> list[Row]:
             **local_sd_error(clean, full),
             **{f"bias_{tissue.replace(' ', '_')}": value for tissue, value in bias.items()},
             **lesion_figures(model, item, low, full, clean, LESIONS_MM),
-            **_organ_figures(network, clean, full, item.pixel_mm),
+            **organ_figures(network, clean, full, item.pixel_mm),
         }
         rounded = {name: round(float(value), 5) for name, value in figures.items()}
         rows.append({"patient": item.patient, "file": item.file, "real": item.real, **rounded})
@@ -133,11 +133,13 @@ def local_sd_error(clean: HU, full: HU) -> dict[str, float]:
     return {"local_sd_error": float(np.abs(maps[0] - maps[1])[inside].mean())}
 
 
-def _organ_figures(network: Anatomy, clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
+def organ_figures(network: Anatomy, clean: HU, full: HU, pixel_mm: float) -> dict[str, float]:
+    """Return the Dice coefficient of each organ that full dose shows, and their mean; nothing without organs."""
     labels, reference = (segment_slice(network, image, (pixel_mm, pixel_mm)) for image in (clean, full))
     sizes, overlaps = np.bincount(reference.ravel(), minlength=len(CLASSES)), dice(labels, reference, len(CLASSES))
-    known = [overlaps[INDEX[organ.name]] for organ in ORGANS if sizes[INDEX[organ.name]] >= FEWEST_PIXELS]
-    return {"dice": float(np.mean(known))} if known else {}
+    shown = [organ.name for organ in ORGANS if sizes[INDEX[organ.name]] >= FEWEST_PIXELS]
+    each = {f"dice_{name}": float(overlaps[INDEX[name]]) for name in shown}
+    return {"dice": float(np.mean(list(each.values()))), **each} if each else {}
 
 
 def strength_of_equal_noise(model: LoadedModel, folder: Path, noise_sd: float) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments.common.markdown import summary_cell, table
 from experiments.furnace.jobs import load_jobs
-from experiments.leaderboard import leda_tables
+from experiments.leaderboard import leda_tables, organ_tables
 from experiments.leaderboard.compare import Row, difference, excludes_zero, is_twin
 from experiments.leaderboard.row import JOBS, ROWS, TWIN, UNTRAINED
 from experiments.leaderboard.sheet import draw_sheet
@@ -111,6 +111,7 @@ def sections(rows: Sequence[Row]) -> Iterator[str]:
         yield "Rows of fewer steps than the budget show that the machinery works; they say little of the method."
     yield from comparisons(rows)
     yield from verdicts(rows)
+    yield from organ_tables.sections(rows)
     yield from leda_tables.sections(rows)
     done = {row["method"] for row in rows}
     missing = [job for job in load_jobs(JOBS) if job.name not in done]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from experiments.furnace.jobs import load_jobs
 from experiments.furnace.validation_set import ValidationSlice
-from experiments.leaderboard import compare, figures, leda_tables, row, spectra, table
+from experiments.leaderboard import compare, figures, leda_tables, organ_tables, row, spectra, table
 from matplotlib.image import imread
 
 from lowdose import recipes
@@ -201,3 +201,21 @@ def test_twins_are_compared_at_equal_cost_or_steps() -> None:
     assert compare.is_twin(one("mse_a", 50, 600), one("b", 50, 100))
     assert not compare.is_twin(one("mse_a", 50, 600), one("b", 100, 100))
     assert not compare.is_twin(one("mse_a", 600, 600), a_row("nlm", 0.0))
+
+
+def test_organs_are_compared_with_the_twin_where_enough_patients_show_them() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.001, 12)
+
+    def one(method: str, liver: float) -> dict[str, object]:
+        slices = [
+            {"patient": f"{n // 2}", "dice_liver": liver + noise[n] * (method == "leda"), "dice": liver}
+            | ({"dice_spleen": 0.5} if n == 0 else {})
+            for n in range(12)
+        ]
+        return {"method": method, "budget": "cpu", "slices": slices}
+
+    rows = [one("low_dose", 0.9), one("mse_red_cnn", 0.8), one("leda", 0.8), one("alden", 0.85)]
+    _, text = organ_tables.sections(rows)
+    assert "| liver | 6 | 0.900↑ | 0.800 | 0.800 | 0.850↑ |" in text
+    assert "spleen" not in text
+    assert not list(organ_tables.sections(rows[2:]))
