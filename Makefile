@@ -1,6 +1,8 @@
 # make test and make demo set everything up by themselves; nothing is installed outside .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Else each of the processes that run tests, and each that a test starts, would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that run tests side by side.
 WORKERS ?= 2
 # A process that dies ends the run as a failure; started anew under --dist loadfile, pytest would wait for it for ever.
