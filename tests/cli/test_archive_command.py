@@ -59,9 +59,11 @@ def test_a_signal_ends_the_command_as_documented_and_another_run_goes_on(tmp_pat
         small_archive.series(root / str(seed), seed, slices)
     main = [sys.executable, "-m", "lowdose", *command(root, out, model)]
     process = subprocess.Popen(main, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: bool(list(out.rglob(".series-*.partial-*/*.dcm"))))
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)  # what a scheduler waits before it kills
+    try:
+        wait_for(lambda: bool(list(out.rglob(".series-*.partial-*/*.dcm"))), 120.0)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)  # what a scheduler waits before it kills
     assert process.returncode == 130, said
     assert said.splitlines()[-2:] == last_words(out)
     lines = "checking |to do|done, |says where|was left by a run"  # and none of Ray's, nor a native stack

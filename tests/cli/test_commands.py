@@ -260,9 +260,11 @@ def test_a_signal_to_the_process_leaves_no_output(pairs: Path, tmp_path: Path) -
     command, started = long_denoising(pairs, tmp_path)
     main = [sys.executable, "-c", "from lowdose.cli import main; main()"]
     process = subprocess.Popen([*main, *command], stderr=subprocess.PIPE, text=True)
-    wait_for(started)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    try:
+        wait_for(started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -52,8 +52,8 @@ def test_derived_slices_that_differ_have_failed(cases: Cases, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("kind", "number"),
     [
-        ("header", 60),
-        ("pixels", 20),
+        ("header", 30),
+        ("pixels", 10),
         pytest.param("header", 200, marks=pytest.mark.long),
         pytest.param("pixels", 50, marks=pytest.mark.long),
     ],
