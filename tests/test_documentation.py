@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from lowdose import cli
-from support.ct_pair import CTPair
+from support.ct_pair import shortened
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "src/lowdose/zoo").glob("*.md"))]
@@ -108,15 +108,11 @@ def test_what_is_no_command_is_noticed() -> None:
 
 
 @pytest.mark.slow
-def test_the_python_page_runs_from_top_to_bottom(
-    short_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, folder in {"SERIES": short_pair.quarter, "QUARTER": short_pair.quarter, "FULL": short_pair.full}.items():
+    pair = shortened(Path("PAIRS").absolute(), slices=1)
+    for name, folder in {"SERIES": pair.quarter, "QUARTER": pair.quarter, "FULL": pair.full}.items():
         Path(name).symlink_to(folder)
-    Path("PAIRS").mkdir()
-    Path("PAIRS/quarter").symlink_to(short_pair.quarter)
-    Path("PAIRS/full").symlink_to(short_pair.full)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.S)
     namespace: dict[str, object] = {}
     for block in blocks:

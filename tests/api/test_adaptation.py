@@ -30,7 +30,7 @@ def test_a_model_learns_the_noise_of_a_series_and_goes_on_where_it_was(
         "unet", tmp_path / "start", data=normal, pairing="gaussian-noise", noise=_tiny_noise(tmp_path, low),
         set={"steps": 1, "batch": 1, "patch": 64, "validation_patients": 0}, device="cpu",
     )  # fmt: skip
-    out, options = tmp_path / "adapted", {"model": start.weights, "minutes": 0.2, "device": "cpu"}
+    out, options = tmp_path / "adapted", {"model": start.weights, "minutes": 0.05, "device": "cpu"}
     adapted = lowdose.adapt(low, out, **options)
     assert adapted.complete
     (found,) = adapted.report.values()

@@ -201,7 +201,7 @@ def test_what_a_prompt_prints_is_short_and_holds_no_uid(short_pair: CTPair) -> N
     for result in (
         lowdose.denoise(volume, model="gaussian"),
         lowdose.evaluate(short_pair.quarter, short_pair.full, model="gaussian"),
-        lowdose.simulate_dose(volume, dose=0.5, kernel="b30", mas=100.0),
+        lowdose.simulate_dose(min(short_pair.quarter.iterdir()), dose=0.5, kernel="b30", mas=100.0),
         lowdose.explain(volume, slices=1),
     ):
         assert uid not in repr(result)

@@ -8,7 +8,7 @@ import pytest
 
 import lowdose
 from lowdose import cli
-from support.ct_pair import CTPair
+from support.ct_pair import CTPair, shortened
 from support.evaluation_cases import by_threshold
 
 SPACING = (3.0, 0.7, 0.7)
@@ -19,18 +19,19 @@ def numbers(report: lowdose.EvaluationReport) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_paths_volumes_and_arrays_give_the_numbers_of_the_command(short_pair: CTPair, tmp_path: Path) -> None:
-    low, full = lowdose.read(short_pair.quarter), lowdose.read(short_pair.full)
-    by_path = lowdose.evaluate(short_pair.quarter, short_pair.full, model=["gaussian"])
+def test_paths_volumes_and_arrays_give_the_numbers_of_the_command(tmp_path: Path) -> None:
+    pair = shortened(tmp_path / "pair", slices=2)
+    low, full = lowdose.read(pair.quarter), lowdose.read(pair.full)
+    by_path = lowdose.evaluate(pair.quarter, pair.full, model=["gaussian"])
     by_volume = lowdose.evaluate(low, full, model="gaussian")
     by_array = lowdose.evaluate(low.hu, full.hu, model="gaussian", spacing=low.geometry.spacing)
     assert [row["image"] for row in by_path.table()] == ["low dose", "gaussian"]
     assert numbers(by_path) == numbers(by_volume)
     for one, other in zip(numbers(by_path), numbers(by_array), strict=True):
         assert one == pytest.approx(other, rel=1e-6)
-    assert (by_path.slices, by_path.series) == (3, 1)
-    pair = ["--low", str(short_pair.quarter), "--full", str(short_pair.full)]
-    assert cli.run(["evaluate", *pair, "--model", "gaussian", "--out", str(tmp_path / "command")]) == 0
+    assert (by_path.slices, by_path.series) == (2, 1)
+    command = ["evaluate", "--low", str(pair.quarter), "--full", str(pair.full), "--model", "gaussian"]
+    assert cli.run([*command, "--out", str(tmp_path / "command")]) == 0
     by_path.save(tmp_path / "function")
     files = {path.name for path in (tmp_path / "function").iterdir()}
     assert files == {path.name for path in (tmp_path / "command").iterdir()}
@@ -41,17 +42,16 @@ def test_paths_volumes_and_arrays_give_the_numbers_of_the_command(short_pair: CT
     assert "gaussian" in by_path._repr_html_()
 
 
-def test_several_pairs_and_a_loaded_model(short_pair: CTPair) -> None:
-    model = lowdose.load_model("gaussian")
-    report = lowdose.evaluate([short_pair.quarter] * 2, [short_pair.full] * 2, model=model)
-    assert (report.slices, report.series) == (6, 2)
+def test_several_pairs_and_a_loaded_model(tmp_path: Path) -> None:
+    one, model = shortened(tmp_path, slices=1), lowdose.load_model("gaussian")
+    report = lowdose.evaluate([one.quarter] * 2, [one.full] * 2, model=model)
+    assert (report.slices, report.series) == (2, 2)
 
 
 @pytest.mark.slow
-def test_organs_of_a_volume(short_pair: CTPair) -> None:
-    report = lowdose.evaluate(
-        lowdose.read(short_pair.quarter), lowdose.read(short_pair.full), task="organs", model="gaussian"
-    )
+def test_organs_of_a_volume(tmp_path: Path) -> None:
+    one = shortened(tmp_path, slices=1)
+    report = lowdose.evaluate(lowdose.read(one.quarter), lowdose.read(one.full), task="organs", model="gaussian")
     rows = {row["image"]: row for row in report.table()}
     assert {"low dose", "gaussian"} <= set(rows)
     assert 0.5 < float(rows["low dose"]["liver"]) <= 1.0

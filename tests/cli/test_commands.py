@@ -1,13 +1,13 @@
 """The command line as a user meets it: what it makes, what it says, how it ends."""
 
 import csv
+import gc
 import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,7 @@ from lowdose.evaluation import images as evaluation
 from lowdose.infer import pipeline
 from lowdose.metrics.fidelity_reference import FidelityReference
 from lowdose.models import checkpoint
+from support.signals import heed_signals, signal_when, wait_for
 
 
 def run(*arguments: object) -> int:
@@ -241,55 +242,58 @@ def test_evaluate_leaves_out_slices_that_cannot_be_measured_and_names_them(
     assert summary["summaries"][0]["n_slices"] == 2
 
 
-MAIN = [sys.executable, "-c", "from lowdose.cli import main; main()"]
+signals = pytest.fixture(name="signals")(heed_signals)
 
 
-def heed_interrupts() -> None:
-    """A shell's background jobs inherit that SIGINT is ignored; whoever runs these tests may be one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_to_denoise_leaves_no_output(number: signal.Signals, pairs: Path, tmp_path: Path) -> None:
-    source = tmp_path / "in"
+def long_denoising(pairs: Path, folder: Path) -> tuple[list[str], Callable[[], bool]]:
+    """A command that takes seconds, and a function that tells whether it is in the middle of them."""
+    source = folder / "in"
     source.mkdir()
     for index, file in enumerate(sorted((pairs / "p1" / "quarter").iterdir()) * 40):
         (source / f"{index}.dcm").write_bytes(file.read_bytes())
-    command = [*MAIN, "denoise", str(source), "--out", str(tmp_path / "out"), "--model", "nlm"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
-    wait_for(lambda: bool(list(tmp_path.glob(".out.partial-*"))))
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    command = ["denoise", str(source), "--out", str(folder / "out"), "--model", "nlm"]
+    return command, lambda: bool(list(folder.glob(".out.partial-*")))
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_process_leaves_no_output(pairs: Path, tmp_path: Path) -> None:
+    command, started = long_denoising(pairs, tmp_path)
+    main = [sys.executable, "-c", "from lowdose.cli import main; main()"]
+    process = subprocess.Popen([*main, *command], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_ends_with_130(pairs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_every_signal_that_asks_to_end_leaves_no_output(
+    number: signal.Signals, pairs: Path, tmp_path: Path, signals: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command, started = long_denoising(pairs, tmp_path)
+    with pytest.raises(SystemExit) as end, signal_when(started, number):
+        cli.main(command)
+    gc.unfreeze()  # main freezes what is there as it ends
+    assert end.value.code == 130
+    assert "Traceback" not in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_130(
+    pairs: Path, tmp_path: Path, signals: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     numbers = ["steps=100000", "batch=1", "patch=32", "checkpoint_every=1"]
-    command = [*MAIN, "train", "unet", "--data", str(pairs), "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, *(x for n in numbers for x in ("--set", n))],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interrupts,
-    )
-    wait_for((out / "state.pt").exists)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "--resume" in said
+    with signal_when((out / "state.pt").exists, signal.SIGINT):
+        assert run("train", "unet", "--data", pairs, "--out", out, *(x for n in numbers for x in ("--set", n))) == 130
+    assert "--resume" in capfd.readouterr().err
     assert not list(out.glob(".*"))
-
-
-def wait_for(done: Callable[[], bool], seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert done()
 
 
 def test_evaluate_refuses_half_pairs_and_unknown_profiles(pairs: Path, model: Path, tmp_path: Path) -> None:

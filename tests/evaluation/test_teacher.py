@@ -101,13 +101,12 @@ def test_words_are_right_by_their_own_region_and_compared_with_those_of_others()
 def test_the_command_writes_what_the_function_returns(
     short_pair: CTPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teacher, "REALISATIONS", 2)
     monkeypatch.setattr(evaluation_tasks, "TEACHER_SLICES", 1)
     measured: list[teacher.TeacherReport] = []
 
     def measure_once(*given: Any) -> teacher.TeacherReport:
         if not measured:
-            measured.append(teacher.assess_teacher(*given))
+            measured.append(teacher.assess_teacher(*given, realisations=2))
         return measured[0]
 
     monkeypatch.setattr(evaluation_tasks, "assess_teacher", measure_once)

@@ -77,8 +77,8 @@ def test_a_finer_grid_shows_the_same_patient() -> None:
 
 @pytest.mark.slow
 def test_lesions_do_not_move_with_the_grid() -> None:
-    low = digital_patient(3, region=(-30.0, 70.0), spacing_mm=5.0, **COARSE)
-    high = digital_patient(3, region=(-30.0, 70.0), spacing_mm=4.0, size=240, pixel_mm=2.0, thickness_mm=1.5)
+    low = digital_patient(3, region=(-30.0, 70.0), spacing_mm=10.0, **COARSE)
+    high = digital_patient(3, region=(-30.0, 70.0), spacing_mm=8.0, size=240, pixel_mm=2.0, thickness_mm=1.5)
     inside = [lesion for lesion in low.lesions if abs(lesion.centre_mm[2] - 20) < 45]
     assert inside
     for one in inside:
@@ -202,9 +202,9 @@ def test_bodies_differ() -> None:
 def test_64_slices_are_quick() -> None:
     digital_patient(0, slices=1, **COARSE)  # compiled and cached
     start = time.process_time()  # of all threads, so that it does not depend on what else runs
-    digital_patient(0, slices=4)
+    digital_patient(0, slices=2)
     # Measured: 0.25 s a slice of 512 x 512 on two busy cores; asked: below 0.94.
-    assert (time.process_time() - start) / 4 < 2.0
+    assert (time.process_time() - start) / 2 < 2.0
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def on_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: f"small_adversarial({name!r}, {network!r}, **{changes}, steps=4)"
         for name, (network, changes) in CASES.items()
     }
-    train_on_two_processes({**made, "unet": "small_recipe(batch=2, steps=4)"}, folder)
+    train_on_two_processes({**made, "unet": "small_recipe(batch=1, accumulate=2, steps=4)"}, folder)
     return folder
 
 

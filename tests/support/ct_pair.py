@@ -19,10 +19,10 @@ class CTPair(NamedTuple):
 CT_PAIR = CTPair(FIXTURE / "full", FIXTURE / "quarter")
 
 
-def shortened(folder: Path) -> CTPair:
-    """Copy the three slices in the middle to ``folder``, for what takes seconds a slice and needs no more."""
+def shortened(folder: Path, slices: int = 3) -> CTPair:
+    """Copy slices from the middle to ``folder``, for what takes seconds a slice and needs no more."""
     for name in CTPair._fields:
         (folder / name).mkdir(parents=True)
-        for path in sorted(getattr(CT_PAIR, name).iterdir())[1:4]:
+        for path in sorted(getattr(CT_PAIR, name).iterdir())[1 : 1 + slices]:
             shutil.copy(path, folder / name)
     return CTPair(folder / "full", folder / "quarter")

@@ -224,7 +224,7 @@ def wait_for_all(nodes: list[subprocess.Popen[bytes]]) -> None:
             node.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_nodes_of_torchrun_equal_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     script = tmp_path / "go.py"
     script.write_text(RUN.format(tests=str(Path(support.__file__).parents[1])))

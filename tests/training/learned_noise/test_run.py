@@ -73,7 +73,7 @@ def test_slices_without_a_pixel_size_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_samples_get_the_strength_and_the_texture_of_held_out_noise(tmp_path: Path) -> None:
-    recipe = tiny("noise_vae", 250)
+    recipe = tiny("noise_vae", 120)
     h = replace(recipe.hyperparameters, components=3, filter_side=13, batch=8, ema=0.95)
     assert train(replace(recipe, hyperparameters=h), tmp_path / "run", noisy_items(6))
     rows = [line.split(",") for line in (tmp_path / "run" / "log.csv").read_text().splitlines()]
