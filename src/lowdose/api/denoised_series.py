@@ -19,6 +19,8 @@ from lowdose.image import HU, Slice
 from lowdose.volume import Volume
 
 PREVIEW, MANIFEST = "preview.png", "manifest.json"
+WORD_FILES = WORDS, PICTURE, PAGE = "words.json", "words.png", "words.html"
+"""Files that go with a denoised series."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, free_folder, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
@@ -138,6 +138,7 @@ def similar_places(
     check_slices(slices)
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
+    target = free_folder(out)
     folder = path_of(run, "run")
     kind, read = _reader(folder, choose_device(device))
     with open_input(source, series, spacing, sizes) as opened:
@@ -148,8 +149,8 @@ def similar_places(
             readings.append(read(opened.read(index), index))
             progress(len(readings), len(chosen))
         result = SimilarPlaces(len(opened), readings, tuple(opened.warnings), kind, folder.resolve().name)
-    if out is not None:
-        result.save(out)
+    if target is not None:
+        result.save(target)
     return result
 
 

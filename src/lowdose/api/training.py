@@ -33,7 +33,7 @@ from lowdose.models.load import LoadedModel
 from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.recipe import AnatomyRecipe
-from lowdose.training.runner import DESCRIPTION_FILE, MODEL_FILE, RunOptions
+from lowdose.training.runner import DESCRIPTION_FILE, MODEL_FILE, RunOptions, refuse_other_run
 from lowdose.training.training_log import LOG_FILE
 
 Settings = Mapping[str, float | str] | Sequence[str]
@@ -227,14 +227,15 @@ def train(
     """
     run_network_file(network_file)
     name, chosen = _choose_recipe(recipe, recipe_file)
-    usual = getattr(chosen, "pairing", None)
+    usual, run = getattr(chosen, "pairing", None), path_of(out, "out")
+    options = RunOptions(
+        device, devices, nodes, precision, resume, minutes, checkpoint_minutes,
+        _hashes(recipe_file=recipe_file, network_file=network_file),
+    )  # fmt: skip
+    refuse_other_run(run, options)
     with ExitStack() as stack:
         request = Request(
-            name, path_of(out, "out"), training_folders(stack, data, pairing or usual), _as_text(set),
-            RunOptions(
-                device, devices, nodes, precision, resume, minutes, checkpoint_minutes,
-                _hashes(recipe_file=recipe_file, network_file=network_file),
-            ),
+            name, run, training_folders(stack, data, pairing or usual), _as_text(set), options,
             progress or _log_progress,
             split=split, pairing=pairing, bank=_path(bank), noise=_path(noise), low=_paths(low, "low"),
             start=_path(start), network=network, teacher=earlier_teachers(teacher, earlier), adversary=adversary,
@@ -248,7 +249,7 @@ def train(
             complete = train_noise_recipe(request, chosen)
         else:
             complete = train_denoiser_recipe(request, chosen)
-    return TrainingRun(Path(out), complete)
+    return TrainingRun(run, complete)
 
 
 def _choose_recipe(name: str | None, file: str | PathLike[str] | None) -> tuple[str, recipes.AnyRecipe]:
