@@ -140,6 +140,11 @@ def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
+    if request.findings and not recipe.learns_from_boxes:
+        raise InvalidSetting(
+            f"--findings: the recipe {request.recipe} looks at no boxes of lesions; take one that does, such as lidnet "
+            "(with --base for another training of the denoiser), or leave --findings out"
+        )
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)

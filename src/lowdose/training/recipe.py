@@ -224,6 +224,8 @@ class DenoiserRecipe:
         Discriminator in place of the method's own, or beside a loss that has none; the user chooses it.
     needs_dose : bool
         Whether low dose must be known as a fraction of full dose, as it is for simulated pairs only.
+    learns_from_boxes : bool
+        Whether the method looks at boxes of lesions, so that annotated findings can be given.
     pairing : str
         Name of the pairing that is used where the user names none, see ``training.pairing_registry``.
     remarks : Callable[[DenoiserHyperparameters, Mapping[str, str]], Sequence[str]]
@@ -241,6 +243,7 @@ class DenoiserRecipe:
     base: str | None = None
     adversary: Adversary | None = None
     needs_dose: bool = False
+    learns_from_boxes: bool = False
     pairing: str = "folders"
     remarks: Callable[[Any, Mapping[str, str]], Sequence[str]] = lambda _, __: ()
 
