@@ -122,7 +122,7 @@ class _DenoiserJob:
             )
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
-            for remark in self._recipe.remarks(hyperparameters, self._recipe.teachers):
+            for remark in self._recipe.remarks(self.method, self._recipe.teachers):
                 say(remark)
             held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
         domain = measure_training_domain(patches)

@@ -228,8 +228,9 @@ class DenoiserRecipe:
         Whether the method looks at boxes of lesions, so that annotated findings can be given.
     pairing : str
         Name of the pairing that is used where the user names none, see ``training.pairing_registry``.
-    remarks : Callable[[DenoiserHyperparameters, Mapping[str, str]], Sequence[str]]
-        Returns what to say of the chosen teachers before the training begins; takes hyperparameters and ``teachers``.
+    remarks : Callable[[Method, Mapping[str, str]], Sequence[str]]
+        Returns what to say of the chosen teachers before the training begins; takes the method that was made, with what
+        it loaded of them, and ``teachers``.
     """
 
     paper: str
@@ -245,7 +246,7 @@ class DenoiserRecipe:
     needs_dose: bool = False
     learns_from_boxes: bool = False
     pairing: str = "folders"
-    remarks: Callable[[Any, Mapping[str, str]], Sequence[str]] = lambda _, __: ()
+    remarks: Callable[[Method[Any], Mapping[str, str]], Sequence[str]] = lambda _, __: ()
 
     @property
     def context(self) -> int:
