@@ -119,13 +119,13 @@ def denoise(
     if ray is not None:
         refuse_given(
             "is for a single series; leave it out with --ray", series=series, preview=preview, explain=explain,
-            autoencoder=autoencoder, explain_slices=explain_slices, vocabulary=vocabulary, pixel=pixel,
-            thickness=thickness, network_file=network_file, steps=steps, depth=depth,
+            autoencoder=autoencoder, explain_slices=explain_slices, vocabulary=vocabulary, network_file=network_file,
+            steps=steps, depth=depth,
         )  # fmt: skip
         settings = {
             "model": model, "strength": strength, "dose": dose, "noise_sd": noise_sd, "texture": texture,
             "device": device, "engine": engine, "accuracy": accuracy, "rescale": parse_rescale(rescale),
-            "strict": strict,
+            "pixel": pixel, "thickness": thickness, "strict": strict,
         }  # fmt: skip
         options = {
             "cluster": ray, "jobs": jobs or 0, "retry": retry, "hashed_names": hashed_names,
