@@ -73,7 +73,8 @@ class ExplainedSeries:
     def _write(self, folder: Path) -> None:
         guided, said, warnings = self._autoencoder, {INPUT: list(self.explanations)}, list(self.warnings)
         for reading in self._shown:
-            (folder / f"words_{reading.index:04d}.png").write_bytes(overlay.side_by_side(reading, SOFT_TISSUE))
+            assert reading.index is not None
+            (folder / f"words_{reading.index + 1:04d}.png").write_bytes(overlay.side_by_side(reading, SOFT_TISSUE))
         words = words_report.words_json(guided, self._entries, warnings, self._uids, self._vocabulary)
         (folder / "words.json").write_text(words)
         (folder / "words.csv").write_text(words_report.word_counts_csv(said, self.layers), encoding="utf-8")

@@ -58,7 +58,7 @@ class SimilarPlaces:
         with new_folder(path_of(out, "out")) as folder:
             drawn = [report.picture(reading, SOFT_TISSUE, self._shown) for reading in self.readings]
             for reading, one in zip(self.readings, drawn, strict=True):
-                (folder / f"{self.kind}_{reading.index:04d}.png").write_bytes(one)
+                (folder / f"{self.kind}_{reading.index + 1:04d}.png").write_bytes(one)
             page = report.page(self.readings, drawn, self._shown, self._run, self.slices, self.warnings)
             (folder / "index.html").write_text(page, encoding="utf-8")
         return Path(out)
