@@ -13,7 +13,7 @@ import lowdose
 EXPORTING = (lowdose, lowdose.metrics, lowdose.objectives)
 MODULES = [
     "lowdose", "lowdose.volume", "lowdose.image", "lowdose.hounsfield", "lowdose.boxes",
-    "lowdose.io.findings.finding",
+    "lowdose.sample_draws",     "lowdose.io.findings.finding",
     *(module.name for package in (lowdose.api, lowdose.metrics, lowdose.objectives)
       for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")),
 ]  # fmt: skip

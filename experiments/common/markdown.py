@@ -12,12 +12,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
-def interval_cell(value: float, interval: Sequence[float] | None, digits: int = 2, sign: str = "") -> str:
-    """Return a value with its interval, '1.23 (1.10–1.36)'."""
-    span = f" ({interval[0]:{sign}.{digits}f}–{interval[1]:{sign}.{digits}f})" if interval else ""
-    return f"{value:{sign}.{digits}f}{span}"
+def interval_cell(value: float, interval: Sequence[float] | None, number: str = ".2f", to: str = "–") -> str:
+    """Return a value with its interval, '1.23 (1.10–1.36)'; ``number`` is the format of each."""
+    span = f" ({interval[0]:{number}}{to}{interval[1]:{number}})" if interval else ""
+    return f"{value:{number}}{span}"
 
 
 def summary_cell(summary: Summary | None, digits: int, sign: str = "") -> str:
     """Return a mean with its 95 % bootstrap interval, or a dash where nothing was measured."""
-    return "–" if summary is None else interval_cell(summary.mean, summary.interval, digits, sign)
+    return "–" if summary is None else interval_cell(summary.mean, summary.interval, f"{sign}.{digits}f")

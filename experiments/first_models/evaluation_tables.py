@@ -19,7 +19,7 @@ def summary_cell(found: dict[str, Any] | None, digits: int) -> str:
     """Return a mean and its interval, from one entry of summary.json."""
     if found is None:
         return "–"
-    return markdown.interval_cell(found["mean"], found["interval"], digits)
+    return markdown.interval_cell(found["mean"], found["interval"], f".{digits}f")
 
 
 def tables(summary: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def _fidelity(name: str, facts: Mapping[str, Any]) -> Iterable[Sequence[str]]:
             f"{psnr['n_slices']} ({psnr['n_patients']})",
             markdown.interval_cell(psnr["mean"], psnr["interval"]),
             f"{facts[label]['lowest_psnr']:.2f}",
-            markdown.interval_cell(frechet["value"], frechet["interval"], 3),
+            markdown.interval_cell(frechet["value"], frechet["interval"], ".3f"),
             f"{frechet['n']}, {frechet['channels']}{rank}",
         )
 

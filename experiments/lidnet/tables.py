@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from experiments.common.csv_file import write_rows
+from experiments.common.markdown import interval_cell
 from experiments.lidnet.bases import BASES, SCHEDULES
 from experiments.lidnet.detection import denoised
 from experiments.lidnet.inserted_lesions import LesionSlice, lesion_slices
@@ -135,7 +136,7 @@ def interval(values: Sequence[float], patients: Sequence[str]) -> Estimate:
 
 def text(estimate: Estimate) -> str:
     """Return a figure with its interval."""
-    return f"{estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
+    return interval_cell(estimate.value, (estimate.low, estimate.high), ".4g", " to ")
 
 
 if __name__ == "__main__":

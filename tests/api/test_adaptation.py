@@ -57,6 +57,7 @@ def _tiny_noise(tmp_path: Path, low: Path) -> Path:
         ({"model": "nlm"}, "--model nlm: is a classical filter"),
         ({"model": "no-such-model"}, "no model 'no-such-model'"),
         ({"minutes": 0}, "--minutes 0: must be above 0"),
+        ({"name": "fast"}, "a model that comes with lowdose is called so"),
     ],
 )
 def test_what_cannot_be_adapted_is_refused_and_leaves_nothing(

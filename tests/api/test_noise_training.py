@@ -90,7 +90,7 @@ def test_findings_that_cannot_be_read_are_refused_before_the_noise_is_learned(
 ) -> None:
     (tmp_path / "none.json").write_text('{"images": [], "annotations": [], "categories": []}')
     with pytest.raises(LowDoseError, match=r"none\.json: holds no finding"):
-        lowdose.train("tddl_gcn", tmp_path / "run", findings=tmp_path / "none.json", **scans)
+        lowdose.train("lidnet", tmp_path / "run", findings=tmp_path / "none.json", **scans, pairing="learned-noise")
     assert not (tmp_path / "run").exists()
 
 

@@ -23,6 +23,7 @@ from lowdose.infer import pipeline
 from lowdose.io.dicom.series import DicomSource
 from lowdose.io.dicom.series_identity import uid_of
 from support import small_archive
+from support.archive_without_ray import denoise_here
 from support.small_archive import Archive
 from support.synthetic_dicom import make_series
 
@@ -268,3 +269,23 @@ def test_incomplete_ledger_entries_count_as_missing(tmp_path: Path) -> None:
 def test_a_model_that_decides_itself_refuses_dose_and_texture_before_any_series(given: dict[str, object]) -> None:
     with pytest.raises(InvalidSetting, match="decides itself how much noise remains"):
         ArchiveSettings(model="gaussian", **given).load()  # type: ignore[arg-type]
+
+
+def test_sizes_that_a_series_does_not_state_can_be_given(tmp_path: Path) -> None:
+    small_archive.series(tmp_path / "in" / "bare", 1)
+    for file in (tmp_path / "in" / "bare").iterdir():
+        header = dcmread(file)
+        del header.PixelSpacing, header.SliceThickness
+        header.save_as(file)
+    small_archive.series(tmp_path / "in" / "stated", 2)
+    settings = ArchiveSettings("gaussian", pixel=0.8, thickness=1.5)
+    assert denoise_here(tmp_path / "in", tmp_path / "out", settings, []).done == 2
+    measured = {}
+    for file in (tmp_path / "out").rglob("manifest.json"):
+        measured[file.parent.parent.name] = json.loads(file.read_text())["measured"]
+    assert [measured[name]["pixel_mm"] for name in ("bare", "stated")] == [0.8, 3.0]
+    assert [measured[name]["thickness_mm"] for name in ("bare", "stated")] == [1.5, 3.0]
+    with pytest.raises(OutputRefused, match=r"pixel was 0\.8, now None"):
+        denoise_here(tmp_path / "in", tmp_path / "out", ArchiveSettings("gaussian", thickness=1.5), [])
+    with pytest.raises(InvalidSetting, match="--pixel 9: must be a number of mm"):
+        denoise_here(tmp_path / "in", tmp_path / "other", ArchiveSettings("gaussian", pixel=9.0), [])

@@ -74,7 +74,6 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path, capfd: pytest.Cap
     assert "--retry: is for an archive; add --ray" in refused(capfd, "denoise", one, *out, "--retry")
     assert "--jobs 0: must be at least 1" in refused(capfd, "denoise", one, *out, "--jobs", "0")
     assert "--explain-slices: needs --explain" in refused(capfd, "denoise", one, *out, "--explain-slices", "3")
-    assert "--pixel: is for a single series" in refused(capfd, "denoise", tmp_path, *out, "--pixel", "1", "--ray")
     assert "--preview: is for a single series" in refused(capfd, "denoise", tmp_path, *out, "--preview", "--ray")
     assert "--slices: is for --phantom" in refused(capfd, "simulate", one, *out, "--dose", "0.5", "--slices", "3")
     phantom = ["simulate", "--phantom", "water", *out, "--dose", "0.5"]

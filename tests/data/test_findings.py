@@ -176,7 +176,7 @@ SETTINGS = {
 
 @pytest.mark.slow
 def test_lidnet_learns_from_findings(tmp_path: Path, pairs: Path) -> None:
-    """A run is resumed with the same findings only, and a recipe that looks at no boxes refuses them."""
+    """A run is resumed with the same findings only."""
     path = coco(tmp_path / "a.json", ("1.9.1.4.2.dcm", "x", (20, 20, 20, 20)))
     options: dict[str, Any] = {"data": pairs, "network": "red_cnn:channels=4", "set": SETTINGS, "device": "cpu"}
     run = lowdose.train("lidnet", tmp_path / "run", findings=path, **options)
@@ -184,11 +184,15 @@ def test_lidnet_learns_from_findings(tmp_path: Path, pairs: Path) -> None:
     coco(path, ("1.9.1.4.2.dcm", "x", (20, 20, 20, 21)))
     with pytest.raises(InvalidSetting, match="findings"):
         lowdose.train("lidnet", tmp_path / "run", findings=path, resume=True, **options)
-    with pytest.raises(InvalidSetting, match=r"--findings: the recipe red_cnn looks at no boxes .* such as lidnet"):
-        lowdose.train("red_cnn", tmp_path / "other", findings=path, data=pairs, set={"patch": 32}, device="cpu")
-    assert not (tmp_path / "other").exists()
+
+
+def test_recipes_that_look_at_no_boxes_refuse_findings_before_anything_is_read(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    for options in ({"data": nothing}, {"data": nothing, "pairing": "learned-noise", "low": nothing}):
+        with pytest.raises(InvalidSetting, match=r"--findings: the recipe red_cnn looks at no boxes .* such as lidnet"):
+            lowdose.train("red_cnn", tmp_path / "run", findings=nothing, **options)
     with pytest.raises(InvalidSetting, match=r"--findings .*: is not an option of the recipe anatomy"):
-        lowdose.train("anatomy", tmp_path / "other", findings=[path])
+        lowdose.train("anatomy", tmp_path / "run", findings=[nothing])
 
 
 @pytest.mark.long

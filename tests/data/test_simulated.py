@@ -24,12 +24,10 @@ from lowdose.data.noise_bank.plan import Plan, prepare_folder
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.patches import Patches
 from lowdose.data.simulated import (
-    VALIDATION_DOSES,
     DoseDistribution,
     SimulatedSlice,
     SimulatedSlices,
     simulated_slices,
-    validation_pairs,
 )
 from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
@@ -44,7 +42,7 @@ from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.simulated_pairing import SimulatedPairing
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
-from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
+from support.small_scanner import exposed, normal, water
 from support.training_runs import StopAfter
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
@@ -144,31 +142,11 @@ def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
         assert torch.equal(batch.full, alone[number].full)
 
 
-def test_pairs_to_judge_on_are_exact_and_made_once() -> None:
-    reads = []
-
-    def read() -> np.ndarray:
-        reads.append(1)
-        return water()
-
-    slices = [*(normal(n, read=read) for n in range(5)), normal(5, np.full((96, 96), 40.0, np.float32))]
-    made, told = validation_pairs([[(item, exposed([item.normal])[0])] for item in simulated_slices(slices)[0]], seed=3)
-    assert len(made) == 5
-    assert "no air around" in told[0]
-    for number, (item,) in enumerate(made):
-        low, full = item.read()
-        dose = VALIDATION_DOSES[number % 4]
-        expected = SIMULATOR.simulate(water(), PIXEL, exposure=EXPOSURE, dose=dose, seed=3, key=f"key{number}")
-        np.testing.assert_array_equal(low, expected)
-        np.testing.assert_array_equal(full, water())
-    assert len(reads) == 5
-
-
 def test_slices_without_a_pixel_size_are_left_out() -> None:
     unsized = [replace(normal(n), pixel_mm=None) for n in (1, 2)]
     kept, told = simulated_slices([normal(0), *unsized])
     assert [item.key for item in kept] == ["key0"]
-    assert told == ["series1: 2 slices state no pixel size, so no rays can be drawn (left out)"]
+    assert told == ["series1: 2 slices without a pixel size, so no rays can be drawn (left out)"]
     with pytest.raises(NothingToRead, match="no slice states its pixel size"):
         simulated_slices(unsized)
 
@@ -315,9 +293,9 @@ def test_unusable_slices_are_told_and_none_at_all_is_an_error(tmp_path: Path) ->
     mixed = [*people(), normal(7, flat), normal(8, flat), normal(9, size=40), normal(10, flat, patient=3)]
     assert go(tmp_path / "mixed", mixed, said=said)
     assert sum("no air around" in text and text.endswith("(2 left out)") for text in said) == 1
-    assert any("1 slices of less than 48 x 48 pixels are left out" in text for text in said)
+    assert any("left out: 1 slice of less than 48 x 48 pixels" in text for text in said)
     assert any(text.endswith("(left out of validation)") for text in said)
-    with pytest.raises(NothingToRead, match=r"none of 1 slices can be simulated, for example: series1: .*no air"):
+    with pytest.raises(NothingToRead, match=r"none of 1 slice can be simulated, for example: series1: .*no air"):
         go(tmp_path / "none", [normal(0, flat)])
     with pytest.raises(InvalidSetting, match=r"slices of .* pixels are too small for patches of 32"):
         go(tmp_path / "small", [normal(0, size=40)])
@@ -361,7 +339,7 @@ def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.Captur
 
     assert train("run", "--data", tmp_path / "in", "--set", "dose_low=0.1", "--bank", tmp_path / "bank") == 0
     said = capfd.readouterr().err
-    assert "2 slices of normal dose, 2 patient(s)" in said
+    assert "2 slices of normal dose, 2 patients" in said
     assert "noise bank: slice 1/1" in said
     assert cli.run(["data", "pack", str(tmp_path / "in"), "--out", str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
     with ExitStack() as stack:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from lowdose.evaluation.digital_texture import digital_texture
 from lowdose.evaluation.noise_sensitivity import blindness
 from lowdose.language.autoencoder_file import DEFAULT, TEACHER, load_autoencoder
 from lowdose.networks.autoencoder import Autoencoder
+from lowdose.networks.denoiser import Denoiser
 from lowdose.recipes import get_recipe
+from lowdose.training.denoisers import parse_denoiser
 from lowdose.training.leda_autoencoder.validation import validate_texture
+from lowdose.training.recipe import DenoiserRecipe
 
 
 @pytest.mark.slow
@@ -24,13 +29,19 @@ def test_the_shipped_teacher_sees_texture_and_the_former_one_does_not() -> None:
 
 @pytest.mark.slow
 def test_a_training_says_what_its_teacher_sees() -> None:
-    recipe = get_recipe("leda")
-    (facts,) = recipe.remarks(recipe.hyperparameters, {"autoencoder": TEACHER})  # type: ignore[union-attr]
+    (facts,) = remarks(TEACHER)
     assert facts.startswith(f"autoencoder '{TEACHER}' on a digital slice: B = 0.9")
-    _, warning = recipe.remarks(recipe.hyperparameters, {"autoencoder": DEFAULT})  # type: ignore[union-attr]
+    _, warning = remarks(DEFAULT)
     assert warning.startswith(f"warning: autoencoder '{DEFAULT}' is blind to texture")
-    without = recipe.hyperparameters.with_values({"leda_weight": "0"})
-    assert recipe.remarks(without, {"autoencoder": "there is none"}) == ()  # type: ignore[union-attr]
+    assert remarks("there is none", leda_weight="0") == ()
+
+
+def remarks(teacher: str, **values: str) -> Sequence[str]:
+    """Return what a training with LEDA says of a teacher that its method has loaded."""
+    recipe, chosen = get_recipe("leda"), parse_denoiser("red_cnn:channels=4")
+    assert isinstance(recipe, DenoiserRecipe)
+    teachers, h = {"autoencoder": teacher}, recipe.hyperparameters.with_values(values)
+    return recipe.remarks(recipe.method(Denoiser(chosen.network, chosen.scale), h, teachers), teachers)
 
 
 def test_a_warning_names_the_share_and_what_is_needed() -> None:

@@ -9,7 +9,14 @@ import os
 import pytest
 
 from lowdose.errors import OutputRefused
-from lowdose.io.atomic import AtomicFiles, AtomicFolder, lies_inside, new_folder
+from lowdose.io.atomic import (
+    AtomicFiles,
+    AtomicFolder,
+    lies_inside,
+    new_folder,
+    refuse_existing_file,
+    refuse_existing_folder,
+)
 from lowdose.io.atomic_replace import replace_file
 
 
@@ -23,10 +30,17 @@ def fill(folder: AtomicFolder) -> None:
 def test_an_empty_folder_in_a_closed_one_is_filled_from_inside(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     place = (tmp_path / "out").stat().st_ino
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(os, "access", lambda path, _: path == tmp_path / "out")
     fill(AtomicFolder(tmp_path / "out"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
     assert (tmp_path / "out").stat().st_ino == place
+
+
+def test_a_closed_folder_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for refuse in (refuse_existing_file, refuse_existing_folder):
+        with pytest.raises(OutputRefused, match=r"out: cannot be written \(Permission denied\)"):
+            refuse(tmp_path / "new" / "out")
 
 
 def test_folders_made_on_the_way_go_with_a_failure(tmp_path):
@@ -57,7 +71,7 @@ def test_what_a_killed_run_left_is_removed_and_said(tmp_path, monkeypatch, caplo
     place = out if inside else tmp_path
     if inside:
         out.mkdir()
-        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+        monkeypatch.setattr(os, "access", lambda path, _: path == out)
     left = place / ".out.partial-0a1b"
     left.mkdir()
     (left / "00001.dcm").write_text("half")
@@ -66,6 +80,7 @@ def test_what_a_killed_run_left_is_removed_and_said(tmp_path, monkeypatch, caplo
         (tmp_path / ".out2.partial-0a1b").mkdir()  # of another output
     with caplog.at_level(logging.INFO, "lowdose"):
         fill(AtomicFolder(out))
+    monkeypatch.undo()
     assert ".out.partial-0a1b: was left by a run that was killed; removed" in caplog.text
     assert [path.name for path in out.iterdir()] == ["a"]
     assert {path.name for path in tmp_path.iterdir()} <= {"out", ".out2.partial-0a1b"}

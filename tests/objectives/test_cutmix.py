@@ -7,7 +7,7 @@ import torch
 
 from lowdose.networks.unet_discriminator import UNetDiscriminator
 from lowdose.objectives.cutmix import DRAWS, consistency, cutmix_masks, draws_of_domain, mix, ramp
-from lowdose.objectives.sample_draws import uniform_draws
+from lowdose.sample_draws import uniform_draws
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

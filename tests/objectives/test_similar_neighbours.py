@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowdose.objectives.sample_draws import distinct_draws
 from lowdose.objectives.similar_neighbours import features_at, most_similar, windows
+from lowdose.sample_draws import distinct_draws
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(9, 8, 7), (7, 7, 7), (4, 5, 3)])

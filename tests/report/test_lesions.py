@@ -32,9 +32,9 @@ def test_an_entry_is_plain_and_rounded() -> None:
 
 
 def test_a_line_says_what_is_known() -> None:
-    assert lesion_line(2, LESION) == "lesion 2: score 0.88, slices 3 to 4, 10 x ? x 4 mm, 41 HU"
+    assert lesion_line(2, LESION) == "lesion 2: score 0.88, slices 4 to 5, 10 x ? x 4 mm, 41 HU"
     bare = DetectedLesion(BOXES[:1], 41.234, (None, None, None), None)
-    assert lesion_line(1, bare) == "lesion 1: score 0.61, slice 3, ? x ? x ? mm, 41 HU"
+    assert lesion_line(1, bare) == "lesion 1: score 0.61, slice 4, ? x ? x ? mm, 41 HU"
 
 
 def test_a_sheet_grows_by_rows_and_has_the_box_in_its_place() -> None:

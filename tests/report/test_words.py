@@ -49,7 +49,7 @@ def test_only_the_altered_image_is_flagged_and_at_the_altered_place(reading: Wor
     assert 2 <= most[1] < 4
     lines = report.drift_warnings(reading)
     assert len(lines) == 1
-    assert lines[0].startswith("slice 3: liar says something else than its input")
+    assert lines[0].startswith("slice 4: liar says something else than its input")
     rows = report.changes(reading, "liar")
     flags = [row["flagged"] for row in rows]
     assert flags == sorted(flags, reverse=True)

@@ -15,15 +15,17 @@ import torch
 
 from lowdose.api import html
 from lowdose.api.checks import check_numbers, path_of
-from lowdose.api.training import TrainingProgress, TrainingRun, train
+from lowdose.api.training import TrainingProgress, train
+from lowdose.api.training_run import TrainingRun
 from lowdose.errors import InvalidSetting
+from lowdose.io.atomic import refuse_existing_folder
 from lowdose.io.atomic_replace import replace_file
 from lowdose.io.open_series import open_source
 from lowdose.logger import log
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.models.checkpoint import DenoiserCheckpoint, load_denoiser
 from lowdose.models.classical import CLASSICAL
-from lowdose.models.install import install_model
+from lowdose.models.install import check_name, install_model
 from lowdose.models.training_domain import SAMPLED_SLICES, SeriesMeasurements, domain_warnings, measure_series
 from lowdose.networks.noise_vae import read_noise_model
 from lowdose.phantom.patient import digital_patient
@@ -130,7 +132,7 @@ def adapt(
     Raises
     ------
     InvalidSetting
-        For a model that is not trained, or by no recipe that is known.
+        For a model that is not trained, or by no recipe that is known, and for a name that is taken.
     LowDoseError
         Any other of `lowdose.errors`.
 
@@ -145,6 +147,10 @@ def adapt(
         raise InvalidSetting(f"--minutes {minutes:g}: must be above 0")
     places = [series] if isinstance(series, (str, PathLike)) else list(series)
     data, folder = [path_of(place, "series") for place in places], path_of(out, "out")
+    if not folder.is_dir():
+        refuse_existing_folder(folder)
+    if name is not None:
+        check_name(name, TrainingRun(folder / "model", False).weights)
     start, options = _fine_tuning(str(model))
     before = [_measure(place, start) for place in data]  # also refuses what is no series, before anything is written
     shared: dict[str, Any] = {"device": device, "progress": progress}

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from lowdose.errors import InvalidSetting, NothingToRead
+from lowdose.io.atomic import refuse_existing_folder
 from lowdose.io.source import Rescale
 
 MAX_SLICES = 12
@@ -19,6 +20,18 @@ def path_of(given: str | PathLike[str], name: str) -> Path:
     if not str(given):
         raise NothingToRead(f"{name}: an empty path; give a folder or a file, '.' for the current folder")
     return Path(given)
+
+
+def free_folder(out: str | PathLike[str] | None) -> Path | None:
+    """Return the path of a new folder that is to be written; None for a result that stays in memory.
+
+    Raises OutputRefused, before any work, when the folder exists or cannot be made.
+    """
+    if out is None:
+        return None
+    folder = path_of(out, "out")
+    refuse_existing_folder(folder)
+    return folder
 
 
 def check_numbers(**values: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowdose.api.checks import MAX_SLICES, check_numbers, check_slices, check_whole_numbers, path_of
-from lowdose.api.denoised_series import MANIFEST, PREVIEW, DenoisedSeries
+from lowdose.api.denoised_series import MANIFEST, PREVIEW, WORD_FILES, DenoisedSeries
 from lowdose.api.messages import Progress, counting_on, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, resolve_model, stated_sizes
 from lowdose.api.saving import MemorySink, SeriesFiles, SeriesInMemory, sink_for
@@ -19,7 +19,9 @@ from lowdose.infer.engines.base import EXACT
 from lowdose.infer.engines.select_engine import AUTO
 from lowdose.infer.pipeline import SeriesResult
 from lowdose.infer.series_setup import SeriesSetup, build_manifest, set_up_stacks
+from lowdose.io.open_series import check_output
 from lowdose.io.source import Rescale, SliceSink, Source
+from lowdose.io.write_volume import refuse_taken
 from lowdose.logger import log, log_lines
 from lowdose.models.load import LoadedModel
 from lowdose.models.noise_retention import NoiseTarget, check_target
@@ -135,7 +137,9 @@ def denoise(
     pipeline.check_strength(strength)
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
-    path = None if out is None else path_of(out, "out")
+    path, companions = None if out is None else path_of(out, "out"), _companions(preview, manifest, explain)
+    if path is not None:
+        refuse_taken(path, companions)
     target = NoiseTarget(dose, noise_sd, texture)
     loaded = resolve_model(model, device, engine, accuracy, network_file, steps=steps, depth=depth)
     check_target(target, loaded)
@@ -143,14 +147,15 @@ def denoise(
     name = loaded.name if model is not None else f"{loaded.name} (the shipped default)"
     log.info("model %s on %s (%s, %s), strength %g", name, loaded.device, loaded.engine, loaded.accuracy, strength)
     with open_input(source, series, spacing, sizes, rescale) as opened:
+        if path is not None:
+            check_output(opened, path, companions)
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         setup = set_up_stacks(opened, loaded, strength, target)
         if strict and setup.outside:
             raise OutsideTrainingRange(f"{opened.path}: refused by --strict: {'; '.join(setup.outside)}")
         log_lines(logging.WARNING, setup.warnings)
         log_lines(logging.INFO, setup.noise_lines)
-        companions = _companions(preview, manifest, words)
-        with sink_for(opened, path, setup.provenance, companions) as sink:
+        with sink_for(opened, path, setup.provenance) as sink:
             through = words.read_along(sink, len(opened)) if words else sink
             result = denoise_stacks(opened, through, setup, jobs, progress)
             kept = sink.series(source, series, setup.provenance) if isinstance(sink, MemorySink) else None
@@ -174,9 +179,9 @@ def _reader_of_words(
     return reader_of(explain, autoencoder, slices, vocabulary, model)
 
 
-def _companions(preview: bool, manifest: bool, words: WordsOfSeries | None) -> list[str]:
-    """Return the names of the files that go with the series, as far as they are known before it is denoised."""
-    return [*[PREVIEW] * preview, *[MANIFEST] * manifest, *(words.file_names if words else [])]
+def _companions(preview: bool, manifest: bool, explain: bool) -> list[str]:
+    """Return the names of the files that go with the series."""
+    return [*[PREVIEW] * preview, *[MANIFEST] * manifest, *WORD_FILES * explain]
 
 
 def denoise_stacks(source: Source, sink: SliceSink, setup: SeriesSetup, jobs: int, progress: Progress) -> SeriesResult:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lowdose.api.checks import path_of
+from lowdose.api.checks import free_folder, path_of
 from lowdose.api.detected_lesions import DetectedLesions
 from lowdose.api.lesions_of_series import detect_lesions, load_detection
 from lowdose.api.messages import Progress, no_progress
@@ -78,11 +78,12 @@ def detect(
     """
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
+    target = free_folder(out)
     loaded = load_detection(detector, model, score, network_file, device)
     with open_input(source, series, spacing, sizes, rescale) as opened:
-        if out is None:
+        if target is None:
             return detect_lesions(opened, loaded, progress)
-        with new_folder(path_of(out, "out")) as folder:
+        with new_folder(target) as folder:
             result = detect_lesions(opened, loaded, progress)
             result.write_files(folder)
             return result
@@ -109,6 +110,7 @@ def detect_each(
     sizes = stated_sizes(pixel, thickness)
     for source in sources:
         check_given(source)
+    free_folder(out)  # before the networks are loaded
     loaded, results = load_detection(detector, model, score, network_file, device), dict[str, DetectedLesions]()
     with new_folder(path_of(out, "out")) as folder:
         for source, name in zip(sources, folder_names(sources), strict=True):

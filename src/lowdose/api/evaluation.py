@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from lowdose.api.checks import check_numbers, path_of
+from lowdose.api.checks import check_numbers, free_folder, path_of
 from lowdose.api.evaluation_report import EvaluationReport
 from lowdose.api.evaluation_tasks import (
     Given,
@@ -146,9 +146,9 @@ def evaluate(
     check_vocabulary(vocabulary or SHOWN)
     sizes = stated_sizes(pixel, thickness)
     given = Given(_listed(low), _listed(full), data, spacing, sizes, _listed(model), strength, target, device, progress)
-    folder = None if out is None else path_of(out, "out")
     for item in (*given.low, *given.full, *_listed(data), *_listed(labels), *_listed(findings)):
         check_given(item)
+    folder = free_folder(out)
     of_images = {"--profile": profile, "--window": window, "--words": words, "--vocabulary": vocabulary}
     of_organs = {"--segmenter": segmenter, "--labels": labels}
     drawing = {"--lesions": lesions, "--seed": seed}

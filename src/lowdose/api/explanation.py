@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, free_folder, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
@@ -73,7 +73,8 @@ class ExplainedSeries:
     def _write(self, folder: Path) -> None:
         guided, said, warnings = self._autoencoder, {INPUT: list(self.explanations)}, list(self.warnings)
         for reading in self._shown:
-            (folder / f"words_{reading.index:04d}.png").write_bytes(overlay.side_by_side(reading, SOFT_TISSUE))
+            assert reading.index is not None
+            (folder / f"words_{reading.index + 1:04d}.png").write_bytes(overlay.side_by_side(reading, SOFT_TISSUE))
         words = words_report.words_json(guided, self._entries, warnings, self._uids, self._vocabulary)
         (folder / "words.json").write_text(words)
         (folder / "words.csv").write_text(words_report.word_counts_csv(said, self.layers), encoding="utf-8")
@@ -155,6 +156,7 @@ def explain(
     presentation.check_vocabulary(vocabulary)
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
+    target = free_folder(out)
     where = choose_device(device)
     guided = load_word_autoencoder(autoencoder or TEACHER, where)
     _check_layers(layers, guided)
@@ -162,9 +164,9 @@ def explain(
         opened.warnings += not_axial(opened.planes, "the words were learned on axial slices")
         log_lines(logging.INFO, opened.skipped, "skipped: ")
         log_lines(logging.WARNING, opened.warnings)
-        if out is None:
+        if target is None:
             return _explain(opened, guided, slices, layers, vocabulary, progress)
-        with new_folder(path_of(out, "out")) as folder:
+        with new_folder(target) as folder:
             result = _explain(opened, guided, slices, layers, vocabulary, progress)
             result._write(folder)
             return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,15 +117,11 @@ class MemorySink:
         return SeriesInMemory(self._hu, source.geometry, source.acquisition, valid, origin, provenance)
 
 
-def sink_for(
-    source: Source, target: Path | None, provenance: Provenance, companions: Iterable[str] = ()
-) -> Sink | MemorySink:
+def sink_for(source: Source, target: Path | None, provenance: Provenance) -> Sink | MemorySink:
     """Return the sink that writes to ``target`` slice by slice, or that keeps what is in memory already there.
 
-    Raises OutputRefused, before any work, when ``target`` or a companion of these names cannot be written.
+    Raises OutputRefused, before any work, when ``target`` cannot be written.
     """
-    if target is not None and not isinstance(source, VolumeSource):
-        return open_sink(source, target, provenance)
-    if target is not None:
-        refuse_taken(target, companions)
-    return MemorySink(source)
+    if target is None or isinstance(source, VolumeSource):
+        return MemorySink(source)
+    return open_sink(source, target, provenance)

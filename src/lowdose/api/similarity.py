@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, path_of
+from lowdose.api.checks import MAX_SLICES, check_slices, check_whole_numbers, free_folder, path_of
 from lowdose.api.html import picture
 from lowdose.api.messages import Progress, no_progress
 from lowdose.api.reading import Input, Spacing, check_given, open_input, stated_sizes
@@ -58,7 +58,7 @@ class SimilarPlaces:
         with new_folder(path_of(out, "out")) as folder:
             drawn = [report.picture(reading, SOFT_TISSUE, self._shown) for reading in self.readings]
             for reading, one in zip(self.readings, drawn, strict=True):
-                (folder / f"{self.kind}_{reading.index:04d}.png").write_bytes(one)
+                (folder / f"{self.kind}_{reading.index + 1:04d}.png").write_bytes(one)
             page = report.page(self.readings, drawn, self._shown, self._run, self.slices, self.warnings)
             (folder / "index.html").write_text(page, encoding="utf-8")
         return Path(out)
@@ -138,6 +138,7 @@ def similar_places(
     check_slices(slices)
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
+    target = free_folder(out)
     folder = path_of(run, "run")
     kind, read = _reader(folder, choose_device(device))
     with open_input(source, series, spacing, sizes) as opened:
@@ -148,8 +149,8 @@ def similar_places(
             readings.append(read(opened.read(index), index))
             progress(len(readings), len(chosen))
         result = SimilarPlaces(len(opened), readings, tuple(opened.warnings), kind, folder.resolve().name)
-    if out is not None:
-        result.save(out)
+    if target is not None:
+        result.save(target)
     return result
 
 

@@ -13,9 +13,11 @@ from lowdose.api.saving import MemorySink, sink_for
 from lowdose.api.simulated_series import SimulatedSeries
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting
+from lowdose.io.open_series import check_output
 from lowdose.io.orientation import not_axial
 from lowdose.io.provenance import simulation_provenance
 from lowdose.io.source import Rescale, Source
+from lowdose.io.write_volume import refuse_taken
 from lowdose.logger import log, log_lines
 from lowdose.physics.kernels import parse_kernel
 from lowdose.physics.photon_counts import check_dose
@@ -103,8 +105,12 @@ def simulate_dose(
     sizes = stated_sizes(pixel, thickness)
     check_given(source, series, spacing)
     target = None if out is None else path_of(out, "out")
+    if target is not None:
+        refuse_taken(target)
     where = str(choose_device(device))
     with open_input(source, series, spacing, sizes, rescale) as opened:
+        if target is not None:
+            check_output(opened, target)
         stacks = calibrated_stacks(opened, chosen, mas, where)
         limits = tuple(dict.fromkeys(text for _, calibration in stacks for text in calibration.warnings))
         doubts = dict.fromkeys(text for part, calibration in stacks for text in _doubts(part, calibration, dose))

@@ -16,11 +16,13 @@ from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
 from lowdose.recipes import get_recipe
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.adversary import parse_adversary
+from lowdose.training.anatomy_recipe import AnatomyRecipe
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.artefacts import model_file
 from lowdose.training.denoiser_run import train_denoiser
@@ -32,7 +34,7 @@ from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing import Pairing
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
-from lowdose.training.recipe import PAIRINGS_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.recipe import PAIRINGS_OF, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
 from lowdose.training.teachers import choose_teachers
 
@@ -112,7 +114,8 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
-        log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
+        patients = counted(len({item.patient for item in items}), "patient")
+        log.info("%d %s, %s", len(items), source.found, patients)
         if training_set.labels:
             labels = ", ".join(f"{number} = '{name}'" for number, name in enumerate(training_set.labels, 1))
             marked = sum(bool(item.boxes) for item in items)
@@ -140,6 +143,11 @@ def _with_choices(recipe: DenoiserRecipe, request: Request) -> DenoiserRecipe:
     names += ["base"] if recipe.around is not None else []
     names += ["network"] if recipe.accepts_any_network else []
     request.accept_only(*names)
+    if request.findings and not recipe.learns_from_boxes:
+        raise InvalidSetting(
+            f"--findings: the recipe {request.recipe} looks at no boxes of lesions; take one that does, such as lidnet "
+            "(with --base for another training of the denoiser), or leave --findings out"
+        )
     if request.network is not None:
         choice = parse_denoiser(request.network)
         recipe = replace(recipe, network=choice.network, scale=choice.scale)
@@ -181,7 +189,7 @@ def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
     real = _labelled_slices(request.data) if request.data else []
     scans = len({item.patient for item in real})
-    log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
+    log.info("%s of %s, and digital patients", counted(len(real), "labelled slice"), counted(scans, "scan"))
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
         request.progress, request.bank, _model_of(request.start),
@@ -213,8 +221,8 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
     with ExitStack() as stack:
         items, warnings = normal_dose_slices(stack, request.data) if request.data else ([], [])
         log_lines(logging.WARNING, warnings)
-        patients = len({item.patient for item in items})
-        log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
+        slices, patients = counted(len(items), "slice"), counted(len({item.patient for item in items}), "patient")
+        log.info("%s of normal dose, %s, %d words", slices, patients, len(words))
         return train_autoencoder(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, words, request.bank, _model_of(request.start), request.clip,

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 
+from lowdose.api.denoised_series import PAGE, PICTURE, WORDS
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation.words import SliceLocation, WordReading, evenly_spread, read_words
 from lowdose.hounsfield import SOFT_TISSUE
@@ -21,7 +22,6 @@ from lowdose.report import overlay, words_page
 from lowdose.report import words as words_report
 
 INPUT = "input"
-WORDS, PICTURE, PAGE = "words.json", "words.png", "words.html"
 
 
 def load_word_autoencoder(name: str | PathLike[str] | None, device: torch.device) -> LanguageGuidedAutoencoder:
@@ -65,11 +65,6 @@ class WordsOfSeries:
     warnings: list[str] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     shown: WordReading | None = None
-
-    @property
-    def file_names(self) -> list[str]:
-        """Names of the files that go with the output."""
-        return [WORDS, PICTURE, PAGE]
 
     def read_along(self, sink: Sink, count: int) -> Sink:
         """Return ``sink`` for a series of ``count`` slices, with some of them read on the way."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lowdose.io.source import Rescale
     from lowdose.models.load import LoadedModel
 
-OPTIONAL = ("dose", "noise_sd", "texture", "rescale", "strict")
+OPTIONAL = ("dose", "noise_sd", "texture", "rescale", "pixel", "thickness", "strict")
 """Settings that are stated with the results where they are given."""
 LOCAL = "local"
 """Value of ``ArchiveOptions.cluster`` for Ray on this machine only."""
@@ -36,6 +36,8 @@ class ArchiveSettings:
         See `lowdose.load_model`.
     rescale : tuple of 2 floats or None
         Slope and intercept of the images that state none.
+    pixel, thickness : float or None
+        Pixel size and slice thickness in mm of the series that state none.
     strict : bool
         Whether series outside the range of the model are refused.
     threads : int
@@ -51,6 +53,8 @@ class ArchiveSettings:
     engine: str = "auto"
     accuracy: str = "exact"
     rescale: Rescale | None = None
+    pixel: float | None = None
+    thickness: float | None = None
     strict: bool = False
     threads: int = 0
 
@@ -58,11 +62,13 @@ class ArchiveSettings:
         """Load the model on its engine. Raises what `lowdose.load_model` raises."""
         from lowdose.api import load_model
         from lowdose.api.checks import check_rescale
+        from lowdose.api.reading import stated_sizes
         from lowdose.infer.pipeline import check_strength
         from lowdose.models.noise_retention import NoiseTarget, check_target
 
         check_strength(self.strength)
         check_rescale(self.rescale)
+        stated_sizes(self.pixel, self.thickness)
         target = NoiseTarget(self.dose, self.noise_sd, self.texture)
         name = DEFAULT_MODEL if self.model is None else self.model
         model = load_model(name, device=self.device, engine=self.engine, accuracy=self.accuracy)

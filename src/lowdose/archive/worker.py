@@ -86,5 +86,5 @@ class Worker:
         wanted, output = self._settings, self._ledger.out / entry.place
         return denoise(
             source, output, model=self._model, strength=wanted.strength, dose=wanted.dose, noise_sd=wanted.noise_sd,
-            texture=wanted.texture, strict=wanted.strict, manifest=True,
+            texture=wanted.texture, pixel=wanted.pixel, thickness=wanted.thickness, strict=wanted.strict, manifest=True,
         ).slices  # fmt: skip

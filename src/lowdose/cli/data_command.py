@@ -17,6 +17,7 @@ from rich.table import Table
 from lowdose.cli.terminal import console, output_of, say
 from lowdose.deprecations import warn_deprecated
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 from lowdose.logger import log_lines
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 CONTENTS = {"pairs": ("folders", "full"), "full-dose": ("none", "full"), "low-dose": ("none", "low")}
 """Value of ``--contents`` -> how slices are paired, and their dose."""
 
-data_app = typer.Typer(help="Get, pack and check data; published splits and what leaks between them.")
+data_app = typer.Typer(
+    help="Get, pack and check data; show published splits, and cases that one trains and another tests on."
+)
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 @data_app.command()
 def pack(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of DICOM, NIfTI or NumPy series.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of DICOM, NIfTI or NumPy series.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder, for example thorax.pack. Required.")
     ] = None,
@@ -52,7 +55,7 @@ def pack(
     old_pairing: Annotated[str | None, typer.Option("--pairing", hidden=True)] = None,
     old_dose: Annotated[str | None, typer.Option("--dose", hidden=True)] = None,
 ) -> None:
-    """Pack slices into mapped NumPy files, for training at the speed of memory. Takes 0.5 MiB a slice of 512 x 512."""
+    """Pack slices into memory-mapped NumPy files, which training reads fast: 0.5 MiB for 512 x 512 pixels."""
     from lowdose.data import pack_writer
 
     last = folders.pop() if out is None and len(folders) > 1 else None
@@ -61,9 +64,9 @@ def pack(
     with counting("slices packed") as advance:
         packed = pack_writer.write_pack(folders, target, pairing, dose, advance)
     log_lines(logging.WARNING, packed.warnings)
-    kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
+    kind = "pair" if pairing == "folders" else f"{dose}-dose slice"
     size = f"{packed.bytes / 2**20:.0f} MiB" if packed.bytes < 2**30 else f"{packed.bytes / 2**30:.1f} GiB"
-    say(f"{packed.slices} {kind}, {packed.series} series, {packed.patients} patient(s), {size}")
+    say(f"{counted(packed.slices, kind)}, {packed.series} series, {counted(packed.patients, 'patient')}, {size}")
     say(str(target))
 
 
@@ -81,13 +84,13 @@ def _pairing_and_dose(contents: str | None, pairing: str | None, dose: str | Non
 
 @data_app.command()
 def check(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of series, or packs.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of series, or packs.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write everything to this JSON file.")] = None,
     old_json: Annotated[Path | None, typer.Option("--json", hidden=True)] = None,
 ) -> None:
     """List every CT series; find repeats, patients on two sides of a split, and what cannot be read.
 
-    A side is one DIR, or a folder named train, val or test below it. Every slice is read.
+    The sides of a split are folders named train, val and test below a DIR, or else each DIR. Every slice is read.
     """
     from lowdose.data.audit import check as checking
     from lowdose.io.atomic_replace import replace_file
@@ -103,7 +106,7 @@ def check(
         log_lines(logging.INFO, lines, f"{title}: ")
     patients = len({series.patient for series in found.series})
     slices = sum(series.slices for series in found.series)
-    say(f"{slices} slices, {len(found.series)} series, {patients} patient(s)")
+    say(f"{counted(slices, 'slice')}, {len(found.series)} series, {counted(patients, 'patient')}")
 
 
 def _warnings(found: AuditReport) -> list[tuple[str, list[str]]]:
@@ -221,7 +224,7 @@ def download(
     names = [name for text in patients or [] for name in text.split(",") if name]
     wanted = downloading.select_series(client, collection, names)
     size = sum(series.megabytes for series in wanted) / 1000
-    say(f"{len(wanted)} CT series of {len({s.patient for s in wanted})} patient(s), {size:.1f} GB")
+    say(f"{len(wanted)} CT series of {counted(len({s.patient for s in wanted}), 'patient')}, {size:.1f} GB")
     if dry_run:
         return
     with counting(f"series of {len(wanted)} there") as advance:

@@ -18,10 +18,11 @@ from lowdose.logger import log
 
 console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 Pixel = Annotated[
-    float | None, typer.Option(metavar="MM", help="Pixel size of files that state none (NPY, NPZ), 0.05 to 5.")
+    float | None, typer.Option(metavar="MM", help="Pixel size of a series that states none, such as NPY, 0.05 to 5.")
 ]
 Thickness = Annotated[
-    float | None, typer.Option(metavar="MM", help="Slice thickness of files that state none (NPY, NPZ), 0.05 to 20.")
+    float | None,
+    typer.Option(metavar="MM", help="Slice thickness of a series that states none, such as NPY, 0.05 to 20."),
 ]
 NetworkFile = Annotated[
     Path | None,
@@ -30,8 +31,8 @@ NetworkFile = Annotated[
 WordVocabulary = Annotated[
     str | None,
     typer.Option(
-        help="Words: shown (the default: of anatomy and imaging, where certain, else 'no word') or all (the nearest of "
-        "the whole vocabulary, for research)."
+        help="Which words may appear: shown (the default: those of anatomy and imaging, where they are certain, else "
+        "'no word') or all (the nearest word of the whole vocabulary, for research)."
     ),
 ]
 INTERRUPTED = 130

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lowdose.errors import NotCT, OutputRefused
 from lowdose.image import HU, Acquisition, Geometry, Slice
-from lowdose.io.atomic import AtomicFiles, output_errors, refuse_existing_file
+from lowdose.io.atomic import AtomicFiles, output_errors
 from lowdose.io.dicom.padding import valid_mask
 from lowdose.io.dicom.rescale import StoredPixels, changed_pixels, nearest, to_hu, unrounded
 from lowdose.io.source import MAX_PIXELS, Plane, SliceFile
@@ -49,6 +49,10 @@ class ArraySource:
 
     no_grid: ClassVar[str]
     """Warning of a file that states no grid."""
+
+    def refuse_other_name(self, output: Path) -> None:
+        """Raise OutputRefused for a name that does not end as a file of this kind does."""
+        raise NotImplementedError
 
     def __init__(
         self, path: Path, stored: NDArray[Any], geometry: Geometry | None, slope: float = 1.0, intercept: float = 0.0
@@ -148,7 +152,6 @@ class ArraySink:
         self._files = AtomicFiles(output)
         self._written = 0
         self._file: IO[bytes] | None = None
-        refuse_existing_file(output)
 
     def __enter__(self) -> Self:
         try:

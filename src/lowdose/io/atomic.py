@@ -79,22 +79,41 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def refuse_existing_folder(output: Path) -> None:
-    """Raise OutputRefused when a folder to be written exists and is not empty, or is a file.
+    """Raise OutputRefused when a folder to be written exists and is not empty, is a file, or cannot be made.
 
     What an unfinished run to the same folder holds in it does not count.
     """
-    if output.is_dir():
-        unfinished = (lock_path(output).name, f".{output.name}.partial-")
-        if not all(entry.name.startswith(unfinished) for entry in output.iterdir()):
-            raise OutputRefused(f"{output}: exists and is not empty; choose another folder or remove it")
-    elif output.exists() or output.is_symlink():
-        raise OutputRefused(f"{output}: exists and is not a folder; choose another name")
+    with output_errors(output):
+        if output.is_dir():
+            unfinished = (lock_path(output).name, f".{output.name}.partial-")
+            if not all(entry.name.startswith(unfinished) for entry in output.iterdir()):
+                raise OutputRefused(f"{output}: exists and is not empty; choose another folder or remove it")
+        elif output.exists() or output.is_symlink():
+            raise OutputRefused(f"{output}: exists and is not a folder; choose another name")
+        _refuse_unwritable(output)
 
 
 def refuse_existing_file(output: Path) -> None:
-    """Raise OutputRefused when a file to be written exists."""
-    if output.exists() or output.is_symlink():
-        raise OutputRefused(f"{output}: exists; choose another name or remove it")
+    """Raise OutputRefused when a file to be written exists, or cannot be made."""
+    with output_errors(output):
+        if output.exists() or output.is_symlink():
+            raise OutputRefused(f"{output}: exists; choose another name or remove it")
+        _refuse_unwritable(output)
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Raise NotADirectoryError or PermissionError when no file or folder can be made at a free or empty place."""
+    above = next(parent for parent in output.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not any(os.access(folder, os.W_OK | os.X_OK) for folder in (above, output)):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def refuse_inside(output: Path, source: Path) -> None:
+    """Raise OutputRefused when an output lies inside the input folder that it is made from."""
+    if source.is_dir() and lies_inside(output, source):
+        raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
 
 
 class AtomicFolder:
@@ -109,8 +128,8 @@ class AtomicFolder:
         with output_errors(output):
             self.output = real_path(output)
             refuse_existing_folder(self.output)
-            if source is not None and source.is_dir() and lies_inside(output, source):
-                raise OutputRefused(f"{output}: lies inside the input folder {source}; choose a place outside it")
+            if source is not None:
+                refuse_inside(output, source)
             # Renaming cannot replace a mount point, or a folder whose parent is not writable: fill it from inside.
             parent_not_writable = self.output.is_dir() and not os.access(self.output.parent, os.W_OK | os.X_OK)
             self._fill_inside = parent_not_writable or self.output.is_mount()

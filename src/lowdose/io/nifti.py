@@ -69,6 +69,13 @@ class NiftiSource(ArraySource):
         if self.lowest > AIR:
             self.warnings.append(f"No value is below {AIR:g}: check that the values are HU.")
 
+    def refuse_other_name(self, output: Path) -> None:
+        """Raise OutputRefused for a name that does not end as a file of this kind does."""
+        if not output.name.lower().endswith((".nii", ".nii.gz")):
+            raise OutputRefused(
+                f"{output}: a NIfTI file is written for NIfTI input; let the name end in .nii or .nii.gz"
+            )
+
 
 def _check_image(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
     """Raise NotCT unless a NIfTI file holds one 3-D image of numbers."""
@@ -182,10 +189,6 @@ class NiftiSink(ArraySink):
     def __init__(self, source: NiftiSource, output: Path, provenance: Provenance) -> None:
         super().__init__(source, output)
         self._nifti, self._provenance = source, provenance
-        if not output.name.lower().endswith((".nii", ".nii.gz")):
-            raise OutputRefused(
-                f"{output}: a NIfTI file is written for NIfTI input; let the name end in .nii or .nii.gz"
-            )
 
     def _begin(self, hidden: Path) -> IO[bytes]:
         with self._nifti.plain.open("rb") as source:

@@ -57,6 +57,11 @@ class NumpySource(ArraySource):
         if self.geometry is None:
             self.warnings.append(self.no_grid)
 
+    def refuse_other_name(self, output: Path) -> None:
+        """Raise OutputRefused for a name that does not end as a file of this kind does."""
+        if output.suffix.lower() != self.ending:
+            raise OutputRefused(f"{output}: for {self.ending} input the output is a {self.ending} file; name it so")
+
 
 def unpack_hu(path: Path, scratch: Path) -> Path:
     """Unpack the "hu" array of an .npz into a .npy file in ``scratch`` and return its path.
@@ -143,8 +148,6 @@ class NumpySink(ArraySink):
         super().__init__(source, output)
         self._numpy = source
         self._archive: zipfile.ZipFile | None = None
-        if output.suffix.lower() != source.ending:
-            raise OutputRefused(f"{output}: for {source.ending} input the output is a {source.ending} file; name it so")
 
     def _begin(self, hidden: Path) -> IO[bytes]:
         if self._numpy.ending == ".npz":

@@ -7,12 +7,13 @@ neither pydicom nor nibabel.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lowdose.errors import CannotDecode, InvalidSetting, LowDoseError, NothingToRead, OutputRefused
-from lowdose.io.arrays import is_single_file
+from lowdose.io.arrays import ArraySource, is_single_file
+from lowdose.io.atomic import refuse_inside
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.input_kind import (
     ARCHIVES,
@@ -31,7 +32,7 @@ from lowdose.io.provenance import Provenance
 from lowdose.io.source import Rescale, Sink, Source
 from lowdose.io.stated_sizes import UNSTATED, Sizes, state_sizes
 from lowdose.io.tar_files import extract_gzip, extract_slices, extract_tar
-from lowdose.io.write_volume import refuse_other_endings
+from lowdose.io.write_volume import refuse_other_endings, refuse_taken
 from lowdose.io.zip_files import extract_zip
 
 CONVERTED = "converted.nii"
@@ -150,18 +151,33 @@ def _open_array(path: Path, kind: Kind, scratch: Path) -> Source:
     return source
 
 
-def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
-    """Return the writer for the results of a source: a new folder for DICOM, else a new file of the source's kind.
+def check_output(source: Source, output: Path, companions: Iterable[str] = ()) -> None:
+    """Raise OutputRefused when the results of a source, and the files that go with them, cannot be written.
 
-    Raises OutputRefused, before any work, when the output exists or has an ending of another kind.
+    The output exists, has an ending of another kind, lies inside the input or in a folder that cannot be written.
     """
-    from lowdose.io.dicom.derived import DicomSink
     from lowdose.io.dicom.series import DicomSource
 
     refuse_other_endings(output)
     if isinstance(source, DicomSource):
         if is_single_file(output):
             raise OutputRefused(f"{output}: a DICOM folder is written for DICOM input; give the name of a new folder")
+        refuse_inside(output, source.path)
+    elif isinstance(source, ArraySource):
+        source.refuse_other_name(output)
+    refuse_taken(output, companions)
+
+
+def open_sink(source: Source, output: Path, provenance: Provenance) -> Sink:
+    """Return the writer for the results of a source: a new folder for DICOM, else a new file of the source's kind.
+
+    Raises what ``check_output`` raises, before any work.
+    """
+    from lowdose.io.dicom.derived import DicomSink
+    from lowdose.io.dicom.series import DicomSource
+
+    check_output(source, output)
+    if isinstance(source, DicomSource):
         return DicomSink(source, output, provenance)
     from lowdose.io.nifti import NiftiSink, NiftiSource
     from lowdose.io.numpy_files import NumpySink, NumpySource

@@ -19,8 +19,8 @@ from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.mac_net import ARTEFACT, MACNet, predictor
 from lowdose.objectives.base import Objective
 from lowdose.objectives.info_nce import info_nce
-from lowdose.objectives.sample_draws import distinct_draws
 from lowdose.objectives.similar_neighbours import features_at, most_similar
+from lowdose.sample_draws import distinct_draws
 
 PATCHES, PATCH_WINDOW, PATCH_NEIGHBOURS = 32, 3, 4
 """Places of the global map in each image, side of the window around each, and neighbours in it that are averaged."""

@@ -20,8 +20,8 @@ from lowdose.networks.full_precision import full_precision
 from lowdose.networks.noise_vae import NoiseDecoder, NoiseVAE
 from lowdose.objectives.latent_normal import kl_to_standard_normal
 from lowdose.objectives.noise_bands import NoiseBands, whittle
-from lowdose.objectives.sample_draws import normal_draws
 from lowdose.objectives.wasserstein import gradient_penalty, mixing_weights
+from lowdose.sample_draws import normal_draws
 
 SAMPLED, ENCODED = 0, 1
 """Streams of white noise: of samples, and around what the encoder finds."""

@@ -16,9 +16,9 @@ from lowdose.methods.base import Method, Update
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.full_precision import full_precision
 from lowdose.networks.noise2noise_td import Noise2NoiseTD, around
-from lowdose.objectives.sample_draws import uniform_draws
 from lowdose.physics.photon_counts import draw_counts
 from lowdose.physics.scanner import Scanner
+from lowdose.sample_draws import uniform_draws
 
 LEAST_VARIANCE = 1e-20
 """Smallest variance of a transmission that the likelihood counts with."""

@@ -13,8 +13,8 @@ from lowdose.hounsfield import OBJECTIVE
 from lowdose.methods.base import Method, Update
 from lowdose.methods.supervised import denoise_slice
 from lowdose.networks.denoiser import Denoiser
-from lowdose.objectives.sample_draws import uniform_draws
 from lowdose.objectives.similar_slices import masked_absolute_error, similar_pixels
+from lowdose.sample_draws import uniform_draws
 
 REACH = 2
 """Slices on each side that may be the target."""

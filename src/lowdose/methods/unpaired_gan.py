@@ -13,8 +13,8 @@ from lowdose.methods.least_squares_gan import LeastSquaresGAN
 from lowdose.methods.supervised import denoise_slice
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
-from lowdose.objectives.sample_draws import uniform_draws
 from lowdose.objectives.similar_slices import masked_absolute_error, similar_pixels
+from lowdose.sample_draws import uniform_draws
 
 
 class UnpairedGAN(LeastSquaresGAN):

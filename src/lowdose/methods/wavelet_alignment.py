@@ -19,7 +19,7 @@ from lowdose.networks.frequency_encoder import FrequencyEncoder
 from lowdose.networks.haar import haar, inverse_haar
 from lowdose.objectives.base import Objective
 from lowdose.objectives.frequency_aware import frequency_distance
-from lowdose.objectives.sample_draws import normal_draws, uniform_draws
+from lowdose.sample_draws import normal_draws, uniform_draws
 
 MOMENTUM = 0.99
 """Decay per step of the moving average that the target encoder is."""

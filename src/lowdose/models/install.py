@@ -49,12 +49,8 @@ def install_model(file: Path, name: str | None = None) -> str:
     chosen = model_name(file) if name is None else name
     _check_name(chosen)
     with _locked_index() as known:
-        entry = {"kind": KIND, "sha256": hashlib.sha256(content).hexdigest()}
-        if known.get(chosen, entry) != entry:
-            raise InvalidSetting(
-                f"'{chosen}': a different model is installed under this name; give another --name, or remove it: "
-                f"'lowdose models remove {chosen}'"
-            )
+        entry = _entry(content)
+        _refuse_taken(chosen, known.get(chosen, entry) == entry)
         paths = user_models.weights_path(chosen), user_models.card_path(chosen)
         created = [path for path in paths if not path.exists()]
         try:
@@ -69,6 +65,13 @@ def install_model(file: Path, name: str | None = None) -> str:
                 path.unlink(missing_ok=True)
             raise
     return chosen
+
+
+def check_name(name: str, file: Path) -> None:
+    """Raise InvalidSetting where ``file``, which need not be there yet, could not be installed under ``name``."""
+    _check_name(name)
+    known = user_models.read_index()
+    _refuse_taken(name, name not in known or (file.is_file() and known[name] == _entry(file.read_bytes())))
 
 
 def uninstall_model(name: str) -> None:
@@ -140,6 +143,19 @@ def _check_name(name: str) -> None:
         raise InvalidSetting(f"'{name}' cannot name a model: {user_models.NAME_RULE}; give another --name{hint}")
     if name in _builtin_names():
         raise InvalidSetting(f"'{name}': a model that comes with lowdose is called so; give another --name")
+
+
+def _entry(content: bytes) -> dict[str, str]:
+    """Return what the index states of a model with this content."""
+    return {"kind": KIND, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _refuse_taken(name: str, free: bool) -> None:
+    if not free:
+        raise InvalidSetting(
+            f"'{name}': a different model is installed under this name; give another --name, or remove it: "
+            f"'lowdose models remove {name}'"
+        )
 
 
 def _write(known: user_models.Index) -> None:

@@ -24,7 +24,7 @@ from lowdose.networks.discriminator import SLOPE
 from lowdose.networks.features.base import FrozenFeatures
 from lowdose.networks.features.registry import load_features
 from lowdose.networks.features.semantic import MAPS
-from lowdose.weights.artefact import artefact_name, load_artefact
+from lowdose.weights.artefact import artefact_name, fill_artefact
 from lowdose.weights.files import read_weights
 
 UNIT = Scale(low=-1000.0, high=2000.0, zero=-160.0, one=240.0)
@@ -161,7 +161,7 @@ def load_discriminator(run: Path) -> LoadedDiscriminator:
         raise InvalidSetting(f"{path}: was trained with anatomy_aware=0, so that it attends to nothing")
     name = str(json.loads(file.header["training"])["features"]).partition(" ")[0]
     discriminator = AnatomyDiscriminator(semantic, first[0])
-    load_artefact(discriminator, ARTEFACT, path)
+    fill_artefact(discriminator, ARTEFACT, file, path)
     return LoadedDiscriminator(discriminator.eval(), load_features(name))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
-from lowdose.weights.artefact import artefact_name, load_artefact
+from lowdose.weights.artefact import artefact_name, fill_artefact
 from lowdose.weights.files import read_weights
 
 ARTEFACT = "mac_net"
@@ -80,7 +80,7 @@ def load_mac_net(run: Path) -> MACNet:
             f"{path}: holds no MAC-Net; name {ARTEFACT}.safetensors of a training with 'ascon'"
         )
     network = MACNet(len(first))
-    load_artefact(network, ARTEFACT, path)
+    fill_artefact(network, ARTEFACT, file, path)
     return network.eval()
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lowdose.objectives.sample_draws import uniform_draws
+from lowdose.sample_draws import uniform_draws
 
 DRAWS = 4
 """Random numbers that a sample needs: area and centre of its box, and whether it is mixed at all."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lowdose.objectives.sample_draws import uniform_draws
+from lowdose.sample_draws import uniform_draws
 
 
 def mixing_weights(number: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lowdose.errors import InvalidSetting
 from lowdose.evaluation.digital_texture import digital_texture
 from lowdose.evaluation.noise_sensitivity import blindness
 from lowdose.language import autoencoder_file
+from lowdose.methods.base import Method
 from lowdose.methods.supervised import Supervised
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.leda import Leda
@@ -53,18 +54,19 @@ def _method(denoiser: Denoiser, hyperparameters: LedaHyperparameters, teachers: 
     return supervised(denoiser, MSE() + hyperparameters.leda_weight * leda, hyperparameters.patch)
 
 
-def _remarks(hyperparameters: LedaHyperparameters, teachers: Mapping[str, str]) -> Sequence[str]:
+def _remarks(method: Method[Any], teachers: Mapping[str, str]) -> Sequence[str]:
     """Return what the teacher sees of noise, and a warning of one that can only teach smoothness."""
-    if hyperparameters.leda_weight == 0:
+    name = teachers["autoencoder"]
+    leda = next((part for part in method.modules() if isinstance(part, Leda)), None)
+    if leda is None:  # its weight is 0
         return ()
-    loaded = autoencoder_file.load_autoencoder(teachers["autoencoder"])
     try:
-        seen = digital_texture(loaded.autoencoder)
+        seen = digital_texture(leda.autoencoder)
     except InvalidSetting as error:
-        return (f"warning: autoencoder '{loaded.name}': {error}",)
+        return (f"warning: autoencoder '{name}': {error}",)
     (share, of_tokens), ratio = seen.systematic_share, seen.noise_distance_ratio[0]
-    facts = f"autoencoder '{loaded.name}' on a digital slice: B = {share:.2f} (tokens {of_tokens:.2f}), D = {ratio:.2f}"
-    warning = blindness(loaded.name, share)
+    facts = f"autoencoder '{name}' on a digital slice: B = {share:.2f} (tokens {of_tokens:.2f}), D = {ratio:.2f}"
+    warning = blindness(name, share)
     return (facts, f"warning: {warning}; see 'lowdose evaluate --task teacher'") if warning else (facts,)
 
 

@@ -103,6 +103,7 @@ def around(base: DenoiserRecipe) -> DenoiserRecipe:
         hyperparameters=_together(base.hyperparameters),
         around=around,
         accepts_any_network=True,
+        learns_from_boxes=True,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lowdose.hounsfield import LUNG, SOFT_TISSUE, window_for
 from lowdose.infer.lesions import DetectedLesion
+from lowdose.io.messages import counted
 from lowdose.report.figures import INK, draw_box, draw_slice, new_figure, png
 
 ACROSS, PANEL = 6, 2.6
@@ -40,8 +41,8 @@ def lesion_entry(number: int, lesion: DetectedLesion) -> dict[str, Any]:
 
 
 def lesion_line(number: int, lesion: DetectedLesion) -> str:
-    """Return a lesion as a line of text."""
-    first, last = lesion.boxes[0].slice, lesion.boxes[-1].slice
+    """Return a lesion as a line of text; slices count from 1."""
+    first, last = (each.slice + 1 for each in (lesion.boxes[0], lesion.boxes[-1]))
     slices = f"slice {first}" if first == last else f"slices {first} to {last}"
     sides = " x ".join("?" if side is None else f"{side:.0f}" for side in lesion.extent_mm[::-1])
     return f"lesion {number}: score {lesion.score:.2f}, {slices}, {sides} mm, {lesion.mean_hu:.0f} HU"
@@ -67,7 +68,7 @@ def lesion_sheet(lesions: Sequence[DetectedLesion], slices: int, least_score: fl
 
 
 def _title(found: int, shown: int, slices: int, least_score: float) -> str:
-    where = f"in {slices} slices with a score of at least {least_score:g}"
+    where = f"in {counted(slices, 'slice')} with a score of at least {least_score:g}"
     if not found:
         return f"no lesion found {where}"
     best = f", the best {shown} of them" if shown < found else ""
@@ -77,7 +78,7 @@ def _title(found: int, shown: int, slices: int, least_score: float) -> str:
 def _draw(axes: Any, number: int, lesion: DetectedLesion) -> None:
     picture, best = lesion.picture, lesion.best
     assert picture is not None
-    title = f"{number}: {best.score:.2f}, slice {best.slice}"
+    title = f"{number}: {best.score:.2f}, slice {best.slice + 1}"
     draw_slice(axes, picture.hu, title, window_for(lesion.mean_hu), picture.aspect, size=9)
     draw_box(axes, best.box, picture.corner, MARK)
 

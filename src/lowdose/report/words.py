@@ -207,7 +207,7 @@ def drift_warnings(reading: WordReading) -> list[str]:
 
 
 def where_of(reading: WordReading) -> str:
-    """Describe a slice by its index, as in 'slice 12', or else by its position, as in 'slice at 34.5 mm'."""
+    """Describe a slice by its number from 1, as in 'slice 12', or else by its position, as in 'slice at 34.5 mm'."""
     if reading.index is not None:
-        return f"slice {reading.index}"
+        return f"slice {reading.index + 1}"
     return "slice" if reading.position is None else f"slice at {reading.position:.1f} mm"

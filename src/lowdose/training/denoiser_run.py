@@ -84,7 +84,6 @@ class _DenoiserJob:
         started |= load_start_artefacts(self.method, start, name)
         enough = pairing.paired or self.method.makes_low_dose
         check_fields(self.method.fields, type(self.method).__name__, enough, pairing.name)
-        _check_findings(name, [*training, *validation], self.method.fields)
         network: dict[str, object] = {"name": recipe.network.name, **recipe.network.settings}
         self.settings: dict[str, object] = {
             "recipe": name,
@@ -123,7 +122,7 @@ class _DenoiserJob:
             )
         held_out: list[list[PairedSlice]] = []
         if fabric.is_global_zero:
-            for remark in self._recipe.remarks(hyperparameters, self._recipe.teachers):
+            for remark in self._recipe.remarks(self.method, self._recipe.teachers):
                 say(remark)
             held_out = self._pairing.held_out(self._validation, hyperparameters, denoiser.context, say)
         domain = measure_training_domain(patches)
@@ -182,15 +181,6 @@ def _patches_on_device(patches: Patches, device: torch.device) -> DevicePatches 
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return DevicePatches(patches, device) if 2 * planes_bytes(patches.slices) <= free else None
-
-
-def _check_findings(name: str, items: Sequence[PairedSlice], fields: Sequence[str]) -> None:
-    """Raise InvalidSetting when there are findings that the training does not look at."""
-    if any(item.boxes for item in items) and "boxes" not in fields:
-        raise InvalidSetting(
-            f"--findings: the recipe {name} looks at no boxes of lesions; take one that does, such as lidnet (with "
-            "--base for another training of the denoiser), or leave --findings out"
-        )
 
 
 def _new_denoiser(recipe: DenoiserRecipe) -> Denoiser:

@@ -18,7 +18,7 @@ from torch import Tensor
 from lowdose.data.batches import B, NumberedItems, batches
 from lowdose.device import choose_device
 from lowdose.errors import InvalidSetting, OutputRefused
-from lowdose.io.atomic import remove_unfinished
+from lowdose.io.atomic import refuse_existing_folder, remove_unfinished
 from lowdose.io.atomic_replace import replace_file
 from lowdose.methods.base import Method
 from lowdose.training.artefacts import artefact_files, write_artefacts
@@ -135,18 +135,21 @@ def run_training(
     with other settings.
     """
     limit = None if options.minutes is None else TimeLimit(options.minutes, time.monotonic())
-    _refuse_other_run(run, options)
+    refuse_other_run(run, options)
     fabric = _launch(options)
     with folder_for_all(fabric, run, RUN_FILES):
-        _refuse_other_run(run, options)  # one that has ended since
+        refuse_other_run(run, options)  # one that has ended since
         complete = _train(make, hyperparameters, run, options, say, progress, fabric, limit)
     _leave_process_group(fabric)
     return complete
 
 
-def _refuse_other_run(run: Path, options: RunOptions) -> None:
+def refuse_other_run(run: Path, options: RunOptions) -> None:
+    """Raise OutputRefused when a folder cannot hold a run, or holds one already that is not to be continued."""
     if (run / STATE_FILE).exists() and not options.resume:
         raise OutputRefused(f"{run}: holds a run already; continue it with --resume or choose another folder")
+    if not run.is_dir():
+        refuse_existing_folder(run)
 
 
 def _train(

@@ -38,7 +38,11 @@ def load_artefact(module: nn.Module, name: str, path: Path) -> str:
     name: what the module is. Raises IncompatibleCheckpoint when the file is damaged, holds something else, or a module
     of another size.
     """
-    file = read_weights(path)
+    return fill_artefact(module, name, read_weights(path), path)
+
+
+def fill_artefact(module: nn.Module, name: str, file: WeightsFile, path: Path) -> str:
+    """Do what ``load_artefact`` does with a file that has been read; ``path`` is its name in messages."""
     if artefact_name(file) != name:
         raise IncompatibleCheckpoint(f"{path}: holds no {name}; name the file that the training wrote as {name}")
     broken = [key for key, value in file.tensors.items() if not bool(value.isfinite().all())]

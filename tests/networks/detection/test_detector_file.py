@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
+from lowdose.networks.detection import detector_file
 from lowdose.networks.detection.detector import LesionDetector
 from lowdose.networks.detection.detector_file import load_detector, read_detector
+from lowdose.weights import artefact
 from lowdose.weights.artefact import serialise_artefact
-from lowdose.weights.files import serialise_weights
+from lowdose.weights.files import read_weights, serialise_weights
 
 
 def written(run: Path, module: nn.Module, name: str = "detector") -> Path:
@@ -33,6 +35,15 @@ def test_it_comes_back_from_the_folder_and_from_the_file(tmp_path: Path, size: t
     assert not any(each.requires_grad for each in found.parameters())
     for name, value in detector.state_dict().items():
         torch.testing.assert_close(found.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_its_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, LesionDetector(4, 1, 8, 16))
+    reads = list[Path]()
+    for module in (detector_file, artefact):
+        monkeypatch.setattr(module, "read_weights", lambda path: reads.append(path) or read_weights(path))
+    read_detector(tmp_path)
+    assert len(reads) == 1
 
 
 def test_a_folder_without_one_and_a_path_that_is_not_there(tmp_path: Path) -> None:

@@ -76,4 +76,4 @@ def _method(denoiser: Denoiser, _: DenoiserHyperparameters, __: Mapping[str, str
     return Detection(denoiser)
 
 
-RECIPE = DenoiserRecipe("none: a toy", NetworkSpec("toy_slices", {"slices": 3}), _method)
+RECIPE = DenoiserRecipe("none: a toy", NetworkSpec("toy_slices", {"slices": 3}), _method, learns_from_boxes=True)

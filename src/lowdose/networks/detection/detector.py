@@ -14,6 +14,7 @@ from lowdose.networks.detection.backbone import STRIDES, PyramidBackbone
 from lowdose.networks.detection.boxes import clip_boxes, decode_boxes, encode_boxes, suppress_duplicates
 from lowdose.networks.detection.proposals import BOX_BETA, RegionProposals, best_proposals, proposal_losses
 from lowdose.networks.detection.roi_align import roi_align
+from lowdose.sample_draws import independent_draws
 
 WINDOWS = ((-60.0, 140.0), (-160.0, 240.0), (-1350.0, 150.0))
 """Windows in HU whose grey values are the channels that the network sees: liver, soft tissue and lung."""
@@ -97,7 +98,7 @@ class LesionDetector(nn.Module):
         """
         true, maps = torch.split(boxes, counts.tolist()), self.maps(slices)
         proposed = self.rpn(maps)
-        objectness, offsets = proposal_losses(proposed, true, _draws(number, proposed.objectness.shape[1]))
+        objectness, offsets = proposal_losses(proposed, true, independent_draws(number, proposed.objectness.shape[1]))
         candidates = [
             torch.cat([found, own])
             for found, own in zip(best_proposals(proposed, *slices.shape[-2:]), true, strict=True)
@@ -112,7 +113,7 @@ class LesionDetector(nn.Module):
         chosen, wanted, lesions = [], [], []
         for image, (boxes, own) in enumerate(zip(candidates, true, strict=True)):
             found = match_boxes(boxes, own, LESION_OVERLAP, LESION_OVERLAP, nearest=False)
-            draws = _draws(number[image : image + 1] + 1_000_003, len(boxes))[0]
+            draws = independent_draws(number[image : image + 1] + 1_000_003, len(boxes))[0]
             inside, outside = balanced_sample(found, SAMPLED, SAMPLED_LESIONS, draws)
             chosen.append(boxes[torch.cat([inside, outside])])
             wanted.append(own[found[inside]])
@@ -160,9 +161,3 @@ def box_features(maps: Sequence[Tensor], boxes: Tensor, counts: Tensor) -> Tenso
         of_image = torch.bincount(image[here], minlength=len(counts))
         pooled = pooled.index_put((here.nonzero()[:, 0],), roi_align(features, boxes[here], of_image, stride, POOLED))
     return pooled
-
-
-def _draws(number: Tensor, count: int) -> Tensor:
-    """Return random numbers (B, count) that depend on the number of each slice alone."""
-    drawn = [torch.rand(count, generator=torch.Generator().manual_seed(int(each))) for each in number]
-    return torch.stack(drawn).to(number.device)

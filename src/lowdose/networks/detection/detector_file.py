@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lowdose.errors import IncompatibleCheckpoint, InvalidSetting
 from lowdose.networks.detection.detector import LesionDetector
-from lowdose.weights.artefact import artefact_name, load_artefact
+from lowdose.weights.artefact import artefact_name, fill_artefact
 from lowdose.weights.files import WeightsFile, read_weights
 
 ARTEFACT = "detector"
@@ -37,7 +37,7 @@ def read_detector(run: Path) -> tuple[LesionDetector, str]:
         what = f"holds a {name}" if name else f"its format is '{file.header.get('format', 'not stated')}'"
         raise IncompatibleCheckpoint(f"{path}: {what}, which is no detector of lesions; {TRAINED_BY}")
     detector = LesionDetector(*_size(file, path))
-    load_artefact(detector, ARTEFACT, path)
+    fill_artefact(detector, ARTEFACT, file, path)
     return detector.eval().requires_grad_(False), file.sha256
 
 

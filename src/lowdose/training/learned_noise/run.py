@@ -16,7 +16,7 @@ from lowdose.io.atomic_replace import replace_file
 from lowdose.metrics.noise_frequency import f_av
 from lowdose.metrics.noise_power import nps_radial
 from lowdose.networks.noise_vae import NoiseDecoder, serialise_noise_model
-from lowdose.objectives.sample_draws import normal_draws
+from lowdose.sample_draws import normal_draws
 from lowdose.training.hooks import Progress
 from lowdose.training.learned_noise.data import NoiseDataset, chosen_slices, noise_of_slices, summary
 from lowdose.training.learned_noise.flat_patches import NoisePatches

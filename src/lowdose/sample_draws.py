@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ def uniform_draws(number: Tensor, count: int) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from lowdose.objectives.sample_draws import uniform_draws
+    >>> from lowdose.sample_draws import uniform_draws
     >>> [round(draw, 3) for draw in uniform_draws(torch.tensor([0, 1, 2]), 1).flatten().tolist()]
     [0.0, 0.618, 0.236]
     """
@@ -39,6 +39,31 @@ def uniform_draws(number: Tensor, count: int) -> Tensor:
         root = (1 + root) ** (1 / (count + 1))
     steps = torch.tensor([root ** -(place + 1) for place in range(count)], dtype=torch.float64, device=number.device)
     return (number.double()[:, None] * steps).frac().float()
+
+
+def independent_draws(number: Tensor, count: int) -> Tensor:
+    """Return ``count`` numbers from [0, 1) for each sample, independent of each other as those of any generator.
+
+    Parameters
+    ----------
+    number : Tensor
+        Number of each sample in the training, (B,) int64; it seeds the draws.
+    count : int
+        Numbers for each sample.
+
+    Returns
+    -------
+    Tensor
+        (B, count) float32.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lowdose.sample_draws import independent_draws
+    >>> independent_draws(torch.tensor([7, 8]), 100).shape
+    torch.Size([2, 100])
+    """
+    return _of_each(number, lambda generator: torch.rand(count, generator=generator))
 
 
 def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
@@ -61,13 +86,11 @@ def distinct_draws(number: Tensor, count: int, total: int) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from lowdose.objectives.sample_draws import distinct_draws
+    >>> from lowdose.sample_draws import distinct_draws
     >>> sorted(distinct_draws(torch.tensor([7]), 4, 4)[0].tolist())
     [0, 1, 2, 3]
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in number.tolist()]
-    drawn = [torch.randperm(total, generator=generator)[:count] for generator in generators]
-    return torch.stack(drawn).to(number.device)
+    return _of_each(number, lambda generator: torch.randperm(total, generator=generator)[:count])
 
 
 def normal_draws(number: Tensor, shape: Sequence[int], stream: int = 0) -> Tensor:
@@ -90,10 +113,14 @@ def normal_draws(number: Tensor, shape: Sequence[int], stream: int = 0) -> Tenso
     Examples
     --------
     >>> import torch
-    >>> from lowdose.objectives.sample_draws import normal_draws
+    >>> from lowdose.sample_draws import normal_draws
     >>> normal_draws(torch.tensor([7, 8]), (4, 16, 16)).shape
     torch.Size([2, 4, 16, 16])
     """
-    seeds = (8 * number + stream).tolist()
-    drawn = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(drawn).to(number.device)
+    return _of_each(8 * number + stream, lambda generator: torch.randn(*shape, generator=generator))
+
+
+def _of_each(seed: Tensor, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+    """Return what is drawn with each of the seeds (B,), on the CPU, and stacked on the device of the seeds."""
+    drawn = [draw(torch.Generator().manual_seed(each)) for each in seed.tolist()]
+    return torch.stack(drawn).to(seed.device)
