@@ -7,8 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from experiments.common import markdown
+from experiments.furnace import ship
 from experiments.zoo import (
+    average_weights,
     blend,
     contact_sheet,
     contact_sheet_figure,
@@ -21,6 +24,11 @@ from experiments.zoo import (
 )
 from scipy.ndimage import gaussian_filter
 
+from lowdose.errors import InvalidSetting
+from lowdose.hounsfield import OBJECTIVE
+from lowdose.models.checkpoint import TrainingDomain, load_denoiser, save_denoiser
+from lowdose.network_spec import NetworkSpec
+from lowdose.networks.denoiser import Denoiser
 from lowdose.phantom.lesion_kinds import LesionKind
 from lowdose.phantom.lesions import KINDS
 from lowdose.phantom.slice_lesions import PlannedSliceLesion
@@ -167,3 +175,29 @@ def test_tables() -> None:
     assert tables.column_mean(rows, "x").mean == 2.0
     assert tables.column_mean(rows, "y") is None
     assert markdown.summary_cell(None, 2) == "–"
+
+
+def test_averaged_weights_lie_between_and_keep_the_first_ones_range(tmp_path: Path) -> None:
+    files = []
+    for number, name in enumerate(("plain", "tuned")):
+        torch.manual_seed(number)
+        denoiser = Denoiser(NetworkSpec("red_cnn", {"channels": 4}), OBJECTIVE)
+        files.append(tmp_path / f"{name}.safetensors")
+        save_denoiser(files[-1], denoiser, TrainingDomain(noise_sd=(1.0, 10.0 + number)), {"steps": number})
+    out = tmp_path / "out.safetensors"
+    average_weights.average_weights(*map(str, files), 0.25, out)
+    first, second, mixed = (load_denoiser(str(file)) for file in (*files, out))
+    for name, value in mixed.denoiser.network.state_dict().items():
+        a, b = (each.denoiser.network.state_dict()[name] for each in (first, second))
+        torch.testing.assert_close(value, 0.75 * a + 0.25 * b)
+    assert mixed.domain == first.domain
+    assert mixed.training["average"] == {"of": [first.sha256, second.sha256], "share": 0.25}
+    with pytest.raises(InvalidSetting, match="two of one network"):
+        average_weights.average_weights(str(out), "fast", 0.5, tmp_path / "no")
+
+
+@pytest.mark.parametrize(("psnr", "lesions", "better"), [(4.41, 0.80, True), (4.36, 0.86, True), (4.36, 0.82, False),
+                                                         (4.34, 0.95, False)])  # fmt: skip
+def test_weights_ship_for_psnr_or_for_lesions(psnr: float, lesions: float, better: bool) -> None:
+    old = {"psnr_gain": 4.4, "ssim_gain": 0.05, "tissue_bias": 0.2, "lesion_5mm": 0.81}
+    assert ship.is_better(old | {"psnr_gain": psnr, "lesion_5mm": lesions}, old) == better
