@@ -17,6 +17,7 @@ from lowdose.errors import GeometryMismatch, NotCT
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Acquisition, Geometry, Mask, Vector
 from lowdose.io.arrays import is_single_file
+from lowdose.io.messages import counted
 from lowdose.io.open_series import open_sink, open_source
 from lowdose.io.provenance import SOFTWARE, Provenance
 from lowdose.io.source import Plane, Rescale, Source
@@ -159,7 +160,7 @@ class Volume:
         """Name the size and the spacing; the values would fill the screen."""
         count, rows, columns = self.hu.shape
         steps = " x ".join(f"{step:g}" for step in self.geometry.spacing)
-        return f"Volume({count} slices of {rows} x {columns} pixels, {steps} mm (z, y, x))"
+        return f"Volume({counted(count, 'slice')} of {rows} x {columns} pixels, {steps} mm (z, y, x))"
 
     def with_hu(self, hu: ArrayLike) -> Volume:
         """Return the same place and acquisition with other values of the same shape, converted to float32.

@@ -15,6 +15,7 @@ from pydicom import dcmread
 
 import lowdose
 from lowdose.api import lesions_of_series
+from lowdose.api.detected_lesions import DetectedLesions
 from lowdose.errors import InvalidSetting, OutputRefused
 from lowdose.infer.lesions import DetectedLesion, LesionBox
 from lowdose.models import checkpoint
@@ -105,6 +106,15 @@ def test_the_files_of_a_series(run: Path, series: Path, tmp_path: Path) -> None:
     assert result.save(tmp_path / "again") == tmp_path / "again"
     assert (tmp_path / "again" / "lesions.dcm").read_bytes() == (out / "lesions.dcm").read_bytes()
     assert "data:image/png" in result._repr_html_()
+    assert f"<figcaption>{len(record['lesions'])} lesion" in result._repr_html_()
+
+
+def test_one_lesion_in_one_slice_is_told_of_in_the_singular() -> None:
+    lesion = DetectedLesion((LesionBox(0, (2.0, 2.0, 8.0, 8.0), 0.9),), 40.0, (None, None, None), None)
+    one = DetectedLesions((lesion,), 1, None, 0.5, ())
+    assert "<figcaption>1 lesion in 1 slice; " in one._repr_html_()
+    assert one.lines() == ["lesion 1: score 0.90, slice 1, ? x ? x ? mm, 40 HU"]
+    assert DetectedLesions((), 1, None, 0.5, ()).lines() == ["no lesion in 1 slice with a score of at least 0.5"]
 
 
 def test_the_structured_report_refers_to_the_right_pixels_of_the_right_images(
@@ -221,7 +231,7 @@ def test_by_default_it_looks_through_the_model_of_its_run(run: Path) -> None:
 def test_lines_are_those_of_the_best() -> None:
     found = DetectedLesion((LesionBox(3, (1.0, 2.0, 3.0, 5.0), 0.75),), 40.0, (3.0, 2.0, 3.0), None)
     few, many = (lowdose.DetectedLesions((found,) * count, 9, None, 0.5, ()).lines() for count in (12, 15))
-    assert few[11] == many[11] == "lesion 12: score 0.75, slice 3, 3 x 2 x 3 mm, 40 HU"
+    assert few[11] == many[11] == "lesion 12: score 0.75, slice 4, 3 x 2 x 3 mm, 40 HU"
     assert (len(few), many[12:]) == (12, ["and 3 more with lower scores"])
 
 

@@ -38,12 +38,12 @@ def mayo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pack_then_train_on_a_split(mayo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("data", "pack", mayo, "--out", tmp_path / "mayo.pack") == 0
-    assert "6 pairs, 3 series, 3 patient(s)" in capfd.readouterr().err
+    assert "6 pairs, 3 series, 3 patients" in capfd.readouterr().err
     out = tmp_path / "run"
     arguments = ["--data", tmp_path / "mayo.pack", "--out", out, "--split", "mayo-2016-leda", *QUICK]
     assert run("train", "unet", *arguments) == 0
     said = capfd.readouterr().err
-    assert "4 pairs of slices, 2 patient(s)" in said
+    assert "4 pairs of slices, 2 patients" in said
     assert "1 test cases are held out: L506" in said
     described = json.loads((out / "run.json").read_text())
     assert (described["training"]["patients"], described["validation"]["patients"]) == (2, 0)
@@ -134,7 +134,7 @@ def test_download(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch
 
     monkeypatch.setattr(imaging_data_commons, "ImagingDataCommons", Stub)
     assert run("data", "download", "rider_pilot", "--out", tmp_path / "out", "--dry-run") == 0
-    assert "2 CT series of 1 patient(s), 1.0 GB" in capfd.readouterr().err
+    assert "2 CT series of 1 patient, 1.0 GB" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
     assert run("data", "download", "RIDER Pilot", "--out", tmp_path / "out", "--patients", "P1") == 0
     assert "2 series fetched, 0 were there" in capfd.readouterr().err

@@ -45,7 +45,7 @@ def test_trains_on_digital_patients_alone(tmp_path: Path, capfd: pytest.CaptureF
     out, bank = tmp_path / "run", tmp_path / "bank"
     assert train("anatomy", "--out", out, "--bank", bank) == 0
     said = capfd.readouterr().err
-    for line in ("0 labelled slices of 0 scan(s), and digital patients", "digital patients: 1/1", "step 1/1"):
+    for line in ("0 labelled slices of 0 scans, and digital patients", "digital patients: 1/1", "step 1/1"):
         assert line in said
     assert said.rstrip().endswith(str(out / "model.safetensors"))
     assert {path.name for path in bank.iterdir()} == {"00000-hu.npy", "00000-labels.npy"}
@@ -62,7 +62,7 @@ def test_trains_on_labelled_scans_and_from_weights(
     begun.write_bytes(anatomy.serialise_anatomy(anatomy.Anatomy(), {}))
     assert train("anatomy", "--out", tmp_path / "run", "--data", labelled, "--start", begun) == 0
     said = capfd.readouterr().err
-    assert "2 labelled slices of 1 scan(s), and digital patients" in said
+    assert "2 labelled slices of 1 scan, and digital patients" in said
     assert "no-ct: labels without a CT" in said
     assert json.loads((tmp_path / "run" / "run.json").read_text())["real"] == {"slices": 2, "patients": 1}
 

@@ -168,7 +168,7 @@ def test_slices_without_a_pixel_size_are_left_out() -> None:
     unsized = [replace(normal(n), pixel_mm=None) for n in (1, 2)]
     kept, told = simulated_slices([normal(0), *unsized])
     assert [item.key for item in kept] == ["key0"]
-    assert told == ["series1: 2 slices state no pixel size, so no rays can be drawn (left out)"]
+    assert told == ["series1: 2 slices without a pixel size, so no rays can be drawn (left out)"]
     with pytest.raises(NothingToRead, match="no slice states its pixel size"):
         simulated_slices(unsized)
 
@@ -315,9 +315,9 @@ def test_unusable_slices_are_told_and_none_at_all_is_an_error(tmp_path: Path) ->
     mixed = [*people(), normal(7, flat), normal(8, flat), normal(9, size=40), normal(10, flat, patient=3)]
     assert go(tmp_path / "mixed", mixed, said=said)
     assert sum("no air around" in text and text.endswith("(2 left out)") for text in said) == 1
-    assert any("1 slices of less than 48 x 48 pixels are left out" in text for text in said)
+    assert any("left out: 1 slice of less than 48 x 48 pixels" in text for text in said)
     assert any(text.endswith("(left out of validation)") for text in said)
-    with pytest.raises(NothingToRead, match=r"none of 1 slices can be simulated, for example: series1: .*no air"):
+    with pytest.raises(NothingToRead, match=r"none of 1 slice can be simulated, for example: series1: .*no air"):
         go(tmp_path / "none", [normal(0, flat)])
     with pytest.raises(InvalidSetting, match=r"slices of .* pixels are too small for patches of 32"):
         go(tmp_path / "small", [normal(0, size=40)])
@@ -361,7 +361,7 @@ def test_train_command_with_simulated_pairs(tmp_path: Path, capfd: pytest.Captur
 
     assert train("run", "--data", tmp_path / "in", "--set", "dose_low=0.1", "--bank", tmp_path / "bank") == 0
     said = capfd.readouterr().err
-    assert "2 slices of normal dose, 2 patient(s)" in said
+    assert "2 slices of normal dose, 2 patients" in said
     assert "noise bank: slice 1/1" in said
     assert cli.run(["data", "pack", str(tmp_path / "in"), "--out", str(tmp_path / "in.pack"), "--pairing", "none"]) == 0
     with ExitStack() as stack:

@@ -23,7 +23,7 @@ def test_slices_that_are_too_small_are_left_out_and_said() -> None:
     said: list[str] = []
     items = [pair(80), pair(79), pair(20, known=False)]
     assert large_enough(items, 64, said.append) == [items[0], items[2]]
-    assert said == ["warning: 1 slices of less than 80 x 80 pixels are left out"]
+    assert said == ["warning: left out: 1 slice of less than 80 x 80 pixels"]
     assert large_enough([], 64) == []
 
 

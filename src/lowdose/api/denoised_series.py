@@ -16,6 +16,7 @@ from lowdose.api.saving import SeriesInMemory
 from lowdose.errors import OutputRefused
 from lowdose.hounsfield import SOFT_TISSUE
 from lowdose.image import HU, Slice
+from lowdose.io.messages import counted
 from lowdose.volume import Volume
 
 PREVIEW, MANIFEST = "preview.png", "manifest.json"
@@ -110,7 +111,7 @@ class DenoisedSeries:
     def _repr_html_(self) -> str:
         """Show the middle slice before and after, for notebooks."""
         where = f", written to {self.path.name}" if self.path else ""
-        caption = f"{self.slices} slices denoised by {self.model}{where}"
+        caption = f"{counted(self.slices, 'slice')} denoised by {self.model}{where}"
         if self._middle is None:
             return f"<p>{caption}</p>"
         return f"<figure>{picture(self._preview(), caption)}<figcaption>{caption}</figcaption></figure>"

@@ -13,6 +13,7 @@ from lowdose.api.checks import path_of
 from lowdose.api.html import picture
 from lowdose.infer.lesions import DetectedLesion
 from lowdose.io.atomic import new_folder
+from lowdose.io.messages import counted
 from lowdose.report.lesions import lesion_entry, lesion_line, lesion_sheet
 
 TABLE, SHEET, DOCUMENT = "lesions.json", "lesions.png", "lesions.dcm"
@@ -76,7 +77,7 @@ class DetectedLesions:
     def lines(self) -> list[str]:
         """Return what was found as text: a line for each of the best lesions."""
         if not self.lesions:
-            return [f"no lesion in {self.slices} slices with a score of at least {self.least_score:g}"]
+            return [f"no lesion in {counted(self.slices, 'slice')} with a score of at least {self.least_score:g}"]
         lines = [lesion_line(number, each) for number, each in enumerate(self.lesions[:MAX_LINES], start=1)]
         more = len(self.lesions) - len(lines)
         return lines + [f"and {more} more with lower scores"] * bool(more)
@@ -86,5 +87,6 @@ class DetectedLesions:
 
     def _repr_html_(self) -> str:
         """Show the lesions, for notebooks."""
-        caption = f"{len(self.lesions)} lesions in {self.slices} slices; a research algorithm, not a medical device"
+        found = f"{counted(len(self.lesions), 'lesion')} in {counted(self.slices, 'slice')}"
+        caption = f"{found}; a research algorithm, not a medical device"
         return f"<figure>{picture(self._sheet(), caption)}<figcaption>{caption}</figcaption></figure>"

@@ -17,6 +17,7 @@ from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.evaluation.teacher import TeacherReport
 from lowdose.evaluation.words import WordReading
 from lowdose.io.atomic import new_folder
+from lowdose.io.messages import counted
 from lowdose.report.summary import FIDELITY
 
 SUMMARIES = ("summary.json", "teacher.json")
@@ -85,7 +86,8 @@ class EvaluationReport:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         cells = [[_cell(row.get(column)) for column in columns] for row in rows]
         header = [self._heading(column) for column in columns]
-        return html.table(header, cells) + f"<p>Means of {self.slices} slices, {self.series} series. {self._note()}</p>"
+        means = f"Means of {counted(self.slices, 'slice')}, {self.series} series."
+        return html.table(header, cells) + f"<p>{means} {self._note()}</p>"
 
     def _heading(self, column: str) -> str:
         if isinstance(self.result, ImageEvaluation) and column in FIDELITY:

@@ -11,6 +11,7 @@ from pathlib import Path
 from lowdose.api.messages import log_engine_message
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 from lowdose.logger import log, log_lines
 from lowdose.recipes import get_recipe
 from lowdose.training.continued import continued
@@ -35,7 +36,8 @@ def train_noise(
     with ExitStack() as stack:
         items, warnings = normal_dose_slices(stack, data, any_dose=True)
         log_lines(logging.WARNING, warnings)
-        log.info("%d slices, %d patient(s)", len(items), len({item.patient for item in items}))
+        patients = counted(len({item.patient for item in items}), "patient")
+        log.info("%s, %s", counted(len(items), "slice"), patients)
         return train_noise_model(name, recipe, items, run, options, log_engine_message, progress)
 
 

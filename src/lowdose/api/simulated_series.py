@@ -11,6 +11,7 @@ from typing import Any
 from lowdose.api.checks import path_of
 from lowdose.api.reading import read
 from lowdose.api.saving import SeriesInMemory
+from lowdose.io.messages import counted
 from lowdose.volume import Volume
 
 
@@ -57,4 +58,4 @@ class SimulatedSeries:
     def _repr_html_(self) -> str:
         """Show the middle slice, for notebooks."""
         dose = 100 * float(self.settings["dose"])
-        return f"<p>{self.slices} slices at {dose:.3g}% of the dose</p>{self.volume._repr_html_()}"
+        return f"<p>{counted(self.slices, 'slice')} at {dose:.3g}% of the dose</p>{self.volume._repr_html_()}"

@@ -16,6 +16,7 @@ from lowdose.data.labelled.dataset import LabelledSlice
 from lowdose.data.normal_dose import normal_dose_slices
 from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 from lowdose.language.vocabulary import load_vocabulary
 from lowdose.logger import log, log_lines
 from lowdose.recipes import get_recipe
@@ -112,7 +113,8 @@ def train_denoiser_recipe(request: Request, recipe: DenoiserRecipe) -> bool:
         held_out = training_set.validation_patients
         if held_out is not None and hyperparameters.validation_patients < 0:
             recipe = replace(recipe, hyperparameters=replace(hyperparameters, validation_patients=held_out))
-        log.info("%d %s, %d patient(s)", len(items), source.found, len({item.patient for item in items}))
+        patients = counted(len({item.patient for item in items}), "patient")
+        log.info("%d %s, %s", len(items), source.found, patients)
         if training_set.labels:
             labels = ", ".join(f"{number} = '{name}'" for number, name in enumerate(training_set.labels, 1))
             marked = sum(bool(item.boxes) for item in items)
@@ -186,7 +188,7 @@ def train_anatomy_recipe(request: Request, recipe: AnatomyRecipe) -> bool:
     recipe = replace(recipe, hyperparameters=_with_values(request, recipe.hyperparameters))
     real = _labelled_slices(request.data) if request.data else []
     scans = len({item.patient for item in real})
-    log.info("%d labelled slices of %d scan(s), and digital patients", len(real), scans)
+    log.info("%s of %s, and digital patients", counted(len(real), "labelled slice"), counted(scans, "scan"))
     return train_anatomy(
         request.recipe, recipe, real, request.out, request.options, log_engine_message,
         request.progress, request.bank, _model_of(request.start),
@@ -218,8 +220,8 @@ def train_autoencoder_recipe(request: Request, recipe: AutoencoderRecipe) -> boo
     with ExitStack() as stack:
         items, warnings = normal_dose_slices(stack, request.data) if request.data else ([], [])
         log_lines(logging.WARNING, warnings)
-        patients = len({item.patient for item in items})
-        log.info("%d slices of normal dose, %d patient(s), %d words", len(items), patients, len(words))
+        slices, patients = counted(len(items), "slice"), counted(len({item.patient for item in items}), "patient")
+        log.info("%s of normal dose, %s, %d words", slices, patients, len(words))
         return train_autoencoder(
             request.recipe, recipe, items, request.out, request.options, log_engine_message,
             request.progress, words, request.bank, _model_of(request.start), request.clip,

@@ -12,6 +12,7 @@ from lowdose.archive.ledger import DONE, QUARANTINED, Ledger
 from lowdose.archive.output_aside import output_aside
 from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.archive.worker import Worker
+from lowdose.io.messages import counted
 
 MAX_BLOCKS = 4096
 """Blocks of series; one that is lost with its worker is handed out again, and what the ledger holds is skipped."""
@@ -35,7 +36,7 @@ def distribute(
     try:
         with output_aside(ledger.out / RAY_LOG, say) as tell, ray_session(options.cluster) as ray:
             workers, shared = allocate_workers(ray, settings, options, len(todo))
-            tell(f"{len(todo)} series to do, {workers} workers of {shared.threads} threads")
+            tell(f"{len(todo)} series to do, {counted(workers, 'worker')} of {counted(shared.threads, 'thread')}")
             progress = _Progress(len(todo), tell)
             for row in _results(ray, root, ledger.out, shared, workers, todo):
                 left.discard(str(row["key"]))

@@ -15,6 +15,7 @@ from lowdose.archive.report import INDEX, QUARANTINE, SUMMARY, ArchiveSummary, o
 from lowdose.archive.settings import ArchiveOptions, ArchiveSettings
 from lowdose.errors import InvalidSetting, NothingToRead, OutputRefused
 from lowdose.io.locked_folder import locked_folder
+from lowdose.io.messages import counted
 from lowdose.io.source import Rescale
 
 FILES = (SETTINGS, SUMMARY, INDEX, QUARANTINE)
@@ -48,7 +49,9 @@ def denoise_archive(
         ledger.begin(identity)
         todo = _todo(contents, ledger, options)
         if others:
-            say(f"{len(others)} files of other formats, listed in {INDEX}, are left out; denoise them one by one")
+            say(
+                f"left out: {counted(len(others), 'file')} of other formats, listed in {INDEX}; denoise them one by one"
+            )
         slices = 0
         if todo:
             from lowdose.archive.distribute import distribute  # PyTorch and Ray, a second or two

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from lowdose.cli.terminal import say
+from lowdose.io.messages import counted
 
 IN_QUARANTINE = 3
 """Exit code of a run that went through and left something in quarantine."""
@@ -27,7 +28,7 @@ def denoise_archive(root: Path, out: Path, settings: Mapping[str, Any], options:
         raise
     say(
         f"{summary.found} found: {summary.done} done, {summary.quarantined} in quarantine, {summary.skipped} skipped; "
-        f"{summary.slices} slices in {summary.seconds:.0f} s"
+        f"{counted(summary.slices, 'slice')} in {summary.seconds:.0f} s"
     )
     say(f"{out / INDEX} says where each result lies")
     if summary.quarantined:

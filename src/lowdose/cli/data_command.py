@@ -17,6 +17,7 @@ from rich.table import Table
 from lowdose.cli.terminal import console, output_of, say
 from lowdose.deprecations import warn_deprecated
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 from lowdose.logger import log_lines
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def pack(
     with counting("slices packed") as advance:
         packed = pack_writer.write_pack(folders, target, pairing, dose, advance)
     log_lines(logging.WARNING, packed.warnings)
-    kind = "pairs" if pairing == "folders" else f"{dose}-dose slices"
+    kind = "pair" if pairing == "folders" else f"{dose}-dose slice"
     size = f"{packed.bytes / 2**20:.0f} MiB" if packed.bytes < 2**30 else f"{packed.bytes / 2**30:.1f} GiB"
-    say(f"{packed.slices} {kind}, {packed.series} series, {packed.patients} patient(s), {size}")
+    say(f"{counted(packed.slices, kind)}, {packed.series} series, {counted(packed.patients, 'patient')}, {size}")
     say(str(target))
 
 
@@ -103,7 +104,7 @@ def check(
         log_lines(logging.INFO, lines, f"{title}: ")
     patients = len({series.patient for series in found.series})
     slices = sum(series.slices for series in found.series)
-    say(f"{slices} slices, {len(found.series)} series, {patients} patient(s)")
+    say(f"{counted(slices, 'slice')}, {len(found.series)} series, {counted(patients, 'patient')}")
 
 
 def _warnings(found: AuditReport) -> list[tuple[str, list[str]]]:
@@ -221,7 +222,7 @@ def download(
     names = [name for text in patients or [] for name in text.split(",") if name]
     wanted = downloading.select_series(client, collection, names)
     size = sum(series.megabytes for series in wanted) / 1000
-    say(f"{len(wanted)} CT series of {len({s.patient for s in wanted})} patient(s), {size:.1f} GB")
+    say(f"{len(wanted)} CT series of {counted(len({s.patient for s in wanted}), 'patient')}, {size:.1f} GB")
     if dry_run:
         return
     with counting(f"series of {len(wanted)} there") as advance:

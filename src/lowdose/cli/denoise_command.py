@@ -12,6 +12,7 @@ from lowdose.cli.archive import denoise_archive
 from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, WordVocabulary, output_of, progress, refuse_given, say
 from lowdose.deprecations import warn_deprecated
+from lowdose.io.messages import counted
 
 
 def denoise(
@@ -154,7 +155,7 @@ def denoise(
             vocabulary=vocabulary,
             progress=advance,
         )  # fmt: skip
-    say(f"{result.slices} slices in {time.perf_counter() - started:.1f} s -> {target}")
+    say(f"{counted(result.slices, 'slice')} in {time.perf_counter() - started:.1f} s -> {target}")
 
 
 def _accuracy(accuracy: str | None, precision: str | None) -> str:

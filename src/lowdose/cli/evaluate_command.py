@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, WordVocabulary, progress, say
+from lowdose.io.messages import counted
 
 if TYPE_CHECKING:
     from lowdose.api import EvaluationReport
@@ -109,7 +110,7 @@ def summary_lines(report: EvaluationReport) -> list[str]:
     from lowdose.evaluation.lesion_table import LesionEvaluation
     from lowdose.evaluation.teacher import TeacherReport
 
-    counts = f"{report.slices} slices, {report.series} series"
+    counts = f"{counted(report.slices, 'slice')}, {report.series} series"
     if isinstance(report.result, TeacherReport):
         return [*_teacher_lines(report.result), counts]
     if isinstance(report.result, ImageEvaluation):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lowdose.cli.terminal import Pixel, Thickness, WordVocabulary, progress, refuse_given, say
+from lowdose.io.messages import counted
 
 
 def explain(
@@ -51,7 +52,7 @@ def explain(
                 source, similarity, out, slices=slices, series=series, pixel=pixel, thickness=thickness, device=device,
                 progress=advance,
             )  # fmt: skip
-        say(f"{len(found.readings)} of {found.slices} slices\n{page}")
+        say(f"{len(found.readings)} of {counted(found.slices, 'slice')}\n{page}")
         return
     with progress("reading words") as advance:
         result = api.explain(
@@ -61,4 +62,4 @@ def explain(
         )  # fmt: skip
     for line in result.lines():
         say(line)
-    say(f"{len(result.explanations)} of {result.slices} slices\n{page}")
+    say(f"{len(result.explanations)} of {counted(result.slices, 'slice')}\n{page}")

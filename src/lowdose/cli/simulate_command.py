@@ -10,6 +10,7 @@ import typer
 from lowdose.cli.rescale import RescaleOption, parse_rescale
 from lowdose.cli.terminal import Pixel, Thickness, output_of, progress, refuse_given, say
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 
 USAGE = "simulate INPUT --dose 0.25 --out OUTPUT, or simulate --phantom abdomen --dose 0.25 --out OUTPUT"
 
@@ -53,7 +54,7 @@ def simulate(
     check_dose(dose)
     given, wanted = list(places or []), 1 if phantom is None else 0
     if not wanted <= len(given) <= wanted + 1 or (out is None and len(given) == wanted):
-        raise InvalidSetting(f"{len(given)} place(s) given: {USAGE}")
+        raise InvalidSetting(f"{counted(len(given), 'place')} given: {USAGE}")
     target = output_of(out, given.pop() if len(given) > wanted else None)
     if phantom is not None:
         refuse_given(
@@ -73,4 +74,4 @@ def simulate(
             series=series, pixel=pixel, thickness=thickness, rescale=parse_rescale(rescale), device=device,
             progress=advance,
         )  # fmt: skip
-    say(f"{result.slices} slices at {100 * dose:.3g}% of the dose -> {target}")
+    say(f"{counted(result.slices, 'slice')} at {100 * dose:.3g}% of the dose -> {target}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.splits.published import Split
 from lowdose.errors import InvalidSetting
+from lowdose.io.messages import counted
 
 SHOWN = 12
 """Number of case names listed in a warning; the rest are only counted."""
@@ -28,8 +29,8 @@ def apply_split(items: Sequence[PairedSlice], split: Split) -> tuple[list[Paired
     validation_count = sum(side == "validation" for side in sides.values())
     if len(order) == validation_count:
         raise InvalidSetting(
-            f"--split {split.name}: none of the {len(cases)} patient(s) is one it trains on; case names such as L067 "
-            "are looked for in the names of folders and in PatientID"
+            f"--split {split.name}: none of the {counted(len(cases), 'patient')} is one it trains on; case names such "
+            "as L067 are looked for in the names of folders and in PatientID"
         )
     numbers = {patient: number + 1 for number, patient in enumerate(order)}
     kept = [replace(item, patient=numbers[item.patient]) for item in items if item.patient in numbers]
@@ -48,7 +49,7 @@ def _split_warnings(split: Split, cases: dict[int, set[str]], sides: dict[int, s
     if held_out := sorted(split.test & present):
         warnings.append(f"{split.name}: {len(held_out)} test cases are held out: {abbreviate(held_out)}")
     if unlisted := sum(side is None for side in sides.values()):
-        warnings.append(f"{split.name}: {unlisted} patient(s) that it does not list are left out")
+        warnings.append(f"{split.name}: left out: {counted(unlisted, 'patient')} that it does not list")
     return warnings
 
 

@@ -27,7 +27,7 @@ from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead, OutputRe
 from lowdose.image import HU, Acquisition
 from lowdose.io.atomic import lies_inside, new_folder
 from lowdose.io.dicom.patients import number_patients
-from lowdose.io.messages import reason
+from lowdose.io.messages import counted, reason
 from lowdose.io.orientation import FOR_TRAINING, not_axial
 from lowdose.io.pairing import open_pairs, search_pairs
 from lowdose.io.source import Plane
@@ -152,7 +152,7 @@ class PackWriter:
             repeated += not self._add(incoming, index, plane, images)
             advance(len(self.slices))
         if repeated:
-            warnings.append(f"{incoming.place}: {repeated} slices are in the pack already (left out)")
+            warnings.append(f"{incoming.place}: {counted(repeated, 'slice')} in the pack already (left out)")
         if len(self.slices) > before:
             acquisition = incoming.acquisition
             fields = (acquisition.thickness_mm, acquisition.kernel, acquisition.kvp, acquisition.manufacturer)

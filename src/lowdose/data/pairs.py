@@ -17,6 +17,7 @@ from lowdose.data.slice_context import StackPosition, packed_stack_positions, st
 from lowdose.errors import InvalidSetting
 from lowdose.image import AIR, HU, mean_side
 from lowdose.io.findings.placement import SeriesSlices, SlicePlace, series_slices
+from lowdose.io.messages import counted
 from lowdose.io.pairing import PairedSeries
 
 Reader = Callable[[], tuple[HU, HU]]
@@ -147,7 +148,7 @@ def split_by_patient(items: Sequence[S], held_out: int) -> tuple[list[S], list[S
     patients = sorted({item.patient for item in items})
     if held_out < 0 or held_out >= len(patients):
         raise InvalidSetting(
-            f"cannot hold out {held_out} of {len(patients)} patient(s): at least one must stay for training; "
+            f"cannot hold out {held_out} of {counted(len(patients), 'patient')}: at least one must stay for training; "
             "give more patients, or --set validation_patients=0"
         )
     validation_patients = set(patients[len(patients) - held_out :])

@@ -22,7 +22,7 @@ from lowdose.data.patch_source import CroppedPair, Region, count_tissue_pixels
 from lowdose.data.slice_context import context_indices, has_all_neighbours, trainable_indices
 from lowdose.errors import LowDoseError, NothingToRead
 from lowdose.image import HU, mean_side
-from lowdose.io.messages import reason
+from lowdose.io.messages import counted, reason
 
 VALIDATION_DOSES = (0.05, 0.1, 0.25, 0.5)
 """Dose fractions of the validation pairs, used in turn."""
@@ -86,7 +86,7 @@ def simulated_slices(normal: Sequence[NormalDoseSlice]) -> tuple[list[SimulatedS
         if item.pixel_mm is not None
     ]
     unsized = Counter(item.series for item in normal if item.pixel_mm is None)
-    warnings = [f"{series}: {count} slices state no pixel size, so no rays can be drawn (left out)"
+    warnings = [f"{series}: {counted(count, 'slice')} without a pixel size, so no rays can be drawn (left out)"
             for series, count in unsized.items()]  # fmt: skip
     if not items:
         raise NothingToRead(f"no slice states its pixel size ({warnings[0]}); convert the data to DICOM or NIfTI")
@@ -131,7 +131,7 @@ class SimulatedSlices:
         self._bank, self._doses = bank, doses
         if not self.items:
             why = next((bank.left_out[item.key] for item in items if item.key in bank.left_out), "the bank is empty")
-            raise NothingToRead(f"none of {len(items)} slices can be simulated, for example: {why}")
+            raise NothingToRead(f"none of {counted(len(items), 'slice')} can be simulated, for example: {why}")
 
     def __len__(self) -> int:
         return len(self.items)

@@ -22,6 +22,7 @@ from lowdose.evaluation.lesion_measures import measure_lesion, measure_slice
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
 from lowdose.evaluation.lesion_views import PairedWindow, View, annotated_view, inserted_views
 from lowdose.io.findings.finding import Findings
+from lowdose.io.messages import counted
 from lowdose.io.neighbours import slice_windows
 from lowdose.io.pairing import PairedSeries
 from lowdose.models.load import LoadedModel
@@ -96,7 +97,7 @@ def evaluate_lesions(
             of_view.append((case.patient, (number, view.index)))
     if not of_view:
         raise NothingToRead(
-            f"{done} slices: none shows {' or '.join(LESIONS)} with room for a lesion; give slices that do"
+            f"{counted(done, 'slice')}: none shows {' or '.join(LESIONS)} with room for a lesion; give slices that do"
         )
     if settings.detector is not None:
         patients, places = zip(*of_view, strict=True)

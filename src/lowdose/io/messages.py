@@ -1,4 +1,4 @@
-"""Text for error messages: reasons given by the operating system, and foreign names made safe to print."""
+"""Text for messages: reasons given by the operating system, foreign names made safe to print, numbers of things."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def printable(text: str) -> str:
     Such characters occur in file names.
     """
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things with its noun, as in '1 slice' and '3 slices'."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def shown(value: object) -> str:

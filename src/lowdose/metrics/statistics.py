@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowdose.errors import GeometryMismatch
+from lowdose.io.messages import counted
 
 FEWEST_PATIENTS = 5
 """With fewer patients, resampling them has too few distinct outcomes for a 95 % interval."""
@@ -48,7 +49,7 @@ class Summary:
     >>> summary.mean, summary.sd, summary.n_slices
     (30.0, None, 1)
     >>> print(summary)
-    30 (1 slices of 1 patients; no interval)
+    30 (1 slice of 1 patient; no interval)
     """
 
     mean: float
@@ -60,7 +61,7 @@ class Summary:
 
     def __str__(self) -> str:
         spread = "" if self.sd is None else f" ± {self.sd:.4g}"
-        counts = f"{self.n_slices} slices of {self.n_patients} patients"
+        counts = f"{counted(self.n_slices, 'slice')} of {counted(self.n_patients, 'patient')}"
         if self.interval is None:
             return f"{self.mean:.4g}{spread} ({counts}; no interval)"
         low, high = self.interval

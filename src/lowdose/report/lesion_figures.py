@@ -10,6 +10,7 @@ import numpy as np
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.lesion_detection import Estimate, sensitivity_name, size_name
 from lowdose.evaluation.lesion_table import LesionEvaluation, LesionRow, LesionSample
+from lowdose.io.messages import counted
 from lowdose.metrics.lesion_detection import free_response, join_outcomes
 from lowdose.report.figures import BACKGROUND, INK, draw_box, draw_slice, new_figure, png
 from lowdose.report.lesion_tables import found_scores
@@ -57,7 +58,7 @@ def size_plot(evaluation: LesionEvaluation, sizes: Sequence[tuple[float, float]]
 
 
 def _lesions(count: int) -> str:
-    return f"{count} lesion{'s' * (count != 1)}"
+    return counted(count, "lesion")
 
 
 def _lines(evaluation: LesionEvaluation) -> Iterator[tuple[str, str, float]]:

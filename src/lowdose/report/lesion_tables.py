@@ -9,6 +9,7 @@ from lowdose.evaluation.images import FULL, LOW
 from lowdose.evaluation.lesion_detection import OPERATING, Estimate, sensitivity_name
 from lowdose.evaluation.lesion_measures import FIDELITY, TEXTURE
 from lowdose.evaluation.lesion_table import LesionEvaluation
+from lowdose.io.messages import counted
 from lowdose.metrics.statistics import Summary
 
 SHOWN = ("ap50", "ap75", sensitivity_name(OPERATING), sensitivity_name(2.0))
@@ -35,10 +36,8 @@ def counts(evaluation: LesionEvaluation) -> str:
         f"{by_organ.count(organ)} {'' if evaluation.annotated else 'in the '}{organ}"
         for organ in dict.fromkeys(by_organ)
     )
-    return (
-        f"{len(rows)} lesion{'s' * (len(rows) != 1)} ({organs}) in {slices} slice{'s' * (slices != 1)} of {patients} "
-        f"patient{'s' * (patients != 1)}"
-    )
+    where = f"{counted(slices, 'slice')} of {counted(patients, 'patient')}"
+    return f"{counted(len(rows), 'lesion')} ({organs}) in {where}"
 
 
 def detection_rows(evaluation: LesionEvaluation) -> list[dict[str, Any]]:

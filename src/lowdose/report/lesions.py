@@ -7,6 +7,7 @@ from typing import Any
 
 from lowdose.hounsfield import LUNG, SOFT_TISSUE, window_for
 from lowdose.infer.lesions import DetectedLesion
+from lowdose.io.messages import counted
 from lowdose.report.figures import INK, draw_box, draw_slice, new_figure, png
 
 ACROSS, PANEL = 6, 2.6
@@ -67,7 +68,7 @@ def lesion_sheet(lesions: Sequence[DetectedLesion], slices: int, least_score: fl
 
 
 def _title(found: int, shown: int, slices: int, least_score: float) -> str:
-    where = f"in {slices} slices with a score of at least {least_score:g}"
+    where = f"in {counted(slices, 'slice')} with a score of at least {least_score:g}"
     if not found:
         return f"no lesion found {where}"
     best = f", the best {shown} of them" if shown < found else ""

@@ -17,6 +17,7 @@ from lowdose.evaluation.images import FULL
 from lowdose.evaluation.organ_statistics import SMALLEST_ML
 from lowdose.evaluation.organs import OrganEvaluation
 from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.io.messages import counted
 from lowdose.metrics.statistics import Summary
 from lowdose.report import outlines
 from lowdose.report.organ_tables import (
@@ -146,7 +147,7 @@ def page(evaluation: OrganEvaluation) -> str:
 
 def counts(summary: Summary) -> str:
     """State the number of series and patients, and what the confidence intervals are over."""
-    series = f"{summary.n_slices} series of {summary.n_patients} patient{'s' * (summary.n_patients != 1)}"
+    series = f"{summary.n_slices} series of {counted(summary.n_patients, 'patient')}"
     if summary.interval is None:
         return f"{series}; an interval needs two"
     what = "patients" if summary.interval_of == "patients" else "series only: it says little of other patients"

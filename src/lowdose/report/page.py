@@ -11,6 +11,7 @@ from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL, LOW, ImageEvaluation
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import SOFT_TISSUE
+from lowdose.io.messages import counted
 from lowdose.metrics.statistics import Summary
 from lowdose.report import figures, words, words_page
 from lowdose.report.summary import FIDELITY, SPECTRUM, define, mean_spectra
@@ -88,8 +89,7 @@ def _table(evaluation: ImageEvaluation, case: str | None) -> dict[str, Any]:
 
 def counts(summary: Summary) -> str:
     """State the number of slices and patients, and what the confidence interval is over."""
-    slices = f"{summary.n_slices} slice{'s' * (summary.n_slices != 1)}"
-    patients = f"{summary.n_patients} patient{'s' * (summary.n_patients != 1)}"
+    slices, patients = counted(summary.n_slices, "slice"), counted(summary.n_patients, "patient")
     if summary.interval is None:
         return f"{slices} of {patients}; too few for an interval"
     what = "patients" if summary.interval_of == "patients" else "slices only: it says nothing of other patients"

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from lowdose.data_url import data_url
 from lowdose.evaluation.similarity import Query, SimilarityReading
 from lowdose.hounsfield import Window
+from lowdose.io.messages import counted
 from lowdose.report.figures import INK, new_figure, png
 from lowdose.report.outlines import body_crop
 from lowdose.version import __version__
@@ -97,7 +98,7 @@ def page(
     ]
     return environment.get_template("similarity.html").render(
         version=__version__,
-        slices=slices,
+        slices=counted(slices, "slice"),
         shown=shown,
         run=run,
         warnings=warnings,

@@ -11,6 +11,7 @@ from lowdose.data_url import data_url
 from lowdose.evaluation.images import FULL
 from lowdose.evaluation.words import WordReading
 from lowdose.hounsfield import Window
+from lowdose.io.messages import counted
 from lowdose.language import presentation, word_counts
 from lowdose.language.autoencoder_file import LanguageGuidedAutoencoder
 from lowdose.language.cell_words import LEAST_BODY
@@ -128,7 +129,7 @@ def page(
             for name, explanations in said.items()
         },
         read=slices[0],
-        slices=slices[1],
+        slices=counted(slices[1], "slice"),
         autoencoder={"name": named(guided), "sha256": guided.sha256},
         definitions=DEFINITIONS,
         warnings=warnings,

@@ -17,6 +17,7 @@ from lowdose.data.patch_source import PatchSources, SliceCache
 from lowdose.data.patches import Patches, check_patch
 from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.data.training_set import Found, find_pairs, find_single_slices
+from lowdose.io.messages import counted
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
@@ -147,5 +148,5 @@ def large_enough(items: Sequence[P], patch: int, say: Say = lambda text: None) -
     if items and not large:
         check_patch(patch, max((item.shape for item in items if item.shape), key=min))
     if len(large) < len(items):
-        say(f"warning: {len(items) - len(large)} slices of less than {side} x {side} pixels are left out")
+        say(f"warning: left out: {counted(len(items) - len(large), 'slice')} of less than {side} x {side} pixels")
     return large

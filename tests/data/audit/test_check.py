@@ -55,7 +55,7 @@ def test_copies_and_changed_copies(tmp_path: Path, scan: Scan) -> None:
         header.PixelData = (header.pixel_array + 1).tobytes()
         header.save_as(file)
     found = audit_collection([tmp_path])
-    assert found.duplicates == [f"3 slices have the same pixels: {tmp_path / 'a'} and {tmp_path / 'copy'}"]
+    assert found.duplicates == [f"the same pixels in 3 slices: {tmp_path / 'a'} and {tmp_path / 'copy'}"]
     assert found.near_duplicates == [
         f"3 slices of one series (by UID) and place, but with other pixels: {tmp_path / 'a'} and {tmp_path / 'other'}"
     ]
@@ -65,7 +65,7 @@ def test_the_same_pixels_under_other_names_are_duplicates(tmp_path: Path, scan: 
     scan(tmp_path / "a", "P1", seed=1, slices=2)
     scan(tmp_path / "b", "P2", seed=1, slices=2)
     assert audit_collection([tmp_path]).duplicates == [
-        f"2 slices have the same pixels: {tmp_path / 'a'} and {tmp_path / 'b'}"
+        f"the same pixels in 2 slices: {tmp_path / 'a'} and {tmp_path / 'b'}"
     ]
 
 

@@ -124,7 +124,7 @@ def test_a_series_is_packed_once(tmp_path: Path, scan: Callable[..., np.ndarray]
     shutil.copytree(tmp_path / "in" / "a", tmp_path / "in" / "copy")
     made = write_pack([tmp_path / "in"], tmp_path / "out.pack", "none", "full")
     assert (made.slices, made.series) == (3, 1)
-    assert made.warnings == [f"{tmp_path / 'in' / 'copy'}: 3 slices are in the pack already (left out)"]
+    assert made.warnings == [f"{tmp_path / 'in' / 'copy'}: 3 slices in the pack already (left out)"]
 
 
 def test_nothing_to_pack_leaves_nothing(tmp_path: Path) -> None:

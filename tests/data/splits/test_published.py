@@ -103,7 +103,7 @@ def test_a_split_keeps_its_patients_and_puts_validation_last() -> None:
     assert held_out == 1
     assert told == [
         "mine: 1 test cases are held out: L004",
-        "mine: 2 patient(s) that it does not list are left out",
+        "mine: left out: 2 patients that it does not list",
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from lowdose.data.pack.index import pixel_hash
 from lowdose.image import AIR
+from lowdose.io.messages import counted
 
 SHOWN = 6
 """Number of series that one sentence names."""
@@ -101,7 +102,7 @@ def duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[s
             counts.update((numbers[0], other) for other in numbers[1:])
     for (one, other), count in counts.items():
         where = f"{series[one].place} and {series[other].place}" if one != other else f"within {series[one].place}"
-        yield f"{count} slices have the same pixels: {where}"
+        yield f"the same pixels in {counted(count, 'slice')}: {where}"
 
 
 def near_duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Iterator[str]:
@@ -112,7 +113,7 @@ def near_duplicates(series: Sequence[SeriesSummary], seen: ImageHashes) -> Itera
             counts[tuple(sorted(set(series_by_pixels.values())))] += 1
     for numbers, count in counts.items():
         where = " and ".join(series[n].place for n in numbers[:SHOWN])
-        yield f"{count} slices of one series (by UID) and place, but with other pixels: {where}"
+        yield f"{counted(count, 'slice')} of one series (by UID) and place, but with other pixels: {where}"
 
 
 def patients_in_two_subsets(series: Sequence[SeriesSummary]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from lowdose.errors import CannotDecode, LowDoseError, NothingToRead
 from lowdose.io.findings.finding import Findings
 from lowdose.io.folder_tree import walk_folders
 from lowdose.io.input_kind import Kind, check_input, kind_of
-from lowdose.io.messages import reason
+from lowdose.io.messages import counted, reason
 
 KNOWN = (
     "COCO JSON (object detection), DICOM segmentations and structure sets, the XML of LIDC-IDRI, the table of "
@@ -70,7 +70,7 @@ def _of_folder(folder: Path) -> Findings:
         folder, [one for each in read for one in each.findings], [one for each in read for one in each.left_out]
     )
     if not found.findings:
-        raise NothingToRead(f"{folder}: {len(read)} file(s) of findings hold no finding{_why(found)}")
+        raise NothingToRead(f"{folder}: no finding in {counted(len(read), 'file')} of findings{_why(found)}")
     return found
 
 
