@@ -25,8 +25,8 @@ def test_every_engine_is_named_with_its_version_or_what_it_lacks(monkeypatch: py
 def test_extras_are_those_of_the_package_with_the_way_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(installation.EXTRAS, "formats", ("no-such-package", "other formats"))  # type: ignore[misc]
     found = lowdose.info().extras
-    assert found["formats"] == "missing, for other formats: pip install 'lowdose[formats]'"
-    assert found["ray"].startswith(f"ray {version('ray')}")
+    assert found["formats"] == "missing: other formats; pip install 'lowdose[formats]'"
+    assert found["ray"].startswith(f"ready (ray {version('ray')}): ")
 
 
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:

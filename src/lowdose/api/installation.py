@@ -89,6 +89,6 @@ def info() -> Installation:
 
 def _extra(name: str, package: str, purpose: str) -> str:
     try:
-        return f"{package} {version(package)}: {purpose}"
+        return f"ready ({package} {version(package)}): {purpose}"
     except PackageNotFoundError:
-        return f"missing, for {purpose}: pip install 'lowdose[{name}]'"
+        return f"missing: {purpose}; pip install 'lowdose[{name}]'"

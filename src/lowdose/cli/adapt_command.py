@@ -11,21 +11,25 @@ from lowdose.cli.terminal import INTERRUPTED, say
 
 
 def adapt(
-    series: Annotated[list[Path], typer.Argument(help="Low-dose series of one scanner and protocol.")],
+    series: Annotated[
+        list[Path], typer.Argument(metavar="SERIES", help="Low-dose series of one scanner and protocol.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs, the digital patients and the report.")],
     model: Annotated[str, typer.Option(help="Model to start from, by name or path.")] = "fast",
     normal: Annotated[
         Path | None,
         typer.Option(help="Folder with series of normal dose, of any scanner, instead of digital patients."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name under which the adapted model is added to yours.")] = None,
-    minutes: Annotated[float, typer.Option(help="Time for all of it.")] = 60.0,
+    name: Annotated[
+        str | None, typer.Option(help="Add the adapted model to yours ('lowdose models') under this name.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Minutes for the whole adaptation.")] = 60.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Adapt a model to one scanner, from its low-dose series alone.
 
-    Its noise is learned and put on digital patients, with which the model is trained further. Ctrl-C saves; the same
-    command goes on.
+    The noise of the series is learned and put on digital patients, on which the model is trained further. Ctrl-C saves;
+    the same command goes on from there.
     """
     from lowdose import api
 

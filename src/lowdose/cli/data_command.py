@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 CONTENTS = {"pairs": ("folders", "full"), "full-dose": ("none", "full"), "low-dose": ("none", "low")}
 """Value of ``--contents`` -> how slices are paired, and their dose."""
 
-data_app = typer.Typer(help="Get, pack and check data; published splits and what leaks between them.")
+data_app = typer.Typer(
+    help="Get, pack and check data; show published splits, and cases that one trains and another tests on."
+)
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 @data_app.command()
 def pack(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of DICOM, NIfTI or NumPy series.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of DICOM, NIfTI or NumPy series.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder, for example thorax.pack. Required.")
     ] = None,
@@ -53,7 +55,7 @@ def pack(
     old_pairing: Annotated[str | None, typer.Option("--pairing", hidden=True)] = None,
     old_dose: Annotated[str | None, typer.Option("--dose", hidden=True)] = None,
 ) -> None:
-    """Pack slices into mapped NumPy files, for training at the speed of memory. Takes 0.5 MiB a slice of 512 x 512."""
+    """Pack slices into memory-mapped NumPy files, which training reads fast: 0.5 MiB for 512 x 512 pixels."""
     from lowdose.data import pack_writer
 
     last = folders.pop() if out is None and len(folders) > 1 else None
@@ -82,13 +84,13 @@ def _pairing_and_dose(contents: str | None, pairing: str | None, dose: str | Non
 
 @data_app.command()
 def check(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of series, or packs.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of series, or packs.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write everything to this JSON file.")] = None,
     old_json: Annotated[Path | None, typer.Option("--json", hidden=True)] = None,
 ) -> None:
     """List every CT series; find repeats, patients on two sides of a split, and what cannot be read.
 
-    A side is one DIR, or a folder named train, val or test below it. Every slice is read.
+    The sides of a split are folders named train, val and test below a DIR, or else each DIR. Every slice is read.
     """
     from lowdose.data.audit import check as checking
     from lowdose.io.atomic_replace import replace_file

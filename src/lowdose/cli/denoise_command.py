@@ -27,8 +27,12 @@ def denoise(
         str | None, typer.Option(help="Model by name ('lowdose models'), safetensors file, or nlm, tv, gaussian.")
     ] = None,
     network_file: NetworkFile = None,
-    steps: Annotated[int | None, typer.Option(help="Sampling steps, for models that sample.")] = None,
-    depth: Annotated[int | None, typer.Option(help="Iterations, for models of unrolled ones.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of sampling steps, for models that sample, such as diffusion models.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Number of iterations, for models that are an unrolled iteration.")
+    ] = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -40,20 +44,21 @@ def denoise(
         typer.Option(help="Dose of this scan as a fraction of its usual dose; estimated from its noise if left out."),
     ] = None,
     noise_sd: Annotated[
-        float | None, typer.Option(metavar="HU", help="SD of the noise that shall remain, instead of dose and texture.")
+        float | None,
+        typer.Option(metavar="HU", help="SD of the noise that is to remain, instead of --dose and --texture."),
     ] = None,
     texture: Annotated[
         str | None,
         typer.Option(
-            help="How much noise remains: smooth (lowest error), balanced (the default), natural (SD of a usual scan)."
+            help="How much noise remains: smooth (lowest error), balanced (the default), natural (as at usual dose)."
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     engine: Annotated[
         str,
         typer.Option(
-            help="Inference engine: auto (the fastest one here), measure (that, measured anew), winograd, openvino, "
-            "onnxruntime, torch."
+            help="Inference engine: auto (the fastest on this machine), measure (the same, after measuring them anew), "
+            "winograd, openvino, onnxruntime, torch."
         ),
     ] = "auto",
     accuracy: Annotated[
@@ -72,17 +77,19 @@ def denoise(
             metavar="[ADDRESS]", help="INPUT is an archive: denoise every series in it with Ray, here or on a cluster."
         ),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="With --ray: try the series in quarantine once more.")] = False,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry", help="With --ray: try those in quarantine (series that could not be denoised) again."),
+    ] = False,
     hashed_names: Annotated[
         bool,
-        typer.Option(
-            "--hashed-names", help="With --ray: name result folders by a hash, not as the folders of the archive."
-        ),
+        typer.Option("--hashed-names", help="With --ray: name result folders by a hash instead of as in the archive."),
     ] = False,
     quarantine_folders: Annotated[
         bool,
         typer.Option(
-            "--quarantine-folders", help="With --ray: quarantine.csv names folders and files, which may name patients."
+            "--quarantine-folders",
+            help="With --ray: name folders and files in quarantine.csv, though they may name patients.",
         ),
     ] = False,
     series: Annotated[
@@ -91,27 +98,32 @@ def denoise(
     pixel: Pixel = None,
     thickness: Thickness = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a series outside the range that the model was trained on.")
+        bool,
+        typer.Option(
+            "--strict", help="Refuse a series outside the range of the model's training, instead of a warning."
+        ),
     ] = False,
     rescale: RescaleOption = None,
     preview: Annotated[bool, typer.Option("--preview", help="Write a PNG: before, after, difference.")] = False,
     manifest: Annotated[bool, typer.Option("--manifest", help="Write a manifest of the run as JSON.")] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Write the words of input and output, and the regions where they differ.")
+        bool,
+        typer.Option("--explain", help="Describe input and output in words, too, and list regions where these differ."),
     ] = False,
     autoencoder: Annotated[
         str | None, typer.Option(help="For --explain: shipped autoencoder, or a safetensors file.")
     ] = None,
     explain_slices: Annotated[
-        int | None, typer.Option(help="For --explain: slices to read, evenly spread, 12 if left out; 0 = all.")
+        int | None, typer.Option(help="For --explain: number of slices, evenly spread, 12 if left out; 0 = all.")
     ] = None,
     vocabulary: WordVocabulary = None,
     old_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     old_precision: Annotated[str | None, typer.Option("--precision", hidden=True)] = None,
 ) -> None:
-    """Denoise one CT series, or with --ray an archive. Originals stay as they are, a failed run leaves nothing.
+    """Denoise a CT series, or with --ray all those of an archive. Originals stay as they are.
 
-    With --ray, exit code 3 says that something is in quarantine.
+    A run that fails leaves nothing behind. With --ray, exit code 3 says that some series could not be denoised, and
+    quarantine.csv says why.
     """
     target = output_of(out, output)
     if old_json:

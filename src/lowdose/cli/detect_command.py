@@ -14,7 +14,7 @@ from lowdose.cli.terminal import NetworkFile, Pixel, Thickness, progress, refuse
 def detect(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SERIES...", help="DICOM folder, file, zip or tar; NIfTI; NPY or NPZ in HU."),
+        typer.Argument(metavar="SERIES", help="DICOM folder, file, zip or tar; NIfTI; NPY or NPZ in HU."),
     ],
     detector: Annotated[
         Path, typer.Option(metavar="RUN", help="Folder of a training with lidnet, or its detector.safetensors.")
@@ -24,18 +24,18 @@ def detect(
         typer.Option(
             "--out",
             "-o",
-            help="New folder for lesions.json, lesions.png and, of DICOM, lesions.dcm; of several "
-            "series, for a folder of each.",
+            help="New folder for lesions.json, lesions.png and, for DICOM, lesions.dcm; with several series, for a "
+            "folder of each.",
         ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
-            help="Denoiser that the detector looks through, by name or path; the one in RUN if left out; none: the "
-            "series as it is."
+            help="Denoiser whose output the detector looks at, by name or path; the one in RUN if left out; none: "
+            "the series as it is."
         ),
     ] = None,
-    score: Annotated[float, typer.Option(help="Score from which a box counts, 0.05 to 1.")] = 0.5,
+    score: Annotated[float, typer.Option(help="Least score at which a box counts, 0.05 to 1.")] = 0.5,
     network_file: NetworkFile = None,
     series: Annotated[
         str | None, typer.Option(help="SeriesInstanceUID, or its end, if the input contains several series.")
@@ -45,7 +45,7 @@ def detect(
     rescale: RescaleOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Find lesions. For research: what it finds is no diagnosis, and what it does not find may be there."""
+    """Find lesions with a trained detector. For research: what it finds is no diagnosis, and it may miss lesions."""
     from lowdose import api
     from lowdose.api.detection import detect_each
 

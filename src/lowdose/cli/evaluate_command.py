@@ -27,15 +27,13 @@ def evaluate(
     ] = None,
     task: Annotated[
         str,
-        typer.Option(
-            help="images: fidelity, noise, HU; organs: Dice, HD95; lesions: found, kept; teacher: autoencoder."
-        ),
+        typer.Option(help="What is measured, see above: images, organs, lesions or teacher."),
     ] = "images",
     model: Annotated[list[str] | None, typer.Option(help="Model to measure; may be given several times.")] = None,
     network_file: NetworkFile = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="For images: metric definitions default, leda, red_cnn, core_diff, ldct_bench."),
+        typer.Option(help="For images: whose definitions of metrics: default, leda, red_cnn, core_diff, ldct_bench."),
     ] = None,
     window: Annotated[
         tuple[float, float] | None, typer.Option(help="For images: window in HU, instead of the profile's.")
@@ -45,7 +43,7 @@ def evaluate(
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(help="For organs: NIfTI of TotalSegmentator's numbers as the truth, one for each --full."),
+        typer.Option(help="For organs: NIfTI with TotalSegmentator's label numbers as the truth, one for each --full."),
     ] = None,
     detector: Annotated[
         Path | None, typer.Option(help="For lesions: run folder of 'train lidnet', or its detector.safetensors.")
@@ -55,23 +53,28 @@ def evaluate(
         typer.Option(help="For lesions: file or folder of annotated findings, instead of inserted lesions."),
     ] = None,
     lesions: Annotated[
-        int | None, typer.Option(help="For lesions: draws of inserted lesions for each slice; 1.")
+        int | None, typer.Option(help="For lesions: how often lesions are inserted into each slice, 1 if left out.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="For lesions: seed of where and what they are; 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="For lesions: random seed of the inserted ones, 0 if left out.")
+    ] = None,
     words: Annotated[
         bool,
-        typer.Option("--words", help="For images: the words of the slices shown, and the regions where they differ."),
+        typer.Option(
+            "--words", help="For images: describe the slices shown in words, too, and list regions that differ."
+        ),
     ] = False,
     autoencoder: Annotated[
         str | None, typer.Option(help="For --words and teacher: shipped autoencoder, or a safetensors file.")
     ] = None,
     vocabulary: WordVocabulary = None,
-    strength: Annotated[float, typer.Option(help="Blend of every model with the input, 0 to 1.")] = 1.0,
+    strength: Annotated[float, typer.Option(help="Fraction of each model's output in the result, 0 to 1.")] = 1.0,
     dose: Annotated[
         float | None, typer.Option(help="Dose of --low as a fraction of its usual dose; estimated if left out.")
     ] = None,
     noise_sd: Annotated[
-        float | None, typer.Option(metavar="HU", help="SD of the noise that shall remain, instead of dose and texture.")
+        float | None,
+        typer.Option(metavar="HU", help="SD of the noise that is to remain, instead of --dose and --texture."),
     ] = None,
     texture: Annotated[
         str | None, typer.Option(help="How much noise remains: smooth, balanced (the default) or natural.")
@@ -80,12 +83,17 @@ def evaluate(
     thickness: Thickness = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Measure low dose and models against full dose.
+    """Compare low dose, and what models make of it, with full dose.
 
-    Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, HU of every tissue. Task organs: what a segmenter finds of every
-    organ of what it finds at full dose, or of labels given; a --full with --labels may then go without a --low. Task
-    lesions: how well lesions are found by a detector, and how they look, inserted into both doses or annotated. Task
-    teacher: whether an autoencoder sees texture, and whether its words are right, on slices of --full alone.
+    Task images: RMSE, PSNR, SSIM, FSIM, VIF, noise, and the HU of every tissue.
+
+    Task organs: Dice and HD95 of organs as a segmenter finds them, against those that it finds at full dose, or against
+    --labels; with these, --full may be given without --low.
+
+    Task lesions: how well a detector finds lesions, and how these look; they are inserted into both doses, or annotated
+    (--findings).
+
+    Task teacher: whether an autoencoder sees the texture of noise, and whether its words are right; needs --full alone.
     """
     from lowdose import api
 

@@ -19,18 +19,18 @@ def explain(
         Path, typer.Option("--out", "-o", help="New folder for words.json, words.csv, pictures and index.html.")
     ],
     autoencoder: Annotated[str | None, typer.Option(help="Shipped autoencoder, or a safetensors file.")] = None,
-    slices: Annotated[int, typer.Option(help="Slices to read, evenly spread; 0 = all.")] = 12,
+    slices: Annotated[int, typer.Option(help="Number of slices to read, evenly spread; 0 = all.")] = 12,
     layers: Annotated[
         int | None,
-        typer.Option(help="Token layers to list: 2 for regions (the default); 3 adds a word for every cell."),
+        typer.Option(help="How fine: 2 for words of regions (the default); 3 adds a word for every cell of a grid."),
     ] = None,
     vocabulary: WordVocabulary = None,
     similarity: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Folder of a training with ascon or alden: pictures of what is similar to three places, or where the "
-            "discriminator looks; no words.",
+            help="Instead of words, what a network of a training looks at: of ascon, what it takes for similar to "
+            "three places; of alden, where its discriminator looks. Folder of that training.",
         ),
     ] = None,
     series: Annotated[
@@ -40,7 +40,7 @@ def explain(
     thickness: Thickness = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Explain slices in words: words of each quadrant and region, with their position and distance."""
+    """Describe slices in words: those of each quarter and region of a slice, and how near to the image they are."""
     from lowdose import api
 
     page = out / "index.html"

@@ -6,7 +6,7 @@ import typer
 
 
 def info() -> None:
-    """Show versions, processor, engines and optional parts, and how what is missing is installed."""
+    """Show versions, processor, engines and optional parts, and how to install what is missing."""
     from lowdose import api
 
     for line in api.info().lines:

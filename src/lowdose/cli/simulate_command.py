@@ -18,7 +18,7 @@ USAGE = "simulate INPUT --dose 0.25 --out OUTPUT, or simulate --phantom abdomen 
 def simulate(
     dose: Annotated[float, typer.Option(help="Fraction of the input's dose, 0.001 to 1.")],
     places: Annotated[
-        list[Path] | None, typer.Argument(metavar="[INPUT]", help="The series; none with --phantom.")
+        list[Path] | None, typer.Argument(metavar="INPUT", help="The series to simulate from; none with --phantom.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder or file. Required.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the noise and, with --phantom, of the patient.")] = 0,
@@ -40,14 +40,14 @@ def simulate(
     phantom: Annotated[
         str | None,
         typer.Option(
-            help="abdomen, chest, pelvis, neck, trunk (a digital patient), water, contrast, low_contrast, "
-            "line_pairs or acr_1 to acr_4."
+            help="Scan this instead of INPUT: abdomen, chest, pelvis, neck, trunk (a digital patient), water, "
+            "contrast, low_contrast, line_pairs or acr_1 to acr_4."
         ),
     ] = None,
     slices: Annotated[int | None, typer.Option(help="Slices of the phantom, 8 if left out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Simulate the scan at a fraction of its dose. The input is never touched."""
+    """Simulate a scan at a fraction of its dose, or scan a phantom at both doses. The input is never changed."""
     from lowdose import api
     from lowdose.physics.photon_counts import check_dose
 

@@ -31,8 +31,8 @@ NetworkFile = Annotated[
 WordVocabulary = Annotated[
     str | None,
     typer.Option(
-        help="Words: shown (the default: of anatomy and imaging, where certain, else 'no word') or all (the nearest of "
-        "the whole vocabulary, for research)."
+        help="Which words may appear: shown (the default: those of anatomy and imaging, where they are certain, else "
+        "'no word') or all (the nearest word of the whole vocabulary, for research)."
     ),
 ]
 INTERRUPTED = 130

@@ -139,7 +139,7 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="KIND:NAME",
-            help="Frozen network that the recipe looks with, instead of the usual one. Kinds: {teachers}.",
+            help="Frozen network by which the recipe compares images, in place of the usual one. Kinds: {teachers}.",
         ),
     ] = None,
     adversary: Annotated[
@@ -178,20 +178,24 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
     minutes: Annotated[
         float | None,
-        typer.Option(help="Minutes of the whole run; the number of steps is fitted to the pace of the first seconds."),
+        typer.Option(
+            help="Minutes for the whole run, instead of --set steps; the pace of its start sets their number."
+        ),
     ] = None,
     checkpoint_minutes: Annotated[
         float | None,
-        typer.Option(help="Save after so many minutes, too, besides the steps of --set checkpoint_every."),
+        typer.Option(help="Save every so many minutes, besides every so many steps (--set checkpoint_every)."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")
+    ] = False,
 ) -> None:
     """Train a denoiser, the anatomy network, LEDA's autoencoder or a noise model.
 
     Denoisers learn from pairs of scans, or from scans of normal dose alone (--pairing simulated, or learned-noise with
     the noise of low-dose scans, which --low learns first).
 
-    Ctrl-C saves; --resume continues exactly.
+    Ctrl-C saves; --resume goes on exactly where it stopped.
     """
     from lowdose import api
 
