@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lowdose import cli
-from lowdose.api.training import TrainingRun
+from lowdose.api.training_run import TrainingRun
 from lowdose.network_spec import NETWORKS
 from lowdose.training import runner
 from lowdose.training import trainer as trainer_module

@@ -24,12 +24,10 @@ from lowdose.data.noise_bank.plan import Plan, prepare_folder
 from lowdose.data.normal_dose import NormalDoseSlice
 from lowdose.data.patches import Patches
 from lowdose.data.simulated import (
-    VALIDATION_DOSES,
     DoseDistribution,
     SimulatedSlice,
     SimulatedSlices,
     simulated_slices,
-    validation_pairs,
 )
 from lowdose.data.training_set import find_normal_dose, open_training_set
 from lowdose.errors import InvalidSetting, LowDoseError, NothingToRead
@@ -44,7 +42,7 @@ from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.simulated_pairing import SimulatedPairing
 from lowdose.training.trainer import STATE_FILE
 from support.scanned_patients import scan
-from support.small_scanner import EXPOSURE, PIXEL, SIMULATOR, exposed, normal, water
+from support.small_scanner import exposed, normal, water
 from support.training_runs import StopAfter
 
 NO_GAIN = Augmentation(gain_low=1.0, gain_high=1.0)
@@ -142,26 +140,6 @@ def test_patches_depend_on_seed_and_number_only(bank: NoiseBank) -> None:
     for number, batch in enumerate(batches(one, 4, 0, 3, workers=2)):
         assert torch.equal(batch.low, alone[number].low)
         assert torch.equal(batch.full, alone[number].full)
-
-
-def test_pairs_to_judge_on_are_exact_and_made_once() -> None:
-    reads = []
-
-    def read() -> np.ndarray:
-        reads.append(1)
-        return water()
-
-    slices = [*(normal(n, read=read) for n in range(5)), normal(5, np.full((96, 96), 40.0, np.float32))]
-    made, told = validation_pairs([[(item, exposed([item.normal])[0])] for item in simulated_slices(slices)[0]], seed=3)
-    assert len(made) == 5
-    assert "no air around" in told[0]
-    for number, (item,) in enumerate(made):
-        low, full = item.read()
-        dose = VALIDATION_DOSES[number % 4]
-        expected = SIMULATOR.simulate(water(), PIXEL, exposure=EXPOSURE, dose=dose, seed=3, key=f"key{number}")
-        np.testing.assert_array_equal(low, expected)
-        np.testing.assert_array_equal(full, water())
-    assert len(reads) == 5
 
 
 def test_slices_without_a_pixel_size_are_left_out() -> None:

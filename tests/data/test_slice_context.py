@@ -22,7 +22,8 @@ from lowdose.data.pack_writer import write_pack
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_source import SliceCache
 from lowdose.data.patches import CONTEXT_DROP_RATE, Patches, draw_dropped
-from lowdose.data.simulated import DoseDistribution, SimulatedSlices, simulated_slices, validation_pairs
+from lowdose.data.simulated import DoseDistribution, SimulatedSlices, simulated_slices
+from lowdose.data.simulated_validation import validation_pairs
 from lowdose.data.slice_context import StackPosition, context_indices, stack_positions, trainable_indices
 from lowdose.data.training_set import find_normal_dose, find_pairs, open_training_set
 from lowdose.io.dicom import new_series

@@ -28,8 +28,8 @@ from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.training import anatomy_run as training
 from lowdose.training import runner
+from lowdose.training.anatomy_recipe import AnatomyHyperparameters, AnatomyRecipe
 from lowdose.training.anatomy_run import BANK, train_anatomy, validate_anatomy
-from lowdose.training.recipe import AnatomyHyperparameters, AnatomyRecipe
 from lowdose.training.runner import MODEL_FILE, RunOptions
 from lowdose.training.trainer import STATE_FILE
 from lowdose.weights import files

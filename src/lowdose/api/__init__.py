@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lowdose.api.similarity import SimilarPlaces, similar_places
     from lowdose.api.simulated_series import SimulatedSeries
     from lowdose.api.simulation import simulate_dose, simulate_phantom
-    from lowdose.api.training import TrainingRun, list_recipes, train
+    from lowdose.api.training import list_recipes, train
+    from lowdose.api.training_run import TrainingRun
     from lowdose.volume import Volume
 
 __all__ = [
@@ -51,7 +52,8 @@ __getattr__, __dir__ = lazy_exports(
         "lowdose.api.similarity": ("SimilarPlaces", "similar_places"),
         "lowdose.api.simulated_series": ("SimulatedSeries",),
         "lowdose.api.simulation": ("simulate_dose", "simulate_phantom"),
-        "lowdose.api.training": ("TrainingRun", "list_recipes", "train"),
+        "lowdose.api.training": ("list_recipes", "train"),
+        "lowdose.api.training_run": ("TrainingRun",),
         "lowdose.volume": ("Volume",),
     },
 )

@@ -15,7 +15,8 @@ import torch
 
 from lowdose.api import html
 from lowdose.api.checks import check_numbers, path_of
-from lowdose.api.training import TrainingProgress, TrainingRun, train
+from lowdose.api.training import TrainingProgress, train
+from lowdose.api.training_run import TrainingRun
 from lowdose.errors import InvalidSetting
 from lowdose.io.atomic import refuse_existing_folder
 from lowdose.io.atomic_replace import replace_file

@@ -22,6 +22,7 @@ from lowdose.logger import log, log_lines
 from lowdose.recipes import get_recipe
 from lowdose.simulation.calibration import calibrate_slices
 from lowdose.training.adversary import parse_adversary
+from lowdose.training.anatomy_recipe import AnatomyRecipe
 from lowdose.training.anatomy_run import train_anatomy
 from lowdose.training.artefacts import model_file
 from lowdose.training.denoiser_run import train_denoiser
@@ -33,7 +34,7 @@ from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
 from lowdose.training.leda_autoencoder.run import train_autoencoder
 from lowdose.training.pairing import Pairing
 from lowdose.training.pairing_registry import PairingOptions, make_pairing
-from lowdose.training.recipe import PAIRINGS_OF, AnatomyRecipe, DenoiserHyperparameters, DenoiserRecipe
+from lowdose.training.recipe import PAIRINGS_OF, DenoiserHyperparameters, DenoiserRecipe
 from lowdose.training.runner import RunOptions
 from lowdose.training.teachers import choose_teachers
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from lowdose import plugins
 from lowdose.errors import InvalidSetting
+from lowdose.training.anatomy_recipe import AnatomyRecipe
 from lowdose.training.learned_noise.recipe import NoiseRecipe
 from lowdose.training.leda_autoencoder.recipe import AutoencoderRecipe
-from lowdose.training.recipe import AnatomyRecipe, DenoiserRecipe
+from lowdose.training.recipe import DenoiserRecipe
 
 AnyRecipe = DenoiserRecipe | AnatomyRecipe | AutoencoderRecipe | NoiseRecipe
 

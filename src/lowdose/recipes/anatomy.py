@@ -1,6 +1,6 @@
 """Anatomy network of this project: domain randomisation as in SynthSeg (Billot et al., Medical Image Analysis 2023)."""
 
-from lowdose.training.recipe import AnatomyHyperparameters, AnatomyRecipe
+from lowdose.training.anatomy_recipe import AnatomyHyperparameters, AnatomyRecipe
 
 RECIPE = AnatomyRecipe(
     paper="none: the project's own; domain randomisation as in Billot et al., SynthSeg, Medical Image Analysis 2023",

@@ -22,8 +22,8 @@ from lowdose.networks.denoiser import channels_last
 from lowdose.networks.segmentation import segment_slice
 from lowdose.organ_classes import CLASSES, INDEX, ORGANS, classes_of
 from lowdose.phantom.patient import Patient
+from lowdose.training.anatomy_recipe import AnatomyRecipe
 from lowdose.training.hooks import Progress
-from lowdose.training.recipe import AnatomyRecipe
 from lowdose.training.runner import RunOptions, Say, TrainingStage, run_training, sharded_batches
 from lowdose.version import __version__
 

@@ -1,4 +1,4 @@
-"""Recipes of denoisers and of the anatomy network, with the hyperparameters that the command line can change."""
+"""Recipes of denoisers, with the hyperparameters that the command line can change."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Any, ClassVar
 
 from lowdose.data.augmentation import Augmentation
 from lowdose.data.simulated import DoseDistribution
-from lowdose.data.transforms.intensity import RandomIntensity
-from lowdose.data.transforms.spatial import RandomElasticAffine
 from lowdose.errors import InvalidSetting
 from lowdose.hounsfield import Scale
 from lowdose.methods.base import Method
 from lowdose.methods.supervised import Supervised
 from lowdose.network_spec import NetworkSpec, Number
-from lowdose.networks.anatomy import MULTIPLE
 from lowdose.networks.denoiser import Denoiser
 from lowdose.objectives.base import Objective
 from lowdose.phantom.lesion_kinds import LARGEST_MM, SMALLEST_MM
@@ -160,41 +157,6 @@ class DenoiserHyperparameters(Hyperparameters):
 
 
 @dataclass(frozen=True)
-class AnatomyHyperparameters(Hyperparameters):
-    """Hyperparameters of the anatomy network's training.
-
-    Attributes
-    ----------
-    size : int
-        Height and width of the training slices, in pixels.
-    patients : int
-        Digital patients of ``PhantomDataset``.
-    real_share : float
-        Share of the slices that come from the labelled scans, where there are any.
-    validation_patients : int
-        Further digital patients for validation.
-    """
-
-    size: int = 352
-    patients: int = 280
-    real_share: float = 0.3
-    validation_patients: int = 2
-
-    LIMITS: ClassVar[Limits] = {
-        **Hyperparameters.LIMITS,
-        "size": (2 * MULTIPLE, 2048),
-        "patients": (1, LARGE),
-        "real_share": (0, 1),
-        "validation_patients": (0, LARGE),
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.size % MULTIPLE:
-            raise InvalidSetting(f"size={self.size}: must be a multiple of {MULTIPLE}")
-
-
-@dataclass(frozen=True)
 class DenoiserRecipe:
     """How a denoiser is trained, in a published way or in the project's own.
 
@@ -267,25 +229,3 @@ def check_patch(patch: int, objective: Objective) -> None:
             f"patch={patch}: the objective needs at least {objective.smallest} pixels a side; take patch="
             f"{objective.smallest} or more"
         )
-
-
-@dataclass(frozen=True)
-class AnatomyRecipe:
-    """How the anatomy network is trained.
-
-    Attributes
-    ----------
-    paper : str
-        The publication that the recipe follows.
-    spatial : RandomElasticAffine
-        Random deformation of the training slices.
-    intensity : RandomIntensity
-        Random change of their appearance.
-    hyperparameters : AnatomyHyperparameters
-        Default hyperparameters, which the command line can change.
-    """
-
-    paper: str
-    spatial: RandomElasticAffine = field(default_factory=RandomElasticAffine)
-    intensity: RandomIntensity = field(default_factory=RandomIntensity)
-    hyperparameters: AnatomyHyperparameters = field(default_factory=AnatomyHyperparameters)

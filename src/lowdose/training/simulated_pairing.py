@@ -18,7 +18,8 @@ from lowdose.data.noise_bank.plan import PLAN, Plan, dose_levels, prepare_folder
 from lowdose.data.pairs import PairedSlice
 from lowdose.data.patch_fields import USUAL
 from lowdose.data.patches import Patches
-from lowdose.data.simulated import SimulatedSlice, SimulatedSlices, validation_pairs
+from lowdose.data.simulated import SimulatedSlice, SimulatedSlices
+from lowdose.data.simulated_validation import validation_pairs
 from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.data.training_set import Found, find_normal_dose
 from lowdose.errors import LowDoseError
