@@ -95,6 +95,18 @@ def test_a_name_with_other_content_is_kept(run: Path, tmp_path: Path, folder: Pa
     assert set(user_models.user_model_hashes("denoiser")) == {"a", "b"}
 
 
+def test_a_name_can_be_checked_before_its_model_is_made(run: Path, tmp_path: Path, folder: Path) -> None:
+    install.check_name("mine", tmp_path / "not-made-yet.safetensors")
+    assert not folder.exists()
+    install.install_model(run, "mine")
+    install.check_name("mine", run)  # the same model once more
+    for other in (tmp_path / "not-made-yet.safetensors", write(tmp_path / "b" / "model.safetensors", denoiser(1))):
+        with pytest.raises(InvalidSetting, match="'mine': a different model is installed under this name"):
+            install.check_name("mine", other)
+    with pytest.raises(InvalidSetting, match="cannot name a model"):
+        install.check_name("My Model", run)
+
+
 def test_a_model_of_several_slices(tmp_path: Path) -> None:
     spec = NetworkSpec("unet", {"width": 4, "levels": 2, "slices": 3})
     install.install_model(write(tmp_path / "three.safetensors", denoiser(0, spec, context=1)))
