@@ -89,7 +89,7 @@ def test_files_of_other_formats_are_counted(name: str, tmp_path: Path, settings:
         (tmp_path / "in" / other).write_bytes(b"\x1f\x8b")
     summary = denoise_here(tmp_path / "in", tmp_path / "out", settings, said := [])
     assert (summary.done, summary.skipped) == (1, 1)
-    assert any("1 files of other formats, listed in index.csv" in line for line in said)
+    assert any("1 file of other formats, listed in index.csv" in line for line in said)
 
 
 def test_everything_found_is_done_in_quarantine_or_skipped(archive: Archive, finished: Path) -> None:

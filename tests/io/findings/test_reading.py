@@ -55,5 +55,5 @@ def test_a_folder_without_findings_is_said(tmp_path: Path) -> None:
     with pytest.raises(NothingToRead, match="holds no file of findings; they are read from COCO JSON"):
         read_findings(tmp_path)
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "annotations": []}))
-    with pytest.raises(NothingToRead, match=r"1 file\(s\) of findings hold no finding"):
+    with pytest.raises(NothingToRead, match="no finding in 1 file of findings"):
         read_findings(tmp_path)
