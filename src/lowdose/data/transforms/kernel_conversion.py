@@ -19,6 +19,12 @@ def hann_window(relative: HU) -> HU:
     return np.asarray(np.float32(0.5) + np.float32(0.5) * np.cos(np.float32(np.pi) * np.minimum(relative, 1)))
 
 
+def conversion_filter(frequency: HU, cutoff: float, own: float | None) -> HU:
+    """Evaluate the filter that converts to a kernel, at frequencies in 1/mm; arguments as in ``convert_kernel``."""
+    passed = 1.0 if own is None else np.maximum(hann_window(frequency / np.float32(own)), np.float32(MIN_WINDOW))
+    return np.asarray(hann_window(frequency / np.float32(cutoff)) / passed, np.float32)
+
+
 def convert_kernel(images: HU, pixel_mm: float, *, cutoff: float | None, own: float | None, side: int) -> HU:
     """Convert images to another reconstruction kernel and resample them to another matrix of the same field of view.
 
@@ -34,9 +40,7 @@ def convert_kernel(images: HU, pixel_mm: float, *, cutoff: float | None, own: fl
     k = images.shape[-1]
     spectrum = fft.dctn(images, axes=(1, 2), norm="ortho", workers=1)
     if cutoff is not None:
-        f = _frequencies(k) / np.float32(pixel_mm)
-        passed = np.float32(1) if own is None else np.maximum(hann_window(f / np.float32(own)), np.float32(MIN_WINDOW))
-        spectrum *= hann_window(f / np.float32(cutoff)) / passed
+        spectrum *= conversion_filter(_frequencies(k) / np.float32(pixel_mm), cutoff, own)
     if side != k:
         shared = min(k, side)
         resized = np.zeros((len(images), side, side), np.float32)

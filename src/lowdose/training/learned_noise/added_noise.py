@@ -14,6 +14,7 @@ from lowdose.image import HU
 from lowdose.metrics.noise_estimate import SOFT_TISSUE_HU
 from lowdose.networks.noise_vae import NoiseDecoder
 from lowdose.training.learned_noise.conditions import LEVEL_HU, at_pixels, noise_conditions, ray_variance
+from lowdose.training.learned_noise.sharpness import noise_cutoff
 
 SAME_PIXEL = 0.02
 """Relative difference of pixel sizes up to which noise is not resampled."""
@@ -35,7 +36,15 @@ class SliceNoise(NamedTuple):
 
 
 class AddedNoise(Protocol):
-    """Noise that can be drawn for any window of a slice."""
+    """Noise that can be drawn for any window of a slice.
+
+    Attributes
+    ----------
+    cutoff : 1/mm or None
+        Cut-off frequency of the reconstruction kernel that gives noise of this texture; None = no kernel does.
+    """
+
+    cutoff: float | None
 
     def of_slice(self, hu: HU, pixel_mm: float) -> SliceNoise:
         """Return what the noise of a slice (y, x) in HU depends on."""
@@ -61,6 +70,7 @@ class LearnedNoise:
 
     def __init__(self, decoder: NoiseDecoder) -> None:
         self.decoder = decoder
+        self.cutoff = noise_cutoff(decoder)
 
     @torch.inference_mode()
     def of_slice(self, hu: HU, pixel_mm: float) -> SliceNoise:
@@ -115,6 +125,8 @@ def _power_within(decoder: NoiseDecoder, share: float) -> HU:
 
 class GaussianNoise:
     """White Gaussian noise of one standard deviation in HU, whatever the place."""
+
+    cutoff = None
 
     def __init__(self, sd: float) -> None:
         self.sd = sd

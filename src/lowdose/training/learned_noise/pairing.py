@@ -23,6 +23,7 @@ from lowdose.data.training_set import Found, find_normal_dose
 from lowdose.image import HU
 from lowdose.metrics.noise_estimate import noise_level
 from lowdose.training.learned_noise.added_noise import AddedNoise, SliceNoise
+from lowdose.training.learned_noise.sharpness import converted, cutoff_of, variance_ratio
 from lowdose.training.pairing import Say, large_enough, patches_of, with_known_dose
 from lowdose.training.recipe import DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
@@ -90,7 +91,7 @@ class NoisySlices:
         contexts = context_indices(items, context)
         self._keys = [[items[other].key for other in contexts[index]] for index in trainable_indices(contexts)]
         self._noise, self._gains = noise, gains
-        self._known: dict[str, tuple[SliceNoise, float]] = {}
+        self._known: dict[str, KnownSlice] = {}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -101,19 +102,38 @@ class NoisySlices:
         keys = self._keys[index]
         known = tuple(self._of_slice(key, pair.full, pixel) for key, pair in zip(keys, images.pairs, strict=True))
         overlap = item.stack_position.overlap if item.stack_position else 0.0
-        return NoisySource(
-            images, self._noise, tuple(one for one, _ in known), pixel, overlap, known[len(known) // 2][1], self._gains
-        )
+        return NoisySource(images, self._noise, known, pixel, overlap, self._gains)
 
-    def _of_slice(self, key: str, stored: NDArray[Any], pixel_mm: float) -> tuple[SliceNoise, float]:
-        """Return what the noise of a slice depends on, and the variance of its own noise (HU^2)."""
+    def _of_slice(self, key: str, stored: NDArray[Any], pixel_mm: float) -> KnownSlice:
+        """Return what is known of a slice, measured once."""
         if key not in self._known:
             hu = np.asarray(stored, np.float32)
-            of_slice = self._noise.of_slice(hu, pixel_mm)
-            level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm)
-            own = 0.0 if level is None else level.sd**2
-            self._known[key] = of_slice, own
+            self._known[key] = KnownSlice(self._noise.of_slice(hu, pixel_mm), *own_noise(hu, pixel_mm))
         return self._known[key]
+
+
+class KnownSlice(NamedTuple):
+    """What is known of a slice to which noise is added.
+
+    Attributes
+    ----------
+    noise : SliceNoise
+        What the added noise depends on.
+    variance : float, HU^2
+        Variance of its own noise.
+    cutoff : 1/mm or None
+        Cut-off frequency of its kernel, by the texture of its own noise; None = unknown.
+    """
+
+    noise: SliceNoise
+    variance: float
+    cutoff: float | None
+
+
+def own_noise(hu: HU, pixel_mm: float) -> tuple[float, float | None]:
+    """Return the variance (HU^2) of the noise of a slice (y, x), and the cut-off frequency (1/mm) of its kernel."""
+    level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm)
+    return (0.0, None) if level is None else (level.sd**2, cutoff_of(level.f_av, pixel_mm))
 
 
 class NoisySource(NamedTuple):
@@ -125,24 +145,21 @@ class NoisySource(NamedTuple):
         The slice in the middle of its neighbours; the slice itself replaces missing neighbours.
     noise : AddedNoise
         What is added.
-    of_slices : tuple of SliceNoise
-        What it depends on in each slice.
+    known : tuple of KnownSlice
+        What is known of each slice.
     pixel_mm : float, mm
         Pixel size.
     overlap : float
         Correlation of the noise with that of a neighbouring slice, see ``data.simulated.SimulatedPatchSource``.
-    own_variance : float, HU^2
-        Variance of the noise that the slice in the middle has.
     gains : tuple of float
         Range of the factors on the added noise.
     """
 
     images: PairInContext
     noise: AddedNoise
-    of_slices: tuple[SliceNoise, ...]
+    known: tuple[KnownSlice, ...]
     pixel_mm: float
     overlap: float
-    own_variance: float
     gains: tuple[float, float]
 
     @property
@@ -151,29 +168,40 @@ class NoisySource(NamedTuple):
         return self.images.shape
 
     @property
-    def cutoff(self) -> None:
-        """None: the cut-off frequency of the reconstruction kernel is unknown."""
-        return None
+    def cutoff(self) -> float | None:
+        """Cut-off frequency (1/mm) of the reconstruction kernel, to which crops are converted; None = unknown."""
+        return self.noise.cutoff if self.middle.cutoff is not None else None
+
+    @property
+    def middle(self) -> KnownSlice:
+        """What is known of the slice without its neighbours."""
+        return self.known[len(self.known) // 2]
+
+    @property
+    def own_variance(self) -> float:
+        """Variance (HU^2) of the noise that crops of the middle slice have before noise is added."""
+        return self.middle.variance * variance_ratio(self.pixel_mm, self.middle.cutoff, self.noise.cutoff)
 
     def tissue_pixels(self, window: Region) -> int:
         """Count the tissue pixels among the subsampled pixels of a window."""
         return self.images.tissue_pixels(window)
 
     def crop(self, window: Region, rng: np.random.Generator) -> CroppedPair:
-        """Crop a window, and add noise to its low-dose images."""
-        full = self.images.crop(window, rng).full
-        middle, gain = len(full) // 2, np.float32(rng.uniform(*self.gains))
-        noise = gain * self._draw(middle, window, full, rng)
+        """Crop a window, convert it to the kernel of the noise, and add noise to its low-dose images."""
+        stored = self.images.crop(window, rng).full
+        middle, gain = len(stored) // 2, np.float32(rng.uniform(*self.gains))
+        full = converted(stored, self.pixel_mm, self.middle.cutoff, self.noise.cutoff)
+        noise = gain * self._draw(middle, window, stored, rng)
         low = full + noise
-        for place, of_slice in enumerate(self.of_slices):
-            if of_slice is not self.of_slices[middle]:
-                own = gain * self._draw(place, window, full, rng)
+        for place, known in enumerate(self.known):
+            if known is not self.middle:
+                own = gain * self._draw(place, window, stored, rng)
                 low[place] = full[place] + self.overlap * noise + np.sqrt(1 - self.overlap**2) * own
-        added = float(gain * self.of_slices[middle].sd) ** 2
-        return CroppedPair(low, full, self.own_variance / max(self.own_variance + added, 1e-6))
+        own_variance, added = self.own_variance, float(gain * self.middle.noise.sd) ** 2
+        return CroppedPair(low, full, own_variance / max(own_variance + added, 1e-6))
 
     def _draw(self, place: int, window: Region, full: HU, rng: np.random.Generator) -> HU:
-        return self.noise.draw(self.of_slices[place], self.shape, window, full[place], self.pixel_mm, rng)
+        return self.noise.draw(self.known[place].noise, self.shape, window, full[place], self.pixel_mm, rng)
 
 
 def _noisy_slice(noise: AddedNoise, seed: int, item: PairedSlice) -> tuple[HU, HU]:
@@ -181,4 +209,14 @@ def _noisy_slice(noise: AddedNoise, seed: int, item: PairedSlice) -> tuple[HU, H
     hu, pixel = item.read()[1], item.pixel_mm or UNKNOWN_PIXEL_MM
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:8])])
     window = (slice(0, hu.shape[0]), slice(0, hu.shape[1]))
-    return hu + noise.draw(noise.of_slice(hu, pixel), hu.shape, window, hu, pixel, rng), hu
+    drawn = noise.draw(noise.of_slice(hu, pixel), hu.shape, window, hu, pixel, rng)
+    full = _square_converted(hu, pixel, own_noise(hu, pixel)[1], noise.cutoff)
+    return full + drawn, full
+
+
+def _square_converted(hu: HU, pixel_mm: float, own: float | None, cutoff: float | None) -> HU:
+    """Convert a slice (y, x) of any shape to another kernel."""
+    rows, columns = hu.shape
+    side = max(rows, columns)
+    square = np.pad(hu, ((0, side - rows), (0, side - columns)), mode="edge")
+    return converted(square[None], pixel_mm, own, cutoff)[0, :rows, :columns]

@@ -1,0 +1,55 @@
+"""Scans given the sharpness of the kernel whose noise is added to them, so that texture alone does not tell them apart.
+
+Noise of a sharp kernel on a scan of a soft one has frequencies that the scan has not: a denoiser trained on such pairs
+takes all that is sharp for noise, in a scan of the sharp kernel vessels and edges too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lowdose.data.transforms.kernel_conversion import conversion_filter, convert_kernel, hann_window
+from lowdose.image import HU
+from lowdose.metrics.noise_frequency import f_av, radial_average
+from lowdose.networks.noise_vae import NoiseDecoder
+from lowdose.physics.kernels import kernel_matching_f_av
+
+SPECTRUM_SIDE = 64
+"""Pixels along each axis of noise power spectra."""
+
+
+def cutoff_of(f_av: float, pixel_mm: float) -> float | None:
+    """Return the cut-off frequency (1/mm) of the Hann window whose noise has this mean frequency (1/mm).
+
+    None where there is none: for images without noise, and for noise that is sharper than that of the ramp.
+    """
+    return kernel_matching_f_av(f_av, pixel_mm, pixel_mm).cutoff or None if f_av > 0 else None
+
+
+@torch.inference_mode()
+def noise_cutoff(decoder: NoiseDecoder) -> float | None:
+    """Return the cut-off frequency (1/mm) of a noise model's kernel, in the middle of the range of its conditions."""
+    middle = ((decoder.lowest + decoder.highest) / 2)[None, :, None, None]
+    gains = decoder.gains(middle)[0]
+    filters = decoder.filters / decoder.filters.flatten(1).norm(dim=1)[:, None, None]
+    power = (gains * torch.fft.fft2(filters, (SPECTRUM_SIDE, SPECTRUM_SIDE)).abs()).square().sum(dim=0)
+    pixel = float(decoder.pixel_mm)
+    return cutoff_of(f_av(radial_average(power.double().numpy(), pixel)), pixel)
+
+
+def converted(images: HU, pixel_mm: float, own: float | None, cutoff: float | None) -> HU:
+    """Convert (n, k, k) HU from a kernel to another, by their cut-off frequencies; either None: as they are."""
+    if own is None or cutoff is None:
+        return images
+    return convert_kernel(images, pixel_mm, cutoff=cutoff, own=own, side=images.shape[-1])
+
+
+def variance_ratio(pixel_mm: float, own: float | None, cutoff: float | None) -> float:
+    """Return by what the conversion multiplies the variance of noise, whose power is f times the window squared."""
+    if own is None or cutoff is None:
+        return 1.0
+    axis = np.fft.fftfreq(SPECTRUM_SIDE, pixel_mm).astype(np.float32)
+    f = np.hypot(axis[:, None], axis)
+    power = f * hann_window(f / np.float32(own)) ** 2
+    return float((power * conversion_filter(f, cutoff, own) ** 2).sum() / power.sum())
