@@ -126,7 +126,7 @@ def _power_within(decoder: NoiseDecoder, share: float) -> HU:
 class GaussianNoise:
     """White Gaussian noise of one standard deviation in HU, whatever the place."""
 
-    cutoff = None
+    cutoff: float | None = None
 
     def __init__(self, sd: float) -> None:
         self.sd = sd
