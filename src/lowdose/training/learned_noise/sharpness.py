@@ -50,6 +50,6 @@ def variance_ratio(pixel_mm: float, own: float | None, cutoff: float | None) -> 
     if own is None or cutoff is None:
         return 1.0
     axis = np.fft.fftfreq(SPECTRUM_SIDE, pixel_mm).astype(np.float32)
-    f = np.hypot(axis[:, None], axis)
+    f = np.asarray(np.hypot(axis[:, None], axis), np.float32)
     power = f * hann_window(f / np.float32(own)) ** 2
     return float((power * conversion_filter(f, cutoff, own) ** 2).sum() / power.sum())
