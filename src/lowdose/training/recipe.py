@@ -25,6 +25,10 @@ NOISY = LEARNED, GAUSSIAN, POISSON = "learned-noise", "gaussian-noise", "poisson
 PAIRINGS_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("gain_low", "gain_high"), ("folders", *NOISY)),
     **dict.fromkeys(
+        ("kernel_conversion_share", "cutoff_low", "cutoff_high", "pixel_low", "pixel_high"),
+        ("folders", "simulated", "none", GAUSSIAN, POISSON),
+    ),
+    **dict.fromkeys(
         (
             "dose_low",
             "dose_high",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 import lowdose
 from lowdose.data.normal_dose import NormalDoseSlice
@@ -137,3 +138,13 @@ def test_a_noise_model_is_asked_for_where_it_is_needed_and_nowhere_else(
 def test_a_noise_model_is_no_option_of_other_recipes(tmp_path: Path, noise_model: Path) -> None:
     with pytest.raises(InvalidSetting, match=r"--noise .* is not an option of the recipe anatomy"):
         lowdose.train("anatomy", tmp_path / "run", noise=noise_model)
+
+
+@pytest.mark.parametrize(("name", "share"), [("learned-noise", 0.0), ("gaussian-noise", 0.7)])
+def test_patches_with_the_noise_of_one_kernel_are_not_converted_to_others(name: str, share: float) -> None:
+    pairing = NoisyPairing(name, GaussianNoise(20.0), "")
+    hyperparameters = DenoiserHyperparameters(patch=32, kernel_conversion_share=0.7)
+    patches = pairing.patches(
+        simulated_slices(items())[0], hyperparameters, 0, Path(), Fabric(accelerator="cpu"), lambda text: None
+    )
+    assert patches.augmentation.share == share

@@ -25,7 +25,7 @@ from lowdose.metrics.noise_estimate import noise_level
 from lowdose.training.learned_noise.added_noise import AddedNoise, SliceNoise
 from lowdose.training.learned_noise.sharpness import converted, cutoff_of, variance_ratio
 from lowdose.training.pairing import Say, large_enough, patches_of, with_known_dose
-from lowdose.training.recipe import DenoiserHyperparameters
+from lowdose.training.recipe import LEARNED, DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
 
 
@@ -55,10 +55,16 @@ class NoisyPairing:
         say: Say,
         fields: Sequence[str] = USUAL,
     ) -> Patches:
-        """Return training patches with noise that depends on (seed, number of the patch) only."""
+        """Return training patches with noise that depends on (seed, number of the patch) only.
+
+        Patches with the noise of a kernel are not converted to other kernels or pixels: they are of one scanner.
+        """
         gains = hyperparameters.gain_low, hyperparameters.gain_high
         slices = NoisySlices(large_enough(learn, hyperparameters.patch, say), self.noise, context, gains)
-        return patches_of(slices, hyperparameters, fields, with_known_dose(hyperparameters.augmentation))
+        augmentation = with_known_dose(hyperparameters.augmentation)
+        if self.name == LEARNED:
+            augmentation = replace(augmentation, share=0.0)
+        return patches_of(slices, hyperparameters, fields, augmentation)
 
     def held_out(
         self, check: Sequence[PairedSlice], hyperparameters: DenoiserHyperparameters, context: int, say: Say
