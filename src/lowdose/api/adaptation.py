@@ -189,10 +189,7 @@ def _fine_tuning(model: str) -> tuple[DenoiserCheckpoint, dict[str, Any]]:
     recipe = get_recipe(str(name)) if name else None
     if not isinstance(recipe, DenoiserRecipe):
         raise InvalidSetting(f"--model {model}: states no recipe that it was trained by; choose another model")
-    options: dict[str, Any] = {
-        # The noise is that of one kernel, and one size of pixels at a time.
-        "set": {"learning_rate": LEARNING_RATE, "kernel_conversion_share": 0, "validation_patients": 0}
-    }
+    options: dict[str, Any] = {"set": {"learning_rate": LEARNING_RATE, "validation_patients": 0}}
     if recipe.accepts_any_network:
         settings = ",".join(f"{key}={value}" for key, value in found.denoiser.spec.settings.items())
         options["network"] = f"{found.denoiser.spec.name}:{settings}" if settings else found.denoiser.spec.name

@@ -156,14 +156,16 @@ def _teacher_lines(result: TeacherReport) -> list[str]:
 
 def _image_lines(report: EvaluationReport, result: ImageEvaluation) -> list[str]:
     from lowdose.api.explanation import frequent_words
+    from lowdose.language.explanation import NO_WORD
 
     lines = []
     for row in report.table():
         means = [f"{name} {value:.4g}" for name, value in row.items() if name != "image"]
         lines.append("  ".join([f"{row['image']:>16}", *means]))
     for reading in report.readings:
-        lines.append(f"the words of {reading.case}:")
-        lines += frequent_words({name: [said] for name, said in reading.words.items()})
+        said = frequent_words({name: [words] for name, words in reading.words.items()})
+        shown = any(NO_WORD not in line for line in said)
+        lines += [f"the words of {reading.case}:", *said] if shown else [f"{reading.case}: no word is certain here"]
     return lines
 
 
