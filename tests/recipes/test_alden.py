@@ -56,15 +56,6 @@ def test_each_term_is_logged_and_each_part_can_be_switched_off() -> None:
         method_of(small(mse_weight=0, contrast_weight=0))
 
 
-def test_the_vision_model_looks_once_at_each_image_of_a_step() -> None:
-    method, looked = method_of(small()), list[int]()
-    assert isinstance(method, AnatomyAwareGAN)
-    method.features.register_forward_hook(lambda *_: looked.append(1))
-    for _ in range(2):
-        list(method.updates(batch()))
-    assert len(looked) == 2 * 3  # denoised, full dose and low dose
-
-
 @pytest.mark.slow
 def test_it_goes_with_leda() -> None:
     found = terms(method_of(small(leda_weight=0.5, patch=128)), 128)["denoiser"]

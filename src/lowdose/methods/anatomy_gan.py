@@ -16,7 +16,7 @@ from lowdose.networks.anatomy_discriminator import ARTEFACT, UNIT, AnatomyDiscri
 from lowdose.networks.denoiser import Denoiser
 from lowdose.networks.discriminator import hinge
 from lowdose.networks.features.base import FrozenFeatures
-from lowdose.networks.features.semantic import fixed_maps
+from lowdose.networks.features.semantic import semantic_maps
 from lowdose.objectives.base import Objective
 
 
@@ -79,8 +79,7 @@ class AnatomyAwareGAN(Method[PairedBatch]):
     def updates(self, batch: PairedBatch) -> Iterator[Update]:
         """Yield an update of the discriminator, then one of the denoiser."""
         denoised, low, full = denoise_batch(self.denoiser, batch)
-        target = OBJECTIVE.encode(full)
-        semantic = self.semantic(target)
+        semantic = self.semantic(OBJECTIVE.encode(full))
         real, fake = (UNIT.encode(image) for image in (full, denoised))
         both = self.discriminator(torch.cat([real, fake.detach()]), [torch.cat([map_, map_]) for map_ in semantic])
         yield Update("discriminator", {"hinge": hinge(*both.float().chunk(2))})
@@ -88,11 +87,12 @@ class AnatomyAwareGAN(Method[PairedBatch]):
         judged = self.discriminator(fake, semantic).float()
         self.discriminator.train()
         terms = {"adversarial": -self.adversarial_weight * judged.mean()}
-        unit = self.content_unit
-        wanted = target if unit == OBJECTIVE else unit.encode(full)  # the same tensor, so that its maps are made once
-        content = self.content.terms_with_low_dose(unit.encode(denoised), wanted, unit.encode(low))
+        content = self.content.terms_with_low_dose(
+            *(self.content_unit.encode(image) for image in (denoised, full, low))
+        )
         yield Update("denoiser", {**content, **terms})
 
+    @torch.no_grad()
     def semantic(self, full: Tensor) -> Sequence[Tensor]:
         """Return the semantic maps that the discriminator fuses, of images in the unit of objectives."""
-        return fixed_maps(self.features, full) if self.discriminator.fusions else []
+        return semantic_maps(self.features, full) if self.discriminator.fusions else []

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lowdose.hounsfield import OBJECTIVE
 from lowdose.networks.features.base import FrozenFeatures
-from lowdose.networks.features.semantic import fixed_maps, semantic_maps
+from lowdose.networks.features.semantic import semantic_maps
 from lowdose.objectives.base import Objective
 from lowdose.objectives.info_nce import info_nce
 
@@ -176,8 +176,9 @@ class SemanticContrast(Objective):
 
     def _terms(self, pred: Tensor, target: Tensor, low: Tensor | None) -> Mapping[str, Tensor]:
         own = semantic_maps(self.features, pred)
-        wanted = fixed_maps(self.features, target)
-        before = [None] * len(wanted) if low is None else fixed_maps(self.features, low)
+        with torch.no_grad():
+            wanted = semantic_maps(self.features, target)
+            before = [None] * len(wanted) if low is None else semantic_maps(self.features, low)
         losses = [
             semantic_contrast(mine, theirs, target, input_, temperature=self.temperature)
             for mine, theirs, input_ in zip(own, wanted, before, strict=True)

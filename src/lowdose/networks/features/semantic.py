@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import NamedTuple
-from weakref import ReferenceType, ref
-
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from lowdose.errors import InvalidSetting
 from lowdose.networks.features.base import FrozenFeatures
@@ -20,29 +15,6 @@ MAPS = 3
 def semantic_maps(features: FrozenFeatures, image: Tensor) -> list[Tensor]:
     """Return the coarsest ``MAPS`` maps, fine to coarse, of an image (B, 1, H, W) in the unit of objectives."""
     return list(features(image).values())[-MAPS:]
-
-
-class _Made(NamedTuple):
-    """Maps of an image, by which features and of which version of it they were made."""
-
-    features: ReferenceType[FrozenFeatures]
-    version: int
-    maps: list[Tensor]
-
-
-_made: MutableMapping[Tensor, _Made] = WeakTensorKeyDictionary()
-"""Image -> its maps, for as long as the image lives."""
-
-
-def fixed_maps(features: FrozenFeatures, image: Tensor) -> list[Tensor]:
-    """Return ``semantic_maps`` without gradients; of one image they are made once, however many look at it."""
-    known = _made.get(image)
-    version = 0 if image.is_inference() else image._version
-    if known is None or known.features() is not features or known.version != version:
-        with torch.no_grad():
-            known = _Made(ref(features), version, semantic_maps(features, image))
-        _made[image] = known
-    return known.maps
 
 
 def map_channels(features: FrozenFeatures) -> list[int]:
