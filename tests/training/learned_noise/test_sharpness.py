@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy import fft
 
+from lowdose.data.pairs import PairedSlice
 from lowdose.data.transforms.kernel_conversion import hann_window
 from lowdose.image import HU
 from lowdose.metrics.noise_frequency import f_av, radial_average
@@ -14,7 +17,7 @@ from lowdose.metrics.noise_power import nps
 from lowdose.networks.noise_vae import NoiseDecoder, NoiseSettings, TrainingNoise
 from lowdose.physics.kernels import Kernel
 from lowdose.training.learned_noise.conditions import CONDITIONS
-from lowdose.training.learned_noise.sharpness import converted, cutoff_of, noise_cutoff, variance_ratio
+from lowdose.training.learned_noise.sharpness import OwnNoise, converted, cutoff_of, noise_cutoff, variance_ratio
 
 PIXEL_MM, SIDE = 0.7, 64
 
@@ -69,3 +72,15 @@ def test_a_noise_model_knows_its_kernel() -> None:
     with torch.no_grad():
         decoder.filters.copy_(torch.from_numpy(point_spread.astype(np.float32)).expand(2, -1, -1))
     assert noise_cutoff(decoder) == pytest.approx(0.9, rel=0.05)
+
+
+@pytest.mark.parametrize(("sd", "known"), [(12.0, True), (2.0, False)])
+def test_a_kernel_is_told_where_there_is_noise_of_one(sd: float, known: bool) -> None:
+    images = [np.float32(40) + np.float32(sd / 10) * image for image in noise(0.9, 5)]
+    items = [
+        PairedSlice(1, f"{number}", PIXEL_MM, 3.0, partial(lambda hu: (hu, hu), image))
+        for number, image in enumerate(images)
+    ]
+    variance, cutoff = OwnNoise(items).of_slice(items[0], images[0])
+    assert variance == pytest.approx(sd**2, rel=0.1)
+    assert cutoff == (pytest.approx(0.9, rel=0.1) if known else None)

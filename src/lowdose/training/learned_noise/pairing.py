@@ -21,9 +21,8 @@ from lowdose.data.patches import UNKNOWN_PIXEL_MM, Patches
 from lowdose.data.slice_context import context_indices, trainable_indices
 from lowdose.data.training_set import Found, find_normal_dose
 from lowdose.image import HU
-from lowdose.metrics.noise_estimate import noise_level
 from lowdose.training.learned_noise.added_noise import AddedNoise, SliceNoise
-from lowdose.training.learned_noise.sharpness import converted, cutoff_of, variance_ratio
+from lowdose.training.learned_noise.sharpness import OwnNoise, converted, variance_ratio
 from lowdose.training.pairing import Say, large_enough, patches_of, with_known_dose
 from lowdose.training.recipe import LEARNED, DenoiserHyperparameters
 from lowdose.training.validation import evenly_spaced
@@ -71,7 +70,7 @@ class NoisyPairing:
     ) -> list[list[PairedSlice]]:
         """Return a few of the slices ``check`` with noise, evenly spaced, each with its neighbours."""
         around = context_indices(check, context)
-        read = partial(_noisy_slice, self.noise, hyperparameters.seed)
+        read = partial(_noisy_slice, self.noise, OwnNoise(check), hyperparameters.seed)
         noisy = [replace(item, read=cache(partial(read, item))) for item in check]
         return [[noisy[other] for other in around[index]] for index in evenly_spaced(trainable_indices(around))]
 
@@ -97,7 +96,8 @@ class NoisySlices:
         contexts = context_indices(items, context)
         self._keys = [[items[other].key for other in contexts[index]] for index in trainable_indices(contexts)]
         self._noise, self._gains = noise, gains
-        self._known: dict[str, KnownSlice] = {}
+        self._items = {item.key: item for item in items}
+        self._own, self._known = OwnNoise(items), dict[str, KnownSlice]()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -114,7 +114,8 @@ class NoisySlices:
         """Return what is known of a slice, measured once."""
         if key not in self._known:
             hu = np.asarray(stored, np.float32)
-            self._known[key] = KnownSlice(self._noise.of_slice(hu, pixel_mm), *own_noise(hu, pixel_mm))
+            own = self._own.of_slice(self._items[key], hu)
+            self._known[key] = KnownSlice(self._noise.of_slice(hu, pixel_mm), *own)
         return self._known[key]
 
 
@@ -134,12 +135,6 @@ class KnownSlice(NamedTuple):
     noise: SliceNoise
     variance: float
     cutoff: float | None
-
-
-def own_noise(hu: HU, pixel_mm: float) -> tuple[float, float | None]:
-    """Return the variance (HU^2) of the noise of a slice (y, x), and the cut-off frequency (1/mm) of its kernel."""
-    level = noise_level(hu, np.ones(hu.shape, bool), pixel_mm)
-    return (0.0, None) if level is None else (level.sd**2, cutoff_of(level.f_av, pixel_mm))
 
 
 class NoisySource(NamedTuple):
@@ -210,13 +205,13 @@ class NoisySource(NamedTuple):
         return self.noise.draw(self.known[place].noise, self.shape, window, full[place], self.pixel_mm, rng)
 
 
-def _noisy_slice(noise: AddedNoise, seed: int, item: PairedSlice) -> tuple[HU, HU]:
+def _noisy_slice(noise: AddedNoise, own: OwnNoise, seed: int, item: PairedSlice) -> tuple[HU, HU]:
     """Return a slice of normal dose with noise and without; the noise depends on (seed, key) only."""
     hu, pixel = item.read()[1], item.pixel_mm or UNKNOWN_PIXEL_MM
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:8])])
     window = (slice(0, hu.shape[0]), slice(0, hu.shape[1]))
     drawn = noise.draw(noise.of_slice(hu, pixel), hu.shape, window, hu, pixel, rng)
-    full = _square_converted(hu, pixel, own_noise(hu, pixel)[1], noise.cutoff)
+    full = _square_converted(hu, pixel, own.of_slice(item, hu)[1], noise.cutoff)
     return full + drawn, full
 
 

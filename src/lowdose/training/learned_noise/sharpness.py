@@ -6,17 +6,57 @@ takes all that is sharp for noise, in a scan of the sharp kernel vessels and edg
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
+from lowdose.data.pairs import PairedSlice
+from lowdose.data.patches import UNKNOWN_PIXEL_MM
 from lowdose.data.transforms.kernel_conversion import conversion_filter, convert_kernel, hann_window
 from lowdose.image import HU
+from lowdose.metrics.noise_estimate import noise_level
 from lowdose.metrics.noise_frequency import f_av, radial_average
 from lowdose.networks.noise_vae import NoiseDecoder
 from lowdose.physics.kernels import kernel_matching_f_av
+from lowdose.training.validation import evenly_spaced
 
 SPECTRUM_SIDE = 64
 """Pixels along each axis of noise power spectra."""
+LEAST_NOISE_HU = 4.0
+"""Standard deviation below which what is measured is the texture of tissue, as in digital patients, and no kernel's."""
+SLICES_MEASURED = 3
+"""Slices of a patient by which it is decided whether there is noise."""
+
+
+class OwnNoise:
+    """Noise that scans of normal dose have themselves."""
+
+    def __init__(self, items: Sequence[PairedSlice]) -> None:
+        self._of_patient: dict[int, list[PairedSlice]] = defaultdict(list)
+        for item in items:
+            self._of_patient[item.patient].append(item)
+        self._noisy: dict[int, bool] = {}
+
+    def of_slice(self, item: PairedSlice, hu: HU) -> tuple[float, float | None]:
+        """Return the variance (HU^2) of the noise of a slice (y, x), and the cut-off frequency (1/mm) of its kernel.
+
+        The cut-off is None where the patient's scan has hardly any noise.
+        """
+        sd, cutoff = _measured(item, hu)
+        if item.patient not in self._noisy:
+            chosen = evenly_spaced(self._of_patient[item.patient], SLICES_MEASURED)
+            sds = [_measured(each, each.read()[1])[0] for each in chosen]
+            self._noisy[item.patient] = float(np.median(sds)) >= LEAST_NOISE_HU
+        return sd**2, cutoff if self._noisy[item.patient] else None
+
+
+def _measured(item: PairedSlice, hu: HU) -> tuple[float, float | None]:
+    """Return the standard deviation (HU) of the noise of a slice, and the cut-off frequency of its kernel."""
+    pixel = item.pixel_mm or UNKNOWN_PIXEL_MM
+    level = noise_level(hu, np.ones(hu.shape, bool), pixel)
+    return (0.0, None) if level is None else (level.sd, cutoff_of(level.f_av, pixel))
 
 
 def cutoff_of(f_av: float, pixel_mm: float) -> float | None:
