@@ -27,7 +27,9 @@ def test_a_file_is_run_anew_each_time(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     for number in (1, 2):
         file.write_text(f"from dataclasses import dataclass\n@dataclass\nclass Row:\n    number: 'int' = {number}\n")
-        assert plugins.run_file(file).Row().number == number
+        module = plugins.run_file(file)
+        assert module.Row().number == number
+        assert module.__file__ == str(file)
 
 
 @pytest.mark.parametrize(

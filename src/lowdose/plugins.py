@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from lowdose.errors import InvalidSetting
 
@@ -51,17 +52,27 @@ def run_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InvalidSetting(f"{path}: no such file; give the Python file with your network or recipe")
     name = f"lowdose_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise InvalidSetting(f"{path}: is no Python file; its name must end in .py")
+    loader = _UncachedSource(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None  # there is none only where no loader is found
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # as for every import: dataclasses look their module up
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:  # foreign code can raise anything
         del sys.modules[name]
         raise InvalidSetting(f"{path}: does not import ({_described(error)}); correct the file") from error
     return module
+
+
+class _UncachedSource(SourceFileLoader):
+    """Loader that compiles a file each time: files compiled before are told apart by size and by time in seconds."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def _package(point: EntryPoint) -> str:
