@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from experiments.common.markdown import table
+from experiments.furnace.score import patient_means
 from experiments.leaderboard.compare import Row, difference, excludes_zero
 from lowdose.metrics.statistics import Summary
 from lowdose.organ_classes import ORGANS
@@ -54,11 +55,7 @@ def _patients(row: Row, organ: str) -> set[str]:
 def _cell(row: Row, twin: Row, organ: str) -> str:
     """Return the mean over patients, and whether it differs from the twin's."""
     key = _key(organ)
-    of_patient: dict[str, list[float]] = {}
-    for one in row["slices"]:
-        if key in one:
-            of_patient.setdefault(one["patient"], []).append(one[key])
-    mean = sum(sum(values) / len(values) for values in of_patient.values()) / len(of_patient)
+    mean = patient_means(row["slices"])[key]
     found: Summary | None = None
     if row is not twin:
         found = difference(row["slices"], twin["slices"], lambda one: one.get(key))

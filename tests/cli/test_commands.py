@@ -323,3 +323,21 @@ def test_demo_writes_its_report(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert run("demo", "--out", tmp_path / "demo") == 2
     assert run("demo", "--out", tmp_path / "other", "--seed", "-1") == 2
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"), [("no word", "case 1: no word is certain here"), ("liver", "fast  layer 1: liver")]
+)
+def test_a_slice_without_certain_words_is_said_in_one_line(
+    words: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from lowdose.api import explanation
+    from lowdose.cli.evaluate_command import _image_lines
+
+    monkeypatch.setattr(explanation, "frequent_words", lambda said: [f"fast  layer 1: {words}"] * len(said))
+    report = SimpleNamespace(table=list, readings=[SimpleNamespace(case="case 1", words={"low": 0, "fast": 0})])
+    said = _image_lines(report, None)  # type: ignore[arg-type]
+    assert said[-1] == line
+    assert len(said) == (1 if words == "no word" else 3)

@@ -104,10 +104,16 @@ class NoiseDecoder(nn.Module):
         """Pixels of white noise around a field on each side."""
         return self.settings.side // 2
 
+    @property
+    def unit_filters(self) -> Tensor:
+        """The filters with unit energy (components, side, side)."""
+        unit: Tensor = self.filters / self.filters.flatten(1).norm(dim=1)[:, None, None]
+        return unit
+
     def fields(self, white: Tensor) -> Tensor:
         """Filter white noise (B, components, H + 2 margin, W + 2 margin) to fields of unit variance (B, ..., H, W)."""
         size, margin = white.shape[-2:], 2 * self.margin
-        spectrum = torch.fft.rfft2(self.filters / self.filters.flatten(1).norm(dim=1)[:, None, None], size)
+        spectrum = torch.fft.rfft2(self.unit_filters, size)
         filtered = torch.fft.irfft2(torch.fft.rfft2(white) * spectrum, size)
         inside: Tensor = filtered[..., margin:, margin:]  # before that, the filter wraps around
         return inside

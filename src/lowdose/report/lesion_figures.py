@@ -45,20 +45,16 @@ def size_plot(evaluation: LesionEvaluation, sizes: Sequence[tuple[float, float]]
     figure = new_figure(7.2, 4.0)
     axes = _plain_axes(figure)
     rows = evaluation.of_image(FULL)
-    counted = {size: sum(size[0] <= row.lesion.diameter_mm < size[1] for row in rows) for size in sizes}
-    shown = [size for size in sizes if counted[size]]
+    lesions = {size: sum(size[0] <= row.lesion.diameter_mm < size[1] for row in rows) for size in sizes}
+    shown = [size for size in sizes if lesions[size]]
     width = 0.8 / len(evaluation.images)
     for number, (image, colour, _) in enumerate(_lines(evaluation)):
         estimates = [_estimate(evaluation, image, size_name(size)) for size in shown]
         places = np.arange(len(shown)) + (number - (len(evaluation.images) - 1) / 2) * width
         axes.bar(places, [each.value for each in estimates], 0.85 * width, color=colour, label=image)
         _whiskers(axes, places, estimates, INK)
-    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{_lesions(counted[size])}" for size in shown])
+    axes.set_xticks(range(len(shown)), [f"{size_name(size)}\n{counted(lesions[size], 'lesion')}" for size in shown])
     return _finished(figure, axes)
-
-
-def _lesions(count: int) -> str:
-    return counted(count, "lesion")
 
 
 def _lines(evaluation: LesionEvaluation) -> Iterator[tuple[str, str, float]]:

@@ -81,6 +81,6 @@ def test_a_kernel_is_told_where_there_is_noise_of_one(sd: float, known: bool) ->
         PairedSlice(1, f"{number}", PIXEL_MM, 3.0, partial(lambda hu: (hu, hu), image))
         for number, image in enumerate(images)
     ]
-    variance, cutoff = OwnNoise(items).of_slice(items[0], images[0])
+    variance, cutoff = OwnNoise(items).of_slice(items[0])
     assert variance == pytest.approx(sd**2, rel=0.1)
     assert cutoff == (pytest.approx(0.9, rel=0.1) if known else None)

@@ -114,8 +114,9 @@ class NoisySlices:
         """Return what is known of a slice, measured once."""
         if key not in self._known:
             hu = np.asarray(stored, np.float32)
-            own = self._own.of_slice(self._items[key], hu)
-            self._known[key] = KnownSlice(self._noise.of_slice(hu, pixel_mm), *own)
+            variance, cutoff = self._own.of_slice(self._items[key])
+            variance *= variance_ratio(pixel_mm, cutoff, self._noise.cutoff)
+            self._known[key] = KnownSlice(self._noise.of_slice(hu, pixel_mm), variance, cutoff)
         return self._known[key]
 
 
@@ -127,7 +128,7 @@ class KnownSlice(NamedTuple):
     noise : SliceNoise
         What the added noise depends on.
     variance : float, HU^2
-        Variance of its own noise.
+        Variance of its own noise, once it is converted to the kernel of the added noise.
     cutoff : 1/mm or None
         Cut-off frequency of its kernel, by the texture of its own noise; None = unknown.
     """
@@ -169,9 +170,9 @@ class NoisySource(NamedTuple):
         return self.images.shape
 
     @property
-    def cutoff(self) -> float | None:
-        """Cut-off frequency (1/mm) of the reconstruction kernel, to which crops are converted; None = unknown."""
-        return self.noise.cutoff if self.middle.cutoff is not None else None
+    def cutoff(self) -> None:
+        """None: the kernel is unknown, or is that of the noise, to no other of which patches are converted."""
+        return None
 
     @property
     def middle(self) -> KnownSlice:
@@ -181,7 +182,7 @@ class NoisySource(NamedTuple):
     @property
     def own_variance(self) -> float:
         """Variance (HU^2) of the noise that crops of the middle slice have before noise is added."""
-        return self.middle.variance * variance_ratio(self.pixel_mm, self.middle.cutoff, self.noise.cutoff)
+        return self.middle.variance
 
     def tissue_pixels(self, window: Region) -> int:
         """Count the tissue pixels among the subsampled pixels of a window."""
@@ -211,7 +212,7 @@ def _noisy_slice(noise: AddedNoise, own: OwnNoise, seed: int, item: PairedSlice)
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(item.key.encode()).digest()[:8])])
     window = (slice(0, hu.shape[0]), slice(0, hu.shape[1]))
     drawn = noise.draw(noise.of_slice(hu, pixel), hu.shape, window, hu, pixel, rng)
-    full = _square_converted(hu, pixel, own.of_slice(item, hu)[1], noise.cutoff)
+    full = _square_converted(hu, pixel, own.of_slice(item)[1], noise.cutoff)
     return full + drawn, full
 
 

@@ -31,32 +31,33 @@ SLICES_MEASURED = 3
 
 
 class OwnNoise:
-    """Noise that scans of normal dose have themselves."""
+    """Noise that scans of normal dose have themselves, measured once a slice."""
 
     def __init__(self, items: Sequence[PairedSlice]) -> None:
         self._of_patient: dict[int, list[PairedSlice]] = defaultdict(list)
         for item in items:
             self._of_patient[item.patient].append(item)
         self._noisy: dict[int, bool] = {}
+        self._measured: dict[str, tuple[float, float | None]] = {}
 
-    def of_slice(self, item: PairedSlice, hu: HU) -> tuple[float, float | None]:
-        """Return the variance (HU^2) of the noise of a slice (y, x), and the cut-off frequency (1/mm) of its kernel.
+    def of_slice(self, item: PairedSlice) -> tuple[float, float | None]:
+        """Return the variance (HU^2) of the noise of a slice, and the cut-off frequency (1/mm) of its kernel.
 
         The cut-off is None where the patient's scan has hardly any noise.
         """
-        sd, cutoff = _measured(item, hu)
+        sd, cutoff = self._measure(item)
         if item.patient not in self._noisy:
             chosen = evenly_spaced(self._of_patient[item.patient], SLICES_MEASURED)
-            sds = [_measured(each, each.read()[1])[0] for each in chosen]
-            self._noisy[item.patient] = float(np.median(sds)) >= LEAST_NOISE_HU
+            self._noisy[item.patient] = float(np.median([self._measure(each)[0] for each in chosen])) >= LEAST_NOISE_HU
         return sd**2, cutoff if self._noisy[item.patient] else None
 
-
-def _measured(item: PairedSlice, hu: HU) -> tuple[float, float | None]:
-    """Return the standard deviation (HU) of the noise of a slice, and the cut-off frequency of its kernel."""
-    pixel = item.pixel_mm or UNKNOWN_PIXEL_MM
-    level = noise_level(hu, np.ones(hu.shape, bool), pixel)
-    return (0.0, None) if level is None else (level.sd, cutoff_of(level.f_av, pixel))
+    def _measure(self, item: PairedSlice) -> tuple[float, float | None]:
+        """Return the standard deviation (HU) of the noise of a slice, and the cut-off frequency of its texture."""
+        if item.key not in self._measured:
+            hu, pixel = item.read()[1], item.pixel_mm or UNKNOWN_PIXEL_MM
+            level = noise_level(hu, np.ones(hu.shape, bool), pixel)
+            self._measured[item.key] = (0.0, None) if level is None else (level.sd, cutoff_of(level.f_av, pixel))
+        return self._measured[item.key]
 
 
 def cutoff_of(f_av: float, pixel_mm: float) -> float | None:
@@ -64,7 +65,9 @@ def cutoff_of(f_av: float, pixel_mm: float) -> float | None:
 
     None where there is none: for images without noise, and for noise that is sharper than that of the ramp.
     """
-    return kernel_matching_f_av(f_av, pixel_mm, pixel_mm).cutoff or None if f_av > 0 else None
+    if f_av <= 0:
+        return None
+    return kernel_matching_f_av(f_av, pixel_mm, pixel_mm).cutoff or None
 
 
 @torch.inference_mode()
@@ -72,8 +75,7 @@ def noise_cutoff(decoder: NoiseDecoder) -> float | None:
     """Return the cut-off frequency (1/mm) of a noise model's kernel, in the middle of the range of its conditions."""
     middle = ((decoder.lowest + decoder.highest) / 2)[None, :, None, None]
     gains = decoder.gains(middle)[0]
-    filters = decoder.filters / decoder.filters.flatten(1).norm(dim=1)[:, None, None]
-    power = (gains * torch.fft.fft2(filters, (SPECTRUM_SIDE, SPECTRUM_SIDE)).abs()).square().sum(dim=0)
+    power = (gains * torch.fft.fft2(decoder.unit_filters, (SPECTRUM_SIDE, SPECTRUM_SIDE)).abs()).square().sum(dim=0)
     pixel = float(decoder.pixel_mm)
     return cutoff_of(f_av(radial_average(power.double().numpy(), pixel)), pixel)
 
